@@ -1,0 +1,1 @@
+"""The Sanic application: one module a resource."""

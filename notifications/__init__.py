@@ -1,0 +1,1 @@
+"""Turns a message into mail or push: channels, templates, locale."""

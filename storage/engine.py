@@ -1,0 +1,44 @@
+"""Engines and connections: one way to turn DATABASE_URL into something that speaks to Postgres in UTC."""
+
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+PREPARE_THRESHOLD = 3
+"""Executions after which psycopg prepares a statement."""
+
+
+def sync_engine(url: str, application_name: str, **options: Any) -> Engine:
+    """An engine for jobs and the command line. `application_name` shows in pg_stat_activity."""
+    return create_engine(_psycopg_url(url), connect_args=_connect_args(application_name), **options)
+
+
+def async_engine(url: str, application_name: str, **options: Any) -> AsyncEngine:
+    """An engine for the API's reads and identity."""
+    return create_async_engine(_psycopg_url(url), connect_args=_connect_args(application_name), **options)
+
+
+async def async_connection(url: str, application_name: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """A bare psycopg connection in autocommit, for the write path."""
+    return await psycopg.AsyncConnection.connect(libpq_url(url), autocommit=True, **_connect_args(application_name))
+
+
+def libpq_url(url: str) -> str:
+    """`url` without SQLAlchemy's driver suffix, as libpq's programs and psycopg take it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def psycopg2_url(url: str, *, schema: str) -> str:
+    """`url` for Dagster's own storage: its SQL needs psycopg2, and its tables live in `schema`."""
+    parsed = make_url(url).set(drivername="postgresql+psycopg2")
+    return parsed.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
+
+
+def _psycopg_url(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def _connect_args(application_name: str) -> dict[str, Any]:
+    return {"application_name": application_name, "prepare_threshold": PREPARE_THRESHOLD, "options": "-c timezone=UTC"}

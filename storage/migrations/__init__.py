@@ -1,0 +1,61 @@
+"""Schema changes: creates what lies outside Alembic (roles, schemas), then upgrades to the newest revision."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from storage import roles
+from storage.tables import SCHEMA
+
+DAGSTER_SCHEMA = "dagster"
+"""Where Dagster keeps its runs and events: beside ours, never joined with it."""
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the database to the newest revision; `connection` may create roles and schemas. Safe to repeat."""
+    _create_roles(connection)
+    _create_schemas(connection)
+    connection.commit()
+    alembic = config()
+    alembic.attributes["connection"] = connection
+    command.upgrade(alembic, "head")
+    connection.commit()
+
+
+def current(connection: Connection) -> str | None:
+    """The revision that the database is at, None before the first."""
+    return MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
+
+
+def newest() -> str | None:
+    """The revision that this code was written for."""
+    return ScriptDirectory.from_config(config()).get_current_head()
+
+
+def config() -> Config:
+    """Alembic's settings: only where the revisions lie."""
+    settings = Config()
+    settings.set_main_option("script_location", str(Path(__file__).parent))
+    return settings
+
+
+def _create_roles(connection: Connection) -> None:
+    """Roles belong to the whole server: two databases that migrate at once must not race for them."""
+    connection.execute(text("select pg_advisory_xact_lock(hashtext('debitum roles'))"))
+    existing = set(connection.scalars(text("select rolname from pg_roles")))
+    for role in roles.ALL:
+        if role not in existing:
+            connection.execute(text(f"create role {role} nologin nosuperuser nobypassrls nocreatedb nocreaterole"))
+        connection.execute(text(f"grant {role} to current_user"))
+    if roles.JOBS not in existing:
+        connection.execute(text(f"grant pg_read_all_stats to {roles.JOBS}"))
+
+
+def _create_schemas(connection: Connection) -> None:
+    connection.execute(text(f"create schema if not exists {SCHEMA} authorization {roles.OWNER}"))
+    connection.execute(text(f"grant usage on schema {SCHEMA} to {', '.join(roles.ALL[1:])}"))
+    connection.execute(text(f"create schema if not exists {DAGSTER_SCHEMA}"))

@@ -1,0 +1,42 @@
+"""Alembic's entry: runs the revisions as the owner role, with a limit on how long a lock is waited for."""
+
+from logging.config import dictConfig
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from storage import engine, roles
+from storage.tables import SCHEMA, metadata
+
+
+def _include_name(name: str | None, type_: str, parent_names: Any) -> bool:
+    return name == SCHEMA if type_ == "schema" else True
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        version_table_schema=SCHEMA,
+        include_schemas=True,
+        include_name=_include_name,
+        transaction_per_migration=False,
+    )
+    with context.begin_transaction():
+        connection.execute(text(f"set local role {roles.OWNER}"))
+        connection.execute(text("set local lock_timeout = '5s'"))
+        context.run_migrations()
+
+
+def _main() -> None:
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        _run(connection)
+        return
+    dictConfig({"version": 1, "disable_existing_loggers": False})
+    with engine.sync_engine(context.get_x_argument(as_dictionary=True)["url"], "debitum-migrate").connect() as connection:
+        _run(connection)
+
+
+_main()

@@ -1,0 +1,41 @@
+"""The four roles, and the one statement by which a transaction takes one of them.
+
+Nobody logs in as these roles. Whoever may connect takes one for the length of a transaction: that works behind a
+pooler in transaction mode (start-up options do not), and it needs no password of its own.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+OWNER: Final = "debitum_owner"
+"""Owns the schema; migrations and rebuilds run as this role."""
+API: Final = "debitum_api"
+"""Sees the ledgers that the transaction names, and may not change what is in the log."""
+JOBS: Final = "debitum_jobs"
+"""Dagster's jobs: sees every ledger."""
+REPORT: Final = "debitum_report"
+"""Reads everything but identity's secrets."""
+ALL: Final = (OWNER, API, JOBS, REPORT)
+
+ENTER: Final = "select set_config('role', %(role)s, true), set_config('app.ledgers', %(ledgers)s, true)"
+"""For psycopg; both settings end with the transaction."""
+_ENTER = text("select set_config('role', :role, true), set_config('app.ledgers', :ledgers, true)")
+
+
+def parameters(role: str, ledgers: Iterable[UUID | str] = ()) -> dict[str, str]:
+    """The bound values of ENTER: `ledgers` are the ones that row-level security lets the api role see."""
+    return {"role": role, "ledgers": "{" + ",".join(str(ledger) for ledger in ledgers) + "}"}
+
+
+def enter(connection: Connection, role: str, ledgers: Iterable[UUID | str] = ()) -> None:
+    """Take `role` until the transaction of `connection` ends."""
+    connection.execute(_ENTER, parameters(role, ledgers))
+
+
+async def enter_async(connection: AsyncConnection, role: str, ledgers: Iterable[UUID | str] = ()) -> None:
+    """Take `role` until the transaction of `connection` ends."""
+    await connection.execute(_ENTER, parameters(role, ledgers))

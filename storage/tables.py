@@ -1,0 +1,387 @@
+"""Every table of the schema `debitum`; the named constraints state what must always hold.
+
+No per-ledger table has a foreign key to ledgers: their rows are written under the lock of the ledger's head, which proves
+more than a trigger per row could, and a trigger per row would be most of an insert's cost.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = "debitum"
+
+metadata = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    },
+)
+
+_timestamp = DateTime(timezone=True)
+
+# --- identity -------------------------------------------------------------------------------------------------------
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("email", Text, nullable=False, unique=True, comment="lower-cased"),
+    Column("email_verified_at", _timestamp),
+    Column("password_hash", Text, nullable=False),
+    Column("name", Text),
+    Column("time_zone", Text, nullable=False),
+    Column("locale", Text, nullable=False),
+    Column("default_currency", Text, nullable=False),
+    Column("reminder_settings", JSONB, nullable=False),
+    Column("created_at", _timestamp, nullable=False),
+    Column("deleting_at", _timestamp),
+    CheckConstraint("email = lower(email)", name="email_is_lower_case"),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("platform", Text),
+    Column("push_kind", Text),
+    Column("push_value", Text),
+    Column("created_at", _timestamp, nullable=False),
+    Column("last_seen_at", _timestamp, nullable=False),
+    PrimaryKeyConstraint("user_id", "id"),
+    CheckConstraint("push_kind in ('token', 'fid')", name="push_kind"),
+    CheckConstraint("(push_kind is null) = (push_value is null)", name="push_is_whole"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, nullable=False),
+    Column("device_id", Uuid, nullable=False),
+    Column("created_at", _timestamp, nullable=False),
+    Column("last_used_at", _timestamp, nullable=False),
+    Column("expires_at", _timestamp, nullable=False),
+    Column("revoked_at", _timestamp),
+    ForeignKeyConstraint(["user_id", "device_id"], ["debitum.devices.user_id", "debitum.devices.id"], ondelete="CASCADE"),
+    Index(None, "user_id", "device_id"),
+    Index(None, "expires_at"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of the token"),
+    Column("session_id", Uuid, ForeignKey("debitum.sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("parent_hash", LargeBinary, index=True),
+    Column("created_at", _timestamp, nullable=False),
+    Column("expires_at", _timestamp, nullable=False, index=True),
+    Column("used_at", _timestamp),
+    Column("revoked_at", _timestamp),
+)
+
+one_time_tokens = Table(
+    "one_time_tokens",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of the token"),
+    Column("user_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("purpose", Text, nullable=False),
+    Column("created_at", _timestamp, nullable=False),
+    Column("expires_at", _timestamp, nullable=False, index=True),
+    Column("used_at", _timestamp),
+    CheckConstraint("purpose in ('verify', 'reset', 'unsubscribe', 'invite')", name="purpose"),
+)
+
+# --- the log --------------------------------------------------------------------------------------------------------
+
+ledgers = Table(
+    "ledgers",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("owner_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("version", BigInteger, nullable=False, server_default="0", comment="seq of the newest fact"),
+    Column("head_hash", LargeBinary, comment="hash of the newest fact"),
+    Column("recorded_at", _timestamp, comment="of the newest fact"),
+    Column("dirty", Boolean, nullable=False, server_default=text("false"), comment="has facts that balances do not cover"),
+    Column("turnover", Numeric(40, 0), nullable=False, server_default="0", comment="sum of |amount| over the postings"),
+    Column("data_key", LargeBinary, nullable=False, comment="32 random bytes, sealed by the key ring"),
+    Column("created_at", _timestamp, nullable=False),
+    CheckConstraint("version >= 0", name="version_is_natural"),
+    CheckConstraint("(version = 0) = (head_hash is null) and (version = 0) = (recorded_at is null)", name="head_is_whole"),
+    CheckConstraint("turnover >= 0", name="turnover_is_natural"),
+    Index("ledgers_dirty_idx", "id", postgresql_where=text("dirty")),
+    postgresql_with={"fillfactor": 50},
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("ledger_id", Uuid, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("aggregate_type", Text, nullable=False),
+    Column("aggregate_id", Uuid, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("device_id", Uuid),
+    Column("status", Text, nullable=False),
+    Column("recorded_at", _timestamp, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False, comment="HMAC-SHA256 of the command, keyed by the ledger"),
+    Column("hash", LargeBinary, nullable=False),
+    Column("fact", Text, nullable=False, comment="canonical JSON without the hash"),
+    PrimaryKeyConstraint("ledger_id", "seq"),
+    UniqueConstraint("ledger_id", "event_id"),
+    Index(None, "ledger_id", "aggregate_id", "seq"),
+    Index(None, "recorded_at", postgresql_using="brin"),
+    CheckConstraint("seq > 0", name="seq_is_positive"),
+    CheckConstraint("aggregate_type in ('contact', 'transaction', 'reminder')", name="aggregate_type"),
+    CheckConstraint("event_type in ('CREATED', 'UPDATED', 'DELETED', 'RESTORED', 'UNDO')", name="event_type"),
+    CheckConstraint("status in ('accepted', 'conflict')", name="status"),
+    CheckConstraint("octet_length(hash) = 32", name="hash_is_sha256"),
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("ledger_id", Uuid, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("detail", Text),
+    Column("errors", JSONB),
+    Column("command", Text, nullable=False, comment="the item as it was pushed"),
+    Column("at", _timestamp, nullable=False, index=True),
+    PrimaryKeyConstraint("ledger_id", "event_id"),
+    Index(None, "ledger_id", "at"),
+)
+
+# --- what follows from the log --------------------------------------------------------------------------------------
+
+
+def _entity_columns() -> list[Column[object]]:
+    return [
+        Column("ledger_id", Uuid, nullable=False),
+        Column("id", Uuid, nullable=False),
+        Column("created_seq", BigInteger, nullable=False),
+        Column("created_device", Uuid),
+        Column("created_at", _timestamp, nullable=False),
+        Column("changed_seq", BigInteger, nullable=False),
+        Column("updated_at", _timestamp, nullable=False),
+        Column("deleted_seq", BigInteger),
+        Column("deleted_at", _timestamp),
+        Column("marks", JSONB, nullable=False, comment="{group: [seq, device]} of what changed after the creation"),
+    ]
+
+
+def _entity_constraints() -> list[PrimaryKeyConstraint | CheckConstraint]:
+    return [
+        PrimaryKeyConstraint("ledger_id", "id"),
+        CheckConstraint("(deleted_seq is null) = (deleted_at is null)", name="deletion_is_whole"),
+        CheckConstraint("created_seq <= changed_seq", name="changed_after_created"),
+    ]
+
+
+contacts = Table(
+    "contacts",
+    metadata,
+    *_entity_columns(),
+    Column("name", Text, nullable=False),
+    Column("username", Text),
+    Column("phone", Text),
+    Column("email", Text),
+    Column("notes", Text),
+    *_entity_constraints(),
+)
+
+transactions = Table(
+    "transactions",
+    metadata,
+    *_entity_columns(),
+    Column("contact_id", Uuid, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False, comment="minor units of the currency; of an item the quantity"),
+    Column("currency", Text),
+    Column("item", Text),
+    Column("description", Text),
+    Column("transaction_date", Date, nullable=False),
+    Column("due_date", Date),
+    Column("repays", Uuid),
+    Column("returned_at", _timestamp),
+    Column("due_changed_at", _timestamp, comment="when due_date last took its value"),
+    *_entity_constraints(),
+    Index(None, "ledger_id", "contact_id"),
+    Index(None, "ledger_id", "repays", postgresql_where=text("repays is not null")),
+    Index(
+        "transactions_due_idx",
+        "due_date",
+        postgresql_where=text("due_date is not null and deleted_seq is null and returned_at is null"),
+    ),
+    CheckConstraint("type in ('money', 'item')", name="type"),
+    CheckConstraint("direction in ('lent', 'owed')", name="direction"),
+    CheckConstraint("amount between 1 and 9007199254740991", name="amount_is_positive"),
+    CheckConstraint("(type = 'money') = (currency is not null)", name="currency_iff_money"),
+    CheckConstraint("(type = 'item') = (item is not null)", name="item_iff_item"),
+    CheckConstraint("returned_at is null or type = 'item'", name="returned_at_only_of_items"),
+    CheckConstraint("repays is null or type = 'money'", name="repays_only_of_money"),
+    CheckConstraint("(due_date is null) = (due_changed_at is null)", name="due_changed_iff_due"),
+)
+
+reminders = Table(
+    "reminders",
+    metadata,
+    *_entity_columns(),
+    Column("contact_id", Uuid),
+    Column("transaction_id", Uuid),
+    Column("remind_at", _timestamp, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("repeat", Text),
+    Column("channels", ARRAY(Text), nullable=False),
+    Column("message", Text),
+    Column("snoozed_until", _timestamp),
+    Column("done_at", _timestamp),
+    Column("schedule_changed_at", _timestamp, nullable=False, comment="when remind_at … channels last took their values"),
+    *_entity_constraints(),
+    Index(None, "ledger_id", "contact_id", postgresql_where=text("contact_id is not null")),
+    Index(None, "ledger_id", "transaction_id", postgresql_where=text("transaction_id is not null")),
+    Index("reminders_remind_at_idx", "remind_at", postgresql_where=text("deleted_seq is null and done_at is null")),
+    Index(
+        "reminders_snoozed_until_idx",
+        "snoozed_until",
+        postgresql_where=text("deleted_seq is null and done_at is null and snoozed_until is not null"),
+    ),
+    CheckConstraint("channels <@ array['email', 'push']", name="channels"),
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("ledger_id", Uuid, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("line", SmallInteger, nullable=False),
+    Column("contact_id", Uuid, nullable=False),
+    Column("transaction_id", Uuid, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False, comment="minor units; positive: they owe the user"),
+    Column("effective_date", Date, nullable=False),
+    Column("recorded_at", _timestamp, nullable=False),
+    PrimaryKeyConstraint("ledger_id", "seq", "line"),
+    Index(None, "recorded_at", postgresql_using="brin"),
+    CheckConstraint("amount <> 0", name="amount_is_not_zero"),
+)
+
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("ledger_id", Uuid, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("aggregate_type", Text, nullable=False),
+    Column("aggregate_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("with_seq", BigInteger, nullable=False),
+    Column("resolved_by", Uuid, comment="the event that settled it"),
+    PrimaryKeyConstraint("ledger_id", "event_id"),
+    Index(None, "ledger_id", "seq", postgresql_where=text("resolved_by is null")),
+    CheckConstraint("kind in ('edit', 'edit_of_deleted', 'delete_vs_edit', 'delete_vs_new')", name="kind"),
+)
+
+# --- written by Dagster ---------------------------------------------------------------------------------------------
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("ledger_id", Uuid, nullable=False),
+    Column("contact_id", Uuid, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("ledger_id", "contact_id", "currency"),
+)
+
+projection_marks = Table(
+    "projection_marks",
+    metadata,
+    Column("ledger_id", Uuid, nullable=False, primary_key=True),
+    Column("covered_seq", BigInteger, nullable=False, comment="balances are the sum of the postings up to this seq"),
+    Column("materialized_at", _timestamp, nullable=False),
+)
+
+# --- notifications --------------------------------------------------------------------------------------------------
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("ledger_id", Uuid, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("dedupe_key", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="the name of a template"),
+    Column("channel", Text, nullable=False),
+    Column("payload", JSONB, nullable=False, comment="ids, dates and occurrences: what to say is read when it is sent"),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("next_at", _timestamp, nullable=False, comment="not to be sent before"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("fence", BigInteger, nullable=False, server_default="0", comment="rises with every claim; only its holder may finish"),
+    Column("lease_until", _timestamp),
+    Column("created_at", _timestamp, nullable=False),
+    Column("finished_at", _timestamp),
+    Column("reason", Text, comment="why it is dead or suppressed"),
+    PrimaryKeyConstraint("ledger_id", "id"),
+    UniqueConstraint("ledger_id", "dedupe_key"),
+    Index("outbox_ready_idx", "next_at", "id", postgresql_where=text("state = 'pending'")),
+    Index("outbox_leased_idx", "lease_until", postgresql_where=text("state = 'leased'")),
+    Index("outbox_finished_idx", "finished_at", postgresql_where=text("finished_at is not null")),
+    CheckConstraint("channel in ('email', 'push')", name="channel"),
+    CheckConstraint("state in ('pending', 'leased', 'sent', 'dead', 'suppressed')", name="state"),
+    CheckConstraint("(state = 'leased') = (lease_until is not null)", name="lease_iff_leased"),
+    CheckConstraint("(state in ('sent', 'dead', 'suppressed')) = (finished_at is not null)", name="finished_iff_over"),
+    postgresql_with={"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.01},
+)
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("ledger_id", Uuid, nullable=False),
+    Column("outbox_id", Uuid, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("provider", Text, nullable=False, comment="which implementation of the channel: files, smtp …"),
+    Column("started_at", _timestamp, nullable=False, comment="written before the call"),
+    Column("finished_at", _timestamp),
+    Column("outcome", Text, comment="null: nothing is known"),
+    Column("detail", Text),
+    PrimaryKeyConstraint("ledger_id", "outbox_id", "attempt"),
+    ForeignKeyConstraint(["ledger_id", "outbox_id"], ["debitum.outbox.ledger_id", "debitum.outbox.id"], ondelete="CASCADE"),
+    Index(None, "started_at"),
+    CheckConstraint("outcome in ('sent', 'transient', 'permanent', 'channel_down', 'target_gone', 'unknown')", name="outcome"),
+)
+
+PER_LEDGER = tuple(table for table in metadata.sorted_tables if "ledger_id" in table.c or table is ledgers)
+"""The tables whose rows belong to one ledger: row-level security guards each."""
+LOG = (events, postings)
+"""Tables that the api role may add to, never change."""
+PROJECTIONS = (contacts, transactions, reminders, conflicts)
+"""Tables that the api role keeps in step with the log."""
