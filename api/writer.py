@@ -1,0 +1,114 @@
+"""The queue before commit: whatever arrives while a batch is in flight is the next batch (natural group commit)."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+import structlog
+
+from api import problems
+from domain import errors
+from storage import engine, ledgers
+from storage.encryption import KeyRing
+from storage.ledgers import Push, Receipt
+
+BATCH_COMMANDS = 500
+"""Commands a transaction: enough to share a flush, few enough to keep the others' wait short."""
+RECONNECT_SECONDS = 0.2
+_log = structlog.get_logger(__name__)
+
+_Waiting = tuple[Push, "asyncio.Future[Receipt]"]
+
+
+class Writer:
+    """One writing connection of this process, fed from a bounded queue."""
+
+    def __init__(self, database_url: str, keys: KeyRing, *, limit: int) -> None:
+        self._database_url = database_url
+        self._keys = keys
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limit)
+        self._connection: ledgers.Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to take pushes."""
+        self._task = asyncio.create_task(self._run(), name="writer")
+
+    async def stop(self) -> None:
+        """Finish what is queued, then close the connection."""
+        await self._queue.join()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._disconnect()
+
+    async def submit(self, push: Push) -> Receipt:
+        """Decide and store `push`; returns after the commit that holds its events.
+
+        Raises errors.Reset and LedgerGone, or problems.Unavailable when the queue is full or Postgres does not answer:
+        then nothing is known, and the same ids may be sent again.
+        """
+        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        try:
+            self._queue.put_nowait((push, answer))
+        except asyncio.QueueFull as error:
+            raise problems.Unavailable("too many changes are waiting") from error
+        return await answer
+
+    async def _run(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            commands = len(batch[0][0].items)
+            while not self._queue.empty() and commands < BATCH_COMMANDS:
+                batch.append(self._queue.get_nowait())
+                commands += len(batch[-1][0].items)
+            try:
+                await self._process(batch)
+            finally:
+                for _ in batch:
+                    self._queue.task_done()
+
+    async def _process(self, batch: Sequence[_Waiting]) -> None:
+        """Commit a batch; where it fails for a reason of its content, each push by itself."""
+        try:
+            answers = await self._commit([push for push, _ in batch])
+        except (psycopg.OperationalError, OSError) as error:
+            await self._disconnect()
+            _log.warning("write_unavailable", error=type(error).__name__, pushes=len(batch))
+            await asyncio.sleep(0 if self._queue.empty() else RECONNECT_SECONDS)
+            for _, waiting in batch:
+                _settle(waiting, problems.Unavailable("the database does not answer"))
+        except Exception as error:
+            _log.exception("write_failed", pushes=len(batch))
+            if len(batch) == 1:
+                _settle(batch[0][1], error)
+                return
+            for single in batch:
+                await self._process([single])
+        else:
+            for (_, waiting), answer in zip(batch, answers, strict=True):
+                _settle(waiting, answer)
+
+    async def _commit(self, pushes: Sequence[Push]) -> list[Receipt | errors.DomainError]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await engine.async_connection(self._database_url, "debitum-api-writer")
+        async with self._connection.transaction():
+            return await ledgers.commit(self._connection, pushes, self._keys)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):  # it is broken already: nothing more can be lost by closing it
+                await connection.close()
+
+
+def _settle(waiting: "asyncio.Future[Receipt]", answer: Any) -> None:
+    if waiting.done():  # the client went away; what was committed stays
+        return
+    if isinstance(answer, BaseException):
+        waiting.set_exception(answer)
+    else:
+        waiting.set_result(answer)

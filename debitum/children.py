@@ -1,0 +1,176 @@
+"""One supervised child: started, asked whether it answers, started again when it dies, stopped within its grace."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from debitum import leash, processes
+from debitum.probes import Probe
+
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 30.0
+STEADY_SECONDS: Final = 60.0
+"""A child that lived this long has not failed at its start: the next pause is the first again."""
+PROBE_SECONDS: Final = 0.1
+SLOW_SECONDS: Final = 60.0
+"""After this a part that does not answer is mentioned."""
+LOG_BYTES: Final = 10 * 1024 * 1024
+"""A log larger than this is put aside at the next start; with its predecessor that bounds what a part can fill."""
+TAIL_LINES: Final = 8
+TAIL_BYTES: Final = 4096
+
+Say = Callable[[str], None]
+"""Tells the person at the terminal one thing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run. `answers` asks whether it works, `address` is told when it does; `stale` is removed before each start.
+
+    `whole_group`: SIGTERM goes to all its processes, not to the first alone, which would not pass it on.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+    grace_seconds: float
+    answers: Probe | None = None
+    address: str | None = None
+    stale: Path | None = None
+    whole_group: bool = False
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """How long to wait before the next start, given how many starts in a row have failed."""
+
+    first_seconds: float = FIRST_PAUSE_SECONDS
+    longest_seconds: float = LONGEST_PAUSE_SECONDS
+    steady_seconds: float = STEADY_SECONDS
+
+    def after(self, failures: int) -> float:
+        """Seconds; doubles from the first, up to the longest."""
+        return float(min(self.first_seconds * 2 ** min(failures - 1, 32), self.longest_seconds))
+
+
+class Child:
+    """`run` keeps the plan's command running until `stop`; `ready` is set while it answers."""
+
+    def __init__(self, plan: Plan, say: Say, *, pauses: Pauses | None = None) -> None:
+        self.plan = plan
+        self.ready = asyncio.Event()
+        self.starts = 0
+        self._say = say
+        self._pauses = pauses or Pauses()
+        self._stopping = asyncio.Event()
+        self._launching = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> None:
+        """Returns after `stop`."""
+        failures = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            log_start = _rotate(self.plan.log)
+            async with self._launching:  # who stops us meanwhile waits until there is something to stop
+                if self._stopping.is_set():
+                    return
+                self._process = process = await self._start()
+            announcing = asyncio.create_task(self._announce(began))
+            code = await process.wait()
+            announcing.cancel()
+            self.ready.clear()
+            if self._stopping.is_set():
+                return
+            self._clear_group(process.pid)
+            lived = time.monotonic() - began
+            failures = 1 if lived >= self._pauses.steady_seconds else failures + 1
+            pause = self._pauses.after(failures)
+            self._say(self._obituary(code, lived, pause, _tail(self.plan.log, log_start)))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def stop(self) -> None:
+        """Ask it to end (SIGTERM); what is left of its process group after the grace is killed."""
+        self._stopping.set()
+        async with self._launching:
+            process = self._process
+        if process is None:
+            return
+        if process.returncode is None:
+            self._send(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + self.plan.grace_seconds
+        while process.returncode is None or not processes.group_is_empty(process.pid):
+            if time.monotonic() > deadline:
+                self._say(f"{self.plan.name} did not end within {self.plan.grace_seconds:g} s: killed")
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+                return
+            await asyncio.sleep(0.05)
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        self.starts += 1
+        if self.plan.stale is not None:
+            self.plan.stale.unlink(missing_ok=True)
+        tied = (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *self.plan.command)
+        with self.plan.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *tied,
+                env=dict(self.plan.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone, which stops children in order
+            )
+
+    async def _announce(self, began: float) -> None:
+        slow = began + SLOW_SECONDS
+        while self.plan.answers is not None and not await self.plan.answers():
+            await asyncio.sleep(PROBE_SECONDS)
+            if time.monotonic() > slow:
+                slow = float("inf")
+                self._say(f"{self.plan.name} has not answered for {SLOW_SECONDS:g} s; its log is {self.plan.log}")
+        self.ready.set()
+        what = f"answers at {self.plan.address}" if self.plan.address else "runs"
+        self._say(f"{self.plan.name} {what} ({time.monotonic() - began:.1f} s)")
+
+    def _send(self, pid: int, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            (os.killpg if self.plan.whole_group else os.kill)(pid, number)
+
+    def _clear_group(self, pid: int) -> None:
+        """Workers whose parent died hold its port. A code server's runs go on without it: they end by themselves."""
+        if not self.plan.whole_group:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+    def _obituary(self, code: int, lived: float, pause: float, tail: list[str]) -> str:
+        reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        said = "Its last lines:" + "".join(f"\n    {line}" for line in tail) if tail else "It wrote nothing."
+        return f"{self.plan.name} {reason} after {lived:.1f} s and is started again in {pause:g} s. {said}"
+
+
+def _rotate(log: Path) -> int:
+    """Put an overlong log aside; returns where the next line will be."""
+    log.touch(mode=0o600)
+    if log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
+        log.touch(mode=0o600)
+    return log.stat().st_size
+
+
+def _tail(log: Path, since: int) -> list[str]:
+    """The last lines that were written after position `since`."""
+    with log.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(since, end - TAIL_BYTES))
+        return file.read().decode(errors="replace").splitlines()[-TAIL_LINES:]

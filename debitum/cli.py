@@ -1,0 +1,160 @@
+"""The command line: one table of subcommands; what a subcommand needs is imported when it runs, so that --help is quick."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+OK: Final = 0
+WRONG: Final = 1
+USAGE: Final = 2
+RUNNING_ALREADY: Final = 3
+EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running (up)"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag of a subcommand that stands for a setting: its value goes over the environment and the .env file."""
+
+    flag: str
+    setting: str
+    help: str
+    is_switch: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand. `run` gets the flags by setting and all arguments, and returns the exit code."""
+
+    name: str
+    help: str
+    run: Callable[[Mapping[str, str], argparse.Namespace], int]
+    flags: tuple[Flag, ...] = ()
+    arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+
+
+DATA_DIR: Final = Flag("--data-dir", "DEBITUM_DATA_DIR", "where everything is kept (default .debitum)")
+UP_FLAGS: Final = (
+    Flag("--port", "DEBITUM_PORT", "port of the API (default 8000)"),
+    Flag("--dagster-port", "DEBITUM_DAGSTER_PORT", "port of the Dagster pages (default 3000)"),
+    DATA_DIR,
+    Flag("--workers", "DEBITUM_WORKERS", "processes of the API (default 1)"),
+    Flag("--no-dagster", "DEBITUM_NO_DAGSTER", "only Postgres and the API", is_switch=True),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns its exit code."""
+    from debitum import settings
+
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    command: Command = parsed.command
+    given = {flag.setting: getattr(parsed, flag.setting) for flag in command.flags}
+    try:
+        return command.run({name: value for name, value in given.items() if value is not None}, parsed)
+    except settings.SettingsError as error:
+        _complain(f"these settings cannot be used:\n{error}")
+        return USAGE
+    except KeyboardInterrupt:
+        return WRONG
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal. Where that has been closed, work goes on without."""
+    with suppress(OSError):
+        print(text, flush=True)
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError):
+        print(f"debitum: {text}", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="debitum", description="Keeps score of what people owe each other.", epilog=EXIT_CODES)
+    parser.add_argument("--version", action="version", version=f"debitum {metadata.version('debitum')}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        added = subparsers.add_parser(command.name, help=command.help, description=command.help, epilog=EXIT_CODES)
+        added.set_defaults(command=command)
+        for flag in command.flags:
+            described = f"{flag.help}; the setting {flag.setting}"
+            if flag.is_switch:
+                added.add_argument(flag.flag, dest=flag.setting, action="store_const", const="1", help=described)
+            else:
+                added.add_argument(flag.flag, dest=flag.setting, help=described)
+        command.arguments(added)
+    return parser
+
+
+def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
+    from debitum import instance, settings, supervisor
+
+    loaded = settings.load(os.environ, Path(".env"), flags)
+    say(f"Debitum {metadata.version('debitum')}, data in {loaded.data_dir}")
+    try:
+        supervisor.up(loaded, say)
+    except instance.AlreadyRunningError as error:
+        note = error.note
+        say(f"already running on this data folder{f', pid {note.pid}, since {note.started_at}' if note else ', just starting'}")
+        for name, address in note.addresses.items() if note else ():
+            say(f"{name} is at {address}")
+        return RUNNING_ALREADY
+    except supervisor.FAILURES as error:
+        _complain(str(error))
+        return WRONG
+    return OK
+
+
+def _migrate(flags: Mapping[str, str], _: argparse.Namespace) -> int:
+    from debitum import database, settings
+
+    loaded = settings.load(os.environ, Path(".env"), flags)
+    try:
+        with database.borrowed(loaded) as found:
+            say(f"{found.description}: schema is at revision {database.migrate(found)}")
+    except database.DatabaseError as error:
+        _complain(str(error))
+        return WRONG
+    return OK
+
+
+def _doctor(flags: Mapping[str, str], _: argparse.Namespace) -> int:
+    from debitum import doctor, settings
+
+    findings = doctor.examine(settings.load(os.environ, Path(".env"), flags))
+    for finding in findings:
+        say(finding.line())
+    return WRONG if any(finding.remedy for finding in findings) else OK
+
+
+def _sql(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
+    from debitum import settings, tables
+
+    loaded = settings.load(os.environ, Path(".env"), flags)
+    try:
+        answer = tables.ask(loaded.data_dir, parsed.query)
+    except tables.QueryError as error:
+        _complain(str(error))
+        return WRONG
+    say(tables.FORMATS[parsed.format](answer))
+    return OK
+
+
+def _sql_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("query", help='for example "select * from balances order by day"')
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default table")
+
+
+COMMANDS: Final = (
+    Command("up", "start everything, keep it running, stop it on Ctrl-C", _up, UP_FLAGS),
+    Command("migrate", "bring the database's schema to this version", _migrate, (DATA_DIR,)),
+    Command("doctor", "check what Debitum needs and say in words what is wrong", _doctor, UP_FLAGS),
+    Command("sql", "ask the daily snapshots a question in SQL (DuckDB)", _sql, (DATA_DIR,), _sql_arguments),
+)

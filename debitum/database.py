@@ -1,0 +1,89 @@
+"""The database of a start: the embedded one or the one that DATABASE_URL names, checked and migrated."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from debitum import instance
+from debitum.settings import Settings
+from storage import embedded, engine, migrations, server
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """`url` as SQLAlchemy and libpq take it; `embedded` is the data folder of a server of ours, None for somebody else's."""
+
+    url: str
+    embedded: Path | None
+    description: str
+
+
+def start(settings: Settings) -> Database:
+    """Start the embedded server, or look at the one that DATABASE_URL names. Raises DatabaseError."""
+    if settings.database_url is not None:
+        return Database(settings.database_url, None, f"PostgreSQL {check(settings.database_url).version} of DATABASE_URL")
+    try:
+        address = embedded.start(settings.data_dir)
+    except embedded.EmbeddedServerError as error:
+        raise DatabaseError(f"the embedded Postgres did not start: {error}") from error
+    return Database(address.url, settings.data_dir, f"PostgreSQL {check(address.url).version}, embedded")
+
+
+def check(url: str) -> server.Server:
+    """Look at the server of `url`. Raises DatabaseError where it cannot be reached or is too old."""
+    try:
+        found = server.inspect(url, "debitum")
+    except server.UnreachableError as error:
+        raise DatabaseError(f"Postgres cannot be reached: {str(error).strip()}") from error
+    if found.major < server.MINIMUM_VERSION:
+        raise DatabaseError(f"PostgreSQL {found.version} is too old: Debitum needs {server.MINIMUM_VERSION} or newer")
+    return found
+
+
+def migrate(database: Database) -> str:
+    """Bring the schema to this code's revision, which is returned. Raises DatabaseError."""
+    migrator = engine.sync_engine(database.url, "debitum-migrate")
+    try:
+        with migrator.connect() as connection:
+            migrations.migrate(connection)
+            return migrations.current(connection) or "none"
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"the schema could not be migrated: {getattr(error, 'orig', None) or error}") from error
+    finally:
+        migrator.dispose()
+
+
+def stop(database: Database) -> None:
+    """Stop the server if it is ours."""
+    if database.embedded is not None:
+        embedded.stop(database.embedded)
+
+
+@contextmanager
+def borrowed(settings: Settings) -> Iterator[Database]:
+    """The database for one command: a server of ours that no supervisor runs is stopped again. Raises DatabaseError."""
+    try:
+        with instance.claim(settings.data_dir):
+            found = start(settings)
+            try:
+                yield found
+            finally:
+                stop(found)
+    except instance.AlreadyRunningError:
+        yield _running(settings)
+
+
+def _running(settings: Settings) -> Database:
+    if settings.database_url is not None:
+        return start(settings)
+    address = embedded.running(settings.data_dir)
+    if address is None:
+        raise DatabaseError("the supervisor of this data folder has no Postgres running yet: try again in a moment")
+    return Database(address.url, settings.data_dir, f"PostgreSQL {check(address.url).version}, embedded")

@@ -1,0 +1,90 @@
+"""The data folder: what lies in it, and who may read it."""
+
+import base64
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+PRIVATE: Final = ("mail", "push", "snapshots", "logs", "backups", "dagster")
+"""Hold what people owe each other, or what was said about it: for their owner only (0700)."""
+KEY_BYTES: Final = 32
+FIRST_KEY: Final = "k1"
+LONGEST_SOCKET_PATH: Final = 100
+"""Linux takes 107 bytes, macOS 103; gRPC adds a few of its own."""
+
+
+class FolderError(Exception):
+    """The data folder cannot be used."""
+
+
+def make(data_dir: Path) -> None:
+    """Create the data folder and its parts with their modes; safe to repeat. Raises FolderError."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        for name in PRIVATE:
+            folder = data_dir / name
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)
+    except OSError as error:
+        raise FolderError(f"the data folder {data_dir} cannot be written: {error.strerror}") from error
+
+
+def key_ring(data_dir: Path) -> str:
+    """The key ring of `data_dir`/secrets (`kid:base64`, the current key first), made at the first call with mode 0600."""
+    file = data_dir / "secrets"
+    if not file.exists():
+        _write_once(file, f"{FIRST_KEY}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n")
+    file.chmod(0o600)
+    ring = file.read_text().strip()
+    if not ring:
+        raise FolderError(f"{file} is empty: put the keys back from a backup; without them what they sealed is lost")
+    return ring
+
+
+def dagster_home(data_dir: Path) -> Path:
+    """DAGSTER_HOME with the dagster.yaml of this version."""
+    import pipelines
+
+    home = data_dir / "dagster"
+    shutil.copyfile(Path(pipelines.__path__[0]) / "dagster.yaml", home / "dagster.yaml")
+    return home
+
+
+def workspace() -> Path:
+    """workspace.yaml: at the top of a checkout, inside this package in a wheel."""
+    package = Path(__file__).parent
+    inside = package / "workspace.yaml"
+    return inside if inside.exists() else package.parent / "workspace.yaml"
+
+
+def code_socket(data_dir: Path) -> Path:
+    """Where the Dagster code server listens; in the temporary folder where the data folder's path is too long for a socket."""
+    socket = data_dir / "dagster" / "code.sock"
+    if len(os.fsencode(socket)) < LONGEST_SOCKET_PATH:
+        return socket
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"debitum-{os.geteuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise FolderError(f"{folder} belongs to somebody else: remove it, or use a data folder with a shorter path")
+    folder.chmod(0o700)
+    return folder / "code.sock"
+
+
+def _write_once(file: Path, content: str) -> None:
+    """Whole or not at all, and never over a file that somebody else has just written."""
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".secrets-")  # with mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(name, file)
+    finally:
+        os.unlink(name)

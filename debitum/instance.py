@@ -1,0 +1,80 @@
+"""Which supervisor holds a data folder: a lock that dies with its process, and a note for whoever comes second."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Note:
+    """What up.json says: who runs, since when (ISO 8601, UTC), and where it is reached, by name of the part."""
+
+    pid: int
+    started_at: str
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+
+class AlreadyRunningError(Exception):
+    """Another supervisor holds the data folder; `note` is what it wrote, None while it is only just starting."""
+
+    def __init__(self, note: Note | None) -> None:
+        super().__init__("another supervisor runs on this data folder")
+        self.note = note
+
+
+class Claim:
+    """The hold on a data folder; `unclean` says that the last holder did not get to end by itself."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._file = data_dir / "up.json"
+        self.unclean = self._file.exists()
+
+    def write(self, note: Note) -> None:
+        """Tell others what runs here. Readers see the old note or the new one, never half of one."""
+        temporary = self._file.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(asdict(note)))
+        os.replace(temporary, self._file)
+
+    def forget(self) -> None:
+        """Nothing runs here any more."""
+        self._file.unlink(missing_ok=True)
+
+
+@contextmanager
+def claim(data_dir: Path) -> Iterator[Claim]:
+    """Hold `data_dir` alone. Raises AlreadyRunningError. The kernel lets go of it when the process ends, however it ends."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunningError(_read(data_dir)) from None
+        held = Claim(data_dir)
+        try:
+            yield held
+        finally:
+            held.forget()
+
+
+def holder(data_dir: Path) -> Note | None:
+    """The note of the supervisor that runs on `data_dir`, None where none does."""
+    if not (data_dir / "up.lock").exists():
+        return None
+    with (data_dir / "up.lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read(data_dir)
+    return None
+
+
+def _read(data_dir: Path) -> Note | None:
+    try:
+        return Note(**json.loads((data_dir / "up.json").read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

@@ -1,0 +1,117 @@
+"""The parts of a running Debitum: their commands, and the environment that all of them get."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from debitum import folders, probes, processes
+from debitum.children import Plan
+from debitum.settings import Settings, reachable
+from storage import engine, migrations
+
+API_GRACE_SECONDS: Final = 10.0
+"""Requests in flight are answered within this."""
+DAGSTER_GRACE_SECONDS: Final = 15.0
+"""A run that is told to end writes its last events."""
+LOOPBACK: Final = "127.0.0.1"
+"""Dagster's pages have no login of their own: they are never offered to a network."""
+
+
+def environment(settings: Settings, database_url: str, keys: str) -> dict[str, str]:
+    """What every child gets: all that was set, and the value of each setting that has a default."""
+    return {
+        **settings.environment,
+        "DATABASE_URL": database_url,
+        "DATABASE_DIRECT_URL": settings.database_direct_url or database_url,
+        "DEBITUM_DATA_DIR": str(settings.data_dir),
+        "DEBITUM_KEYS": keys,
+        "DEBITUM_ENV": "production" if settings.production else "development",
+        "DEBITUM_HOST": settings.host,
+        "DEBITUM_PORT": str(settings.port),
+        "DEBITUM_WORKERS": str(settings.workers),
+        "DEBITUM_DAGSTER_PORT": str(settings.dagster_port),
+        "DEBITUM_PUBLIC_URL": settings.public_url,
+        "DEBITUM_REMINDER_CRON": settings.reminder_cron,
+        "DEBITUM_SNAPSHOT_CRON": settings.snapshot_cron,
+        "MAIL_FROM": settings.mail_from,
+        "DAGSTER_HOME": str(settings.data_dir / "dagster"),
+        "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(database_url, schema=migrations.DAGSTER_SCHEMA),
+        "DEBITUM_CODE_SOCKET": str(folders.code_socket(settings.data_dir)),
+        "PYTHONUNBUFFERED": "1",  # the last words of a part that dies are in its log
+        processes.MARK: str(settings.data_dir),
+    }
+
+
+def addresses(settings: Settings) -> dict[str, str]:
+    """Where people reach the parts, by name."""
+    found = {"api": f"http://{reachable(settings.host)}:{settings.port}"}
+    if not settings.no_dagster:
+        found["dagster"] = f"http://{LOOPBACK}:{settings.dagster_port}"
+    return found
+
+
+def api(settings: Settings, environment: Mapping[str, str]) -> Plan:
+    """The Sanic application; its first process stops the workers."""
+    address = addresses(settings)["api"]
+    return Plan(
+        name="api",
+        command=_python("api"),
+        environment=environment,
+        log=_log(settings, "api"),
+        grace_seconds=API_GRACE_SECONDS,
+        answers=probes.http(f"{address}/health"),
+        address=address,
+    )
+
+
+def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
+    """Dagster's code server: holds the definitions, and starts a process for each run."""
+    socket = Path(environment["DEBITUM_CODE_SOCKET"])
+    return Plan(
+        name="code",
+        command=_python("dagster", "api", "grpc", "--socket", str(socket), "-m", "pipelines.definitions"),
+        environment=environment,
+        log=_log(settings, "code"),
+        grace_seconds=DAGSTER_GRACE_SECONDS,
+        answers=probes.unix_socket(socket),
+        stale=socket,
+        whole_group=True,
+    )
+
+
+def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
+    """Dagster's pages."""
+    address = addresses(settings)["dagster"]
+    options = ("-h", LOOPBACK, "-p", str(settings.dagster_port), "-w", str(folders.workspace()))
+    return Plan(
+        name="dagster",
+        command=_python("dagster_webserver", *options),
+        environment=environment,
+        log=_log(settings, "dagster"),
+        grace_seconds=DAGSTER_GRACE_SECONDS,
+        answers=probes.http(f"{address}/server_info"),
+        address=address,
+        whole_group=True,
+    )
+
+
+def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
+    """Dagster's daemon: schedules, sensors, the queue of runs."""
+    return Plan(
+        name="daemon",
+        command=_python("dagster._daemon", "run", "-w", str(folders.workspace())),
+        environment=environment,
+        log=_log(settings, "daemon"),
+        grace_seconds=DAGSTER_GRACE_SECONDS,
+        whole_group=True,
+    )
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    """-P: a folder `api` where somebody happens to stand is not the one that is meant."""
+    return (sys.executable, "-P", "-m", module, *arguments)
+
+
+def _log(settings: Settings, name: str) -> Path:
+    return settings.data_dir / "logs" / f"{name}.log"

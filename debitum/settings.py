@@ -1,0 +1,186 @@
+"""Settings: what the environment, a .env file and the command line's flags say, checked once at the edge."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+import dotenv
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+CRON_FIELDS: Final = 5
+KEY_BYTES: Final = 32
+"""AES-256 takes keys of this length."""
+LARGEST_PORT: Final = 65_535
+MOST_WORKERS: Final = 64
+"""Each has its own pool of connections; Postgres's max_connections ends long before this."""
+
+Value = TypeVar("Value")
+
+
+class SettingsError(Exception):
+    """One or more settings have values that cannot be used; the text has one line for each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the supervisor needs to know. `environment` is everything that was set, for the children to read theirs from."""
+
+    database_url: str | None = field(repr=False)
+    database_direct_url: str | None = field(repr=False)
+    data_dir: Path
+    host: str
+    port: int
+    workers: int
+    dagster_port: int
+    no_dagster: bool
+    public_url: str
+    production: bool
+    keys: str | None = field(repr=False)
+    reminder_cron: str
+    snapshot_cron: str
+    mail_from: str
+    environment: Mapping[str, str] = field(repr=False)
+
+
+def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str] | None = None) -> Settings:
+    """Flags (by the name of their setting) go over the environment, which goes over `env_file`; empty means unset.
+
+    Raises SettingsError, which names every setting that is wrong.
+    """
+    merged = {**_read(env_file), **{name: value for name, value in environment.items() if value}, **(flags or {})}
+    reader = _Reader(merged)
+    host = reader.read("DEBITUM_HOST", "127.0.0.1", _host)
+    port = reader.read("DEBITUM_PORT", "8000", _port)
+    production = reader.read("DEBITUM_ENV", "development", _production)
+    loaded = Settings(
+        database_url=reader.read("DATABASE_URL", "", _database_url),
+        database_direct_url=reader.read("DATABASE_DIRECT_URL", "", _database_url),
+        data_dir=reader.read("DEBITUM_DATA_DIR", ".debitum", lambda value: Path(value).expanduser().resolve()),
+        host=host,
+        port=port,
+        workers=reader.read("DEBITUM_WORKERS", "1", _workers),
+        dagster_port=reader.read("DEBITUM_DAGSTER_PORT", "3000", _port),
+        no_dagster=reader.read("DEBITUM_NO_DAGSTER", "0", _switch),
+        public_url=reader.read("DEBITUM_PUBLIC_URL", f"http://{reachable(host)}:{port}", _public_url),
+        production=production,
+        keys=reader.read("DEBITUM_KEYS", "", lambda value: _key_ring(value, production=production)),
+        reminder_cron=reader.read("DEBITUM_REMINDER_CRON", "*/5 * * * *", _cron),
+        snapshot_cron=reader.read("DEBITUM_SNAPSHOT_CRON", "0 * * * *", _cron),
+        mail_from=reader.read("MAIL_FROM", "Debitum <debitum@localhost>", str),
+        environment=merged,
+    )
+    if not loaded.no_dagster and loaded.port == loaded.dagster_port:
+        reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
+    if reader.wrong:
+        raise SettingsError("\n".join(reader.wrong))
+    return loaded
+
+
+def reachable(host: str) -> str:
+    """The address under which a server that listens on `host` is reached from this machine, ready for a URL."""
+    if host == "0.0.0.0":  # noqa: S104 (it is read here, not bound)
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+class _Reader:
+    """Reads settings and collects what is wrong with them, so that one start tells all of it."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+        self.wrong: list[str] = []
+
+    def read(self, name: str, default: str, parse: Callable[[str], Value]) -> Value:
+        """The parsed value of `name`; where it is wrong the parsed default, which is never used."""
+        try:
+            return parse(self.values.get(name) or default)
+        except ValueError as error:
+            self.wrong.append(f"{name}: {error}")
+            return parse(default)
+
+
+def _read(env_file: Path) -> dict[str, str]:
+    if not env_file.is_file():
+        return {}
+    values = dotenv.dotenv_values(env_file, interpolate=False)  # a password may hold a dollar sign
+    return {name: value for name, value in values.items() if value}
+
+
+def _whole_number(value: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
+        raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
+    return int(value)
+
+
+def _port(value: str) -> int:
+    return _whole_number(value, 1, LARGEST_PORT)
+
+
+def _workers(value: str) -> int:
+    return _whole_number(value, 1, MOST_WORKERS)
+
+
+def _switch(value: str) -> bool:
+    if value.lower() not in ("0", "1", "true", "false", "yes", "no"):
+        raise ValueError(f"{value!r} is neither 1 nor 0")
+    return value.lower() in ("1", "true", "yes")
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.:-]+", value):
+        raise ValueError(f"{value!r} is not a host name or address")
+    return value
+
+
+def _production(value: str) -> bool:
+    if value not in ("development", "production"):
+        raise ValueError(f"{value!r} is neither development nor production")
+    return value == "production"
+
+
+def _public_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+[^\s]*", value):
+        raise ValueError(f"{value!r} does not begin with http:// or https://")
+    return value.rstrip("/")
+
+
+def _database_url(value: str) -> str | None:
+    """The value is never repeated: it may hold a password."""
+    if not value:
+        return None
+    try:
+        backend = make_url(value).get_backend_name()
+    except ArgumentError as error:
+        raise ValueError("is not a URL like postgresql://user:password@host/database") from error
+    if backend not in ("postgresql", "postgres"):
+        raise ValueError(f"is a URL of {backend}, not of postgresql")
+    return re.sub(r"^postgres(?=[:+])", "postgresql", value)
+
+
+def _cron(value: str) -> str:
+    fields = value.split()
+    if len(fields) != CRON_FIELDS or not all(re.fullmatch(r"[0-9A-Za-z*/,\-]+", part) for part in fields):
+        raise ValueError(f"{value!r} is not a cron expression of five fields, like '*/5 * * * *'")
+    return value
+
+
+def _key_ring(value: str, *, production: bool) -> str | None:
+    """`kid:base64[,kid:base64…]`, the current key first; the value is never repeated."""
+    for entry in value.split(",") if value else ():
+        kid, separator, encoded = entry.strip().partition(":")
+        if not separator or not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", kid):
+            raise ValueError("has an entry that is not of the form name:base64")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            raise ValueError(f"key {kid} is not base64") from None
+        if production and len(key) < KEY_BYTES:
+            raise ValueError(f"key {kid} has {len(key)} bytes; in production a key needs {KEY_BYTES}")
+    return value or None

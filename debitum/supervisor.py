@@ -1,0 +1,191 @@
+"""`debitum up`: starts the database and the parts, keeps them running, and stops them in order."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from debitum import database, folders, instance, leader, plans, processes
+from debitum.children import Child, Pauses, Plan, Say
+from debitum.settings import Settings
+from storage import embedded, server
+
+STOPPED_BY: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_ORDER: Final = (("api", "daemon"), ("dagster",), ("code",))
+"""By name: who asks goes before who answers. Postgres comes after all of them."""
+POSTGRES_LOOK_SECONDS: Final = 0.5
+"""Between two looks whether the embedded server lives: requests fail with 503 for about this long when it does not."""
+
+
+def up(settings: Settings, say: Say) -> None:
+    """Run until SIGINT or SIGTERM. Raises instance.AlreadyRunningError, and what a start can fail with (FAILURES)."""
+    with instance.claim(settings.data_dir) as claim:
+        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        claim.write(instance.Note(os.getpid(), started_at, plans.addresses(settings)))
+        asyncio.run(Supervisor(settings, say).run(unclean=claim.unclean))
+
+
+FAILURES: Final = (database.DatabaseError, folders.FolderError, processes.PortInUseError)
+"""What can be wrong with the machine at a start; the texts say what to do."""
+
+
+class Supervisor:
+    """One run of the whole. The caller holds the data folder."""
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self._settings = settings
+        self._say = say
+        self._began = time.monotonic()
+        self._stopping = asyncio.Event()
+        self._children: dict[str, Child] = {}
+        self._starting: list[asyncio.Task[None]] = []
+        self._running: list[asyncio.Task[None]] = []
+        self._failure: BaseException | None = None
+
+    async def run(self, *, unclean: bool) -> None:
+        """Start everything, wait for a signal, stop everything."""
+        for number in STOPPED_BY:
+            asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+        await asyncio.to_thread(self._clear, unclean=unclean)
+        found = await self._start_database()
+        try:
+            if not self._stopping.is_set():
+                await self._supervise(found, await asyncio.to_thread(self._prepare, found))
+        finally:
+            self._stopping.set()
+            await self._stop()
+            if found.embedded is not None:
+                await asyncio.to_thread(database.stop, found)
+                self._say("postgres is stopped")
+        if self._failure is not None:
+            raise self._failure
+
+    def _clear(self, *, unclean: bool) -> None:
+        """What must hold before anything is started."""
+        settings = self._settings
+        folders.make(settings.data_dir)
+        if unclean:
+            self._say("the last supervisor of this data folder was killed; this one takes over")
+        if ended := processes.end_leftovers(settings.data_dir):
+            self._say(f"left over from an earlier supervisor and ended: {', '.join(ended)}")
+        processes.check_port(settings.host, settings.port, "DEBITUM_PORT (--port)")
+        if not settings.no_dagster:
+            processes.check_port(plans.LOOPBACK, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
+
+    async def _start_database(self) -> database.Database:
+        began = time.monotonic()
+        found = await asyncio.to_thread(database.start, self._settings)
+        self._say(f"postgres runs: {found.description} ({time.monotonic() - began:.1f} s)")
+        return found
+
+    def _prepare(self, found: database.Database) -> dict[str, str]:
+        """Schema, keys and Dagster's home; returns the environment of the children."""
+        began = time.monotonic()
+        revision = database.migrate(found)
+        self._say(f"schema is at revision {revision} ({time.monotonic() - began:.1f} s)")
+        if not self._settings.no_dagster:
+            folders.dagster_home(self._settings.data_dir)
+        keys = self._settings.keys or folders.key_ring(self._settings.data_dir)
+        return plans.environment(self._settings, found.url, keys)
+
+    async def _supervise(self, found: database.Database, environment: Mapping[str, str]) -> None:
+        if found.embedded is not None:
+            self._spawn(self._keep_postgres(found.embedded), self._running)
+        self._spawn(self._start_parts(found, environment), self._starting)
+        await self._stopping.wait()
+        self._say("stopping")
+
+    async def _start_parts(self, found: database.Database, environment: Mapping[str, str]) -> None:
+        api = self._keep(plans.api(self._settings, environment))
+        if not self._settings.no_dagster:
+            await self._start_dagster(found, environment)
+        await api.ready.wait()
+        self._say(f"everything answers ({time.monotonic() - self._began:.1f} s after the start); Ctrl-C stops it")
+
+    async def _start_dagster(self, found: database.Database, environment: Mapping[str, str]) -> None:
+        """Dead runs are cleared, then the code server answers, then come those that ask it."""
+        direct = environment["DATABASE_DIRECT_URL"]
+        await self._fail_leftover_runs(direct, environment)
+        await self._keep(plans.code(self._settings, environment)).ready.wait()
+        webserver = self._keep(plans.webserver(self._settings, environment))
+        daemon = plans.daemon(self._settings, environment)
+        if found.embedded is not None:  # whoever holds the data folder is the only one on its database
+            self._keep(daemon)
+        else:
+            self._spawn(leader.run_alone(direct, lambda: self._run_until_cancelled(daemon), self._say), self._starting)
+        await webserver.ready.wait()
+
+    async def _fail_leftover_runs(self, direct: str, environment: Mapping[str, str]) -> None:
+        """Runs that claim to have a process cannot have one, unless another host runs Dagster on this database."""
+        async with leader.led_briefly(direct) as alone:
+            count = await asyncio.to_thread(server.unfinished_runs, direct, "debitum") if alone else 0
+            if count:
+                command = (sys.executable, "-P", "-m", "debitum.leftover_runs")
+                with (self._settings.data_dir / "logs" / "leftover_runs.log").open("wb") as log:
+                    process = await asyncio.create_subprocess_exec(*command, env=dict(environment), stdout=log, stderr=log)
+                    failed = await process.wait()
+                outcome = f"could not be marked; see {log.name}" if failed else "are marked as failed"
+                self._say(f"dagster: {count} runs that an earlier code server left unfinished {outcome}")
+
+    async def _run_until_cancelled(self, plan: Plan) -> None:
+        child = Child(plan, self._say)
+        self._children[plan.name] = child
+        running = asyncio.create_task(child.run())
+        try:
+            await asyncio.shield(running)
+        finally:
+            await child.stop()
+            await running
+
+    def _keep(self, plan: Plan) -> Child:
+        child = Child(plan, self._say)
+        self._children[plan.name] = child
+        self._spawn(child.run(), self._running)
+        return child
+
+    def _spawn(self, work: Coroutine[Any, Any, None], tasks: list[asyncio.Task[None]]) -> None:
+        task = asyncio.create_task(work)
+        tasks.append(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """A task of ours that fails is a mistake of ours: everything is stopped, and the mistake is shown."""
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = self._failure or task.exception()
+            self._stopping.set()
+
+    async def _keep_postgres(self, data_dir: Path) -> None:
+        pauses, failures, steady_since = Pauses(), 0, time.monotonic()
+        while not await self._stopped_within(POSTGRES_LOOK_SECONDS):
+            if embedded.running(data_dir) is not None:
+                continue
+            failures = 1 if time.monotonic() - steady_since > pauses.steady_seconds else failures + 1
+            self._say("postgres is gone and is started again")
+            if failures > 1 and await self._stopped_within(pauses.after(failures - 1)):
+                return
+            try:
+                await asyncio.to_thread(embedded.start, data_dir)
+                self._say("postgres runs again")
+            except embedded.EmbeddedServerError as error:
+                self._say(f"postgres did not start: {error}")
+            steady_since = time.monotonic()
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return self._stopping.is_set()
+
+    async def _stop(self) -> None:
+        """What starts others is cancelled first, so that nothing new comes up; then the parts, in order."""
+        for task in self._starting:
+            task.cancel()
+        for names in STOP_ORDER:
+            await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
+        await asyncio.gather(*self._starting, *self._running, return_exceptions=True)
+        await asyncio.to_thread(processes.end_leftovers, self._settings.data_dir)

@@ -1,0 +1,63 @@
+"""What must hold of an aggregate as a whole, beyond the types of its single fields."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from domain import errors, facts, money
+
+PRIVATE = frozenset({"phone", "email"})
+"""Fields of a contact that are worth hiding: facts that hold one carry a salt."""
+
+
+def check_whole(aggregate_type: facts.AggregateType, fields: dict[str, Any]) -> None:
+    """Raises errors.Invalid with everything that is wrong with `fields` (every name of the aggregate, null as None)."""
+    found = tuple(_CHECKS[aggregate_type](fields))
+    if found:
+        raise errors.Invalid("the members do not fit together", errors=found)
+
+
+def is_private(command: facts.Command, changes: list[facts.Change]) -> bool:
+    """Whether a fact of this command and these changes holds a contact's phone number or address."""
+    if command.aggregate_type == "contact" and not PRIVATE.isdisjoint(command.event_data):
+        return True
+    return any(change.aggregate_type == "contact" and not PRIVATE.isdisjoint(change.fields) for change in changes)
+
+
+def _contact(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
+    if fields["name"] is None:
+        yield errors.FieldError("/name", "a contact has a name")
+
+
+def _transaction(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
+    if fields["amount"] is None:
+        yield errors.FieldError("/amount", "required")
+    if fields["type"] == "money":
+        yield from _money(fields)
+        return
+    if fields["item"] is None:
+        yield errors.FieldError("/item", "an item says what it is")
+    if fields["currency"] is not None:
+        yield errors.FieldError("/currency", "an item has no currency")
+    if fields["repays"] is not None:
+        yield errors.FieldError("/repays", "an item repays nothing")
+
+
+def _money(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
+    if fields["currency"] not in money.CURRENCIES:
+        yield errors.FieldError("/currency", "not an ISO 4217 currency")
+    if fields["item"] is not None:
+        yield errors.FieldError("/item", "money is no item")
+    if fields["returned_at"] is not None:
+        yield errors.FieldError("/returned_at", "only an item is returned; money is repaid")
+
+
+def _reminder(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
+    if not facts.is_zone(fields["time_zone"]):
+        yield errors.FieldError("/time_zone", "not an IANA time zone")
+    if fields["repeat"] is not None:
+        yield errors.FieldError("/repeat", "repeating reminders are not supported yet")
+    if len(set(fields["channels"])) != len(fields["channels"]):
+        yield errors.FieldError("/channels", "a channel stands there twice")
+
+
+_CHECKS = {"contact": _contact, "transaction": _transaction, "reminder": _reminder}

@@ -1,0 +1,291 @@
+"""The rules of decision: from a ledger and a command to a fact. Pure, and the same for every way a command comes in."""
+
+import datetime
+import zoneinfo
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import UNSET
+
+from domain import checks, errors, facts, money
+from domain.facts import Change, Command, Conflict, Fact
+from domain.fold import DELETED_AT, Entity, Ledger, Mark, Step, fold
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the server fills in for a user: an ISO 4217 code and an IANA time zone."""
+
+    currency: str
+    time_zone: str
+
+
+@dataclass
+class _Draft:
+    """A fact in the making."""
+
+    changes: list[Change] = field(default_factory=list)
+    overwrote: dict[str, Any] = field(default_factory=dict)
+    conflict: Conflict | None = None
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A command and the state that it meets."""
+
+    ledger: Ledger
+    command: Command
+    base_seq: int
+    recorded_at: str
+    defaults: Defaults
+
+    def moved(self, mark: Mark) -> bool:
+        """Whether another device made this mark after what the commanding device had seen."""
+        seq, device = mark
+        return seq > self.base_seq and (device is None or device != self.command.device_id)
+
+    def existing(self) -> Entity:
+        """The aggregate that the command changes."""
+        entity = self.ledger.entities.get(self.command.key)
+        if entity is None:
+            raise errors.UnknownAggregate(f"there is no {self.command.aggregate_type} {self.command.aggregate_id}")
+        if self.command.if_match is not None and self.command.if_match != entity.changed_seq:
+            raise errors.Stale(entity.changed_seq)
+        return entity
+
+
+def decide(ledger: Ledger, command: Command, *, recorded_at: str, defaults: Defaults, salt: str) -> tuple[Fact, Step]:
+    """The fact that `command` becomes at the head of `ledger`, and what it does; `ledger` stays as it is.
+
+    `recorded_at` is RFC 3339 in UTC, `salt` goes into facts that hold a phone number or an address. Raises
+    errors.Rejected. Rules: design.md, "Decision rules".
+    """
+    base_seq = ledger.version if command.base_seq is None else command.base_seq
+    draft = _RULES[command.event_type](_Case(ledger, command, base_seq, recorded_at, defaults))
+    fact = Fact(
+        seq=ledger.version + 1,
+        id=command.id,
+        aggregate_type=command.aggregate_type,
+        aggregate_id=command.aggregate_id,
+        event_type=command.event_type,
+        event_data=command.event_data,
+        base_seq=base_seq,
+        timestamp=command.timestamp or recorded_at,
+        device_id=command.device_id or UNSET,
+        recorded_at=recorded_at,
+        status="conflict" if draft.conflict else "accepted",
+        changes=draft.changes,
+        overwrote=draft.overwrote or UNSET,
+        conflict=draft.conflict or UNSET,
+        salt=salt if checks.is_private(command, draft.changes) else UNSET,
+    )
+    step = fold(ledger, fact)
+    _check_range(ledger, step)
+    return fact, step
+
+
+def _create(case: _Case) -> _Draft:
+    command = case.command
+    if command.key in case.ledger.entities:
+        raise errors.AlreadyExists(f"{command.aggregate_type} {command.aggregate_id} exists")
+    values = _with_defaults(case, facts.plain(command.payload))
+    checks.check_whole(command.aggregate_type, dict.fromkeys(facts.FIELDS[command.aggregate_type]) | values)
+    created = Change(*command.key, "create", {name: (None, value) for name, value in values.items() if value is not None})
+    return _Draft([created, *_references(case, values)])
+
+
+def _with_defaults(case: _Case, values: dict[str, Any]) -> dict[str, Any]:
+    match case.command.aggregate_type:
+        case "transaction":
+            if values.setdefault("type", "money") == "money":
+                values.setdefault("currency", case.defaults.currency)
+            else:
+                values.setdefault("amount", 1)
+            if "transaction_date" not in values:
+                values["transaction_date"] = today(case.recorded_at, case.defaults.time_zone).isoformat()
+        case "reminder":
+            values.setdefault("time_zone", case.defaults.time_zone)
+            values.setdefault("channels", ["email", "push"])
+    return values
+
+
+def _update(case: _Case) -> _Draft:
+    entity = case.existing()
+    patch = facts.plain(case.command.payload)
+    if not entity.live:
+        assert entity.deleted_seq is not None
+        kept = {DELETED_AT: entity.deleted_at}
+        return _Draft(conflict=Conflict("edit_of_deleted", kept, patch, entity.deleted_seq))
+    draft = _Draft()
+    applied: dict[str, Any] = {}
+    for group, offered in _by_group(entity, patch).items():
+        if all(entity.fields[name] == value for name, value in offered.items()):
+            continue
+        mark = entity.mark(group)
+        if not case.moved(mark):
+            applied |= offered
+        elif group in facts.GROUP_FIELDS:
+            kept = {name: entity.fields[name] for name in offered}
+            draft.conflict = Conflict("edit", kept, offered, mark[0])
+        else:
+            applied |= offered
+            draft.overwrote |= {name: entity.fields[name] for name in offered}
+    changed = {name: (entity.fields[name], value) for name, value in applied.items() if entity.fields[name] != value}
+    if changed:
+        checks.check_whole(entity.aggregate_type, entity.fields | applied)
+        new = {name: value for name, (_, value) in changed.items()}
+        draft.changes = [Change(*entity.key, "update", changed), *_references(case, new)]
+    return draft
+
+
+def _by_group(entity: Entity, patch: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value in patch.items():
+        groups.setdefault(facts.group(entity.aggregate_type, name), {})[name] = value
+    return groups
+
+
+def _references(case: _Case, values: dict[str, Any]) -> list[Change]:
+    """Check what new values point to; a deleted contact that comes to be needed is restored, alone."""
+    entities = case.ledger.entities
+    if (repaid := values.get("repays")) is not None:
+        _check_repayable(case, repaid)
+    if (about := values.get("transaction_id")) is not None and ("transaction", about) not in entities:
+        raise errors.UnknownAggregate(f"there is no transaction {about}")
+    if (contact_id := values.get("contact_id")) is None:
+        return []
+    contact = entities.get(("contact", contact_id))
+    if contact is None:
+        raise errors.UnknownContact(f"there is no contact {contact_id}")
+    return [] if contact.live else [_restored(contact)]
+
+
+def _check_repayable(case: _Case, repaid: str) -> None:
+    debt = case.ledger.entities.get(("transaction", repaid))
+    if debt is None:
+        raise errors.UnknownAggregate(f"there is no transaction {repaid}")
+    if debt.fields["type"] != "money" or debt.fields["repays"] is not None or debt.key == case.command.key:
+        raise errors.RepaysMismatch("a repayment names a debt of money that is no repayment itself")
+    if any(_live_repayments(case.ledger, case.command.aggregate_id)):
+        raise errors.RepaysMismatch("this transaction is repaid by others, so it cannot be a repayment")
+
+
+def _delete(case: _Case) -> _Draft:
+    entity = case.existing()
+    if not entity.live:
+        return _Draft()
+    doomed = list(_taken_along(case.ledger, entity))
+    conflict = _delete_conflict(case, entity, doomed)
+    if conflict is not None:
+        return _Draft(conflict=conflict)
+    gone = {entity.key, *(other.key for other in doomed)}
+    deletions = [
+        Change(*other.key, "delete", {DELETED_AT: (None, case.recorded_at)})
+        for other in (entity, *sorted(doomed, key=lambda other: (other.aggregate_type != "transaction", other.id)))
+    ]
+    unlinked = [
+        Change(*other.key, "update", {"repays": (other.fields["repays"], None)})
+        for key in sorted(gone)
+        for other in _live_repayments(case.ledger, key[1])
+        if other.key not in gone
+    ]
+    return _Draft(deletions + unlinked)
+
+
+def _taken_along(ledger: Ledger, entity: Entity) -> Iterator[Entity]:
+    """The live entities that go with `entity`: a contact's transactions and reminders, a transaction's reminders."""
+    if entity.aggregate_type == "reminder":
+        return
+    transactions = {entity.id} if entity.aggregate_type == "transaction" else set()
+    for other in ledger.entities.values():
+        if entity.aggregate_type == "contact" and other.aggregate_type == "transaction":
+            if other.live and other.fields["contact_id"] == entity.id:
+                transactions.add(other.id)
+                yield other
+    for other in ledger.entities.values():
+        if other.aggregate_type == "reminder" and other.live:
+            of_contact = entity.aggregate_type == "contact" and other.fields["contact_id"] == entity.id
+            if of_contact or other.fields["transaction_id"] in transactions:
+                yield other
+
+
+def _live_repayments(ledger: Ledger, transaction_id: str) -> list[Entity]:
+    found = (
+        other
+        for other in ledger.entities.values()
+        if other.aggregate_type == "transaction" and other.live and other.fields["repays"] == transaction_id
+    )
+    return sorted(found, key=lambda other: other.id)
+
+
+def _delete_conflict(case: _Case, entity: Entity, doomed: list[Entity]) -> Conflict | None:
+    offered = {DELETED_AT: case.recorded_at}
+    if entity.aggregate_type == "transaction" and case.moved(mark := entity.mark("MONEY")):
+        return Conflict("delete_vs_edit", {name: entity.fields[name] for name in facts.MONEY}, offered, mark[0])
+    if entity.aggregate_type != "contact":
+        return None
+    newer = {other.id: max(marks) for other in doomed if (marks := [mark[0] for mark in _births(other) if case.moved(mark)])}
+    if not newer:
+        return None
+    return Conflict("delete_vs_new", {"ids": sorted(newer)}, offered, max(newer.values()))
+
+
+def _births(entity: Entity) -> list[Mark]:
+    """The marks of what would be lost with `entity`: its creation, its restoration, its money."""
+    money_mark = [entity.mark("MONEY")] if entity.aggregate_type == "transaction" else []
+    return [(entity.created_seq, entity.created_device), entity.mark(DELETED_AT), *money_mark]
+
+
+def _restore(case: _Case) -> _Draft:
+    entity = case.existing()
+    if entity.live:
+        return _Draft()
+    removed = sorted(
+        (other for other in case.ledger.entities.values() if other.deleted_seq == entity.deleted_seq and other is not entity),
+        key=lambda other: other.key,
+    )
+    back = {other.key: other for other in (entity, *removed)}
+    for other in tuple(back.values()):
+        contact = case.ledger.entities.get(("contact", other.fields.get("contact_id") or ""))
+        if contact is not None and not contact.live:
+            back.setdefault(contact.key, contact)
+    return _Draft([_restored(other) for other in back.values()])
+
+
+def _restored(entity: Entity) -> Change:
+    return Change(*entity.key, "restore", {DELETED_AT: (entity.deleted_at, None)})
+
+
+def _unknown(case: _Case) -> _Draft:
+    raise errors.UnsupportedVersion(f"this server does not know {case.command.event_type} yet")
+
+
+_RULES = {"CREATED": _create, "UPDATED": _update, "DELETED": _delete, "RESTORED": _restore, "UNDO": _unknown}
+
+
+def _check_range(ledger: Ledger, step: Step) -> None:
+    if ledger.balances is None:
+        return
+    moved: dict[tuple[str, str], int] = {}
+    for posting in step.postings:
+        account = (posting.contact_id, posting.currency)
+        moved[account] = moved.get(account, 0) + posting.amount
+    for account, amount in moved.items():
+        if abs(ledger.balances.get(account, 0) + amount) > money.MAX_AMOUNT:
+            raise errors.BalanceOutOfRange(f"the balance in {account[1]} would leave ±{money.MAX_AMOUNT}")
+
+
+def references(command: Command) -> list[facts.Key]:
+    """The aggregates that `command` names besides its own."""
+    named: list[facts.Key] = []
+    for name, aggregate_type in (("contact_id", "contact"), ("transaction_id", "transaction"), ("repays", "transaction")):
+        value = getattr(command.payload, name, UNSET)
+        if value is not UNSET and value is not None:
+            named.append((aggregate_type, str(value)))  # type: ignore[arg-type]  # the literal is in the tuple above
+    return named
+
+
+def today(recorded_at: str, time_zone: str) -> datetime.date:
+    """The date in `time_zone` at an RFC 3339 moment."""
+    return facts.parse_time(recorded_at).astimezone(zoneinfo.ZoneInfo(time_zone)).date()

@@ -1,0 +1,109 @@
+"""Why something is refused: one class a reason, with a machine code and typed data; nothing here knows HTTP."""
+
+from typing import ClassVar
+
+import msgspec
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one member; `pointer` is a JSON pointer (RFC 6901) into the data that was sent."""
+
+    pointer: str
+    detail: str
+
+
+class DomainError(Exception):
+    """Base of everything that the domain refuses; `code` is what machines read, the text what people read."""
+
+    code: ClassVar[str]
+
+    def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+
+
+class Rejected(DomainError):
+    """A command that is not taken. `remembered`: the same id gets the same answer later (design.md, Retry)."""
+
+    remembered: ClassVar[bool] = True
+
+
+class Invalid(Rejected):
+    """The command's members do not fit together or to what they change."""
+
+    code = "invalid"
+
+
+class UnsupportedVersion(Rejected):
+    """The command is written in a version or of a kind that this server does not know."""
+
+    code = "unsupported_version"
+    remembered = False
+
+
+class UnknownAggregate(Rejected):
+    """There is no such contact, transaction or reminder in this ledger."""
+
+    code = "unknown_aggregate"
+    remembered = False
+
+
+class UnknownContact(Rejected):
+    """The contact that the command names is not in this ledger."""
+
+    code = "unknown_contact"
+    remembered = False
+
+
+class DependencyFailed(Rejected):
+    """The command needs one of the same push that was rejected."""
+
+    code = "dependency_failed"
+    remembered = False
+
+
+class IdReused(Rejected):
+    """The id belongs to a command with other content."""
+
+    code = "id_reused"
+    remembered = False
+
+
+class AlreadyExists(Rejected):
+    """The aggregate's id is taken, by something live or deleted."""
+
+    code = "already_exists"
+
+
+class RepaysMismatch(Rejected):
+    """What is to be repaid is itself a repayment, or no money."""
+
+    code = "repays_mismatch"
+
+
+class BalanceOutOfRange(Rejected):
+    """A balance would leave the range that every client can hold."""
+
+    code = "balance_out_of_range"
+
+
+class Stale(Rejected):
+    """The resource has another version than the one that the client saw; `current` is the one it has."""
+
+    code = "stale"
+    remembered = False
+
+    def __init__(self, current: int) -> None:
+        super().__init__(f"the resource is at version {current}")
+        self.current = current
+
+
+class Reset(DomainError):
+    """The device knows a history that this ledger does not have; it starts over from 0 (api.md, Sync)."""
+
+    code = "reset"
+
+    def __init__(self, detail: str, *, common_version: int | None = None) -> None:
+        super().__init__(detail)
+        self.common_version = common_version

@@ -1,0 +1,294 @@
+"""Commands, facts and changes: what a device means, what the server decided, and what follows field by field."""
+
+import datetime
+import zoneinfo
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from domain import errors, money
+
+AggregateType = Literal["contact", "transaction", "reminder"]
+EventType = Literal["CREATED", "UPDATED", "DELETED", "RESTORED", "UNDO"]
+Status = Literal["accepted", "conflict"]
+ConflictKind = Literal["edit", "edit_of_deleted", "delete_vs_edit", "delete_vs_new"]
+Key = tuple[AggregateType, str]
+"""One contact, transaction or reminder of a ledger."""
+
+VERSION = 1
+"""The version of the command language that devices push."""
+
+_NO_NUL = r"^[^\x00]*$"
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
+"""A contact's name: 1 … 200 characters, not blank."""
+Short = Annotated[str, Meta(max_length=64, pattern=_NO_NUL)]
+Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
+Text = Annotated[str, Meta(max_length=4_000, pattern=_NO_NUL)]
+Item = Annotated[str, Meta(min_length=1, max_length=4_000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
+Amount = Annotated[int, Meta(ge=1, le=money.MAX_AMOUNT)]
+"""Minor units of the currency; of an item the quantity."""
+CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+Moment = Annotated[datetime.datetime, Meta(tz=True)]
+ZoneName = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_NUL)]
+ReminderChannel = Literal["email", "push"]
+Channels = Annotated[list[ReminderChannel], Meta(min_length=1, max_length=2)]
+
+
+class Payload(Struct, frozen=True, forbid_unknown_fields=True):
+    """The members of a command's event_data; absent ones are UNSET, null clears."""
+
+    creates: ClassVar[bool] = False
+
+
+class ContactCreated(Payload, frozen=True):
+    """A new contact."""
+
+    creates = True
+    name: Name
+    username: Short | None | UnsetType = UNSET
+    phone: Short | None | UnsetType = UNSET
+    email: Email | None | UnsetType = UNSET
+    notes: Text | None | UnsetType = UNSET
+
+
+class ContactUpdated(Payload, frozen=True):
+    """Changed members of a contact."""
+
+    name: Name | UnsetType = UNSET
+    username: Short | None | UnsetType = UNSET
+    phone: Short | None | UnsetType = UNSET
+    email: Email | None | UnsetType = UNSET
+    notes: Text | None | UnsetType = UNSET
+
+
+class TransactionCreated(Payload, frozen=True):
+    """Money or a thing that changed hands."""
+
+    creates = True
+    contact_id: UUID
+    direction: Literal["lent", "owed"]
+    type: Literal["money", "item"] | UnsetType = UNSET
+    amount: Amount | UnsetType = UNSET
+    currency: CurrencyCode | None | UnsetType = UNSET
+    item: Item | None | UnsetType = UNSET
+    description: Text | None | UnsetType = UNSET
+    transaction_date: datetime.date | UnsetType = UNSET
+    due_date: datetime.date | None | UnsetType = UNSET
+    repays: UUID | None | UnsetType = UNSET
+    returned_at: Moment | None | UnsetType = UNSET
+
+
+class TransactionUpdated(Payload, frozen=True):
+    """Changed members of a transaction."""
+
+    contact_id: UUID | UnsetType = UNSET
+    direction: Literal["lent", "owed"] | UnsetType = UNSET
+    type: Literal["money", "item"] | UnsetType = UNSET
+    amount: Amount | UnsetType = UNSET
+    currency: CurrencyCode | None | UnsetType = UNSET
+    item: Item | None | UnsetType = UNSET
+    description: Text | None | UnsetType = UNSET
+    transaction_date: datetime.date | UnsetType = UNSET
+    due_date: datetime.date | None | UnsetType = UNSET
+    repays: UUID | None | UnsetType = UNSET
+    returned_at: Moment | None | UnsetType = UNSET
+
+
+class ReminderCreated(Payload, frozen=True):
+    """A note to the user's later self."""
+
+    creates = True
+    remind_at: Moment
+    contact_id: UUID | None | UnsetType = UNSET
+    transaction_id: UUID | None | UnsetType = UNSET
+    time_zone: ZoneName | UnsetType = UNSET
+    repeat: Text | None | UnsetType = UNSET
+    channels: Channels | UnsetType = UNSET
+    message: Text | None | UnsetType = UNSET
+    snoozed_until: Moment | None | UnsetType = UNSET
+    done_at: Moment | None | UnsetType = UNSET
+
+
+class ReminderUpdated(Payload, frozen=True):
+    """Changed members of a reminder."""
+
+    remind_at: Moment | UnsetType = UNSET
+    contact_id: UUID | None | UnsetType = UNSET
+    transaction_id: UUID | None | UnsetType = UNSET
+    time_zone: ZoneName | UnsetType = UNSET
+    repeat: Text | None | UnsetType = UNSET
+    channels: Channels | UnsetType = UNSET
+    message: Text | None | UnsetType = UNSET
+    snoozed_until: Moment | None | UnsetType = UNSET
+    done_at: Moment | None | UnsetType = UNSET
+
+
+class Deleted(Payload, frozen=True):
+    """The aggregate goes."""
+
+
+class Restored(Payload, frozen=True):
+    """The aggregate comes back, with what its deletion took along."""
+
+
+PAYLOADS: dict[tuple[str, str], type[Payload]] = {
+    ("contact", "CREATED"): ContactCreated,
+    ("contact", "UPDATED"): ContactUpdated,
+    ("transaction", "CREATED"): TransactionCreated,
+    ("transaction", "UPDATED"): TransactionUpdated,
+    ("reminder", "CREATED"): ReminderCreated,
+    ("reminder", "UPDATED"): ReminderUpdated,
+    **{(kind, "DELETED"): Deleted for kind in ("contact", "transaction", "reminder")},
+    **{(kind, "RESTORED"): Restored for kind in ("contact", "transaction", "reminder")},
+}
+"""The shape of event_data by aggregate type and event type."""
+
+FIELDS: dict[AggregateType, tuple[str, ...]] = {
+    "contact": ContactUpdated.__struct_fields__,
+    "transaction": TransactionUpdated.__struct_fields__,
+    "reminder": ReminderUpdated.__struct_fields__,
+}
+"""The fields of an aggregate that clients write."""
+
+MONEY = ("type", "direction", "amount", "currency", "contact_id", "item")
+SCHEDULE = ("remind_at", "time_zone", "repeat", "channels")
+_GROUPS = {("transaction", name): "MONEY" for name in MONEY} | {("reminder", name): "SCHEDULE" for name in SCHEDULE}
+GROUP_FIELDS = {"MONEY": MONEY, "SCHEDULE": SCHEDULE}
+
+
+def group(aggregate_type: str, field: str) -> str:
+    """The register that `field` belongs to: MONEY and SCHEDULE change as one, every other field stands alone."""
+    return _GROUPS.get((aggregate_type, field), field)
+
+
+class Command(Struct, frozen=True):
+    """What a user meant. `base_seq` None: the head (REST); `timestamp` None: recorded_at (REST, imports)."""
+
+    id: str
+    aggregate_type: AggregateType
+    aggregate_id: str
+    event_type: EventType
+    payload: Payload
+    event_data: dict[str, Any]
+    """The validated members as they were sent."""
+    fingerprinted: Any
+    """What makes two commands of one id the same (api.md, Sync: a retry's fingerprint)."""
+    base_seq: int | None = None
+    timestamp: str | None = None
+    device_id: str | None = None
+    if_match: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """The aggregate that the command is about."""
+        return (self.aggregate_type, self.aggregate_id)
+
+    def item(self) -> dict[str, Any]:
+        """The command as an item of a push."""
+        return {
+            "id": self.id,
+            "aggregate_type": self.aggregate_type,
+            "aggregate_id": self.aggregate_id,
+            "event_type": self.event_type,
+            "event_data": self.event_data,
+            "base_seq": self.base_seq,
+            "timestamp": self.timestamp,
+            "version": VERSION,
+        }
+
+
+class Unreadable(Struct, frozen=True):
+    """An item of a push that is no command, under a readable id; `sent` is its JSON text."""
+
+    id: str
+    error: errors.Rejected
+    sent: str
+    fingerprinted: Any
+    key: Key | None = None
+    """The aggregate that it was about, where that much is readable."""
+
+
+class Change(Struct, frozen=True):
+    """What happens to one aggregate: {name: (before, after)} of JSON values."""
+
+    aggregate_type: AggregateType
+    aggregate_id: str
+    op: Literal["create", "update", "delete", "restore"]
+    fields: dict[str, tuple[Any, Any]]
+
+
+class Conflict(Struct, frozen=True):
+    """What was kept, what was offered, and the newest seq that the offer collided with."""
+
+    kind: ConflictKind
+    kept: dict[str, Any]
+    offered: dict[str, Any]
+    with_seq: int
+
+
+class Fact(Struct, frozen=True, kw_only=True):
+    """A decided command; canonical JSON of this, without the hash, is what the chain covers (api.md, Sync)."""
+
+    seq: int
+    id: str
+    aggregate_type: AggregateType
+    aggregate_id: str
+    event_type: EventType
+    event_data: dict[str, Any]
+    base_seq: int
+    timestamp: str
+    recorded_at: str
+    status: Status
+    changes: list[Change]
+    device_id: str | UnsetType = UNSET
+    overwrote: dict[str, Any] | UnsetType = UNSET
+    conflict: Conflict | UnsetType = UNSET
+    salt: str | UnsetType = UNSET
+
+
+def wire_time(moment: datetime.datetime) -> str:
+    """RFC 3339 in UTC with six digits and Z. Raises errors.Invalid outside of the years 1 … 9999."""
+    try:
+        return moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    except OverflowError as error:
+        raise errors.Invalid("a time lies outside of the years 1 to 9999") from error
+
+
+def parse_time(text: str) -> datetime.datetime:
+    """The moment of an RFC 3339 text."""
+    return msgspec.json.decode(f'"{text}"'.encode(), type=datetime.datetime)
+
+
+def plain(payload: Payload) -> dict[str, Any]:
+    """The members of `payload` that are there, as the JSON values that changes hold."""
+    members = {}
+    for name in payload.__struct_fields__:
+        value = getattr(payload, name)
+        if value is not UNSET:
+            members[name] = _plain(value)
+    return members
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime.datetime():
+            return wire_time(value)
+        case datetime.date():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case _:
+            return value
+
+
+@cache
+def is_zone(name: str) -> bool:
+    """Whether `name` is an IANA time zone that this machine's data knows."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

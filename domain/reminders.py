@@ -1,0 +1,187 @@
+"""What is due: the occurrences of reminders and of due dates in a window of time, and the keys that send each only once."""
+
+import datetime
+import zoneinfo
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+import msgspec
+
+ChannelKind = Literal["email", "push"]
+Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+"""A wall-clock time, HH:MM."""
+MAX_OFFSET_DAYS: Final = 60
+"""How far a reminder may be from its due date, either way: bounds let an index on due dates find every candidate."""
+OffsetDays = Annotated[int, msgspec.Meta(ge=-MAX_OFFSET_DAYS, le=MAX_OFFSET_DAYS)]
+"""Days from a due date to its reminder; negative: before."""
+
+LATE: Final = datetime.timedelta(hours=24)
+"""How late something may still be sent: no downtime up to this loses anything, and nothing older surprises anyone."""
+
+
+class QuietHours(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """From `start` until `end` in the user's zone, across midnight where `end` is earlier."""
+
+    start: Clock
+    end: Clock
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """A user's reminder_settings as api.md has them: when the reminders of due dates come, and how."""
+
+    due_offsets_days: tuple[OffsetDays, ...] = (-1, 0, 7)
+    local_time: Clock = "09:00"
+    quiet_hours: QuietHours | None = None
+    channels: tuple[ChannelKind, ...] = ("email", "push")
+    digest: bool = False
+
+
+def read_settings(stored: object) -> Settings:
+    """The settings of a user's stored reminder_settings, or the defaults where they cannot be read.
+
+    Whoever writes them checks them; a row that slipped through must not stop everyone's reminders.
+    """
+    try:
+        return msgspec.convert(stored, Settings)
+    except msgspec.ValidationError:
+        return Settings()
+
+
+class Debt(msgspec.Struct, frozen=True):
+    """A live transaction with a due date. `due_changed_at` (aware): when due_date last took its value."""
+
+    transaction_id: UUID
+    contact_id: UUID
+    due_date: datetime.date
+    due_changed_at: datetime.datetime
+
+
+class Reminder(msgspec.Struct, frozen=True, kw_only=True):
+    """A live reminder. Times are aware; `schedule_changed_at`: when remind_at … channels last took their values."""
+
+    reminder_id: UUID
+    remind_at: datetime.datetime
+    time_zone: str
+    channels: tuple[ChannelKind, ...]
+    schedule_changed_at: datetime.datetime
+    contact_id: UUID | None = None
+    transaction_id: UUID | None = None
+    snoozed_until: datetime.datetime | None = None
+    done: bool = False
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to send over one channel, at `at` (aware). `occurrence` is the local ISO time of an explicit reminder."""
+
+    key: str
+    kind: Literal["due", "reminder"]
+    channel: ChannelKind
+    at: datetime.datetime
+    contact_id: UUID | None
+    transaction_id: UUID | None
+    reminder_id: UUID | None = None
+    due_date: datetime.date | None = None
+    offset_days: int | None = None
+    occurrence: str | None = None
+
+
+def due_dates(
+    debt: Debt, settings: Settings, time_zone: str, *, after: datetime.datetime, until: datetime.datetime
+) -> Iterator[Due]:
+    """What a due date asks for in (after, until]: each offset at the user's local time, not before the date was set."""
+    local_time = datetime.time.fromisoformat(settings.local_time)
+    for offset in sorted(set(settings.due_offsets_days)):
+        try:
+            at = instant(debt.due_date + datetime.timedelta(days=offset), local_time, zone(time_zone))
+        except OverflowError:  # beyond the years 1 … 9999
+            continue
+        if not after < at <= until or at < debt.due_changed_at:
+            continue
+        for channel in dict.fromkeys(settings.channels):
+            yield Due(
+                key=due_key(debt.transaction_id, debt.due_date, offset, channel),
+                kind="due",
+                channel=channel,
+                at=at,
+                contact_id=debt.contact_id,
+                transaction_id=debt.transaction_id,
+                due_date=debt.due_date,
+                offset_days=offset,
+            )
+
+
+def explicit(reminder: Reminder, *, after: datetime.datetime, until: datetime.datetime) -> Iterator[Due]:
+    """What an explicit reminder asks for in (after, until], at most once for each local time."""
+    if reminder.done:
+        return
+    local_times = {local_name(at, zone(reminder.time_zone)): at for at in occurrences(reminder, after=after, until=until)}
+    for occurrence, at in local_times.items():
+        for channel in dict.fromkeys(reminder.channels):
+            yield Due(
+                key=reminder_key(reminder.reminder_id, occurrence, channel),
+                kind="reminder",
+                channel=channel,
+                at=at,
+                contact_id=reminder.contact_id,
+                transaction_id=reminder.transaction_id,
+                reminder_id=reminder.reminder_id,
+                occurrence=occurrence,
+            )
+
+
+def occurrences(reminder: Reminder, *, after: datetime.datetime, until: datetime.datetime) -> Iterator[datetime.datetime]:
+    """The times of a reminder in (after, until]: those of its schedule since that last changed, and its snooze."""
+    if after < reminder.remind_at <= until and reminder.remind_at >= reminder.schedule_changed_at:
+        yield reminder.remind_at
+    if reminder.snoozed_until is not None and after < reminder.snoozed_until <= until:
+        yield reminder.snoozed_until
+
+
+def still_open(dues: Iterable[Due], open_amounts: Mapping[UUID, int]) -> Iterator[Due]:
+    """`dues` without those about a transaction with nothing open; one that is not in `open_amounts` has nothing open."""
+    return (due for due in dues if due.transaction_id is None or open_amounts.get(due.transaction_id, 0) > 0)
+
+
+def due_key(transaction_id: UUID, due_date: datetime.date, offset_days: int, channel: ChannelKind) -> str:
+    """The deduplication key of a due date's reminder."""
+    return f"due:{transaction_id}:{due_date.isoformat()}:{offset_days}:{channel}"
+
+
+def reminder_key(reminder_id: UUID, occurrence: str, channel: ChannelKind) -> str:
+    """The deduplication key of an explicit reminder's occurrence, as `local_name` writes it."""
+    return f"reminder:{reminder_id}:{occurrence}:{channel}"
+
+
+def local_name(at: datetime.datetime, in_zone: zoneinfo.ZoneInfo) -> str:
+    """`at` as a local ISO time without offset, to the second: it stays the same if a country moves its clocks."""
+    return at.astimezone(in_zone).replace(tzinfo=None).isoformat(timespec="seconds")
+
+
+def instant(day: datetime.date, local_time: datetime.time, in_zone: zoneinfo.ZoneInfo) -> datetime.datetime:
+    """The moment (UTC) when clocks in `in_zone` show it: of two the first; a time that is skipped moves forward with the clocks."""
+    return datetime.datetime.combine(day, local_time.replace(fold=0), in_zone).astimezone(datetime.UTC)
+
+
+def after_quiet_hours(at: datetime.datetime, settings: Settings, time_zone: str) -> datetime.datetime:
+    """`at` (aware), or the end of the user's quiet hours where it lies in them."""
+    if settings.quiet_hours is None:
+        return at
+    start = datetime.time.fromisoformat(settings.quiet_hours.start)
+    end = datetime.time.fromisoformat(settings.quiet_hours.end)
+    local = at.astimezone(zone(time_zone))
+    day, clock = local.date(), local.time()
+    if start <= end:
+        quiet, ends_on = start <= clock < end, day
+    else:
+        quiet, ends_on = clock >= start or clock < end, day + datetime.timedelta(days=clock >= start)
+    # Never earlier than `at`: in an hour that clocks show twice, the end's first showing may already be over.
+    return max(at, instant(ends_on, end, zone(time_zone))) if quiet else at
+
+
+def zone(name: str) -> zoneinfo.ZoneInfo:
+    """The IANA zone, or UTC where this machine's data no longer knows it: a reminder at an odd hour is better than none."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return zoneinfo.ZoneInfo("UTC")

@@ -1,0 +1,159 @@
+"""The sequencer of one ledger: takes commands in order, answers retries, decides the rest and chains the facts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from domain import chain, errors
+from domain.decide import Defaults, decide, references
+from domain.facts import Command, Fact, Key, Status, Unreadable
+from domain.fold import Ledger, Step
+
+
+@dataclass(frozen=True)
+class Known:
+    """An event that is in the log under some id. `text` is the fact's canonical JSON, `hash` its link of the chain."""
+
+    seq: int
+    fingerprint: bytes
+    text: bytes
+    hash: bytes
+
+    def fact(self) -> Fact:
+        """The decoded fact."""
+        return msgspec.json.decode(self.text, type=Fact)
+
+    def wire(self) -> bytes:
+        """The fact as clients read it, with its hash."""
+        return wire(self.text, self.hash)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A rejection that is remembered; `command` is the JSON of the item."""
+
+    fingerprint: bytes
+    code: str
+    detail: str
+    errors: tuple[errors.FieldError, ...]
+    command: str = ""
+
+
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one item of a push (api.md, Sync)."""
+
+    id: str
+    status: Literal["accepted", "duplicate", "conflict", "rejected"]
+    first: Status | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    errors: tuple[errors.FieldError, ...] | UnsetType = UNSET
+    overwrote: dict[str, Any] | UnsetType = UNSET
+
+
+@dataclass
+class Book:
+    """One ledger under its lock: what is known of it, and what this batch adds.
+
+    `recorded_at` (RFC 3339, UTC) is Postgres's clock at the lock, never before the head's.
+    """
+
+    ledger: Ledger
+    data_key: bytes
+    recorded_at: str
+    known: dict[str, Known] = field(default_factory=dict)
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    steps: list[tuple[Fact, Step]] = field(default_factory=list)
+    """New facts, oldest first; their text and hash are in `known`."""
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    """New rejections to be remembered."""
+
+    def copy(self) -> "Book":
+        """Another book that can be written to without changing this one."""
+        ledger = replace(
+            self.ledger,
+            entities=dict(self.ledger.entities),
+            balances=None if self.ledger.balances is None else dict(self.ledger.balances),
+        )
+        return replace(
+            self,
+            ledger=ledger,
+            known=dict(self.known),
+            refused=dict(self.refused),
+            steps=list(self.steps),
+            refusals=dict(self.refusals),
+        )
+
+
+def take(book: Book, items: Iterable[Command | Unreadable], *, defaults: Defaults, skip_known: bool = False) -> list[Outcome]:
+    """Decide `items` in order, one outcome each; what is accepted is added to `book`.
+
+    `skip_known`: an id that is in the log is a duplicate whatever its content (imports).
+    """
+    failed: set[Key] = set()
+    return [_take_one(book, item, defaults, skip_known, failed) for item in items]
+
+
+def _take_one(book: Book, item: Command | Unreadable, defaults: Defaults, skip_known: bool, failed: set[Key]) -> Outcome:
+    fingerprint = chain.fingerprint(book.data_key, item.fingerprinted)
+    try:
+        if (earlier := _retry(book, item.id, fingerprint, skip_known)) is not None:
+            return earlier
+        if isinstance(item, Unreadable):
+            raise item.error
+        _check_dependencies(book.ledger, item, failed)
+        return _decide(book, item, fingerprint, defaults)
+    except errors.Rejected as error:
+        if item.key is not None:
+            failed.add(item.key)
+        if error.remembered and item.id not in book.refused:
+            sent = item.sent if isinstance(item, Unreadable) else chain.canonical(item.item()).decode()
+            refusal = Refusal(fingerprint, error.code, error.detail, error.errors, sent)
+            book.refused[item.id] = book.refusals[item.id] = refusal
+        return _rejected(item.id, error.code, error.detail, error.errors)
+
+
+def _retry(book: Book, event_id: str, fingerprint: bytes, skip_known: bool) -> Outcome | None:
+    """The answer to a command that came before; raises errors.IdReused where another one came under its id."""
+    if (known := book.known.get(event_id)) is not None:
+        if not skip_known and known.fingerprint != fingerprint:
+            raise errors.IdReused("this id belongs to an event with other content")
+        fact = known.fact()
+        code = fact.conflict.kind if fact.conflict else UNSET
+        return Outcome(id=event_id, status="duplicate", first=fact.status, seq=known.seq, code=code, overwrote=fact.overwrote)
+    if (refusal := book.refused.get(event_id)) is not None:
+        if refusal.fingerprint != fingerprint:
+            raise errors.IdReused("this id belongs to a rejected command with other content")
+        return _rejected(event_id, refusal.code, refusal.detail, refusal.errors)
+    return None
+
+
+def _check_dependencies(ledger: Ledger, command: Command, failed: set[Key]) -> None:
+    for key in (command.key, *references(command)):
+        if key in failed and key not in ledger.entities and not (key == command.key and command.payload.creates):
+            raise errors.DependencyFailed(f"{key[0]} {key[1]} was rejected earlier in this push")
+
+
+def _decide(book: Book, command: Command, fingerprint: bytes, defaults: Defaults) -> Outcome:
+    salt = chain.salt(book.data_key, command.id)
+    fact, step = decide(book.ledger, command, recorded_at=book.recorded_at, defaults=defaults, salt=salt)
+    text = chain.canonical(fact)
+    digest = chain.link(book.ledger.hash, text)
+    book.ledger.take(step).hash = digest
+    book.known[fact.id] = Known(fact.seq, fingerprint, text, digest)
+    book.steps.append((fact, step))
+    code = fact.conflict.kind if fact.conflict else UNSET
+    return Outcome(id=fact.id, status=fact.status, seq=fact.seq, code=code, overwrote=fact.overwrote)
+
+
+def _rejected(event_id: str, code: str, detail: str, found: tuple[errors.FieldError, ...]) -> Outcome:
+    return Outcome(id=event_id, status="rejected", code=code, detail=detail, errors=found or UNSET)
+
+
+def wire(text: bytes, digest: bytes) -> bytes:
+    """A fact as clients read it: its canonical JSON with the hash in front."""
+    return b'{"hash":"%b",%b' % (digest.hex().encode(), text[1:])

@@ -1,0 +1,92 @@
+"""Writes a message as a mail: RFC 5322 with a text part and, where there is one, an HTML part."""
+
+import email.policy
+import email.utils
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+
+from notifications.channel import SettingError
+from notifications.formats import one_line
+from notifications.message import EmailTarget, Message, fingerprint
+
+_ADDRESS = re.compile(r'[^\s@<>()\[\]\\,;:"\x00-\x1f\x7f]+@[^\s@<>()\[\]\\,;:"\x00-\x1f\x7f]+')
+"""One mailbox without quoting; stricter than RFC 5322, as every address here came through a sign-up."""
+
+
+_WORDS = frozenset({"from", "to", "subject"})
+_LONGEST_LINE = 998
+"""Of a header, without its line end (RFC 5322, 2.1.1)."""
+
+
+class UnsendableError(Exception):
+    """The message cannot be written as a mail; the text says why, without the address."""
+
+
+class _Policy(email.policy.EmailPolicy):
+    def fold_binary(self, name: str, value: str) -> bytes:
+        # The standard library writes a word that is too long for a line as an encoded word, even where only people's
+        # words may be encoded: a List-Unsubscribe of that kind is none to a mail program.
+        line = f"{name}: {value}"
+        if name.lower() in _WORDS or not line.isascii() or len(line) > _LONGEST_LINE:
+            return super().fold_binary(name, value)
+        return f"{line}\r\n".encode("ascii")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail and its envelope. `content` has CRLF line ends; `international` mails need a server with SMTPUTF8."""
+
+    sender: str
+    recipient: str
+    content: bytes
+    international: bool
+
+
+def compose(message: Message, *, sender: EmailTarget, now: datetime) -> Mail:
+    """The mail of a message, dated `now`. All else is the same at every attempt, the Message-ID too.
+
+    Raises UnsendableError where the target is no mailbox or a header would break.
+    """
+    if not isinstance(message.to, EmailTarget):
+        raise UnsendableError("the target is not a mailbox")
+    mail_from, mail_to = _address(sender), _address(message.to)
+    international = not (mail_from.addr_spec + mail_to.addr_spec).isascii()
+    mail = EmailMessage(_Policy(linesep="\r\n", cte_type="7bit", utf8=international))
+    try:
+        mail["From"], mail["To"], mail["Subject"] = mail_from, mail_to, one_line(message.subject)
+        mail["Date"] = email.utils.format_datetime(now)
+        mail["Message-ID"] = f"<{fingerprint(message)}@{mail_from.domain}>"
+        mail["X-Debitum-Key"] = message.key
+        mail["Auto-Submitted"] = "auto-generated"  # so that no out-of-office note answers it (RFC 3834)
+        mail["Content-Language"] = message.language
+        for name, value in message.headers:
+            mail[name] = value
+        mail.set_content(message.text)
+        if message.html is not None:
+            mail.add_alternative(message.html, subtype="html")
+            mail.set_boundary(f"=_{fingerprint(message)}")
+        content = mail.as_bytes()
+    except ValueError as error:  # a line break in a header, a lone surrogate in the text
+        raise UnsendableError(f"not a well-formed mail ({type(error).__name__})") from error
+    return Mail(mail_from.addr_spec, mail_to.addr_spec, content, international)
+
+
+def mailbox(setting: str, text: str) -> EmailTarget:
+    """Read `Name <address>` or a bare address. Raises SettingError, which names `setting`."""
+    name, address = email.utils.parseaddr(text)
+    if not _ADDRESS.fullmatch(address):
+        raise SettingError(f'{setting}: "{one_line(text)}" is not a mailbox such as "Debitum <debitum@example.org>"')
+    return EmailTarget(address, one_line(name))
+
+
+def _address(target: EmailTarget) -> Address:
+    if not _ADDRESS.fullmatch(target.address):
+        raise UnsendableError("the address is not well formed")
+    local, _, domain = target.address.rpartition("@")
+    try:
+        return Address(one_line(target.name), local, domain if domain.isascii() else domain.encode("idna").decode("ascii"))
+    except UnicodeError as error:
+        raise UnsendableError("the domain of the address is not well formed") from error

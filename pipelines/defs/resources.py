@@ -1,0 +1,52 @@
+"""What assets, sensors and jobs ask for by name: the database, the data folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import dagster as dg
+from sqlalchemy import Connection, Engine, NullPool
+
+from storage import engine, roles
+
+APPLICATION_NAME = "debitum-jobs"
+"""What pg_stat_activity shows."""
+
+
+class Database(dg.ConfigurableResource[None]):
+    """Postgres, as the role of the jobs."""
+
+    url: str
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction that sees every ledger; commits when the block ends, rolls back when it raises."""
+        with _engine(self.url).begin() as connection:
+            roles.enter(connection, roles.JOBS)
+            yield connection
+
+
+class DataFolder(dg.ConfigurableResource[None]):
+    """The folder that holds snapshots, and mails and pushes while no provider is configured."""
+
+    path: str
+
+    @property
+    def root(self) -> Path:
+        """The folder as an absolute path."""
+        return Path(self.path).resolve()
+
+
+def bound() -> dict[str, dg.ConfigurableResource[None]]:
+    """Each resource under its name; environment variables are read when a run or a tick starts, not here."""
+    return {
+        "database": Database(url=dg.EnvVar("DATABASE_URL")),
+        "data_folder": DataFolder(path=dg.EnvVar("DEBITUM_DATA_DIR")),
+    }
+
+
+@cache
+def _engine(url: str) -> Engine:
+    """One a process. No pool: a tick needs a connection for milliseconds, and one that slept through a restart of Postgres is dead."""
+    return engine.sync_engine(url, APPLICATION_NAME, poolclass=NullPool)

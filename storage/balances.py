@@ -1,0 +1,272 @@
+"""Balances: materialised from the postings of the ledgers that changed, compared with them, read with their tail."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Connection, Text, TextualSelect, Uuid, bindparam, text
+
+Begin = Callable[[], AbstractContextManager[Connection]]
+"""Opens a transaction of the jobs role that commits when its block ends."""
+
+CHUNK_LEDGERS: Final = 500
+"""Ledgers a transaction: enough to make the round trips cheap, few enough to hold the marks for milliseconds."""
+PREVIEW_ROWS: Final = 10
+EXACT_COUNT_ROWS: Final = 100_000
+"""Up to here rows are counted; beyond it the planner's estimate does, so that a run never costs what exists."""
+_FIRST: Final = UUID(int=0)
+_LAST: Final = UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What a contact owes the user (positive) or is owed, in minor units of the currency."""
+
+    ledger_id: UUID
+    contact_id: UUID
+    currency: str
+    amount: int
+
+
+@dataclass
+class Materialised:
+    """What a run did: `rows` balances written or removed in `ledgers` ledgers, the first few of them in `preview`."""
+
+    ledgers: int = 0
+    rows: int = 0
+    chunks: int = 0
+    covered: int = 0
+    """Facts that balances cover now and did not before."""
+    preview: list[Balance] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A balance that is not the sum of its postings, both in minor units; a missing row counts as 0."""
+
+    ledger_id: UUID
+    contact_id: UUID
+    currency: str
+    materialised: int
+    posted: int
+
+
+# --- materialise ----------------------------------------------------------------------------------------------------
+
+
+def any_dirty(connection: Connection) -> bool:
+    """Whether some ledger has facts that balances do not cover."""
+    return bool(connection.scalar(_ANY_DIRTY))
+
+
+def materialise(begin: Begin, *, chunk_ledgers: int = CHUNK_LEDGERS) -> Materialised:
+    """Bring the balances of every ledger that was dirty to its head, in one short transaction a chunk.
+
+    Safe to kill at any point and to run twice at once: a chunk's marks are locked before they are read, so a posting is
+    added by exactly one run. What arrives behind the chunk stays dirty and is the next run's.
+    """
+    done = Materialised()
+    after = _FIRST
+    while True:
+        with begin() as connection:
+            chunk = connection.scalars(_DIRTY, {"after": after, "limit": chunk_ledgers}).all()
+            if chunk:
+                _add(done, *_cover(connection, chunk))
+        if not chunk:
+            return done
+        with begin() as connection:
+            connection.execute(_CLEAN, {"ledgers": chunk})
+        after = chunk[-1]
+
+
+def rebuild(connection: Connection, ledger_id: UUID) -> int:
+    """Throw away one ledger's balances and sum its postings from the first; the number of rows that it has now."""
+    _lock(connection, [ledger_id])
+    connection.execute(_FORGET_ROWS, {"ledger": ledger_id})
+    connection.execute(_FORGET_MARK, {"ledger": ledger_id})
+    balances, _ = _cover(connection, [ledger_id])
+    return sum(balance.amount != 0 for balance in balances)
+
+
+def _cover(connection: Connection, ledgers: Sequence[UUID]) -> tuple[list[Balance], list[int]]:
+    """Add each ledger's tail to its balances: the rows that changed, and per ledger how many facts were covered."""
+    _lock(connection, ledgers)
+    rows = connection.execute(_ADD_TAIL, {"ledgers": ledgers}).all()
+    balances = [Balance(*row[:4]) for row in rows if row.contact_id is not None]
+    return balances, [row.covered for row in rows if row.covered is not None]
+
+
+def _lock(connection: Connection, ledgers: Sequence[UUID]) -> None:
+    """Hold the marks. Each statement has its own, younger snapshot: whoever waited sees what the other run has covered."""
+    connection.execute(_MAKE_MARKS, {"ledgers": ledgers})
+    connection.execute(_LOCK_MARKS, {"ledgers": ledgers})
+
+
+def _add(done: Materialised, balances: list[Balance], covered: list[int]) -> None:
+    done.chunks += 1
+    done.ledgers += len(covered)
+    done.covered += sum(covered)
+    done.rows += len(balances)
+    done.preview.extend(balances[: PREVIEW_ROWS - len(done.preview)])
+
+
+_ANY_DIRTY = text("select exists (select from debitum.ledgers where dirty)")
+
+_DIRTY = text("select id from debitum.ledgers where dirty and id > :after order by id limit :limit").columns(id=Uuid)
+
+_MAKE_MARKS = text("""
+    insert into debitum.projection_marks (ledger_id, covered_seq, materialized_at)
+    select id, 0, now() from debitum.ledgers where id = any(:ledgers) order by id
+    on conflict (ledger_id) do nothing
+""")
+
+_LOCK_MARKS = text("select from debitum.projection_marks where ledger_id = any(:ledgers) order by ledger_id for update")
+"""In id order, as the insert before it: two runs never wait for each other in a circle."""
+
+_ADD_TAIL = text("""
+    with head as materialized (
+        select ledger.id as ledger_id, mark.covered_seq, ledger.version
+        from debitum.ledgers ledger join debitum.projection_marks mark on mark.ledger_id = ledger.id
+        where ledger.id = any(:ledgers) and ledger.version > mark.covered_seq
+    ), tail as (
+        select ledger_id, contact_id, currency, sum(posting.amount) as amount
+        from head
+        cross join lateral (
+            select contact_id, currency, amount from debitum.postings
+            where postings.ledger_id = head.ledger_id and seq > head.covered_seq and seq <= head.version
+        ) posting
+        group by ledger_id, contact_id, currency
+        having sum(posting.amount) <> 0
+    ), sums as materialized (
+        select ledger_id, contact_id, currency, (tail.amount + coalesce(balance.amount, 0))::bigint as amount
+        from tail left join debitum.balances balance using (ledger_id, contact_id, currency)
+    ), settled as (
+        delete from debitum.balances using sums
+        where balances.ledger_id = sums.ledger_id and balances.contact_id = sums.contact_id
+          and balances.currency = sums.currency and sums.amount = 0
+    ), written as (
+        insert into debitum.balances (ledger_id, contact_id, currency, amount)
+        select ledger_id, contact_id, currency, amount from sums where amount <> 0
+        on conflict (ledger_id, contact_id, currency) do update set amount = excluded.amount
+    ), marked as (
+        update debitum.projection_marks mark set covered_seq = head.version, materialized_at = now()
+        from head where mark.ledger_id = head.ledger_id
+        returning mark.ledger_id, head.version - head.covered_seq as covered
+    )
+    select ledger_id, contact_id, currency, amount, null::bigint as covered from sums
+    union all
+    select ledger_id, null, null, null, covered from marked
+""").columns(ledger_id=Uuid, contact_id=Uuid, currency=Text, amount=BigInteger, covered=BigInteger)
+"""A balance that becomes 0 loses its row: what is settled costs nothing, here, in the API's answer and in the check."""
+
+_CLEAN = text("""
+    with covered as (
+        select ledger.id from debitum.ledgers ledger join debitum.projection_marks mark on mark.ledger_id = ledger.id
+        where ledger.id = any(:ledgers) and ledger.dirty and ledger.version = mark.covered_seq
+        order by ledger.id
+        for no key update of ledger skip locked
+    )
+    update debitum.ledgers ledger set dirty = false from covered where ledger.id = covered.id
+""")
+"""A head that is locked has a commit in flight, which leaves the ledger dirty anyway: never wait for a writer."""
+
+_FORGET_ROWS = text("delete from debitum.balances where ledger_id = :ledger").bindparams(bindparam("ledger", type_=Uuid))
+
+_FORGET_MARK = text("update debitum.projection_marks set covered_seq = 0 where ledger_id = :ledger").bindparams(
+    bindparam("ledger", type_=Uuid)
+)
+
+
+# --- compare --------------------------------------------------------------------------------------------------------
+
+
+def differences(begin: Begin, *, chunk_ledgers: int = CHUNK_LEDGERS) -> Iterator[Difference]:
+    """Every balance that is not the sum of the postings that it covers; one short transaction and one page in memory at a time."""
+    after = _FIRST
+    while after != _LAST:
+        with begin() as connection:
+            page, after = _differences_after(connection, after, chunk_ledgers)
+        yield from page
+
+
+def sample_differences(connection: Connection, *, start: UUID, ledgers: int) -> list[Difference]:
+    """The same of about `ledgers` neighbours in id order from `start` on, which is random: ids are, so neighbours share nothing."""
+    page, last = _differences_after(connection, start, ledgers)
+    if last == _LAST:  # the end came first: go on at the beginning, which in a small database looks at everything
+        page = [*page, *_differences_after(connection, _FIRST, ledgers)[0]]
+    return sorted(set(page), key=lambda found: (found.ledger_id, found.contact_id, found.currency))
+
+
+def row_count(connection: Connection) -> int:
+    """How many balances there are: exact up to EXACT_COUNT_ROWS, else the planner's estimate."""
+    counted: int = connection.execute(_COUNT, {"limit": EXACT_COUNT_ROWS + 1}).scalar_one()
+    if counted <= EXACT_COUNT_ROWS:
+        return counted
+    return max(counted, int(connection.execute(_ESTIMATE).scalar_one()))
+
+
+def _differences_after(connection: Connection, after: UUID, ledgers: int) -> tuple[list[Difference], UUID]:
+    ids = connection.scalars(_NEXT_LEDGERS, {"after": after, "limit": ledgers}).all()
+    # A range rather than a list: it also meets balances of a ledger that no longer exists.
+    until = ids[-1] if len(ids) == ledgers else _LAST
+    rows = connection.execute(_DIFFERENCES, {"after": after, "until": until})
+    return [Difference(*row) for row in rows], until
+
+
+_NEXT_LEDGERS = text("select id from debitum.ledgers where id > :after order by id limit :limit").columns(id=Uuid)
+
+_DIFFERENCES = text("""
+    select ledger_id, contact_id, currency, coalesce(balance.amount, 0) as materialised, coalesce(posted.amount, 0) as posted
+    from (
+        select ledger_id, contact_id, currency, amount from debitum.balances where ledger_id > :after and ledger_id <= :until
+    ) balance
+    full join (
+        select posting.ledger_id, posting.contact_id, posting.currency, sum(posting.amount)::bigint as amount
+        from debitum.postings posting
+        join debitum.projection_marks mark on mark.ledger_id = posting.ledger_id and posting.seq <= mark.covered_seq
+        where posting.ledger_id > :after and posting.ledger_id <= :until
+        group by posting.ledger_id, posting.contact_id, posting.currency
+    ) posted using (ledger_id, contact_id, currency)
+    where coalesce(balance.amount, 0) <> coalesce(posted.amount, 0)
+    order by ledger_id, contact_id, currency
+""").columns(ledger_id=Uuid, contact_id=Uuid, currency=Text, materialised=BigInteger, posted=BigInteger)
+
+_COUNT = text("select count(*) from (select from debitum.balances limit :limit) counted")
+_ESTIMATE = text("select reltuples::bigint from pg_class where oid = 'debitum.balances'::regclass")
+
+
+# --- read -----------------------------------------------------------------------------------------------------------
+
+
+def current(ledger_id: UUID) -> TextualSelect:
+    """The ledger's balances at this moment, for any connection that may see it: materialised plus tail in one statement.
+
+    Rows (version, materialized_version, contact_id, currency, amount), amounts other than 0 only, by contact and
+    currency. A ledger without balances gives one row whose last three are null; an unknown ledger gives none.
+    """
+    return _CURRENT.bindparams(ledger=ledger_id).columns(
+        version=BigInteger, materialized_version=BigInteger, contact_id=Uuid, currency=Text, amount=BigInteger
+    )
+
+
+_CURRENT = text("""
+    select ledger.version, coalesce(mark.covered_seq, 0) as materialized_version,
+           balance.contact_id, balance.currency, balance.amount
+    from debitum.ledgers ledger
+    left join debitum.projection_marks mark on mark.ledger_id = ledger.id
+    left join lateral (
+        select contact_id, currency, sum(amount)::bigint as amount
+        from (
+            select contact_id, currency, amount from debitum.balances where ledger_id = ledger.id
+            union all
+            select contact_id, currency, amount from debitum.postings
+            where ledger_id = ledger.id and seq > coalesce(mark.covered_seq, 0)
+        ) part
+        group by contact_id, currency
+        having sum(amount) <> 0
+    ) balance on true
+    where ledger.id = :ledger
+    order by balance.contact_id, balance.currency
+""").bindparams(bindparam("ledger", type_=Uuid))

@@ -1,0 +1,62 @@
+"""Between rows and entities: Postgres's JSON of a row in, the columns of a row out."""
+
+from typing import Any
+
+from domain import facts
+from domain.fold import Entity
+
+_TIMED = {"transaction": "due_changed_at", "reminder": "schedule_changed_at"}
+"""The column that holds Entity.timed_at."""
+_TIMES = frozenset({"returned_at", "remind_at", "snoozed_until", "done_at"})
+"""Fields of entities that are times."""
+
+
+def entity(aggregate_type: facts.AggregateType, row: dict[str, Any]) -> Entity:
+    """The entity of a row as `row_to_json` writes it in a session whose time zone is UTC."""
+    fields = {name: _time(row[name]) if name in _TIMES else row[name] for name in facts.FIELDS[aggregate_type]}
+    timed = _TIMED.get(aggregate_type)
+    return Entity(
+        aggregate_type=aggregate_type,
+        id=row["id"],
+        fields=fields,
+        created_seq=row["created_seq"],
+        created_device=row["created_device"],
+        created_at=_certain_time(row["created_at"]),
+        changed_seq=row["changed_seq"],
+        updated_at=_certain_time(row["updated_at"]),
+        deleted_seq=row["deleted_seq"],
+        deleted_at=_time(row["deleted_at"]),
+        timed_at=_time(row[timed]) if timed else None,
+        marks={group: (mark[0], mark[1]) for group, mark in row["marks"].items()},
+    )
+
+
+def columns(ledger_id: str, entity: Entity) -> dict[str, Any]:
+    """The columns of the row of `entity`, as JSON values."""
+    row = {
+        "ledger_id": ledger_id,
+        "id": entity.id,
+        "created_seq": entity.created_seq,
+        "created_device": entity.created_device,
+        "created_at": entity.created_at,
+        "changed_seq": entity.changed_seq,
+        "updated_at": entity.updated_at,
+        "deleted_seq": entity.deleted_seq,
+        "deleted_at": entity.deleted_at,
+        "marks": entity.marks,
+        **entity.fields,
+    }
+    if (timed := _TIMED.get(entity.aggregate_type)) is not None:
+        row[timed] = entity.timed_at
+    return row
+
+
+def _time(text: str | None) -> str | None:
+    return None if text is None else _certain_time(text)
+
+
+def _certain_time(text: str) -> str:
+    """Postgres leaves trailing zeros away and writes +00:00; the wire has six digits and Z."""
+    assert text.endswith("+00:00"), "the session's time zone is not UTC"
+    seconds, _, fraction = text[:-6].partition(".")
+    return f"{seconds}.{fraction:0<6}Z"

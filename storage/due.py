@@ -1,0 +1,229 @@
+"""What has come due across all ledgers: finds candidates by index, page by page, and puts what is due into the outbox.
+
+Each page is one short transaction of the caller's. Pages may be read twice and by two at once: the outbox's key decides.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Date,
+    RowMapping,
+    Select,
+    any_,
+    cast,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from domain import reminders
+from storage import allocation, outbox, recipients, tables
+
+Source = Literal["due_date", "remind_at", "snoozed_until"]
+"""The columns that something can come due by."""
+SOURCES: Final[tuple[Source, ...]] = ("due_date", "remind_at", "snoozed_until")
+PAGE_ROWS: Final = 500
+"""Candidates a page: bounds memory, and how long one transaction takes."""
+
+_WESTMOST = datetime.timedelta(hours=12)
+_EASTMOST = datetime.timedelta(hours=14)
+_users, _transactions, _reminders = tables.users, tables.transactions, tables.reminders
+_has_push = exists().where(tables.devices.c.user_id == _users.c.id, tables.devices.c.push_value.is_not(None))
+_USER = (
+    _users.c.time_zone.label("user_zone"),
+    _users.c.reminder_settings,
+    _users.c.email_verified_at,
+    _has_push.label("has_push"),
+)
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """The last candidate of a page."""
+
+    at: Any
+    ledger_id: UUID
+    id: UUID
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """Something that will be sent because of a page, not before `next_at`."""
+
+    ledger_id: UUID
+    due: reminders.Due
+    next_at: datetime.datetime
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What one page came to. `following` is the cursor of the next one; None: this was the last."""
+
+    candidates: int
+    enqueued: list[Enqueued]
+    following: Cursor | None
+
+
+class _Candidate(msgspec.Struct, frozen=True):
+    ledger_id: UUID
+    due: reminders.Due
+    user: RowMapping
+
+    @property
+    def key(self) -> tuple[UUID, str]:
+        return (self.ledger_id, self.due.key)
+
+
+def enqueue_page(
+    connection: Connection, source: Source, *, now: datetime.datetime, cursor: Cursor | None = None, limit: int = PAGE_ROWS
+) -> Page:
+    """Enqueue what came due in the 24 hours up to `now`, of the next `limit` candidates of `source`; as the jobs role."""
+    statement = _debts(now) if source == "due_date" else _explicit(source, now)
+    table = _transactions if source == "due_date" else _reminders
+    position = (table.c[source], table.c.ledger_id, table.c.id)
+    if cursor is not None:
+        statement = statement.where(tuple_(*position) > tuple_(cursor.at, cursor.ledger_id, cursor.id))
+    rows = connection.execute(statement.order_by(*position).limit(limit)).mappings().all()
+    candidates = [candidate for row in rows for candidate in _due_of(row, source, now)]
+    fresh = _without_nothing_open(connection, _unsent(connection, candidates))
+    following = Cursor(rows[-1][source], rows[-1]["ledger_id"], rows[-1]["id"]) if len(rows) == limit else None
+    return Page(candidates=len(rows), enqueued=_enqueue(connection, fresh, now), following=following)
+
+
+def _debts(now: datetime.datetime) -> Select[Any]:
+    """Live transactions, not returned, one of whose offsets falls on a day that is in the window somewhere on earth."""
+    first, last = (now - reminders.LATE - _WESTMOST).date(), (now + _EASTMOST).date()
+    days = [first + datetime.timedelta(days=day) for day in range((last - first).days + 1)]
+    furthest = datetime.timedelta(days=reminders.MAX_OFFSET_DAYS)
+    due_date = _transactions.c.due_date
+    return (
+        select(_transactions, *_USER)
+        .join(tables.ledgers, tables.ledgers.c.id == _transactions.c.ledger_id)
+        .join(_users, _users.c.id == tables.ledgers.c.owner_id)
+        .where(
+            due_date.between(first - furthest, last + furthest),
+            _transactions.c.deleted_seq.is_(None),
+            _transactions.c.returned_at.is_(None),
+            _users.c.deleting_at.is_(None),
+            _asks_for_one_of(days),
+        )
+    )
+
+
+def _asks_for_one_of(days: Sequence[datetime.date]) -> ColumnElement[bool]:
+    offsets = func.coalesce(
+        _users.c.reminder_settings["due_offsets_days"], cast(list(reminders.Settings().due_offsets_days), JSONB)
+    )
+    day = func.unnest(cast(list(days), ARRAY(Date))).column_valued("day")
+    return exists(select(day).where(offsets.contains(func.to_jsonb(day - _transactions.c.due_date))))
+
+
+def _explicit(source: Source, now: datetime.datetime) -> Select[Any]:
+    """Live reminders, not done, that have an occurrence of `source` in the window."""
+    return (
+        select(_reminders, *_USER)
+        .join(tables.ledgers, tables.ledgers.c.id == _reminders.c.ledger_id)
+        .join(_users, _users.c.id == tables.ledgers.c.owner_id)
+        .where(
+            _reminders.c[source] > now - reminders.LATE,
+            _reminders.c[source] <= now,
+            _reminders.c.deleted_seq.is_(None),
+            _reminders.c.done_at.is_(None),
+            _users.c.deleting_at.is_(None),
+        )
+    )
+
+
+def _due_of(row: RowMapping, source: Source, now: datetime.datetime) -> Iterable[_Candidate]:
+    after = now - reminders.LATE
+    if source == "due_date":
+        debt = reminders.Debt(row["id"], row["contact_id"], row["due_date"], row["due_changed_at"])
+        settings = reminders.read_settings(row["reminder_settings"])
+        dues = reminders.due_dates(debt, settings, row["user_zone"], after=after, until=now)
+    else:
+        dues = reminders.explicit(recipients.reminder_of(row), after=after, until=now)
+    return (_Candidate(row["ledger_id"], due, row) for due in dues)
+
+
+def _unsent(connection: Connection, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """Those that the outbox does not have, or has suppressed for a reason that is none any more."""
+    known = outbox.known(connection, {candidate.key for candidate in candidates})
+    return [
+        candidate
+        for candidate in candidates
+        if candidate.key not in known or _is_wanted_again(known[candidate.key], candidate.user)
+    ]
+
+
+def _is_wanted_again(known: outbox.Known, user: RowMapping) -> bool:
+    if known.state != "suppressed":
+        return False
+    match known.reason:
+        case "address_unverified":
+            return user["email_verified_at"] is not None
+        case "no_target":
+            return bool(user["has_push"])
+        case _:  # the rest is what the rules have just looked at again
+            return True
+
+
+def _without_nothing_open(connection: Connection, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    wanted = {
+        (candidate.ledger_id, candidate.due.transaction_id)
+        for candidate in candidates
+        if candidate.due.transaction_id is not None
+    }
+    opened = _open_amounts(connection, wanted)
+    return [
+        candidate
+        for candidate in candidates
+        if candidate.due.transaction_id is None or opened.get((candidate.ledger_id, candidate.due.transaction_id), 0) > 0
+    ]
+
+
+def _open_amounts(connection: Connection, wanted: set[tuple[UUID, UUID]]) -> Mapping[tuple[UUID, UUID], int]:
+    """By (ledger_id, transaction_id); computed for the contacts concerned only. Deleted transactions are left out."""
+    if not wanted:
+        return {}
+    named = tuple_(_transactions.c.ledger_id, _transactions.c.id).in_(sorted(wanted))
+    contacts = select(_transactions.c.ledger_id, _transactions.c.contact_id).where(named)
+    opened = allocation.open_amounts(contacts=contacts).subquery()
+    of_these = tuple_(opened.c.ledger_id, opened.c.transaction_id).in_(sorted(wanted))
+    return {(row.ledger_id, row.transaction_id): row.open_amount for row in connection.execute(select(opened).where(of_these))}
+
+
+def _enqueue(connection: Connection, candidates: Sequence[_Candidate], now: datetime.datetime) -> list[Enqueued]:
+    planned = {candidate.key: Enqueued(candidate.ledger_id, candidate.due, _send_at(candidate, now)) for candidate in candidates}
+    messages = [
+        outbox.Outgoing(
+            ledger_id=entry.ledger_id,
+            dedupe_key=entry.due.key,
+            kind=entry.due.kind,
+            channel=entry.due.channel,
+            payload=_payload(entry.due),
+            next_at=entry.next_at,
+        )
+        for entry in planned.values()
+    ]
+    return [planned[key] for key in sorted(outbox.enqueue(connection, messages, now=now))]
+
+
+def _send_at(candidate: _Candidate, now: datetime.datetime) -> datetime.datetime:
+    """Automatic ones wait for the end of quiet hours, by the time at which they really would go out; explicit ones never."""
+    if candidate.due.kind == "reminder":
+        return candidate.due.at
+    settings = reminders.read_settings(candidate.user["reminder_settings"])
+    return reminders.after_quiet_hours(max(candidate.due.at, now), settings, candidate.user["user_zone"])
+
+
+def _payload(due: reminders.Due) -> dict[str, str | int]:
+    """Ids, dates and occurrences: never a name, an address or an amount."""
+    if due.kind == "reminder":
+        return {"reminder_id": str(due.reminder_id), "occurrence": str(due.occurrence), "at": due.at.isoformat()}
+    return {"transaction_id": str(due.transaction_id), "due_date": str(due.due_date), "offset_days": int(due.offset_days or 0)}

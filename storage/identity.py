@@ -1,0 +1,200 @@
+"""Users, their devices and sessions; one ledger a user. Secrets are stored hashed, and compared by their hash."""
+
+import datetime
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain import errors
+from storage import outbox, roles, tables
+from storage.encryption import KeyRing
+
+REFRESH_TOKEN_LIFETIME = datetime.timedelta(days=60)
+"""A device that stays away longer than this signs in again."""
+TOKEN_BYTES = 32
+DEFAULT_REMINDER_SETTINGS: dict[str, Any] = {
+    "due_offsets_days": [-1, 0, 7],
+    "local_time": "09:00",
+    "quiet_hours": None,
+    "channels": ["email", "push"],
+    "digest": False,
+}
+
+
+class EmailTaken(errors.DomainError):
+    """Another user has this address."""
+
+    code = "email_taken"
+
+
+class InvalidRefreshToken(errors.DomainError):
+    """The refresh token is unknown, expired, revoked or used up."""
+
+    code = "invalid_token"
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """What registration asks for; `email` is lower-cased, `password_hash` argon2id."""
+
+    email: str
+    password_hash: str
+    name: str | None
+    time_zone: str
+    locale: str
+    default_currency: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a client says of itself; `id` is its own choice and kept across logins."""
+
+    id: UUID
+    name: str
+    platform: str | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """A signed-in device; `refresh_token` is shown once."""
+
+    id: UUID
+    user_id: UUID
+    ledger_id: UUID
+    device_id: UUID
+    refresh_token: str
+
+
+async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now: datetime.datetime) -> tuple[UUID, UUID]:
+    """Create a user with an empty ledger; (user id, ledger id). Raises EmailTaken. Needs roles.API for the new ledger."""
+    user_id, ledger_id = uuid4(), uuid4()
+    values = {"id": user_id, "ledger_id": ledger_id, "created_at": now, "reminder_settings": DEFAULT_REMINDER_SETTINGS, **vars(new)}
+    try:
+        await connection.execute(insert(tables.users).values(values))
+    except IntegrityError as error:
+        if getattr(getattr(error.orig, "diag", None), "constraint_name", None) == "users_email_key":
+            raise EmailTaken("this address has an account") from error
+        raise
+    await roles.enter_async(connection, roles.API, [ledger_id])
+    ledger = {"id": ledger_id, "owner_id": user_id, "data_key": keys.new_data_key(str(ledger_id)), "created_at": now}
+    await connection.execute(insert(tables.ledgers).values(ledger))
+    await connection.run_sync(lambda sync: outbox.enqueue(sync, [outbox.account_mail("verify", ledger_id, now=now)], now=now))
+    return user_id, ledger_id
+
+
+async def credentials(connection: AsyncConnection, email: str) -> Row[UUID, str] | None:
+    """(id, password_hash) of the user with this address."""
+    return (await connection.execute(select(tables.users.c.id, tables.users.c.password_hash).filter_by(email=email.lower()))).first()
+
+
+async def open_session(connection: AsyncConnection, user_id: UUID, device: Device, *, now: datetime.datetime) -> Session:
+    """Sign a device in, whether the user knows it already or not."""
+    seen = upsert(tables.devices).values(user_id=user_id, created_at=now, last_seen_at=now, **vars(device))
+    await connection.execute(
+        seen.on_conflict_do_update(
+            index_elements=["user_id", "id"],
+            set_={"name": seen.excluded.name, "platform": seen.excluded.platform, "last_seen_at": now},
+        )
+    )
+    session_id = uuid4()
+    times = {"created_at": now, "last_used_at": now, "expires_at": now + REFRESH_TOKEN_LIFETIME}
+    await connection.execute(insert(tables.sessions).values(id=session_id, user_id=user_id, device_id=device.id, **times))
+    token = await _issue(connection, session_id, None, now)
+    return Session(session_id, user_id, await ledger_of(connection, user_id), device.id, token)
+
+
+async def refresh(connection: AsyncConnection, token: str, *, now: datetime.datetime) -> Session:
+    """Exchange a refresh token for its successor.
+
+    A token may be used again only while its successor is unused (the reply was lost); any other reuse ends the session,
+    because then two parties hold it (RFC 9700, 4.14). Raises InvalidRefreshToken; the caller commits also then.
+    """
+    digest = _digest(token)
+    found = await connection.execute(
+        select(tables.refresh_tokens, tables.sessions.c.user_id, tables.sessions.c.device_id, tables.sessions.c.revoked_at)
+        .join(tables.sessions, tables.sessions.c.id == tables.refresh_tokens.c.session_id)
+        .where(tables.refresh_tokens.c.hash == digest)
+        .with_for_update()
+    )
+    row = found.mappings().first()
+    if row is None or row["expires_at"] <= now or row[tables.sessions.c.revoked_at] is not None:
+        raise InvalidRefreshToken("the refresh token is not valid")
+    child = tables.refresh_tokens.c.parent_hash == digest
+    if row[tables.refresh_tokens.c.revoked_at] is not None or await connection.scalar(
+        select(func.count()).where(child, tables.refresh_tokens.c.used_at.is_not(None))
+    ):
+        await end_session(connection, row["session_id"], now=now)
+        raise InvalidRefreshToken("the refresh token was used twice; the session is ended")
+    await connection.execute(update(tables.refresh_tokens).where(child).values(revoked_at=now))
+    await connection.execute(update(tables.refresh_tokens).where(tables.refresh_tokens.c.hash == digest).values(used_at=now))
+    session = tables.sessions.c.id == row["session_id"]
+    await connection.execute(
+        update(tables.sessions).where(session).values(last_used_at=now, expires_at=now + REFRESH_TOKEN_LIFETIME)
+    )
+    new = await _issue(connection, row["session_id"], digest, now)
+    ledger_id = await ledger_of(connection, row["user_id"])
+    return Session(row["session_id"], row["user_id"], ledger_id, row["device_id"], new)
+
+
+async def end_session(connection: AsyncConnection, session_id: UUID, *, now: datetime.datetime) -> None:
+    """No token of this session, access or refresh, is good any more."""
+    active = and_(tables.sessions.c.id == session_id, tables.sessions.c.revoked_at.is_(None))
+    await connection.execute(update(tables.sessions).where(active).values(revoked_at=now))
+
+
+async def caller(connection: AsyncConnection, session_id: UUID, *, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
+    """Who a live session belongs to: user_id, device_id, ledger_id and what the user set; None where it has ended."""
+    users, sessions = tables.users.c, tables.sessions.c
+    found = await connection.execute(
+        select(sessions.user_id, sessions.device_id, users.ledger_id, users.time_zone, users.locale, users.default_currency)
+        .join(tables.users, users.id == sessions.user_id)
+        .where(sessions.id == session_id, sessions.revoked_at.is_(None), sessions.expires_at > now)
+    )
+    return found.first()
+
+
+async def ledger_of(connection: AsyncConnection, user_id: UUID) -> UUID:
+    """The id of the user's ledger: kept with the user too, since row-level security hides a ledger that is not named."""
+    found: UUID = (await connection.execute(select(tables.users.c.ledger_id).where(tables.users.c.id == user_id))).scalar_one()
+    return found
+
+
+async def user(connection: AsyncConnection, user_id: UUID) -> Row[*tuple[Any, ...]]:
+    """The user's row, without secrets."""
+    columns = [column for column in tables.users.c if column.name != "password_hash"]
+    return (await connection.execute(select(*columns).where(tables.users.c.id == user_id))).one()
+
+
+async def update_user(connection: AsyncConnection, user_id: UUID, values: dict[str, Any]) -> None:
+    """Change columns of the user's row."""
+    if values:
+        await connection.execute(update(tables.users).where(tables.users.c.id == user_id).values(values))
+
+
+async def verify_email(connection: AsyncConnection, token: str, *, now: datetime.datetime) -> UUID | None:
+    """Take a verification token; the id of the user whose address is verified by it, None where it is not good."""
+    tokens = tables.one_time_tokens
+    good = and_(tokens.c.hash == _digest(token), tokens.c.purpose == "verify", tokens.c.expires_at > now, tokens.c.used_at.is_(None))
+    user_id: UUID | None = await connection.scalar(update(tokens).where(good).values(used_at=now).returning(tokens.c.user_id))
+    if user_id is not None:
+        unverified = and_(tables.users.c.id == user_id, tables.users.c.email_verified_at.is_(None))
+        await connection.execute(update(tables.users).where(unverified).values(email_verified_at=now))
+    return user_id
+
+
+async def _issue(connection: AsyncConnection, session_id: UUID, parent: bytes | None, now: datetime.datetime) -> str:
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    values = {"hash": _digest(token), "session_id": session_id, "parent_hash": parent, "created_at": now}
+    await connection.execute(insert(tables.refresh_tokens).values(values | {"expires_at": now + REFRESH_TOKEN_LIFETIME}))
+    return token
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,370 @@
+"""The outbox: what must be sent, each once by its key, leased to one sender at a time and finished under a fence.
+
+    pending ──claim──▶ leased ──finish──▶ sent | dead | pending again, later
+                          │ ├──suppress──▶ suppressed ──enqueue of the same key──▶ pending
+                          │ └──release───▶ pending
+                          └──its lease ran out: recover──▶ pending | dead
+
+Nothing here waits for a provider: every function is a few statements in the caller's transaction, which ends before a
+message goes out. A message is lost by nobody; it can go out twice only where a sender died, or a reply was lost, between
+the provider's acceptance and `finish`. Such an attempt keeps the outcome null or has `unknown`, and is counted.
+"""
+
+import datetime
+import random
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from storage import tables
+
+Channel = Literal["email", "push"]
+Outcome = Literal["sent", "transient", "permanent", "channel_down", "target_gone", "unknown"]
+State = Literal["pending", "leased", "sent", "dead", "suppressed"]
+
+ACCOUNT_KINDS: Final = ("verify", "reset", "invite")
+"""Mails that somebody sits and waits for: claimed before everything else, and written to unverified addresses too."""
+MAX_ATTEMPTS: Final[dict[Channel, int]] = {"email": 5, "push": 3}
+"""Calls after which a message is dead; a push that comes an hour late helps nobody."""
+LEASE_SECONDS: Final = 120
+"""Far more than one call may take (10 s), and short enough that a dead sender's messages are not late by much."""
+CLAIM_LIMIT: Final = 50
+"""Messages a claim: what a sender that dies can hold up for the length of a lease."""
+BACKOFF_SECONDS: Final = 120
+"""The longest wait after the first failure; it doubles with each. A provider that restarts is back by then."""
+BACKOFF_CAP_SECONDS: Final = 3600
+RECOVER_LIMIT: Final = 1000
+"""Lapsed rows a call of `recover`; the next call takes the others."""
+EXHAUSTED: Final = "attempts_exhausted"
+"""The reason of a message that is dead because its last allowed call failed."""
+
+_outbox = tables.outbox
+_attempts = tables.delivery_attempts
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to send, not before `next_at`. `kind` is a template; `payload` holds ids, dates and occurrences only."""
+
+    ledger_id: UUID
+    dedupe_key: str
+    kind: str
+    channel: Channel
+    payload: dict[str, str | int]
+    next_at: datetime.datetime
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What became of a key that is in the outbox."""
+
+    state: State
+    reason: str | None
+    finished_at: datetime.datetime | None
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that its holder may send while nobody else has raised `fence`. `attempts`: calls so far."""
+
+    ledger_id: UUID
+    id: UUID
+    dedupe_key: str
+    kind: str
+    channel: Channel
+    payload: dict[str, Any]
+    attempts: int
+    fence: int
+    next_at: datetime.datetime
+    created_at: datetime.datetime
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """Rows whose lease ran out: how many, and of how many a call had begun whose outcome nobody knows."""
+
+    rows: int
+    unknown: int
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """What waits: rows ready to be sent, and since when the oldest of them is (aware; None: nothing is ready)."""
+
+    ready: int
+    oldest: datetime.datetime | None
+
+
+def account_mail(kind: Literal["verify", "reset", "invite"], ledger_id: UUID, *, now: datetime.datetime) -> Outgoing:
+    """A mail about the account that owns `ledger_id`; each request is a mail of its own.
+
+    It holds no token: that is minted when the mail is sent, so that none lies here in clear.
+    """
+    return Outgoing(ledger_id=ledger_id, dedupe_key=f"{kind}:{uuid.uuid4()}", kind=kind, channel="email", payload={}, next_at=now)
+
+
+def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: datetime.datetime) -> set[tuple[UUID, str]]:
+    """Put `messages` in, in whichever role; returns the (ledger_id, dedupe_key) that will be sent because of this call.
+
+    A key that is there already is left alone, but for a suppressed one, which is revived.
+    """
+    by_key = {(message.ledger_id, message.dedupe_key): message for message in messages}
+    if not by_key:
+        return set()
+    # In the order of the keys: two batches that overlap wait for each other, and never in a circle.
+    rows = [_row(by_key[key], now) for key in sorted(by_key)]
+    statement = insert(_outbox).values(rows)
+    revived = statement.on_conflict_do_update(
+        index_elements=[_outbox.c.ledger_id, _outbox.c.dedupe_key],
+        set_={
+            "state": "pending",
+            "next_at": statement.excluded.next_at,
+            "payload": statement.excluded.payload,
+            "attempts": 0,
+            "fence": _outbox.c.fence + 1,
+            "finished_at": None,
+            "reason": None,
+        },
+        where=_outbox.c.state == "suppressed",
+    )
+    result = connection.execute(revived.returning(_outbox.c.ledger_id, _outbox.c.dedupe_key))
+    return {(row.ledger_id, row.dedupe_key) for row in result}
+
+
+def _row(message: Outgoing, now: datetime.datetime) -> dict[str, Any]:
+    return {"id": uuid.uuid4(), "created_at": now, **msgspec.structs.asdict(message)}
+
+
+def known(connection: Connection, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Known]:
+    """What is in the outbox of the (ledger_id, dedupe_key) asked for."""
+    if not keys:
+        return {}
+    statement = select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason, _outbox.c.finished_at).where(
+        tuple_(_outbox.c.ledger_id, _outbox.c.dedupe_key).in_(sorted(keys))
+    )
+    return {
+        (row.ledger_id, row.dedupe_key): Known(row.state, row.reason, row.finished_at) for row in connection.execute(statement)
+    }
+
+
+def recover(connection: Connection, *, now: datetime.datetime) -> Recovered:
+    """Take back what dead senders held: rows past their lease are pending again, or dead where no attempt is left."""
+    lapsed = connection.execute(
+        select(_outbox.c.ledger_id, _outbox.c.id)
+        .where(_outbox.c.state == "leased", _outbox.c.lease_until <= now)
+        .order_by(_outbox.c.lease_until)
+        .limit(RECOVER_LIMIT)
+        .with_for_update(skip_locked=True)
+    )
+    keys = [(row.ledger_id, row.id) for row in lapsed]
+    if not keys:
+        return Recovered(rows=0, unknown=0)
+    unanswered = and_(_attempts.c.outcome.is_(None), _attempts.c.finished_at.is_(None))
+    # Its outcome stays null, for nobody knows it; finished_at says that nobody waits for it any more.
+    given_up = connection.execute(
+        update(_attempts)
+        .where(tuple_(_attempts.c.ledger_id, _attempts.c.outbox_id).in_(keys), unanswered)
+        .values(finished_at=now)
+    )
+    is_spent = _outbox.c.attempts >= case(MAX_ATTEMPTS, value=_outbox.c.channel)
+    connection.execute(
+        update(_outbox)
+        .where(tuple_(_outbox.c.ledger_id, _outbox.c.id).in_(keys))
+        .values(
+            state=case((is_spent, "dead"), else_="pending"),
+            finished_at=case((is_spent, now)),
+            reason=case((is_spent, EXHAUSTED)),
+            lease_until=None,
+        )
+    )
+    return Recovered(rows=len(keys), unknown=given_up.rowcount)
+
+
+def claim(
+    connection: Connection,
+    channel: Channel,
+    *,
+    now: datetime.datetime,
+    limit: int = CLAIM_LIMIT,
+    lease_seconds: int = LEASE_SECONDS,
+) -> list[Claimed]:
+    """Lease up to `limit` ready rows of `channel`: mails about accounts first, then the longest ready. Commit before sending."""
+    is_account = _outbox.c.kind.in_(ACCOUNT_KINDS)
+    # Two statements, so that either is a walk along the index of what is ready and not a sort of it.
+    claimed = _claim_where(connection, channel, is_account, now, limit, lease_seconds)
+    if len(claimed) < limit:
+        claimed += _claim_where(connection, channel, not_(is_account), now, limit - len(claimed), lease_seconds)
+    return claimed
+
+
+def _claim_where(
+    connection: Connection,
+    channel: Channel,
+    kinds: ColumnElement[bool],
+    now: datetime.datetime,
+    limit: int,
+    lease_seconds: int,
+) -> list[Claimed]:
+    ready = (
+        select(_outbox.c.ledger_id, _outbox.c.id)
+        .where(_outbox.c.state == "pending", _outbox.c.next_at <= now, _outbox.c.channel == channel, kinds)
+        .order_by(_outbox.c.next_at, _outbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("ready")
+    )
+    statement = (
+        update(_outbox)
+        .where(_outbox.c.ledger_id == ready.c.ledger_id, _outbox.c.id == ready.c.id)
+        .values(state="leased", lease_until=now + datetime.timedelta(seconds=lease_seconds), fence=_outbox.c.fence + 1)
+        .returning(*(_outbox.c[name] for name in Claimed.__struct_fields__))
+    )
+    claimed = [Claimed(**row) for row in connection.execute(statement).mappings()]
+    return sorted(claimed, key=lambda row: (row.next_at, row.id))
+
+
+def start(
+    connection: Connection, claimed: Claimed, provider: str, *, now: datetime.datetime, lease_seconds: int = LEASE_SECONDS
+) -> int | None:
+    """Write down that a call begins, and renew the lease; commit before the call. Returns the attempt's number.
+
+    None: the lease ran out and the row is not the caller's any more, so that it must not be sent.
+    """
+    mine = connection.execute(
+        update(_outbox)
+        .where(*_held_by(claimed), _outbox.c.state == "leased")
+        .values(attempts=_outbox.c.attempts + 1, lease_until=now + datetime.timedelta(seconds=lease_seconds))
+    )
+    if mine.rowcount == 0:
+        return None
+    earlier = select(func.coalesce(func.max(_attempts.c.attempt), 0) + 1).where(
+        _attempts.c.ledger_id == claimed.ledger_id, _attempts.c.outbox_id == claimed.id
+    )
+    number: int = connection.execute(
+        insert(_attempts)
+        .values(
+            ledger_id=claimed.ledger_id,
+            outbox_id=claimed.id,
+            attempt=earlier.scalar_subquery(),
+            provider=provider,
+            started_at=now,
+        )
+        .returning(_attempts.c.attempt)
+    ).scalar_one()
+    return number
+
+
+def finish(
+    connection: Connection,
+    claimed: Claimed,
+    attempt: int,
+    outcome: Outcome,
+    detail: str,
+    *,
+    now: datetime.datetime,
+    retry_at: datetime.datetime | None = None,
+    jitter: Callable[[], float] = random.random,
+) -> State | None:
+    """Write down what became of a call, and what follows: the row's new state, never due before `retry_at`.
+
+    None: somebody else holds the row by now; the attempt is recorded, the row is left as it is. `channel_down` says nothing
+    about the message and does not count against it. `jitter` gives 0 … 1.
+    """
+    connection.execute(
+        update(_attempts)
+        .where(
+            _attempts.c.ledger_id == claimed.ledger_id,
+            _attempts.c.outbox_id == claimed.id,
+            _attempts.c.attempt == attempt,
+        )
+        .values(finished_at=now, outcome=outcome, detail=detail)
+    )
+    calls = claimed.attempts + (outcome != "channel_down")
+    after = _after(claimed.channel, outcome, calls)
+    values: dict[str, Any] = {"state": after.state, "attempts": calls, "lease_until": None, "reason": after.reason}
+    if after.state == "pending":
+        pause = datetime.timedelta(seconds=backoff_seconds(calls, jitter()))
+        values["next_at"] = max(now + pause, retry_at or now)
+    else:
+        values["finished_at"] = now
+    # Also a row that was taken back and that nobody has claimed since: its fence has not moved.
+    states = ("leased", "pending", "dead") if outcome == "sent" else ("leased", "pending")
+    mine = connection.execute(update(_outbox).where(*_held_by(claimed), _outbox.c.state.in_(states)).values(values))
+    return after.state if mine.rowcount else None
+
+
+class _After(msgspec.Struct, frozen=True):
+    state: Literal["sent", "dead", "pending"]
+    reason: str | None
+
+
+def _after(channel: Channel, outcome: Outcome, calls: int) -> _After:
+    match outcome:
+        case "sent":
+            return _After("sent", None)
+        case "permanent" | "target_gone":
+            return _After("dead", outcome)
+        case "transient" | "unknown" if calls >= MAX_ATTEMPTS[channel]:
+            return _After("dead", EXHAUSTED)
+        case _:
+            return _After("pending", None)
+
+
+def backoff_seconds(calls: int, jitter: float) -> float:
+    """How long to wait after the `calls`-th call: full jitter, 0 … the doubled limit, so that a crowd does not return at once."""
+    return float(min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** max(calls - 1, 0)) * jitter)
+
+
+def suppress(connection: Connection, claimed: Claimed, reason: str, *, now: datetime.datetime) -> bool:
+    """Do not send it, because of `reason`; the same key may revive it. False: it is not the caller's any more."""
+    mine = connection.execute(
+        update(_outbox)
+        .where(*_held_by(claimed), _outbox.c.state == "leased")
+        .values(state="suppressed", lease_until=None, finished_at=now, reason=reason)
+    )
+    return mine.rowcount == 1
+
+
+def release(connection: Connection, claimed: Sequence[Claimed]) -> int:
+    """Give back rows that no call was made for; returns how many still were the caller's."""
+    if not claimed:
+        return 0
+    mine = tuple_(_outbox.c.ledger_id, _outbox.c.id, _outbox.c.fence)
+    given_back = connection.execute(
+        update(_outbox)
+        .where(mine.in_([(row.ledger_id, row.id, row.fence) for row in claimed]), _outbox.c.state == "leased")
+        .values(state="pending", lease_until=None)
+    )
+    return given_back.rowcount
+
+
+def postpone(connection: Connection, channel: Channel, *, until: datetime.datetime, now: datetime.datetime) -> int:
+    """Hold back everything that is ready on `channel`, because it is down; returns how many rows."""
+    held_back = connection.execute(
+        update(_outbox)
+        .where(_outbox.c.state == "pending", _outbox.c.next_at <= now, _outbox.c.channel == channel)
+        .values(next_at=until)
+    )
+    return held_back.rowcount
+
+
+def is_ready(connection: Connection, *, now: datetime.datetime) -> bool:
+    """Whether there is anything to do: a row to send, or one to take back from a dead sender."""
+    to_send = exists().where(_outbox.c.state == "pending", _outbox.c.next_at <= now)
+    to_take_back = exists().where(_outbox.c.state == "leased", _outbox.c.lease_until <= now)
+    ready: bool = connection.execute(select(or_(to_send, to_take_back))).scalar_one()
+    return ready
+
+
+def backlog(connection: Connection, *, now: datetime.datetime) -> Backlog:
+    """What should have been on its way at `now`, also where a sender died over it."""
+    overdue = or_(
+        and_(_outbox.c.state == "pending", _outbox.c.next_at <= now),
+        and_(_outbox.c.state == "leased", _outbox.c.lease_until <= now),
+    )
+    row = connection.execute(select(func.count(), func.min(_outbox.c.next_at)).where(overdue)).one()
+    return Backlog(ready=row[0], oldest=row[1])
+
+
+def _held_by(claimed: Claimed) -> tuple[ColumnElement[bool], ...]:
+    return (_outbox.c.ledger_id == claimed.ledger_id, _outbox.c.id == claimed.id, _outbox.c.fence == claimed.fence)

@@ -1,0 +1,239 @@
+"""What a claimed message is about, read at the moment it is sent: who gets it, and whether they still want it."""
+
+import datetime
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, exists, insert, select
+
+from domain import reminders
+from storage import allocation, outbox, tables
+
+Reason = Literal["gone", "settled", "done", "rescheduled", "address_unverified", "no_target"]
+"""Why a message is not sent: what it is about, or its reader, is deleted; nothing is open; the user is done with it; its date
+or the user's settings changed since; the address is not proven; the user has no device to push to."""
+
+VERIFY_HOURS: Final = 72
+"""How long the link of a verification works: over a weekend."""
+TOKEN_BYTES: Final = 32
+
+_BEFORE = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+_AFTER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """The reader."""
+
+    id: UUID
+    email: str
+    name: str | None
+    locale: str
+    time_zone: str
+
+
+class Debt(msgspec.Struct, frozen=True, kw_only=True):
+    """An open transaction. Amounts in minor units of `currency`; of an item (`item` is its name) the quantity."""
+
+    transaction_id: UUID
+    contact: str
+    direction: Literal["lent", "owed"]
+    amount: int
+    open_amount: int
+    currency: str | None
+    item: str | None
+    description: str | None
+    transaction_date: datetime.date
+    due_date: datetime.date | None
+
+
+class DueNotice(msgspec.Struct, frozen=True):
+    """The reminder of a due date."""
+
+    user: User
+    debt: Debt
+
+
+class ReminderNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A reminder that the user asked for; `at` (aware, in the reminder's zone) is the occurrence."""
+
+    user: User
+    reminder_id: UUID
+    at: datetime.datetime
+    message: str | None
+    contact: str | None
+    debt: Debt | None
+
+
+class VerifyNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof of an address. `token` is a secret: it was minted for this call and lies nowhere in clear."""
+
+    user: User
+    token: str
+    valid_hours: int
+
+
+class Suppressed(msgspec.Struct, frozen=True):
+    """It must not be sent."""
+
+    reason: Reason
+
+
+Notice = DueNotice | ReminderNotice | VerifyNotice
+
+
+def load(connection: Connection, claimed: outbox.Claimed, *, local: bool, now: datetime.datetime) -> Notice | Suppressed:
+    """What to say to whom, or why nothing; in the transaction that starts the call, as the jobs role.
+
+    `local`: the provider keeps messages on this machine, so that an unproven address and a missing device do not matter.
+    Raises LookupError for a kind of message that nobody knows how to write.
+    """
+    row = _user_row(connection, claimed.ledger_id)
+    if row is None:
+        return Suppressed("gone")
+    user = msgspec.convert(row, User, from_attributes=True)
+    if claimed.kind in outbox.ACCOUNT_KINDS:
+        return _account(connection, claimed, user, row, now)
+    if row.deleting_at is not None:
+        return Suppressed("gone")
+    if not local and claimed.channel == "email" and row.email_verified_at is None:
+        return Suppressed("address_unverified")
+    if not local and claimed.channel == "push" and not row.has_push:
+        return Suppressed("no_target")
+    match claimed.kind:
+        case "due":
+            return _due(connection, claimed, user, row.reminder_settings)
+        case "reminder":
+            return _reminder(connection, claimed, user)
+    raise LookupError(f"no recipient for messages of kind {claimed.kind}")
+
+
+def _user_row(connection: Connection, ledger_id: UUID) -> Any:
+    users, devices = tables.users, tables.devices
+    has_push = exists().where(devices.c.user_id == users.c.id, devices.c.push_value.is_not(None)).label("has_push")
+    statement = (
+        select(users, has_push)
+        .join(tables.ledgers, tables.ledgers.c.owner_id == users.c.id)
+        .where(tables.ledgers.c.id == ledger_id)
+    )
+    return connection.execute(statement).one_or_none()
+
+
+def _account(
+    connection: Connection, claimed: outbox.Claimed, user: User, row: Any, now: datetime.datetime
+) -> VerifyNotice | Suppressed:
+    if claimed.kind != "verify":
+        raise LookupError(f"no recipient for messages of kind {claimed.kind}")
+    if row.email_verified_at is not None:
+        return Suppressed("done")
+    token = _mint(connection, user.id, "verify", hours=VERIFY_HOURS, now=now)
+    return VerifyNotice(user=user, token=token, valid_hours=VERIFY_HOURS)
+
+
+def _mint(connection: Connection, user_id: UUID, purpose: str, *, hours: int, now: datetime.datetime) -> str:
+    """A new one-time token; only its SHA-256 is kept. A second attempt mints a second one, and both work."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    connection.execute(
+        insert(tables.one_time_tokens).values(
+            hash=hashlib.sha256(token.encode()).digest(),
+            user_id=user_id,
+            purpose=purpose,
+            created_at=now,
+            expires_at=now + datetime.timedelta(hours=hours),
+        )
+    )
+    return token
+
+
+def _due(connection: Connection, claimed: outbox.Claimed, user: User, settings: Mapping[str, Any]) -> DueNotice | Suppressed:
+    row = _transaction_row(connection, claimed.ledger_id, UUID(claimed.payload["transaction_id"]))
+    if row is None:
+        return Suppressed("gone")
+    if row["due_date"] is None:
+        return Suppressed("rescheduled")
+    debt = reminders.Debt(row["id"], row["contact_id"], row["due_date"], row["due_changed_at"])
+    asked = reminders.due_dates(debt, reminders.read_settings(settings), user.time_zone, after=_BEFORE, until=_AFTER)
+    if claimed.dedupe_key not in {due.key for due in asked}:
+        return Suppressed("rescheduled")
+    described = _open_debt(row)
+    return Suppressed("settled") if described is None else DueNotice(user, described)
+
+
+def _reminder(connection: Connection, claimed: outbox.Claimed, user: User) -> ReminderNotice | Suppressed:
+    row = _reminder_row(connection, claimed.ledger_id, UUID(claimed.payload["reminder_id"]))
+    if row is None:
+        return Suppressed("gone")
+    if row["done_at"] is not None:
+        return Suppressed("done")
+    at = datetime.datetime.fromisoformat(claimed.payload["at"])
+    asked = reminders.explicit(reminder_of(row), after=at - datetime.timedelta.resolution, until=at)
+    if claimed.dedupe_key not in {due.key for due in asked}:
+        return Suppressed("rescheduled")
+    debt = None
+    if row["transaction_id"] is not None:
+        transaction = _transaction_row(connection, claimed.ledger_id, row["transaction_id"])
+        if transaction is None:
+            return Suppressed("gone")
+        debt = _open_debt(transaction)
+        if debt is None:
+            return Suppressed("settled")
+    return ReminderNotice(
+        user=user,
+        reminder_id=row["id"],
+        at=at.astimezone(reminders.zone(row["time_zone"])),
+        message=row["message"],
+        contact=row["contact"],
+        debt=debt,
+    )
+
+
+def reminder_of(row: Mapping[Any, Any]) -> reminders.Reminder:
+    """The reminder of a row of the table, as the rules take it."""
+    return reminders.Reminder(
+        reminder_id=row["id"],
+        remind_at=row["remind_at"],
+        time_zone=row["time_zone"],
+        channels=tuple(row["channels"]),
+        schedule_changed_at=row["schedule_changed_at"],
+        contact_id=row["contact_id"],
+        transaction_id=row["transaction_id"],
+        snoozed_until=row["snoozed_until"],
+        done=row["done_at"] is not None,
+    )
+
+
+def _reminder_row(connection: Connection, ledger_id: UUID, reminder_id: UUID) -> RowMapping | None:
+    table, contacts = tables.reminders, tables.contacts
+    is_its_contact = (contacts.c.ledger_id == table.c.ledger_id) & (contacts.c.id == table.c.contact_id)
+    statement = (
+        select(table, contacts.c.name.label("contact"))
+        .select_from(table.outerjoin(contacts, is_its_contact))
+        .where(table.c.ledger_id == ledger_id, table.c.id == reminder_id, table.c.deleted_seq.is_(None))
+    )
+    return connection.execute(statement).mappings().one_or_none()
+
+
+def _transaction_row(connection: Connection, ledger_id: UUID, transaction_id: UUID) -> RowMapping | None:
+    """The live transaction with its contact's name and what is open of it."""
+    table, contacts = tables.transactions, tables.contacts
+    its_contact = select(table.c.ledger_id, table.c.contact_id).where(
+        table.c.ledger_id == ledger_id, table.c.id == transaction_id
+    )
+    opened = allocation.open_amounts(ledger_id=ledger_id, contacts=its_contact).subquery()
+    statement = (
+        select(table, contacts.c.name.label("contact"), opened.c.open_amount)
+        .join(contacts, (contacts.c.ledger_id == table.c.ledger_id) & (contacts.c.id == table.c.contact_id))
+        .join(opened, (opened.c.ledger_id == table.c.ledger_id) & (opened.c.transaction_id == table.c.id))
+        .where(table.c.ledger_id == ledger_id, table.c.id == transaction_id)
+    )
+    return connection.execute(statement).mappings().one_or_none()
+
+
+def _open_debt(row: RowMapping) -> Debt | None:
+    if row["open_amount"] == 0:
+        return None
+    names = [name for name in Debt.__struct_fields__ if name != "transaction_id"]
+    return Debt(transaction_id=row["id"], **{name: row[name] for name in names})

@@ -1,0 +1,89 @@
+"""What the supervisor and the doctor ask of a Postgres server: version, rights, durability, who runs Dagster."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+
+from storage import engine, migrations, roles
+
+MINIMUM_VERSION: Final = 15
+"""The oldest major version that the schema and the grants are written for."""
+CONNECT_TIMEOUT_SECONDS: Final = 5
+"""Somebody waits at a terminal; a server on the network answers in well under this."""
+DURABLE: Final = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+"""What an acknowledged event relies on. Stronger values of synchronous_commit serve too."""
+UNFINISHED: Final = ("STARTING", "STARTED", "CANCELING")
+"""States of a Dagster run that has a process."""
+
+
+class UnreachableError(Exception):
+    """The Postgres server does not answer, or does not let us in."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server said of itself: `major` is its version, `durability` the settings named in DURABLE."""
+
+    major: int
+    version: str
+    durability: Mapping[str, str]
+    missing_roles: tuple[str, ...]
+    may_create_roles: bool
+
+    @property
+    def not_durable(self) -> dict[str, str]:
+        """The settings by which an acknowledged event could be lost, with their values."""
+        stronger = {"synchronous_commit": ("on", "remote_write", "remote_apply")}
+        return {name: value for name, value in self.durability.items() if value not in stronger.get(name, ("on",))}
+
+
+def inspect(url: str, application_name: str) -> Server:
+    """Ask the server of `url`. Raises UnreachableError, whose text holds no password."""
+    try:
+        connection = psycopg.connect(
+            engine.libpq_url(url), autocommit=True, application_name=application_name, connect_timeout=CONNECT_TIMEOUT_SECONDS
+        )
+    except psycopg.OperationalError as error:
+        raise UnreachableError(str(error)) from error
+    with connection:
+        return _ask(connection)
+
+
+def unfinished_runs(url: str, application_name: str) -> int:
+    """How many Dagster runs claim to have a process; 0 before Dagster's tables exist."""
+    with psycopg.connect(engine.libpq_url(url), application_name=application_name) as connection:
+        table = f"{migrations.DAGSTER_SCHEMA}.runs"
+        if _scalar(connection, "select to_regclass(%s)", table) is None:
+            return 0
+        return int(_scalar(connection, "select count(*) from dagster.runs where status = any(%s)", list(UNFINISHED)))
+
+
+async def lead_dagster(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Try to become the one that runs Dagster's daemon on this database, for as long as `connection` lives."""
+    cursor = await connection.execute("select pg_try_advisory_lock(hashtext('debitum dagster daemon'))")
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
+
+
+async def ping(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Raises psycopg.OperationalError when the connection, and with it what it locks, is gone."""
+    await connection.execute("select")
+
+
+def _ask(connection: psycopg.Connection[Any]) -> Server:
+    existing = {name for (name,) in connection.execute("select rolname from pg_roles")}
+    may_create = _scalar(connection, "select rolsuper or rolcreaterole from pg_roles where rolname = current_user")
+    return Server(
+        major=connection.info.server_version // 10_000,
+        version=str(_scalar(connection, "select current_setting('server_version')")),
+        durability={name: str(_scalar(connection, "select current_setting(%s)", name)) for name in DURABLE},
+        missing_roles=tuple(role for role in roles.ALL if role not in existing),
+        may_create_roles=bool(may_create),
+    )
+
+
+def _scalar(connection: psycopg.Connection[Any], statement: str, *values: Any) -> Any:
+    row = connection.execute(statement, values).fetchone()
+    return None if row is None else row[0]

@@ -1,0 +1,70 @@
+"""Which channels the settings choose."""
+
+from pathlib import Path
+
+import pytest
+
+from notifications import channels
+from notifications.channel import SettingError
+from notifications.files import FilesMail, FilesPush
+from notifications.smtp import Server, SmtpMail, parse_url
+from tests.notifications.contract import MAIL, NOW, parse
+
+
+def test_without_settings_everything_goes_to_files(tmp_path: Path) -> None:
+    with channels.from_environment({"SMTP_URL": "", "MAIL_FROM": ""}, tmp_path) as chosen:
+        assert isinstance(chosen["email"], FilesMail)
+        assert isinstance(chosen["push"], FilesPush)
+        chosen.email.send(MAIL, now=NOW)
+    [file] = (tmp_path / "mail").iterdir()
+    assert parse(file.read_bytes())["From"] == "Debitum <debitum@localhost>"
+
+
+def test_smtp_url_chooses_smtp(tmp_path: Path) -> None:
+    chosen = channels.from_environment({"SMTP_URL": "smtp://localhost", "MAIL_FROM": "Ledger <l@example.org>"}, tmp_path)
+    assert isinstance(chosen.email, SmtpMail)
+    assert isinstance(chosen.push, FilesPush)
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtp://mail", Server("mail", 25, "none")),
+        ("smtp+starttls://u:p%40ss%2F@mail.example", Server("mail.example", 587, "starttls", "u", "p@ss/")),
+        ("smtps://[::1]:1465/?timeout=2.5&ca=/etc/ca.pem", Server("::1", 1465, "tls", None, None, 2.5, Path("/etc/ca.pem"))),
+    ],
+)
+def test_smtp_url(url: str, server: Server) -> None:
+    assert parse_url(url) == server
+
+
+@pytest.mark.parametrize(
+    ("environment", "complaint"),
+    [
+        ({"SMTP_URL": "mail.example:25"}, "SMTP_URL: must begin with one of smtp://, smtp+starttls://, smtps://"),
+        ({"SMTP_URL": "smtp://"}, "SMTP_URL: names no host"),
+        ({"SMTP_URL": "smtp://mail:port"}, "SMTP_URL: the host or port is not well formed"),
+        ({"SMTP_URL": "smtp://mail:70000"}, "SMTP_URL: the host or port is not well formed"),
+        ({"SMTP_URL": "smtp://user@mail"}, "SMTP_URL: user and password belong together"),
+        ({"SMTP_URL": "smtp://mail/inbox"}, "SMTP_URL: nothing but"),
+        ({"SMTP_URL": "smtp://mail?time=3"}, "SMTP_URL: unknown option time"),
+        ({"SMTP_URL": "smtp://mail?timeout=3600"}, "SMTP_URL: timeout is a number of seconds up to 50"),
+        ({"SMTP_URL": "smtp://mail?timeout=nan"}, "SMTP_URL: timeout"),
+        ({"SMTP_URL": "smtps://mail?ca=/nowhere.pem"}, "SMTP_URL: ca=/nowhere.pem is not a readable PEM file"),
+        ({"MAIL_FROM": "Debitum"}, 'MAIL_FROM: "Debitum" is not a mailbox'),
+    ],
+)
+def test_a_bad_setting_is_named(environment: dict[str, str], complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError) as caught:
+        channels.from_environment(environment, tmp_path)
+    assert str(caught.value).startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    "url", ["smtp://u:secret/x@mail", "smtp://u:secret@mail:x", "http://u:secret@mail", "smtp://u:secret@mail?x=1"]
+)
+def test_a_password_is_never_repeated(url: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError) as caught:
+        channels.from_environment({"SMTP_URL": url}, tmp_path)
+    assert "secret" not in str(caught.value)
+    assert "secret" not in repr(parse_url("smtp://u:secret@mail"))
