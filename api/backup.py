@@ -9,13 +9,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from domain.backup import BadBackup, Backup, Person, Txn
-from domain.errors import FieldError
+from domain import backup, errors
 
 DATABASE: Final = "debitum.db"
 PREFERENCES: Final = "debitum-preferences.xml"
@@ -53,7 +52,7 @@ _LONGEST_COMMENT_BYTES: Final = 1 << 16
 _BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error)
 """What zipfile raises for archives that are not what they say; OSError too, where it is told to seek before the start."""
 
-Row = TypeVar("Row", Person, Txn)
+Row = TypeVar("Row", backup.Person, backup.Txn)
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,10 @@ class Limits:
     """Instructions of SQLite's machine; a row costs some twenty."""
 
 
-def read(path: Path, limits: Limits | None = None) -> Backup:
+def read(path: Path, limits: Limits | None = None) -> backup.Backup:
     """The rows of the backup in the file `path`. Blocks: for a thread of its own. Unpacks beside `path`, and cleans up.
 
-    Raises BadBackup, whose text a person understands.
+    Raises backup.BadBackup, whose text a person understands.
     """
     limits = limits or Limits()
     _check_end_record(path, limits)
@@ -83,55 +82,55 @@ def read(path: Path, limits: Limits | None = None) -> Backup:
                 members = _members(archive, limits)
                 _unpack(archive, members, folder, limits)
         except (*_BROKEN, UnicodeError) as error:
-            raise BadBackup("the zip archive is broken") from error
+            raise backup.BadBackup("the zip archive is broken") from error
         preferences = folder / PREFERENCES
         decimals = _decimals(preferences.read_bytes()) if preferences.exists() else DEFAULT_DECIMALS
         return _read_database(folder / DATABASE, decimals, limits)
 
 
 def _check_end_record(path: Path, limits: Limits) -> None:
-    """zipfile reads as much directory into memory as the end record says, so that is looked at before."""
+    """The zipfile module reads as much directory into memory as the end record says, so that is looked at before."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(size - _END_RECORD.size - _LONGEST_COMMENT_BYTES - _ZIP64_LOCATOR_BYTES, 0))
         tail = file.read()
     start = tail.rfind(_END_MARK)
     if start < 0 or len(tail) - start < _END_RECORD.size:
-        raise BadBackup("the file is no zip archive")
+        raise backup.BadBackup("the file is no zip archive")
     entries, directory_bytes = _END_RECORD.unpack_from(tail, start)[4:6]
     if tail[max(start - _ZIP64_LOCATOR_BYTES, 0) : start].startswith(_ZIP64_MARK):
-        raise BadBackup("the zip archive is larger than a backup can be")
+        raise backup.BadBackup("the zip archive is larger than a backup can be")
     if entries > limits.entries or directory_bytes > limits.directory_bytes:
-        raise BadBackup(f"the zip archive holds more than {limits.entries} files")
+        raise backup.BadBackup(f"the zip archive holds more than {limits.entries} files")
 
 
 def _members(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
     """The entries that are read; every other one is only looked at."""
     entries = archive.infolist()
     if len(entries) > limits.entries:
-        raise BadBackup(f"the zip archive holds more than {limits.entries} files")
+        raise backup.BadBackup(f"the zip archive holds more than {limits.entries} files")
     for entry in entries:
         if _leads_outside(entry.filename):
-            raise BadBackup("the zip archive holds a file whose path leads outside of it")
+            raise backup.BadBackup("the zip archive holds a file whose path leads outside of it")
     if sum(entry.file_size for entry in entries) > limits.unpacked_bytes:
         raise _too_large(limits)
     members = [entry for entry in entries if entry.filename in (DATABASE, PREFERENCES)]
     names = [entry.filename for entry in members]
     if DATABASE not in names:
-        raise BadBackup(f"the zip archive holds no {DATABASE}: it is no backup of the Debitum app")
+        raise backup.BadBackup(f"the zip archive holds no {DATABASE}: it is no backup of the Debitum app")
     if len(set(names)) < len(names):
-        raise BadBackup("the zip archive holds the same file twice")
+        raise backup.BadBackup("the zip archive holds the same file twice")
     for entry in members:
         if entry.flag_bits & 0x1:
-            raise BadBackup(f"{entry.filename} is encrypted")
+            raise backup.BadBackup(f"{entry.filename} is encrypted")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise BadBackup(f"{entry.filename} is compressed in a way that the Debitum app does not use")
+            raise backup.BadBackup(f"{entry.filename} is compressed in a way that the Debitum app does not use")
     return members
 
 
 def _leads_outside(name: str) -> bool:
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts or ":" in path.parts[0:1]
+    path = PureWindowsPath(name)  # which knows both separators, and drives
+    return bool(path.anchor) or ".." in path.parts
 
 
 def _unpack(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path, limits: Limits) -> None:
@@ -143,7 +142,7 @@ def _unpack(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Pa
             for chunk in _chunks(archive, entry):
                 written += len(chunk)
                 if written > most:
-                    raise _too_large(limits) if most == left else BadBackup(f"{PREFERENCES} is too large")
+                    raise _too_large(limits) if most == left else backup.BadBackup(f"{PREFERENCES} is too large")
                 file.write(chunk)
         left -= written
 
@@ -157,8 +156,8 @@ def _chunks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]
         raise zipfile.BadZipFile(entry.filename) from error
 
 
-def _too_large(limits: Limits) -> BadBackup:
-    return BadBackup(f"the backup takes more than {limits.unpacked_bytes >> 20} MiB unpacked")
+def _too_large(limits: Limits) -> backup.BadBackup:
+    return backup.BadBackup(f"the backup takes more than {limits.unpacked_bytes >> 20} MiB unpacked")
 
 
 def _decimals(document: bytes) -> int:
@@ -170,11 +169,11 @@ def _decimals(document: bytes) -> int:
     try:
         parser.Parse(document, True)
     except (xml.parsers.expat.ExpatError, ValueError, LookupError) as error:
-        raise BadBackup(f"{PREFERENCES} is no XML") from error
+        raise backup.BadBackup(f"{PREFERENCES} is no XML") from error
     values = {value.strip() for value in found.values} or {str(DEFAULT_DECIMALS)}
     value = values.pop()
     if values or value not in [str(number) for number in range(MOST_DECIMALS + 1)]:
-        raise BadBackup(f"the setting decimals in {PREFERENCES} is not one number from 0 to {MOST_DECIMALS}")
+        raise backup.BadBackup(f"the setting decimals in {PREFERENCES} is not one number from 0 to {MOST_DECIMALS}")
     return int(value)
 
 
@@ -201,29 +200,32 @@ class _Decimals:
 def _refuse_entities(name: str, system_id: str | None, public_id: str | None, has_internal_subset: bool) -> None:
     """Java names an outside DTD, which is never fetched; entities can only be declared in an internal one."""
     if has_internal_subset:
-        raise BadBackup(f"{PREFERENCES} declares entities, which the Debitum app never does")
+        raise backup.BadBackup(f"{PREFERENCES} declares entities, which the Debitum app never does")
 
 
-def _read_database(path: Path, decimals: int, limits: Limits) -> Backup:
+def _read_database(path: Path, decimals: int, limits: Limits) -> backup.Backup:
     try:
         # immutable: no journal of the phone's is waited for or looked for, and nothing is written beside the file.
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             _restrict(connection, limits)
             version = _check_schema(connection)
             if connection.execute("pragma quick_check(1)").fetchall() != [("ok",)]:
-                raise BadBackup(f"{DATABASE} is broken")
-            return Backup(
-                people=tuple(_convert(row, Person, "person", "id_person") for row in _rows(connection, _PEOPLE, limits)),
+                raise backup.BadBackup(f"{DATABASE} is broken")
+            return backup.Backup(
+                people=tuple(_convert(row, backup.Person, "person", "id_person") for row in _rows(connection, _PEOPLE, limits)),
                 transactions=tuple(
-                    _convert(row, Txn, "txn", "id_transaction") for row in _rows(connection, _TRANSACTIONS, limits)
+                    _convert(row, backup.Txn, "txn", "id_transaction") for row in _rows(connection, _TRANSACTIONS, limits)
                 ),
                 images=connection.execute(_IMAGES).fetchone()[0] if version >= COLUMNS["image"]["filename"] else 0,
                 decimals=decimals,
             )
     except sqlite3.OperationalError as error:
-        raise BadBackup(f"{DATABASE} cannot be read: {error}") from error
+        reason = (
+            "reading it takes too long" if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT else str(error)
+        )
+        raise backup.BadBackup(f"{DATABASE} cannot be read: {reason}") from error
     except (sqlite3.Error, UnicodeError) as error:
-        raise BadBackup(f"{DATABASE} is broken or no SQLite database") from error
+        raise backup.BadBackup(f"{DATABASE} is broken or no SQLite database") from error
 
 
 _PEOPLE: Final = "select * from person not indexed order by id_person"
@@ -244,17 +246,17 @@ def _check_schema(connection: sqlite3.Connection) -> int:
     """The schema version, when the file is what the app makes: plain tables with the columns of that version."""
     version = int(connection.execute("pragma user_version").fetchone()[0])
     if version not in SCHEMA_VERSIONS:
-        raise BadBackup(f"the backup has the unknown schema version {version}; known are 1 to {SCHEMA_VERSIONS[-1]}")
+        raise backup.BadBackup(f"the backup has the unknown schema version {version}; known are 1 to {SCHEMA_VERSIONS[-1]}")
     for kind, root_page, sql in connection.execute("select type, rootpage, sql from sqlite_master"):
         plain = kind == "index" or (kind == "table" and str(sql).upper().startswith("CREATE TABLE "))
         if not plain or not root_page:
-            raise BadBackup(f"{DATABASE} holds views, triggers or virtual tables, which the Debitum app never makes")
+            raise backup.BadBackup(f"{DATABASE} holds views, triggers or virtual tables, which the Debitum app never makes")
     for table, columns in COLUMNS.items():
         expected = {column for column, since in columns.items() if since <= version}
         found = connection.execute("select name, pk, hidden from pragma_table_xinfo(?)", (table,)).fetchall()
         ours = {name for name, _, hidden in found if not hidden} == expected == {name for name, *_ in found}
         if not ours or {name for name, place, _ in found if place} != KEYS[table] & expected:
-            raise BadBackup(f"the table {table} is not the one of schema version {version}")
+            raise backup.BadBackup(f"the table {table} is not the one of schema version {version}")
     return version
 
 
@@ -263,7 +265,7 @@ def _rows(connection: sqlite3.Connection, query: str, limits: Limits) -> Iterato
     names = [column[0] for column in cursor.description]
     for number, row in enumerate(cursor):
         if number >= limits.rows:
-            raise BadBackup(f"the backup holds more than {limits.rows} rows")
+            raise backup.BadBackup(f"the backup holds more than {limits.rows} rows")
         yield dict(zip(names, row, strict=True))
 
 
@@ -274,4 +276,6 @@ def _convert(row: dict[str, Any], kind: type[Row], table: str, key: str) -> Row:
     except msgspec.ValidationError as error:
         detail, _, column = str(error).partition(" - at `$.")
         pointer = f"/{table}/{row[key]}/{column.rstrip('`')}"
-        raise BadBackup(f"the backup cannot be imported: {pointer}: {detail}", errors=(FieldError(pointer, detail),)) from error
+        raise backup.BadBackup(
+            f"the backup cannot be imported: {pointer}: {detail}", errors=(errors.FieldError(pointer, detail),)
+        ) from error

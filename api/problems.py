@@ -7,6 +7,7 @@ import msgspec
 from sanic import HTTPResponse
 
 from domain import errors
+from domain.errors import FieldError
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class InvalidCredentials(errors.DomainError):
     code = "invalid_credentials"
 
 
+class InvalidToken(errors.DomainError):
+    """The token is unknown, expired, revoked or used up."""
+
+    code = "invalid_token"
+
+
 class SignupClosed(errors.DomainError):
     """The operator registers users."""
 
@@ -116,7 +123,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
     code: str
     request_id: str
     detail: str | None = None
-    errors: tuple[errors.FieldError, ...] = ()
+    errors: tuple[FieldError, ...] = ()
     current: int | None = None
     common_version: int | None = None
     conflict: msgspec.Raw | None = None
@@ -138,7 +145,7 @@ def respond(error: errors.DomainError, request_id: str) -> HTTPResponse:
     return encode(problem)
 
 
-def describe(code: str, request_id: str, *, detail: str | None = None, found: tuple[errors.FieldError, ...] = ()) -> Problem:
+def describe(code: str, request_id: str, *, detail: str | None = None, found: tuple[FieldError, ...] = ()) -> Problem:
     """The problem of a code in KINDS."""
     kind = KINDS[code]
     return Problem(f"/docs/problems/{code}", kind.title, kind.status, code, request_id, detail, found)
@@ -153,3 +160,15 @@ def encode(problem: Problem, headers: dict[str, Any] | None = None) -> HTTPRespo
         found["WWW-Authenticate"] = "Bearer"
     body = msgspec.json.encode(problem)
     return HTTPResponse(body, status=problem.status, headers=found, content_type=Problem.media_type)
+
+
+def explain(code: str) -> str:
+    """What the code means, from the class that carries it; for a code without one, its title."""
+    for kind in _classes(errors.DomainError):
+        if getattr(kind, "code", None) == code and kind.__doc__:
+            return kind.__doc__.splitlines()[0]
+    return KINDS[code].title
+
+
+def _classes(base: type[errors.DomainError]) -> list[type[errors.DomainError]]:
+    return [found for child in base.__subclasses__() for found in (child, *_classes(child))]

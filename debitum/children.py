@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ LOG_BYTES: Final = 10 * 1024 * 1024
 """A log larger than this is put aside at the next start; with its predecessor that bounds what a part can fill."""
 TAIL_LINES: Final = 8
 TAIL_BYTES: Final = 4096
+COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 Say = Callable[[str], None]
 """Tells the person at the terminal one thing."""
@@ -173,4 +175,5 @@ def _tail(log: Path, since: int) -> list[str]:
     with log.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(since, end - TAIL_BYTES))
-        return file.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
+        text = COLOURS.sub("", file.read().decode(errors="replace"))
+    return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]

@@ -50,11 +50,11 @@ UP_FLAGS: Final = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns its exit code."""
+    parsed = _parser().parse_args(arguments)
+    command: Command = parsed.command
+
     from debitum import settings
 
-    parser = _parser()
-    parsed = parser.parse_args(arguments)
-    command: Command = parsed.command
     given = {flag.setting: getattr(parsed, flag.setting) for flag in command.flags}
     try:
         return command.run({name: value for name, value in given.items() if value is not None}, parsed)
@@ -135,15 +135,16 @@ def _doctor(flags: Mapping[str, str], _: argparse.Namespace) -> int:
 
 
 def _sql(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import settings, tables
+    from debitum import printing, settings
+    from storage import snapshots
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
-        answer = tables.ask(loaded.data_dir, parsed.query)
-    except tables.QueryError as error:
+        columns, rows = snapshots.query(loaded.data_dir, parsed.query)
+    except snapshots.QueryError as error:
         _complain(str(error))
         return WRONG
-    say(tables.FORMATS[parsed.format](answer))
+    say(printing.FORMATS[parsed.format](columns, rows))
     return OK
 
 

@@ -33,7 +33,11 @@ def start(settings: Settings) -> Database:
         address = embedded.start(settings.data_dir)
     except embedded.EmbeddedServerError as error:
         raise DatabaseError(f"the embedded Postgres did not start: {error}") from error
-    return Database(address.url, settings.data_dir, f"PostgreSQL {check(address.url).version}, embedded")
+    try:
+        return _embedded(settings, address)
+    except BaseException:
+        embedded.stop(settings.data_dir)
+        raise
 
 
 def check(url: str) -> server.Server:
@@ -69,6 +73,9 @@ def stop(database: Database) -> None:
 @contextmanager
 def borrowed(settings: Settings) -> Iterator[Database]:
     """The database for one command: a server of ours that no supervisor runs is stopped again. Raises DatabaseError."""
+    if settings.database_url is not None:
+        yield start(settings)
+        return
     try:
         with instance.claim(settings.data_dir):
             found = start(settings)
@@ -81,9 +88,11 @@ def borrowed(settings: Settings) -> Iterator[Database]:
 
 
 def _running(settings: Settings) -> Database:
-    if settings.database_url is not None:
-        return start(settings)
     address = embedded.running(settings.data_dir)
     if address is None:
         raise DatabaseError("the supervisor of this data folder has no Postgres running yet: try again in a moment")
+    return _embedded(settings, address)
+
+
+def _embedded(settings: Settings, address: embedded.Address) -> Database:
     return Database(address.url, settings.data_dir, f"PostgreSQL {check(address.url).version}, embedded")

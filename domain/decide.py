@@ -152,19 +152,23 @@ def _references(case: _Case, values: dict[str, Any]) -> list[Change]:
     if (repaid := values.get("repays")) is not None:
         _check_repayable(case, repaid)
     if (about := values.get("transaction_id")) is not None and ("transaction", about) not in entities:
-        raise errors.UnknownAggregate(f"there is no transaction {about}")
+        raise errors.UnknownAggregate(f"there is no transaction {about}", errors=_pointing_to("transaction_id"))
     if (contact_id := values.get("contact_id")) is None:
         return []
     contact = entities.get(("contact", contact_id))
     if contact is None:
-        raise errors.UnknownContact(f"there is no contact {contact_id}")
+        raise errors.UnknownContact(f"there is no contact {contact_id}", errors=_pointing_to("contact_id"))
     return [] if contact.live else [_restored(contact)]
+
+
+def _pointing_to(name: str) -> tuple[errors.FieldError, ...]:
+    return (errors.FieldError(f"/{name}", "unknown"),)
 
 
 def _check_repayable(case: _Case, repaid: str) -> None:
     debt = case.ledger.entities.get(("transaction", repaid))
     if debt is None:
-        raise errors.UnknownAggregate(f"there is no transaction {repaid}")
+        raise errors.UnknownAggregate(f"there is no transaction {repaid}", errors=_pointing_to("repays"))
     if debt.fields["type"] != "money" or debt.fields["repays"] is not None or debt.key == case.command.key:
         raise errors.RepaysMismatch("a repayment names a debt of money that is no repayment itself")
     if any(_live_repayments(case.ledger, case.command.aggregate_id)):

@@ -180,6 +180,9 @@ class Command(Struct, frozen=True):
     timestamp: str | None = None
     device_id: str | None = None
     if_match: int | None = None
+    """The version that the aggregate must have."""
+    remembered: bool = True
+    """Whether a rejection may be remembered: not where nobody can ask for the id again (REST without a key)."""
 
     @property
     def key(self) -> Key:
@@ -247,6 +250,12 @@ class Fact(Struct, frozen=True, kw_only=True):
     overwrote: dict[str, Any] | UnsetType = UNSET
     conflict: Conflict | UnsetType = UNSET
     salt: str | UnsetType = UNSET
+
+
+class WireFact(Fact, frozen=True, kw_only=True):
+    """A fact as clients read it."""
+
+    hash: str
 
 
 def wire_time(moment: datetime.datetime) -> str:

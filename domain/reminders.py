@@ -2,7 +2,7 @@
 
 import datetime
 import zoneinfo
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -136,11 +136,6 @@ def occurrences(reminder: Reminder, *, after: datetime.datetime, until: datetime
         yield reminder.remind_at
     if reminder.snoozed_until is not None and after < reminder.snoozed_until <= until:
         yield reminder.snoozed_until
-
-
-def still_open(dues: Iterable[Due], open_amounts: Mapping[UUID, int]) -> Iterator[Due]:
-    """`dues` without those about a transaction with nothing open; one that is not in `open_amounts` has nothing open."""
-    return (due for due in dues if due.transaction_id is None or open_amounts.get(due.transaction_id, 0) > 0)
 
 
 def due_key(transaction_id: UUID, due_date: datetime.date, offset_days: int, channel: ChannelKind) -> str:

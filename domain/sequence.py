@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from domain import chain, errors
 from domain.decide import Defaults, decide, references
+from domain.errors import FieldError
 from domain.facts import Command, Fact, Key, Status, Unreadable
 from domain.fold import Ledger, Step
 
@@ -38,7 +39,7 @@ class Refusal:
     fingerprint: bytes
     code: str
     detail: str
-    errors: tuple[errors.FieldError, ...]
+    errors: tuple[FieldError, ...]
     command: str = ""
 
 
@@ -51,8 +52,10 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: int | UnsetType = UNSET
     code: str | UnsetType = UNSET
     detail: str | UnsetType = UNSET
-    errors: tuple[errors.FieldError, ...] | UnsetType = UNSET
+    errors: tuple[FieldError, ...] | UnsetType = UNSET
     overwrote: dict[str, Any] | UnsetType = UNSET
+    current: int | UnsetType = UNSET
+    """The version that a stale command met."""
 
 
 @dataclass
@@ -110,11 +113,16 @@ def _take_one(book: Book, item: Command | Unreadable, defaults: Defaults, skip_k
     except errors.Rejected as error:
         if item.key is not None:
             failed.add(item.key)
-        if error.remembered and item.id not in book.refused:
+        if error.remembered and _may_come_again(item) and item.id not in book.refused:
             sent = item.sent if isinstance(item, Unreadable) else chain.canonical(item.item()).decode()
             refusal = Refusal(fingerprint, error.code, error.detail, error.errors, sent)
             book.refused[item.id] = book.refusals[item.id] = refusal
-        return _rejected(item.id, error.code, error.detail, error.errors)
+        current = error.current if isinstance(error, errors.Stale) else UNSET
+        return _rejected(item.id, error.code, error.detail, error.errors, current)
+
+
+def _may_come_again(item: Command | Unreadable) -> bool:
+    return isinstance(item, Unreadable) or item.remembered
 
 
 def _retry(book: Book, event_id: str, fingerprint: bytes, skip_known: bool) -> Outcome | None:
@@ -150,8 +158,14 @@ def _decide(book: Book, command: Command, fingerprint: bytes, defaults: Defaults
     return Outcome(id=fact.id, status=fact.status, seq=fact.seq, code=code, overwrote=fact.overwrote)
 
 
-def _rejected(event_id: str, code: str, detail: str, found: tuple[errors.FieldError, ...]) -> Outcome:
-    return Outcome(id=event_id, status="rejected", code=code, detail=detail, errors=found or UNSET)
+def _rejected(
+    event_id: str,
+    code: str,
+    detail: str,
+    found: tuple[FieldError, ...],
+    current: int | UnsetType = UNSET,
+) -> Outcome:
+    return Outcome(id=event_id, status="rejected", code=code, detail=detail, errors=found or UNSET, current=current)
 
 
 def wire(text: bytes, digest: bytes) -> bytes:

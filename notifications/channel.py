@@ -27,7 +27,7 @@ class Transient(msgspec.Struct, frozen=True):
 
 
 class Permanent(msgspec.Struct, frozen=True):
-    """This message will never be accepted."""
+    """It will never be accepted, because of what this message is or to whom it goes."""
 
     code: ClassVar[Literal["permanent"]] = "permanent"
     detail: str

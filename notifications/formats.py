@@ -69,7 +69,7 @@ def one_line(text: str) -> str:
 def paragraphs(text: str) -> str:
     """The text with its line breaks, but without other control characters; runs of empty lines become one."""
     lines = [_BIDI_CONTROLS.sub("", _without_controls(line)).rstrip() for line in text.splitlines()]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def capitalized(text: str) -> str:

@@ -46,8 +46,9 @@ def render(kind: str, context: Context, *, language: str) -> Rendered:
 
 
 def push(kind: str, context: Context, *, language: str) -> Rendered:
-    """The push of a kind: `subject` is its title, `text` its body. Languages and errors are those of `render`;
-    a kind that is never pushed raises LookupError too.
+    """The push of a kind: `subject` is its title, `text` its body.
+
+    Languages and errors are those of `render`; a kind that is never pushed raises LookupError too.
     """
     environment = _environment(nearest(language))
     values = _values(kind, context)
@@ -72,7 +73,7 @@ def _values(kind: str, context: Context) -> dict[str, object]:
 def _environment(language: str) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=lambda name: name is not None and name.endswith(".html"),
+        autoescape=jinja2.select_autoescape(["html"], default=False),
         undefined=jinja2.StrictUndefined,
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,

@@ -143,6 +143,13 @@ class _Conversation(smtplib.SMTP):
             return connection
         return self._tls.wrap_socket(connection, server_hostname=host)
 
+    def getreply(self) -> tuple[int, bytes]:
+        """The next reply of the server; half a line that the deadline cut off is none."""
+        reply = super().getreply()
+        if self._deadline.expired:
+            raise TimeoutError
+        return reply
+
     def _greet(self) -> None:
         code, text = self.connect(self._server.host, self._server.port)
         if code != 220:

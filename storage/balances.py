@@ -183,7 +183,7 @@ _FORGET_MARK = text("update debitum.projection_marks set covered_seq = 0 where l
 
 
 def differences(begin: Begin, *, chunk_ledgers: int = CHUNK_LEDGERS) -> Iterator[Difference]:
-    """Every balance that is not the sum of the postings that it covers; one short transaction and one page in memory at a time."""
+    """Every balance that is not the sum of the postings that it covers; a short transaction and a page in memory at a time."""
     after = _FIRST
     while after != _LAST:
         with begin() as connection:
@@ -192,7 +192,7 @@ def differences(begin: Begin, *, chunk_ledgers: int = CHUNK_LEDGERS) -> Iterator
 
 
 def sample_differences(connection: Connection, *, start: UUID, ledgers: int) -> list[Difference]:
-    """The same of about `ledgers` neighbours in id order from `start` on, which is random: ids are, so neighbours share nothing."""
+    """The same of about `ledgers` neighbours in id order from a random `start` on: ids are random, neighbours share nothing."""
     page, last = _differences_after(connection, start, ledgers)
     if last == _LAST:  # the end came first: go on at the beginning, which in a small database looks at everything
         page = [*page, *_differences_after(connection, _FIRST, ledgers)[0]]

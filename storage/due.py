@@ -15,11 +15,9 @@ from sqlalchemy import (
     Date,
     RowMapping,
     Select,
-    any_,
     cast,
     exists,
     func,
-    literal,
     select,
     tuple_,
 )

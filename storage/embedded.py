@@ -134,7 +134,9 @@ def _unreadable_to_others(server: PostgresServer) -> Iterator[None]:
     yield
     if server.system_user is not None:
         for folder, mode in modes.items():
-            folder.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)
+            passable = mode | stat.S_IXGRP | stat.S_IXOTH
+            if stat.S_IMODE(folder.stat().st_mode) != passable:
+                folder.chmod(passable)
 
 
 def _configure(pgdata: Path) -> None:

@@ -34,12 +34,6 @@ class EmailTaken(errors.DomainError):
     code = "email_taken"
 
 
-class InvalidRefreshToken(errors.DomainError):
-    """The refresh token is unknown, expired, revoked or used up."""
-
-    code = "invalid_token"
-
-
 @dataclass(frozen=True)
 class NewUser:
     """What registration asks for; `email` is lower-cased, `password_hash` argon2id."""
@@ -72,8 +66,8 @@ class Session:
     refresh_token: str
 
 
-async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now: datetime.datetime) -> tuple[UUID, UUID]:
-    """Create a user with an empty ledger; (user id, ledger id). Raises EmailTaken. Needs roles.API for the new ledger."""
+async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now: datetime.datetime) -> UUID:
+    """Create a user with an empty ledger, which the transaction sees from now on; the user's id. Raises EmailTaken."""
     user_id, ledger_id = uuid4(), uuid4()
     values = {"id": user_id, "ledger_id": ledger_id, "created_at": now, "reminder_settings": DEFAULT_REMINDER_SETTINGS, **vars(new)}
     try:
@@ -86,7 +80,7 @@ async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, 
     ledger = {"id": ledger_id, "owner_id": user_id, "data_key": keys.new_data_key(str(ledger_id)), "created_at": now}
     await connection.execute(insert(tables.ledgers).values(ledger))
     await connection.run_sync(lambda sync: outbox.enqueue(sync, [outbox.account_mail("verify", ledger_id, now=now)], now=now))
-    return user_id, ledger_id
+    return user_id
 
 
 async def credentials(connection: AsyncConnection, email: str) -> Row[UUID, str] | None:
@@ -110,37 +104,40 @@ async def open_session(connection: AsyncConnection, user_id: UUID, device: Devic
     return Session(session_id, user_id, await ledger_of(connection, user_id), device.id, token)
 
 
-async def refresh(connection: AsyncConnection, token: str, *, now: datetime.datetime) -> Session:
-    """Exchange a refresh token for its successor.
+async def refresh(connection: AsyncConnection, token: str, *, now: datetime.datetime) -> Session | None:
+    """Exchange a refresh token for its successor; None where the token is not good.
 
     A token may be used again only while its successor is unused (the reply was lost); any other reuse ends the session,
-    because then two parties hold it (RFC 9700, 4.14). Raises InvalidRefreshToken; the caller commits also then.
+    because then two parties hold it (RFC 9700, 4.14). The caller commits also when there is no session.
     """
     digest = _digest(token)
-    found = await connection.execute(
-        select(tables.refresh_tokens, tables.sessions.c.user_id, tables.sessions.c.device_id, tables.sessions.c.revoked_at)
-        .join(tables.sessions, tables.sessions.c.id == tables.refresh_tokens.c.session_id)
-        .where(tables.refresh_tokens.c.hash == digest)
-        .with_for_update()
-    )
-    row = found.mappings().first()
-    if row is None or row["expires_at"] <= now or row[tables.sessions.c.revoked_at] is not None:
-        raise InvalidRefreshToken("the refresh token is not valid")
+    row = await _refreshable(connection, digest, now)
+    if row is None:
+        return None
     child = tables.refresh_tokens.c.parent_hash == digest
-    if row[tables.refresh_tokens.c.revoked_at] is not None or await connection.scalar(
-        select(func.count()).where(child, tables.refresh_tokens.c.used_at.is_not(None))
-    ):
-        await end_session(connection, row["session_id"], now=now)
-        raise InvalidRefreshToken("the refresh token was used twice; the session is ended")
+    used = select(func.count()).where(child, tables.refresh_tokens.c.used_at.is_not(None))
+    if row.superseded_at is not None or await connection.scalar(used):
+        await end_session(connection, row.session_id, now=now)
+        return None
     await connection.execute(update(tables.refresh_tokens).where(child).values(revoked_at=now))
     await connection.execute(update(tables.refresh_tokens).where(tables.refresh_tokens.c.hash == digest).values(used_at=now))
-    session = tables.sessions.c.id == row["session_id"]
-    await connection.execute(
-        update(tables.sessions).where(session).values(last_used_at=now, expires_at=now + REFRESH_TOKEN_LIFETIME)
+    prolonged = update(tables.sessions).where(tables.sessions.c.id == row.session_id)
+    await connection.execute(prolonged.values(last_used_at=now, expires_at=now + REFRESH_TOKEN_LIFETIME))
+    successor = await _issue(connection, row.session_id, digest, now)
+    return Session(row.session_id, row.user_id, row.ledger_id, row.device_id, successor)
+
+
+async def _refreshable(connection: AsyncConnection, digest: bytes, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
+    """The token's row and its live session, locked: two uses of one token are decided one after the other."""
+    tokens, sessions = tables.refresh_tokens.c, tables.sessions.c
+    query = (
+        select(tokens.session_id, tokens.revoked_at.label("superseded_at"), sessions.user_id, sessions.device_id, tables.users.c.ledger_id)
+        .join(tables.sessions, sessions.id == tokens.session_id)
+        .join(tables.users, tables.users.c.id == sessions.user_id)
+        .where(tokens.hash == digest, tokens.expires_at > now, sessions.revoked_at.is_(None))
+        .with_for_update(of=tables.sessions)
     )
-    new = await _issue(connection, row["session_id"], digest, now)
-    ledger_id = await ledger_of(connection, row["user_id"])
-    return Session(row["session_id"], row["user_id"], ledger_id, row["device_id"], new)
+    return (await connection.execute(query)).first()
 
 
 async def end_session(connection: AsyncConnection, session_id: UUID, *, now: datetime.datetime) -> None:

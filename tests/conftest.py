@@ -1,3 +1,3 @@
 """Fixtures for all tests: plugins by concern."""
 
-pytest_plugins = ["tests.fixtures.database"]
+pytest_plugins = ["tests.fixtures.database", "tests.fixtures.api"]

@@ -1,0 +1,1 @@
+"""One folder a topic; pipelines/definitions.py finds whatever they define."""

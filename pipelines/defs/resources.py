@@ -48,5 +48,5 @@ def bound() -> dict[str, dg.ConfigurableResource[None]]:
 
 @cache
 def _engine(url: str) -> Engine:
-    """One a process. No pool: a tick needs a connection for milliseconds, and one that slept through a restart of Postgres is dead."""
+    """One a process. No pool: a tick needs a connection for milliseconds, and a pooled one may have outlived Postgres."""
     return engine.sync_engine(url, APPLICATION_NAME, poolclass=NullPool)

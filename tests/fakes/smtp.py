@@ -1,6 +1,7 @@
 """SMTP servers on loopback: one that works and can be told to fail, one that says whatever a test wants."""
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import socket
@@ -120,17 +121,17 @@ class FakeSmtp:
         self.logins.append((mechanism, known))
         return AuthResult(success=known and "AUTH" not in self.replies, handled=False, message=self.replies.get("AUTH"))
 
-    async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802
+    async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
         if self.users and not session.authenticated:
             return "530 5.7.0 Authentication required"
         envelope.mail_from = address
         return await self._reply("MAIL", server)
 
-    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802
+    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
         envelope.rcpt_tos.append(address)
         return await self._reply("RCPT", server)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         reply = await self._reply("DATA", server)
         if reply.startswith("250"):
             self.mails.append(envelope)
@@ -141,6 +142,7 @@ class FakeSmtp:
         if reply == HANG:
             await asyncio.Event().wait()
         if reply == DROP:
+            assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()
             raise ConnectionResetError
         return reply
@@ -166,11 +168,8 @@ class RawServer:
 
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
-        with connection:
-            try:
-                self.talk(connection)
-            except OSError:
-                pass  # the client has gone, which is what some tests are about
+        with connection, contextlib.suppress(OSError):  # the client has gone, which is what some tests are about
+            self.talk(connection)
 
 
 def script(*replies: str) -> Callable[[socket.socket], None]:

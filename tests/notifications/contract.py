@@ -2,10 +2,12 @@
 
 import email
 import email.policy
+import email.utils
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from uuid import UUID
 
@@ -127,6 +129,24 @@ class MailContract(ChannelContract):
         assert mail["Bcc"] is None
         assert mail["Subject"] == "Hi Bcc: eve@example.org body"
         assert [address.addr_spec for address in mail["To"].addresses] == ["hana@example.org"]
+
+    @pytest.mark.parametrize("name", [*NAMES, "نور " * 40])
+    def test_any_name_stands_in_the_header(self, channel: Channel, mails: Callable[[], list[EmailMessage]], name: str) -> None:
+        name = name.strip()
+        channel.send(msgspec.structs.replace(self.message, to=EmailTarget("hana@example.org", name), subject=name), now=NOW)
+        [mail] = mails()
+        assert [address.addr_spec for address in mail["To"].addresses] == ["hana@example.org"]
+        assert mail["Subject"] == name
+        # Not the display name of Python's new parser, which puts blanks between the parts of a long one.
+        shown, _ = email.utils.parseaddr(dict(mail.raw_items())["To"])
+        assert str(make_header(decode_header(shown))) == name
+
+    def test_no_encoded_word_is_smuggled_in(self, channel: Channel, mails: Callable[[], list[EmailMessage]]) -> None:
+        name = "=?utf-8?q?Eve=0ABcc:_x@example.org?="
+        channel.send(msgspec.structs.replace(self.message, to=EmailTarget("hana@example.org", name), subject=name), now=NOW)
+        [mail] = mails()
+        assert mail["Subject"] == "= ?utf-8?q?Eve=0ABcc:_x@example.org?="
+        assert mail["To"].addresses[0].display_name == "= ?utf-8?q?Eve=0ABcc:_x@example.org?="
 
     def test_a_header_with_a_line_break_is_permanent(self, channel: Channel, mails: Callable[[], list[EmailMessage]]) -> None:
         headers = (("X-Test", "a\r\nBcc: eve@example.org"),)

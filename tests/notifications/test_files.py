@@ -77,8 +77,8 @@ def test_only_the_owner_may_read_mails_and_pushes(tmp_path: Path) -> None:
 
 def test_the_name_is_made_of_the_outbox_row(tmp_path: Path) -> None:
     outcome = FilesMail(tmp_path / "mail", sender=SENDER).send(MAIL, now=NOW)
-    assert outcome == Sent("mail/20261122T195704Z-b4a45cf6d4b4.eml")
-    assert [file.name for file in (tmp_path / "mail").iterdir()] == ["20261122T195704Z-b4a45cf6d4b4.eml"]
+    assert outcome == Sent("mail/20261122T195704Z-308bc98aa26b.eml")
+    assert [file.name for file in (tmp_path / "mail").iterdir()] == ["20261122T195704Z-308bc98aa26b.eml"]
 
 
 def test_a_folder_that_cannot_be_made_takes_the_channel_down(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_made_takes_the_channel_down(tmp_path: Path) -> 
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
-    taken = tmp_path / "mail" / "20261122T195704Z-b4a45cf6d4b4.eml"
+    taken = tmp_path / "mail" / "20261122T195704Z-308bc98aa26b.eml"
     taken.mkdir(parents=True)
     outcome = FilesMail(tmp_path / "mail", sender=SENDER).send(MAIL, now=NOW)
     assert isinstance(outcome, ChannelDown)

@@ -65,3 +65,13 @@ def upgrade() -> None:
         op.execute(
             f"create policy {table}_all on {table} to debitum_owner, debitum_jobs, debitum_report using (true) with check (true)"
         )
+    op.execute(
+        """
+        create function projection_lag_seconds() returns double precision
+        language sql stable security definer set search_path = debitum, pg_temp
+        return (select extract(epoch from clock_timestamp() - min(recorded_at))::double precision from ledgers where dirty)
+        """
+    )
+    op.execute("comment on function projection_lag_seconds() is 'One number over all ledgers, for a role that sees none of them.'")
+    op.execute("revoke execute on function projection_lag_seconds() from public")
+    op.execute("grant execute on function projection_lag_seconds() to debitum_api, debitum_jobs, debitum_report")

@@ -1,0 +1,66 @@
+# Needs make and Python 3.11 or newer, nothing else: what is missing is put into .venv, by version and hash.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
+RUN := $(VENV)/run.stamp
+DEV := $(VENV)/dev.stamp
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+.PHONY: up
+up: $(RUN) ## start everything (options in ARGS, settings in the environment or .env); Ctrl-C stops it
+	@exec $(BIN)/debitum up $(ARGS)
+
+.PHONY: demo
+demo: $(RUN) ## show the whole way of a debt, from the import to the mail
+	@exec $(BIN)/debitum demo $(ARGS)
+
+.PHONY: test
+test: $(DEV) ## run the tests, on a real Postgres of their own
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+.PHONY: check
+check: $(DEV) ## style, types, architecture, migrations, Dagster's definitions
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m storage.migrations check
+	@mkdir -p $(VENV)/dagster && printf 'telemetry: {enabled: false}\nnux: {enabled: false}\n' > $(VENV)/dagster/dagster.yaml
+	DAGSTER_HOME=$(CURDIR)/$(VENV)/dagster $(BIN)/dg check defs --use-active-venv
+
+.PHONY: lock
+lock: $(DEV) ## resolve the dependencies of pyproject.toml anew
+	$(COMPILE) pyproject.toml --group build -o requirements.lock
+	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	echo uv | $(COMPILE) --no-annotate -c requirements-dev.lock -o requirements-bootstrap.lock -
+
+# The newest Python that can make an environment; names on the PATH may be shims of versions that are not there.
+$(BIN)/uv: requirements-bootstrap.lock
+	@for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+		$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		echo "making $(VENV) with $$($$python --version)"; \
+		$$python -m venv --clear $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-bootstrap.lock && \
+		touch $@; exit; \
+	done; \
+	echo "Debitum needs Python 3.11 or newer with its venv module (Debian: apt install python3 python3-venv)." >&2; exit 1
+
+# What the tests need includes what a run needs: once it is there, a run does not take it away again.
+$(RUN): $(BIN)/uv requirements.lock pyproject.toml
+	@if [ -e $(DEV) ]; then $(MAKE) --no-print-directory $(DEV); else $(UV) pip sync --quiet --require-hashes requirements.lock && \
+		$(UV) pip install --quiet --no-build-isolation --no-deps -e .; fi
+	@touch $@
+
+$(DEV): $(BIN)/uv requirements-dev.lock pyproject.toml
+	@$(UV) pip sync --quiet --require-hashes requirements-dev.lock
+	@$(UV) pip install --quiet --no-build-isolation --no-deps -e .
+	@touch $@

@@ -1,0 +1,264 @@
+"""Accounts: registration, sessions, and what a user sets for themselves."""
+
+import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from api import problems, services
+from api.routing import Call, Nothing, Reply, Routes
+from domain import errors, facts, money
+from storage import identity
+
+routes = Routes("identity")
+Password = Annotated[str, Meta(min_length=8, max_length=128)]
+Locale = Annotated[str, Meta(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+LocalTime = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Offsets = Annotated[list[Annotated[int, Meta(ge=-365, le=365)]], Meta(max_length=10)]
+DEFAULT_ZONE, DEFAULT_LOCALE, DEFAULT_CURRENCY = "UTC", "en", "EUR"
+UNNAMED_DEVICE = "unnamed device"
+
+
+class DeviceBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """A client keeps its `id` and sends it at every login."""
+
+    name: facts.Name
+    id: UUID | UnsetType = UNSET
+    platform: facts.Short | None = None
+
+
+class RegisterBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`time_zone`: IANA; `default_currency`: ISO 4217."""
+
+    email: facts.Email
+    password: Password
+    name: facts.Name | None = None
+    time_zone: facts.ZoneName = DEFAULT_ZONE
+    locale: Locale = DEFAULT_LOCALE
+    default_currency: facts.CurrencyCode = DEFAULT_CURRENCY
+    device: DeviceBody | None = None
+
+
+class LoginBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """An address and its password."""
+
+    email: facts.Email
+    password: Annotated[str, Meta(max_length=128)]
+    device: DeviceBody | None = None
+
+
+class TokenBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """A token from a mail."""
+
+    token: Annotated[str, Meta(max_length=200)]
+
+
+class RefreshBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The refresh token of the last answer."""
+
+    refresh_token: Annotated[str, Meta(max_length=200)]
+
+
+class QuietHours(Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from", "last": "to"}):
+    """Automatic reminders that would fall between these local times wait until `to`."""
+
+    first: LocalTime
+    last: LocalTime
+
+
+class ReminderSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """When and where reminders of due debts come; offsets in days from the due date."""
+
+    due_offsets_days: Offsets
+    local_time: LocalTime
+    quiet_hours: QuietHours | None
+    channels: Annotated[list[facts.ReminderChannel], Meta(max_length=2)]
+    digest: bool
+
+
+class ReminderSettingsPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """The members to change."""
+
+    due_offsets_days: Offsets | UnsetType = UNSET
+    local_time: LocalTime | UnsetType = UNSET
+    quiet_hours: QuietHours | None | UnsetType = UNSET
+    channels: Annotated[list[facts.ReminderChannel], Meta(max_length=2)] | UnsetType = UNSET
+    digest: bool | UnsetType = UNSET
+
+
+class MeBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The members to change."""
+
+    name: facts.Name | None | UnsetType = UNSET
+    time_zone: facts.ZoneName | UnsetType = UNSET
+    locale: Locale | UnsetType = UNSET
+    default_currency: facts.CurrencyCode | UnsetType = UNSET
+    reminder_settings: ReminderSettingsPatch | UnsetType = UNSET
+
+
+class User(Struct, frozen=True):
+    """A user as they see themselves."""
+
+    id: UUID
+    email: str
+    email_verified: bool
+    name: str | None
+    time_zone: str
+    locale: str
+    default_currency: str
+    reminder_settings: ReminderSettings
+    deleting_at: str | None
+
+
+class SignedIn(Struct, frozen=True):
+    """`access_token` is good for `expires_in` seconds; `refresh_token` gets the next one, once."""
+
+    user: User
+    ledger_id: UUID
+    device_id: UUID
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+
+
+def _user(row: Any) -> User:
+    return User(
+        id=row.id,
+        email=row.email,
+        email_verified=row.email_verified_at is not None,
+        name=row.name,
+        time_zone=row.time_zone,
+        locale=row.locale,
+        default_currency=row.default_currency,
+        reminder_settings=msgspec.convert(row.reminder_settings, ReminderSettings),
+        deleting_at=None if row.deleting_at is None else facts.wire_time(row.deleting_at),
+    )
+
+
+def _check(time_zone: str | UnsetType, currency: str | UnsetType) -> None:
+    wrong = []
+    if time_zone is not UNSET and not facts.is_zone(time_zone):
+        wrong.append(errors.FieldError("/time_zone", "not an IANA time zone"))
+    if currency is not UNSET and currency not in money.CURRENCIES:
+        wrong.append(errors.FieldError("/default_currency", "not an ISO 4217 currency"))
+    if wrong:
+        raise errors.Invalid("a member does not fit", errors=tuple(wrong))
+
+
+def _device(given: DeviceBody | None) -> identity.Device:
+    if given is None:
+        return identity.Device(uuid4(), UNNAMED_DEVICE)
+    return identity.Device(uuid4() if given.id is UNSET else given.id, given.name, given.platform)
+
+
+async def _signed_in(call: Call[Any, Any], session: identity.Session, now: datetime.datetime, status: int = 200) -> Reply:
+    async with call.services.transaction() as connection:
+        user = _user(await identity.user(connection, session.user_id))
+    tokens = call.services.tokens
+    answer = SignedIn(
+        user=user,
+        ledger_id=session.ledger_id,
+        device_id=session.device_id,
+        access_token=tokens.issue(session.user_id, session.id, now=now),
+        refresh_token=session.refresh_token,
+        token_type="Bearer",  # noqa: S106  # the name of a scheme, not a secret
+        expires_in=tokens.lifetime_seconds,
+    )
+    return Reply(answer, status, {"Cache-Control": "no-store"})
+
+
+@routes.add(
+    "POST",
+    "/api/auth/register",
+    answer=SignedIn,
+    status=201,
+    body=RegisterBody,
+    codes=("email_taken", "signup_closed"),
+    public=True,
+)
+async def register(call: Call[RegisterBody, Nothing]) -> Reply:
+    """Create an account with an empty ledger, and sign in."""
+    if call.services.settings.signup == "closed":
+        raise problems.SignupClosed("ask the operator for an account")
+    wanted, now = call.body, services.now()
+    _check(wanted.time_zone, wanted.default_currency)
+    new = identity.NewUser(
+        email=wanted.email.lower(),
+        password_hash=await call.services.hasher.hash(wanted.password),
+        name=wanted.name,
+        time_zone=wanted.time_zone,
+        locale=wanted.locale,
+        default_currency=wanted.default_currency,
+    )
+    async with call.services.transaction() as connection:
+        user_id = await identity.register(connection, new, call.services.settings.keys, now=now)
+        session = await identity.open_session(connection, user_id, _device(wanted.device), now=now)
+    return await _signed_in(call, session, now, 201)
+
+
+@routes.add("POST", "/api/auth/login", answer=SignedIn, body=LoginBody, codes=("invalid_credentials",), public=True)
+async def login(call: Call[LoginBody, Nothing]) -> Reply:
+    """Sign a device in."""
+    now = services.now()
+    async with call.services.transaction() as connection:
+        found = await identity.credentials(connection, call.body.email)
+    right = await call.services.hasher.verify(None if found is None else found.password_hash, call.body.password)
+    if found is None or not right:
+        raise problems.InvalidCredentials("the address or the password is wrong")
+    async with call.services.transaction() as connection:
+        session = await identity.open_session(connection, found.id, _device(call.body.device), now=now)
+    return await _signed_in(call, session, now)
+
+
+@routes.add("POST", "/api/auth/refresh", answer=SignedIn, body=RefreshBody, codes=("invalid_token",), public=True)
+async def refresh(call: Call[RefreshBody, Nothing]) -> Reply:
+    """Exchange a refresh token for new tokens."""
+    now = services.now()
+    async with call.services.transaction() as connection:
+        session = await identity.refresh(connection, call.body.refresh_token, now=now)
+    if session is None:  # raised only here: what was found out about the token's reuse is committed
+        raise problems.InvalidToken("the refresh token is not valid")
+    return await _signed_in(call, session, now)
+
+
+@routes.add("POST", "/api/auth/verify", answer=SignedIn, status=201, body=TokenBody, codes=("invalid_token",), public=True)
+async def verify(call: Call[TokenBody, Nothing]) -> Reply:
+    """Prove that the address is the user's, with the token from the mail, and sign in."""
+    now = services.now()
+    async with call.services.transaction() as connection:
+        user_id = await identity.verify_email(connection, call.body.token, now=now)
+        if user_id is None:
+            raise problems.InvalidToken("the token is not valid any more")
+        session = await identity.open_session(connection, user_id, _device(None), now=now)
+    return await _signed_in(call, session, now, 201)
+
+
+@routes.add("POST", "/api/auth/logout", status=204)
+async def logout(call: Call[None, Nothing]) -> Reply:
+    """End this session; its tokens are good for nothing from now on."""
+    async with call.services.transaction() as connection:
+        await identity.end_session(connection, call.caller.session_id, now=services.now())
+    return Reply(None, 204)
+
+
+@routes.add("GET", "/api/me", answer=User)
+async def me(call: Call[None, Nothing]) -> Reply:
+    """The signed-in user."""
+    async with call.services.transaction() as connection:
+        return Reply(_user(await identity.user(connection, call.caller.user_id)))
+
+
+@routes.add("PATCH", "/api/me", answer=User, body=MeBody)
+async def update_me(call: Call[MeBody, Nothing]) -> Reply:
+    """Change the members that are sent."""
+    _check(call.body.time_zone, call.body.default_currency)
+    changed: dict[str, Any] = msgspec.to_builtins(call.body)
+    async with call.services.transaction() as connection:
+        if "reminder_settings" in changed:
+            before = (await identity.user(connection, call.caller.user_id)).reminder_settings
+            changed["reminder_settings"] = before | changed["reminder_settings"]
+        await identity.update_user(connection, call.caller.user_id, changed)
+        return Reply(_user(await identity.user(connection, call.caller.user_id)))

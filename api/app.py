@@ -1,0 +1,119 @@
+"""The application: its routes, what happens around each request, and how errors leave it."""
+
+import gzip
+import re
+import time
+from typing import Any
+
+import structlog
+from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import SanicException
+
+from api import accounts, balances, body, contacts, health, openapi, problems, reminders, services, sync, transactions
+from api.settings import Settings
+from domain import errors, ids
+
+RESOURCES = (health, accounts, contacts, transactions, reminders, balances, sync)
+ROUTES = [route for resource in RESOURCES for route in resource.routes.all]
+COMPRESS_FROM_BYTES = 1024
+COMPRESSION_LEVEL = 5
+"""Beyond it the bytes saved are few and the time is not."""
+GRACE_SECONDS = 10.0
+"""What a stopping server gives to requests in flight."""
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 503: "unavailable"}
+_log = structlog.get_logger("api")
+
+
+def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]":
+    """The Sanic application; connections are opened when a worker starts."""
+    app = Sanic(name, configure_logging=False)
+    app.config.update(
+        REQUEST_MAX_SIZE=body.MAX_BODY_BYTES,
+        GRACEFUL_SHUTDOWN_TIMEOUT=GRACE_SECONDS,
+        ACCESS_LOG=False,
+        MOTD=False,
+        KEEP_ALIVE_TIMEOUT=60,
+    )
+    _setup_lifecycle(app, settings)
+    _setup_requests(app)
+    _setup_errors(app)
+    health.install(app)
+    openapi.install(app, ROUTES)
+    for resource in RESOURCES:
+        resource.routes.install(app)
+    return app
+
+
+def _setup_lifecycle(app: "Sanic[Any, Any]", settings: Settings) -> None:
+    @app.before_server_start
+    async def start(app: "Sanic[Any, Any]") -> None:
+        app.ctx.services = services.make(settings)
+
+    @app.after_server_stop
+    async def stop(app: "Sanic[Any, Any]") -> None:
+        await app.ctx.services.close()
+
+
+def _setup_requests(app: "Sanic[Any, Any]") -> None:
+    @app.on_request
+    async def begin(request: Request) -> None:
+        given = request.headers.get("x-request-id", "")
+        request.ctx.id = given if _SANE_ID.fullmatch(given) else str(ids.uuid7(services.now()))
+        request.ctx.began = time.perf_counter()
+
+    @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
+    async def end(request: Request, response: HTTPResponse) -> None:
+        response.headers["X-Request-ID"] = _request_id(request)
+        _compress(request, response)
+        began = getattr(request.ctx, "began", time.perf_counter())
+        route = request.route.name if request.route else "none"
+        milliseconds = round((time.perf_counter() - began) * 1_000, 1)
+        _log.info("request", id=_request_id(request), method=request.method, route=route, status=response.status, ms=milliseconds)
+
+
+def _request_id(request: Request) -> str:
+    """The request's id; a request that could not even be parsed has none yet."""
+    if not hasattr(request.ctx, "id"):
+        request.ctx.id = str(ids.uuid7(services.now()))
+    return str(request.ctx.id)
+
+
+def _compress(request: Request, response: HTTPResponse) -> None:
+    if not isinstance(response, HTTPResponse) or response.body is None:
+        return
+    if request.path.startswith("/api/auth/"):  # tokens: what is secret and what a client sends must not be compressed together
+        return
+    response.headers["Vary"] = "Accept-Encoding"
+    if len(response.body) >= COMPRESS_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
+        response.body = gzip.compress(response.body, COMPRESSION_LEVEL, mtime=0)
+        response.headers["Content-Encoding"] = "gzip"
+
+
+def _accepts_gzip(header: str) -> bool:
+    for part in header.split(","):
+        coding, _, weight = part.strip().partition(";")
+        if coding.strip().lower() in ("gzip", "*"):
+            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
+    return False
+
+
+def _setup_errors(app: "Sanic[Any, Any]") -> None:
+    @app.exception(errors.DomainError)
+    async def refused(request: Request, error: errors.DomainError) -> HTTPResponse:
+        return problems.respond(error, _request_id(request))
+
+    @app.exception(*services.DATABASE_ERRORS)
+    async def unavailable(request: Request, error: Exception) -> HTTPResponse:
+        _log.warning("database_unavailable", id=_request_id(request), error=type(error).__name__)
+        return problems.respond(problems.Unavailable("the database does not answer"), _request_id(request))
+
+    @app.exception(SanicException)
+    async def refused_by_server(request: Request, error: SanicException) -> HTTPResponse:
+        code = _CODES.get(error.status_code, "invalid" if error.status_code < 500 else "internal")
+        return problems.encode(problems.describe(code, _request_id(request)), dict(error.headers))
+
+    @app.exception(Exception)
+    async def unforeseen(request: Request, error: Exception) -> HTTPResponse:
+        _log.error("request_failed", id=_request_id(request), exc_info=error)
+        return problems.encode(problems.describe("internal", _request_id(request)))

@@ -1,0 +1,134 @@
+"""REST writes as commands: one way from a body to the log and back to the resource."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from api import problems, services
+from api.routing import Call, Reply
+from domain import errors, facts, ids
+from domain.facts import AggregateType, Command, EventType
+from domain.sequence import Outcome
+from storage.ledgers import Push, Receipt
+
+Represent = Callable[[Call[Any, Any], UUID], Awaitable[Any]]
+"""Reads the current representation of a resource by its id."""
+
+_ETAG = re.compile(r'"(\d{1,18})"')
+
+
+def event_data(sent: Struct) -> dict[str, Any]:
+    """The members of a REST body as they go into the fact: all but the resource's own id."""
+    members: dict[str, Any] = msgspec.to_builtins(sent)
+    members.pop("id", None)
+    return members
+
+
+async def create(call: Call[Any, Any], kind: AggregateType, represent: Represent) -> Reply:
+    """201 with the new resource; the body may bring its id."""
+    given = call.body.id
+    new_id = ids.uuid7(services.now()) if given is UNSET else given
+    return await _write(call, kind, new_id, "CREATED", event_data(call.body), represent, status=201)
+
+
+async def update(call: Call[Any, Any], kind: AggregateType, represent: Represent, members: dict[str, Any] | None = None) -> Reply:
+    """200 with the changed resource; `members` instead of the body's where a route has a vocabulary of its own."""
+    data = event_data(call.body) if members is None else members
+    return await _write(call, kind, call.path["id"], "UPDATED", data, represent, status=200)
+
+
+async def delete(call: Call[Any, Any], kind: AggregateType, represent: Represent) -> Reply:
+    """204."""
+    return await _write(call, kind, call.path["id"], "DELETED", {}, represent, status=204)
+
+
+async def restore(call: Call[Any, Any], kind: AggregateType, represent: Represent) -> Reply:
+    """200 with the restored resource."""
+    return await _write(call, kind, call.path["id"], "RESTORED", {}, represent, status=200)
+
+
+async def _write(
+    call: Call[Any, Any],
+    kind: AggregateType,
+    resource_id: UUID,
+    event_type: EventType,
+    data: dict[str, Any],
+    represent: Represent,
+    *,
+    status: int,
+) -> Reply:
+    key = _idempotency_key(call)
+    sent = msgspec.to_builtins(call.body) if call.body is not None else None
+    command = Command(
+        id=str(key or ids.uuid7(services.now())),
+        aggregate_type=kind,
+        aggregate_id=str(resource_id),
+        event_type=event_type,
+        payload=msgspec.convert(data, facts.PAYLOADS[kind, event_type]),
+        event_data=data,
+        fingerprinted={"method": call.request.method, "path": call.request.path, "body": sent},
+        device_id=str(call.caller.device_id),
+        if_match=_if_match(call),
+        remembered=key is not None,
+    )
+    push = Push(str(call.caller.ledger_id), [command], call.caller.defaults)
+    receipt = await call.services.writer.submit(push)
+    return await _answer(call, command, receipt, represent, status)
+
+
+async def _answer(call: Call[Any, Any], command: Command, receipt: Receipt, represent: Represent, status: int) -> Reply:
+    outcome = receipt.outcomes[0]
+    replayed = outcome.status == "duplicate"
+    first = outcome.first if replayed else outcome.status
+    if first == "conflict":
+        raise problems.CommandConflict(str(outcome.code), receipt.events[command.id].wire())
+    if outcome.status == "rejected":
+        raise rejected(outcome)
+    headers = {"X-Ledger-Version": str(receipt.version)}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+        status = 204 if status == 204 else 200
+    resource_id = UUID(receipt.events[command.id].fact().aggregate_id)
+    resource = await represent(call, resource_id)
+    headers["ETag"] = f'"{resource.version}"'
+    if status == 204:
+        return Reply(None, 204, headers)
+    if status == 201:
+        headers["Location"] = f"/api/{command.aggregate_type}s/{resource_id}"
+    return Reply(resource, status, headers)
+
+
+def rejected(outcome: Outcome) -> errors.DomainError:
+    """The error that an outcome stands for."""
+    found = outcome.errors or ()
+    detail = outcome.detail or "rejected"
+    if outcome.current is not UNSET:
+        return errors.Stale(outcome.current)
+    for kind in errors.Rejected.__subclasses__():
+        if kind.code == outcome.code:
+            return kind(detail, errors=found)
+    raise AssertionError(f"no error has the code {outcome.code}")
+
+
+def _idempotency_key(call: Call[Any, Any]) -> UUID | None:
+    text = call.request.headers.get("idempotency-key")
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise errors.Invalid("Idempotency-Key is not a UUID") from error
+
+
+def _if_match(call: Call[Any, Any]) -> int | None:
+    text = call.request.headers.get("if-match")
+    if text is None or text == "*":
+        return None
+    found = _ETAG.fullmatch(text.strip())
+    if found is None:
+        raise errors.Invalid('If-Match is not of the form "<version>"')
+    return int(found[1])

@@ -1,0 +1,130 @@
+"""Contacts: the people that one owes or is owed by."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from msgspec import UNSET, Struct, UnsetType
+
+from api import commands, paging, problems
+from api.paging import Items
+from api.routing import Call, Nothing, Reply, Routes
+from domain import errors, facts
+from storage import projections
+
+routes = Routes("contacts")
+KIND: facts.AggregateType = "contact"
+
+
+class ContactCreate(facts.ContactCreated, frozen=True):
+    """A new contact; `id` is the client's choice where it has one."""
+
+    id: UUID | UnsetType = UNSET
+
+
+class Money(Struct, frozen=True):
+    """Minor units of an ISO 4217 currency; positive: they owe the user."""
+
+    currency: str
+    amount: int
+
+
+class Contact(Struct, frozen=True):
+    """A contact with its balances, currencies never added, and how many things are away."""
+
+    id: UUID
+    name: str
+    username: str | None
+    phone: str | None
+    email: str | None
+    notes: str | None
+    balances: list[Money]
+    open_items: int
+    created_at: str
+    updated_at: str
+    deleted_at: str | None
+    version: int
+
+
+class ContactQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`currency` goes with sort=balance."""
+
+    search: facts.Text | None = None
+    balance: Literal["nonzero", "zero", "any"] = "any"
+    sort: Literal["name", "recent", "balance"] = "name"
+    currency: facts.CurrencyCode | None = None
+    include: Literal["deleted"] | None = None
+    changed_since: int | None = None
+    limit: paging.Limit = paging.DEFAULT_LIMIT
+    cursor: str | None = None
+
+
+def _contact(row: projections.Record) -> Contact:
+    return Contact(
+        id=row.id,
+        name=row.name,
+        username=row.username,
+        phone=row.phone,
+        email=row.email,
+        notes=row.notes,
+        balances=[Money(pair["currency"], pair["amount"]) for pair in row.balances],
+        open_items=row.open_items,
+        created_at=facts.wire_time(row.created_at),
+        updated_at=facts.wire_time(row.updated_at),
+        deleted_at=None if row.deleted_at is None else facts.wire_time(row.deleted_at),
+        version=row.changed_seq,
+    )
+
+
+async def _represent(call: Call[Any, Any], contact_id: UUID) -> Contact:
+    async with call.reading() as connection:
+        row = await projections.contact(connection, call.caller.ledger_id, contact_id)
+    if row is None:
+        raise problems.NotFound("there is no such contact")
+    return _contact(row)
+
+
+@routes.add("POST", "/api/contacts", answer=Contact, status=201, body=ContactCreate, codes=("already_exists",), replays=True)
+async def create(call: Call[ContactCreate, Nothing]) -> Reply:
+    """Add a contact."""
+    return await commands.create(call, KIND, _represent)
+
+
+@routes.add("GET", "/api/contacts", answer=Items[Contact], query=ContactQuery)
+async def listed(call: Call[None, ContactQuery]) -> Reply:
+    """Contacts with their balances, a page at a time."""
+    query = call.query
+    if query.sort == "balance" and query.currency is None:
+        raise errors.Invalid("which balance?", errors=(errors.FieldError("/currency", "required with sort=balance"),))
+    wanted = projections.ContactFilter(
+        query.search, query.balance, query.sort, query.currency, query.include == "deleted", query.changed_since
+    )
+    page = paging.page(query.limit, query.cursor, str if query.sort == "name" else int)
+    async with call.reading() as connection:
+        found = await projections.contacts(connection, call.caller.ledger_id, wanted, page)
+    return Reply(Items([_contact(row) for row in found.rows], paging.cursor(found.next)))
+
+
+@routes.add("GET", "/api/contacts/{id}", answer=Contact)
+async def read(call: Call[None, Nothing]) -> Reply:
+    """One contact, also when it is deleted."""
+    contact = await _represent(call, call.path["id"])
+    return Reply(contact, headers={"ETag": f'"{contact.version}"'})
+
+
+@routes.add("POST", "/api/contacts/{id}", answer=Contact, body=facts.ContactUpdated, codes=("edit_of_deleted",), replays=True)
+@routes.add("PATCH", "/api/contacts/{id}", answer=Contact, body=facts.ContactUpdated, codes=("edit_of_deleted",), replays=True)
+async def update(call: Call[facts.ContactUpdated, Nothing]) -> Reply:
+    """Change the members that are sent; null clears."""
+    return await commands.update(call, KIND, _represent)
+
+
+@routes.add("DELETE", "/api/contacts/{id}", status=204, codes=("delete_vs_new",), replays=True)
+async def delete(call: Call[None, Nothing]) -> Reply:
+    """Delete a contact with its transactions and reminders."""
+    return await commands.delete(call, KIND, _represent)
+
+
+@routes.add("POST", "/api/contacts/{id}/restore", answer=Contact, replays=True)
+async def restore(call: Call[None, Nothing]) -> Reply:
+    """Bring back what the deletion took."""
+    return await commands.restore(call, KIND, _represent)

@@ -1,0 +1,156 @@
+"""The OpenAPI document, generated from the types that decode the bodies and encode the answers; and pages about problems."""
+
+import html
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sanic import HTTPResponse, Request, Sanic
+
+from api import facts_schema, problems
+from api.health import VERSION
+from api.routing import Nothing, Route
+
+EVERYWHERE = ("invalid", "internal", "unavailable", "too_large")
+"""Codes that every operation can answer with."""
+SIGNED_IN = ("unauthorized",)
+REPLAYABLE = ("id_reused", "stale")
+_REF = "#/components/schemas/{name}"
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of `routes`."""
+    listed = list(routes)
+    shapes = _shapes(listed)
+    schemas, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    by_shape = dict(zip(map(repr, shapes), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in listed:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_shape, components)
+    facts_schema.refine(components)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Debitum", "version": VERSION, "description": "Keeps score of what people owe each other."},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _shapes(routes: list[Route]) -> list[Any]:
+    shapes: dict[str, Any] = {repr(problems.Problem): problems.Problem}
+    for route in routes:
+        for shape in (route.answer, route.body, route.query, *facts_schema.EXTRA):
+            if shape is not None:
+                shapes[repr(shape)] = shape
+    return list(shapes.values())
+
+
+def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "tags": [route.tag],
+        "summary": (route.handler.__doc__ or "").strip().splitlines()[0],
+        "parameters": [*_path_parameters(route), *_query_parameters(route.query, components), *_header_parameters(route)],
+        "responses": _responses(route, by_shape),
+        "security": [] if route.public else [{"bearer": []}],
+    }
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": by_shape[repr(route.body)]}}}
+    return operation
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    named = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+    return [named] if "{id}" in route.path else []
+
+
+def _query_parameters(shape: type[Struct], components: dict[str, Any]) -> list[dict[str, Any]]:
+    if shape is Nothing:
+        return []
+    schema = components.get(shape.__name__, {})
+    return [
+        {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": member}
+        for name, member in schema.get("properties", {}).items()
+    ]
+
+
+def _header_parameters(route: Route) -> list[dict[str, Any]]:
+    if not route.replays:
+        return []
+    uuid, etag = {"type": "string", "format": "uuid"}, {"type": "string", "pattern": '^("[0-9]{1,18}"|\\*)$'}
+    return [
+        {"name": "Idempotency-Key", "in": "header", "required": False, "schema": uuid},
+        {"name": "If-Match", "in": "header", "required": False, "schema": etag},
+    ]
+
+
+def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
+    statuses = {route.status} | ({200} if route.replays and route.status == 201 else set())
+    success: dict[str, Any] = {"description": "Done"}
+    if route.answer is not None:
+        success["content"] = {"application/json": {"schema": by_shape[repr(route.answer)]}}
+    responses: dict[str, Any] = {str(status): success for status in sorted(statuses)}
+    for status, codes in _problems(route).items():
+        schema = {"allOf": [by_shape[repr(problems.Problem)], {"properties": {"code": {"enum": codes}}}]}
+        responses[str(status)] = {
+            "description": problems.KINDS[codes[0]].title,
+            "content": {problems.Problem.media_type: {"schema": schema}},
+        }
+    return responses
+
+
+def _problems(route: Route) -> dict[int, list[str]]:
+    codes = [*EVERYWHERE, *route.codes]
+    codes += [] if route.public else SIGNED_IN
+    codes += REPLAYABLE if route.replays else ()
+    codes += ["unsupported_media_type"] if route.reads_body else []
+    found: dict[int, list[str]] = {}
+    for code in sorted(set(codes)):
+        found.setdefault(problems.KINDS[code].status, []).append(code)
+    if "{id}" in route.path:
+        found.setdefault(404, []).extend(["not_found", "unknown_aggregate"])
+    return dict(sorted(found.items()))
+
+
+def install(app: "Sanic[Any, Any]", routes: Iterable[Route]) -> None:
+    """Serve /docs, /docs/openapi.json and /docs/problems/<code>; none of them needs anything from elsewhere."""
+    described = document(routes)
+    encoded, overview = msgspec.json.encode(described), _overview(described)
+
+    @app.get("/docs/openapi.json", name="openapi")
+    async def openapi(request: Request) -> HTTPResponse:
+        return HTTPResponse(encoded, content_type="application/json")
+
+    @app.get("/docs", name="docs")
+    async def docs(request: Request) -> HTTPResponse:
+        return HTTPResponse(overview, content_type="text/html; charset=utf-8")
+
+    @app.get("/docs/problems/<code:str>", name="problem")
+    async def problem(request: Request, code: str) -> HTTPResponse:
+        kind = problems.KINDS.get(code)
+        if kind is None:
+            raise problems.NotFound("there is no problem of that name")
+        text = f"<h1>{html.escape(kind.title)}</h1><p>Code <code>{html.escape(code)}</code>, status {kind.status}.</p>"
+        explained = html.escape(problems.explain(code))
+        return HTTPResponse(_page(kind.title, f"{text}<p>{explained}</p>"), content_type="text/html; charset=utf-8")
+
+
+def _overview(described: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{method.upper()}</code></td><td><code>{html.escape(path)}</code></td>"
+        f"<td>{html.escape(operation['summary'])}</td></tr>"
+        for path, operations in described["paths"].items()
+        for method, operation in operations.items()
+    )
+    intro = '<h1>Debitum</h1><p>The whole description: <a href="/docs/openapi.json">openapi.json</a></p>'
+    return _page("Debitum", f"{intro}<table>{rows}</table>")
+
+
+def _page(title: str, content: str) -> str:
+    style = "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}td{padding:.2rem .8rem}"
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+    return f'<!doctype html><html lang="en"><head>{head}<style>{style}</style></head><body>{content}</body></html>'

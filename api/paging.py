@@ -1,0 +1,39 @@
+"""Lists: {"items": […], "next_cursor": …}; a cursor is opaque to clients and remembers where its page ended."""
+
+import base64
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct
+
+from domain import errors
+from storage.projections import Page, Place
+
+Item = TypeVar("Item")
+MAX_LIMIT = 200
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
+DEFAULT_LIMIT = 50
+
+
+class Items(Struct, Generic[Item], frozen=True):
+    """A page of a list."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+def page(limit: int, cursor: str | None, key: type[Any]) -> Page:
+    """The page that `cursor` points to; `key` is the type of the sort key. Raises errors.Invalid for a cursor that is not ours."""
+    if cursor is None:
+        return Page(limit)
+    try:
+        place: tuple[Any, str] = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=tuple[Any, str])
+        return Page(limit, (msgspec.convert(place[0], key), UUID(place[1])))
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise errors.Invalid("the cursor is not from this list", errors=(errors.FieldError("/cursor", "not a cursor"),)) from error
+
+
+def cursor(place: Place | None) -> str | None:
+    """The cursor of the page that begins behind `place`."""
+    return None if place is None else base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()

@@ -1,0 +1,136 @@
+"""Reminders: notes to the user's later self, by mail or push. Debtors are never written to."""
+
+import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from api import commands, paging, problems, services
+from api.paging import Items
+from api.routing import Call, Nothing, Reply, Routes
+from domain import facts
+from storage import projections
+
+routes = Routes("reminders")
+KIND: facts.AggregateType = "reminder"
+_CODES = ("unknown_contact", "unknown_aggregate")
+
+
+class ReminderCreate(facts.ReminderCreated, frozen=True):
+    """A new reminder; `id` is the client's choice where it has one."""
+
+    id: UUID | UnsetType = UNSET
+
+
+class Reminder(Struct, frozen=True):
+    """`next_at` is the next occurrence; state "sent": the last one lies in the past."""
+
+    id: UUID
+    contact_id: UUID | None
+    transaction_id: UUID | None
+    remind_at: str
+    time_zone: str
+    repeat: str | None
+    channels: list[facts.ReminderChannel]
+    message: str | None
+    snoozed_until: str | None
+    done_at: str | None
+    next_at: str | None
+    state: Literal["pending", "sent", "done"]
+    created_at: str
+    updated_at: str
+    deleted_at: str | None
+    version: int
+
+
+Moment = Annotated[datetime.datetime, Meta(tz=True)]
+
+
+class ReminderQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`from` and `to` are of the next occurrence, both inclusive."""
+
+    state: Literal["pending", "sent", "done"] | None = None
+    first: Moment | None = field(default=None, name="from")
+    last: Moment | None = field(default=None, name="to")
+    limit: paging.Limit = paging.DEFAULT_LIMIT
+    cursor: str | None = None
+
+
+def _time(moment: datetime.datetime | None) -> str | None:
+    return None if moment is None else facts.wire_time(moment)
+
+
+def _reminder(row: projections.Record) -> Reminder:
+    return Reminder(
+        id=row.id,
+        contact_id=row.contact_id,
+        transaction_id=row.transaction_id,
+        remind_at=facts.wire_time(row.remind_at),
+        time_zone=row.time_zone,
+        repeat=row.repeat,
+        channels=row.channels,
+        message=row.message,
+        snoozed_until=_time(row.snoozed_until),
+        done_at=_time(row.done_at),
+        next_at=_time(row.next_at),
+        state=row.state,
+        created_at=facts.wire_time(row.created_at),
+        updated_at=facts.wire_time(row.updated_at),
+        deleted_at=_time(row.deleted_at),
+        version=row.changed_seq,
+    )
+
+
+async def _represent(call: Call[Any, Any], reminder_id: UUID) -> Reminder:
+    async with call.reading() as connection:
+        row = await projections.reminder(connection, call.caller.ledger_id, reminder_id, now=services.now())
+    if row is None:
+        raise problems.NotFound("there is no such reminder")
+    return _reminder(row)
+
+
+@routes.add("POST", "/api/reminders", answer=Reminder, status=201, body=ReminderCreate, codes=_CODES, replays=True)
+async def create(call: Call[ReminderCreate, Nothing]) -> Reply:
+    """Ask to be reminded of a contact, a transaction, or just something."""
+    return await commands.create(call, KIND, _represent)
+
+
+@routes.add("GET", "/api/reminders", answer=Items[Reminder], query=ReminderQuery)
+async def listed(call: Call[None, ReminderQuery]) -> Reply:
+    """Reminders by their time, a page at a time."""
+    query = call.query
+    wanted = projections.ReminderFilter(query.state, query.first, query.last)
+    page = paging.page(query.limit, query.cursor, Moment)
+    async with call.reading() as connection:
+        found = await projections.reminders(connection, call.caller.ledger_id, wanted, page, now=services.now())
+    return Reply(Items([_reminder(row) for row in found.rows], paging.cursor(found.next)))
+
+
+@routes.add("GET", "/api/reminders/{id}", answer=Reminder)
+async def read(call: Call[None, Nothing]) -> Reply:
+    """One reminder, also when it is deleted."""
+    reminder = await _represent(call, call.path["id"])
+    return Reply(reminder, headers={"ETag": f'"{reminder.version}"'})
+
+
+_UPDATE_CODES = (*_CODES, "edit", "edit_of_deleted")
+
+
+@routes.add("POST", "/api/reminders/{id}", answer=Reminder, body=facts.ReminderUpdated, codes=_UPDATE_CODES, replays=True)
+@routes.add("PATCH", "/api/reminders/{id}", answer=Reminder, body=facts.ReminderUpdated, codes=_UPDATE_CODES, replays=True)
+async def update(call: Call[facts.ReminderUpdated, Nothing]) -> Reply:
+    """Change the members that are sent; null clears."""
+    return await commands.update(call, KIND, _represent)
+
+
+@routes.add("DELETE", "/api/reminders/{id}", status=204, replays=True)
+async def delete(call: Call[None, Nothing]) -> Reply:
+    """Delete a reminder."""
+    return await commands.delete(call, KIND, _represent)
+
+
+@routes.add("POST", "/api/reminders/{id}/restore", answer=Reminder, replays=True)
+async def restore(call: Call[None, Nothing]) -> Reply:
+    """Bring back a deleted reminder."""
+    return await commands.restore(call, KIND, _represent)

@@ -1,0 +1,152 @@
+"""Routes as data: what a handler reads and answers is declared once, for the server and for the OpenAPI document."""
+
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from sanic import HTTPResponse, Request, Sanic
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import auth, body, problems, services
+from api.auth import Caller
+from api.services import Services
+
+Body = TypeVar("Body")
+Query = TypeVar("Query")
+
+
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    """No body, or no parameters."""
+
+
+@dataclass
+class Call(Generic[Body, Query]):
+    """One request, decoded and authenticated; `path` holds the ids of the path."""
+
+    request: Request
+    services: Services
+    body: Body
+    query: Query
+    path: dict[str, UUID]
+    who: Caller | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """The signed-in user; only on routes that are not public."""
+        assert self.who is not None, "this route is public"
+        return self.who
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """One consistent snapshot of the caller's ledger."""
+        return self.services.reading(self.caller.ledger_id)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a handler answers: a struct or plain JSON values, encoded here, or bytes that are JSON already."""
+
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Reply]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation of the wire. `codes`: the problems beyond those of every route; `answer`: the type of the 2xx body."""
+
+    method: str
+    path: str
+    handler: Handler
+    tag: str
+    answer: Any
+    status: int
+    body: type[Struct] | None
+    query: type[Struct]
+    codes: tuple[str, ...]
+    public: bool
+    replays: bool
+
+    @property
+    def name(self) -> str:
+        """The operation's id: its handler's module and name."""
+        return f"{self.tag}_{self.handler.__name__}_{self.method.lower()}"
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether a body must come with it."""
+        return self.body is not None
+
+
+class Routes:
+    """The operations of one resource, in the order in which they are documented."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.all: list[Route] = []
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        *,
+        answer: Any = None,
+        status: int = 200,
+        body: type[Struct] | None = None,
+        query: type[Struct] = Nothing,
+        codes: tuple[str, ...] = (),
+        public: bool = False,
+        replays: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Declare the decorated handler; `path` as in OpenAPI (`/api/contacts/{id}`)."""
+
+        def declare(handler: Handler) -> Handler:
+            self.all.append(Route(method, path, handler, self.tag, answer, status, body, query, codes, public, replays))
+            return handler
+
+        return declare
+
+    def install(self, app: "Sanic[Any, Any]") -> None:
+        """Serve every operation."""
+        for route in self.all:
+            path = route.path.replace("{id}", "<id:str>").replace("{code}", "<code:str>")
+            app.add_route(_endpoint(route), path, methods=[route.method], name=route.name)
+
+
+def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
+    @functools.wraps(route.handler)
+    async def endpoint(request: Request, **path: str) -> HTTPResponse:
+        who = None if route.public else await auth.authenticate(request)
+        call = Call[Any, Any](
+            request=request,
+            services=services.of(request),
+            body=body.decode(request, route.body) if route.body is not None else None,
+            query=body.parameters(request, route.query),
+            path={name: _id(value) for name, value in path.items()},
+            who=who,
+        )
+        return respond(await route.handler(call))
+
+    return endpoint
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise problems.NotFound("this is not the id of anything") from error
+
+
+def respond(reply: Reply) -> HTTPResponse:
+    """`reply` as JSON."""
+    if reply.body is None:
+        return HTTPResponse(None, status=reply.status, headers=reply.headers)
+    data = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
+    return HTTPResponse(data, status=reply.status, headers=reply.headers, content_type="application/json")

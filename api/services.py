@@ -1,0 +1,80 @@
+"""What the handlers of one worker share: settings, connections, the writer, tokens and the password hasher."""
+
+import datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+from sanic import Request
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from api.passwords import Hasher
+from api.settings import Settings
+from api.tokens import Tokens
+from api.writer import Writer
+from storage import engine, roles
+
+DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, OSError)
+"""What says that Postgres, or a connection to it, is not to be had now."""
+
+
+@dataclass
+class Services:
+    """Made when a worker starts, closed when it stops."""
+
+    settings: Settings
+    engine: AsyncEngine
+    reader: AsyncEngine
+    """The same pool; its transactions see one snapshot and write nothing."""
+    writer: Writer
+    tokens: Tokens
+    hasher: Hasher
+
+    @asynccontextmanager
+    async def transaction(self, *ledgers: UUID) -> AsyncIterator[AsyncConnection]:
+        """A transaction as the api role that sees the rows of `ledgers`; it commits when the block ends."""
+        async with self.engine.begin() as connection:
+            await roles.enter_async(connection, roles.API, ledgers)
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self, ledger_id: UUID) -> AsyncIterator[AsyncConnection]:
+        """One consistent snapshot of one ledger."""
+        async with self.reader.begin() as connection:
+            await roles.enter_async(connection, roles.API, [ledger_id])
+            yield connection
+
+    async def close(self) -> None:
+        """Finish what is queued, then give the connections back."""
+        await self.writer.stop()
+        await self.engine.dispose()
+        self.hasher.close()
+
+
+def make(settings: Settings) -> Services:
+    """Services with a started writer; needs a running event loop."""
+    pool = engine.async_engine(
+        settings.database_url,
+        "debitum-api",
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=settings.pool_timeout_seconds,
+    )
+    writer = Writer(settings.database_url, settings.keys, limit=settings.queue_limit)
+    writer.start()
+    reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return Services(settings, pool, reader, writer, Tokens(settings.keys), Hasher())
+
+
+def of(request: Request) -> Services:
+    """The services of the worker that handles `request`."""
+    services: Services = request.app.ctx.services
+    return services
+
+
+def now() -> datetime.datetime:
+    """The edge's clock, in UTC."""
+    return datetime.datetime.now(datetime.UTC)

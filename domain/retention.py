@@ -1,0 +1,72 @@
+"""How long what is over is kept: one horizon a kind, each a setting; nothing of the log or of what follows from it is here."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+REJECTIONS_PER_LEDGER: Final = 1_000
+"""Of one ledger the latest so many rejections are remembered, however young they are."""
+MAXIMUM_DAYS: Final = 36_500
+"""A hundred years: more is a slip of the keyboard, and would leave what a date can hold."""
+
+
+class HorizonError(ValueError):
+    """A retention setting is not a number of days that its kind may have."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of rows that is removed: what it is in plain words, the days that it is kept, and the fewest that are safe."""
+
+    name: str
+    what: str
+    default_days: int
+    minimum_days: int = 0
+
+    @property
+    def setting(self) -> str:
+        """The environment variable that holds the days."""
+        return f"DEBITUM_RETAIN_{self.name.upper()}_DAYS"
+
+
+OUTBOX: Final = Kind("outbox", "messages that were sent, given up or suppressed, with their delivery attempts", 30, 7)
+"""At least 7 days: the row is what keeps a message from being sent a second time."""
+ATTEMPTS: Final = Kind("attempts", "delivery attempts of finished messages that are kept longer than this", 90)
+"""An attempt never outlives its message: this horizon matters where the outbox's is longer or none."""
+SESSIONS: Final = Kind("sessions", "sessions that expired, with their refresh tokens", 7)
+REFRESH_TOKENS: Final = Kind("refresh_tokens", "refresh tokens that expired", 7)
+ONE_TIME_TOKENS: Final = Kind("one_time_tokens", "one-time tokens (verify, reset, unsubscribe, invite) that expired", 7)
+REJECTIONS: Final = Kind("rejections", "commands that were refused, and of one ledger all but the latest 1,000", 90)
+
+KINDS: Final = (OUTBOX, ATTEMPTS, SESSIONS, REFRESH_TOKENS, ONE_TIME_TOKENS, REJECTIONS)
+
+Horizons = Mapping[Kind, datetime.timedelta | None]
+"""How long each kind is kept after it was over; None: for ever."""
+
+
+def horizons(settings: Mapping[str, str]) -> Horizons:
+    """The horizon of every kind: the default where the setting is absent, None where it is empty or "none".
+
+    Raises HorizonError, naming the setting, for anything but a whole number of days of at least the kind's minimum.
+    """
+    return {kind: _horizon(kind, settings.get(kind.setting)) for kind in KINDS}
+
+
+def before(kind: Kind, horizons: Horizons, now: datetime.datetime) -> datetime.datetime | None:
+    """What of `kind` was over before this moment has outlived its horizon at `now`; None: nothing ever does."""
+    horizon = horizons[kind]
+    return None if horizon is None else now - horizon
+
+
+def _horizon(kind: Kind, value: str | None) -> datetime.timedelta | None:
+    if value is None:
+        return datetime.timedelta(days=kind.default_days)
+    if value.strip().lower() in ("", "none"):
+        return None
+    if not (value.strip().isascii() and value.strip().isdigit()):
+        raise HorizonError(f"{kind.setting} is {value!r}: a whole number of days, or none")
+    days = int(value)
+    if not kind.minimum_days <= days <= MAXIMUM_DAYS:
+        raise HorizonError(f"{kind.setting} is {days}: from {kind.minimum_days} to {MAXIMUM_DAYS} days, or none")
+    return datetime.timedelta(days=days)

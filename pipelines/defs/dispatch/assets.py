@@ -1,0 +1,53 @@
+"""The outbox and the deliveries as the asset graph shows them; the rows belong to Postgres, not to Dagster."""
+
+import datetime
+
+import dagster as dg
+
+from pipelines.defs import resources
+from storage import outbox
+
+OVERDUE = datetime.timedelta(minutes=15)
+"""A message that has waited this long says that sending has stopped: a tick, a run and a few messages take far less."""
+
+waiting = dg.AssetSpec(
+    "outbox",
+    deps=["due_reminders"],
+    group_name="reminders",
+    kinds={"table", "postgres"},
+    owners=["team:operations"],
+    description=(
+        "The table of messages to send: those that due_reminders found, and mails about accounts that the API puts in. Each "
+        "message is in here once, however often it is found. The sensor messages_are_ready starts the job dispatch as soon "
+        "as one is ready."
+    ),
+)
+
+deliveries = dg.AssetSpec(
+    "deliveries",
+    deps=["outbox"],
+    group_name="reminders",
+    kinds={"table", "postgres"},
+    owners=["team:operations"],
+    description=(
+        "Mails and pushes that went out. The job dispatch takes messages from the outbox, looks again at whether each is "
+        "still wanted, and hands it to the mail or push provider; every attempt is written down before it is made. Its runs "
+        "report here what was sent, failed, given up (dead), no longer wanted (suppressed) or never answered (unknown)."
+    ),
+)
+
+
+@dg.asset_check(
+    asset=waiting.key,
+    description="Fails when a message that is ready has waited for more than 15 minutes: then sending has stopped.",
+)
+def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
+    """Whether the oldest message that is ready is young."""
+    now = datetime.datetime.now(datetime.UTC)
+    with database.begin() as connection:
+        backlog = outbox.backlog(connection, now=now)
+    waited = now - backlog.oldest if backlog.oldest is not None else datetime.timedelta(0)
+    return dg.AssetCheckResult(
+        passed=waited <= OVERDUE,
+        metadata={"ready": backlog.ready, "oldest_pending_seconds": round(waited.total_seconds())},
+    )

@@ -1,0 +1,69 @@
+"""The job that sends."""
+
+import datetime
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import dagster as dg
+import msgspec
+
+from notifications import channels
+from pipelines.defs import resources
+from pipelines.defs.dispatch.delivery import Lane, Tally
+from storage import outbox
+
+BUDGET = datetime.timedelta(seconds=60)
+"""How long one run goes on; what is left is the next run's, which the sensor starts."""
+MAX_RUNTIME_SECONDS = 150
+"""The budget, the last call of each lane, and ample time to start."""
+DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
+
+
+@dg.op(
+    name="send",
+    pool="dispatch",
+    description="Claims messages in small batches, sends mails and pushes side by side, and writes down what became of each.",
+)
+def send(context: dg.OpExecutionContext, database: resources.Database, data_folder: resources.DataFolder) -> None:
+    """Drain every channel at once, each in its own thread, and report."""
+    public_url = (os.environ.get("DEBITUM_PUBLIC_URL") or DEFAULT_PUBLIC_URL).rstrip("/")
+    with channels.from_environment(os.environ, data_folder.root) as ways, ThreadPoolExecutor(2) as threads:
+        lanes = [Lane(database.begin, channel, public_url, _now) for channel in (ways.email, ways.push)]
+        running = [(lane.channel.kind, threads.submit(lane.drain, BUDGET)) for lane in lanes]
+        tallies: dict[str, Tally] = {kind: future.result() for kind, future in running}
+    metadata = _metadata(tallies) | _backlog(database)
+    context.add_output_metadata(metadata)
+    context.log_event(dg.AssetMaterialization("deliveries", metadata=metadata))
+
+
+@dg.job(
+    description="Sends what is ready in the outbox. Safe to start by hand, and safe to run twice: each message has one holder.",
+    # The outbox itself tries again; a run that was killed left its messages to the next one.
+    tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS), "dagster/max_retries": "0", "dagster/priority": "10"},
+)
+def dispatch() -> None:
+    """Everything that is ready, until nothing is or the time is over."""
+    send()
+
+
+def _metadata(tallies: dict[str, Tally]) -> dict[str, int]:
+    both = {name: sum(getattr(tally, name) for tally in tallies.values()) for name in Tally.__struct_fields__}
+    by_kind = {
+        f"{kind}_{name}": count
+        for kind, tally in tallies.items()
+        for name, count in msgspec.structs.asdict(tally).items()
+        if count
+    }
+    return both | by_kind
+
+
+def _backlog(database: resources.Database) -> dict[str, int]:
+    now = _now()
+    with database.begin() as connection:
+        backlog = outbox.backlog(connection, now=now)
+    waited = (now - backlog.oldest).total_seconds() if backlog.oldest is not None else 0
+    return {"still_ready": backlog.ready, "oldest_pending_seconds": round(waited)}
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,40 @@
+"""Starts the job that sends when there is something to send."""
+
+import datetime
+
+import dagster as dg
+
+from pipelines.defs import resources
+from pipelines.defs.dispatch import jobs
+from storage import outbox
+
+INTERVAL_SECONDS = 10
+"""A mail about an account should be on its way within 20 s: this, and the start of a run."""
+PRESUMED_DEAD = datetime.timedelta(seconds=2 * jobs.MAX_RUNTIME_SECONDS)
+"""A run older than this no longer counts as under way: the outbox must not wait for a run that only Dagster believes in."""
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dg.sensor(
+    job=jobs.dispatch,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks every 10 seconds whether a message is ready, and starts dispatch if it is not running already.",
+)
+def messages_are_ready(context: dg.SensorEvaluationContext, database: resources.Database) -> dg.RunRequest | dg.SkipReason:
+    """One run at a time, and none when there is nothing to do."""
+    now = datetime.datetime.now(datetime.UTC)
+    with database.begin() as connection:
+        is_ready = outbox.is_ready(connection, now=now)
+    if not is_ready:
+        return dg.SkipReason("Nothing is ready to be sent.")
+    under_way = dg.RunsFilter(job_name=jobs.dispatch.name, statuses=UNDER_WAY, created_after=now - PRESUMED_DEAD)
+    if context.instance.get_runs_count(under_way):
+        return dg.SkipReason("A run is under way.")
+    return dg.RunRequest()

@@ -1,0 +1,40 @@
+"""Whether Postgres is fit to be used: schema, durability, and how far Dagster's balances lag behind."""
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import migrations
+
+DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
+"""Settings without which an acknowledged change may be lost."""
+
+_newest = migrations.newest()
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """What /health/ready says; "ok", or what is wrong in words."""
+
+    migrations: str
+    durability: str
+    projection_lag_seconds: float
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests may come; a lagging projection is no reason against it, the answers stay exact."""
+        return self.migrations == self.durability == "ok"
+
+
+async def examine(connection: AsyncConnection) -> Condition:
+    """Look at the database that `connection` leads to; needs a transaction of the api role."""
+    revision = await connection.scalar(text("select version_num from debitum.alembic_version"))
+    rows = await connection.execute(
+        text("select name from pg_settings where name = any(:names) and setting = 'off' order by name"), {"names": list(DURABILITY)}
+    )
+    off = [row.name for row in rows]
+    lag = await connection.scalar(text("select debitum.projection_lag_seconds()"))
+    return Condition(
+        migrations="ok" if revision == _newest else f"the schema is at {revision}, this code needs {_newest}",
+        durability="ok" if not off else f"switched off: {', '.join(off)}",
+        projection_lag_seconds=float(lag or 0),
+    )

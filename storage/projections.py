@@ -1,0 +1,265 @@
+"""Reads of what follows from the log: contacts with balances, transactions with what is open, reminders."""
+
+import datetime
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Date, Row, Select, and_, case, cast, func, literal, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import allocation, balances, tables
+
+Record = Row[*tuple[Any, ...]]
+Place = tuple[Any, UUID]
+"""Where a page ends: the sort key and the id of its last row."""
+
+_NEVER = datetime.date(9999, 12, 31)
+"""Sorts what has no due date behind what has one."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Up to `limit` rows behind `after`."""
+
+    limit: int
+    after: Place | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A page's rows; `next` is where the following page begins, None at the end."""
+
+    rows: list[Record]
+    next: Place | None
+
+
+# --- contacts -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ContactFilter:
+    """Which contacts, in which order; `currency` is what sort "balance" looks at."""
+
+    search: str | None = None
+    balance: Literal["nonzero", "zero", "any"] = "any"
+    sort: Literal["name", "recent", "balance"] = "name"
+    currency: str | None = None
+    deleted: bool = False
+    changed_since: int | None = None
+
+
+async def contact(connection: AsyncConnection, ledger_id: UUID, contact_id: UUID) -> Record | None:
+    """A contact, live or deleted: its columns, `balances` ([{currency, amount}]) and `open_items`."""
+    return (await connection.execute(_contacts(ledger_id).where(tables.contacts.c.id == contact_id))).first()
+
+
+async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: ContactFilter, page: Page) -> Rows:
+    """A page of contacts; columns as of `contact`."""
+    columns = tables.contacts.c
+    query = _contacts(ledger_id)
+    account = query.selected_columns["balances"]
+    if not wanted.deleted:
+        query = query.where(columns.deleted_seq.is_(None))
+    if wanted.changed_since is not None:
+        query = query.where(columns.changed_seq > wanted.changed_since)
+    if wanted.search:
+        query = query.where(_contains(wanted.search, columns.name, columns.username, columns.notes))
+    if wanted.balance != "any":
+        empty = func.jsonb_array_length(account) == 0
+        query = query.where(empty if wanted.balance == "zero" else ~empty)
+    match wanted.sort:
+        case "name":
+            return await _page(connection, query, func.lower(columns.name), columns.id, page)
+        case "recent":
+            return await _page(connection, query, columns.changed_seq, columns.id, page, descending=True)
+        case "balance":
+            amount = _current(ledger_id).alias("sorted")
+            query = query.outerjoin(amount, and_(amount.c.contact_id == columns.id, amount.c.currency == wanted.currency))
+            return await _page(connection, query, func.coalesce(amount.c.amount, 0), columns.id, page, descending=True)
+
+
+def _current(ledger_id: UUID) -> Any:
+    return balances.current(ledger_id).subquery()
+
+
+def _contacts(ledger_id: UUID) -> Select[*tuple[Any, ...]]:
+    columns, things = tables.contacts.c, tables.transactions.c
+    now = _current(ledger_id)
+    pair = func.jsonb_build_object("currency", now.c.currency, "amount", now.c.amount)
+    accounts = (
+        select(now.c.contact_id, func.jsonb_agg(aggregate_order_by(pair, now.c.currency)).label("balances"))
+        .where(now.c.contact_id.is_not(None))
+        .group_by(now.c.contact_id)
+        .subquery("accounts")
+    )
+    away = (
+        select(things.contact_id, func.count().label("open_items"))
+        .where(things.ledger_id == ledger_id, things.type == "item", things.deleted_seq.is_(None), things.returned_at.is_(None))
+        .group_by(things.contact_id)
+        .subquery("away")
+    )
+    return (
+        select(
+            tables.contacts,
+            func.coalesce(accounts.c.balances, func.jsonb_build_array()).label("balances"),
+            func.coalesce(away.c.open_items, 0).label("open_items"),
+        )
+        .outerjoin(accounts, accounts.c.contact_id == columns.id)
+        .outerjoin(away, away.c.contact_id == columns.id)
+        .where(columns.ledger_id == ledger_id)
+    )
+
+
+# --- transactions ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TransactionFilter:
+    """Which transactions, in which order; `first` … `last` by transaction_date, `overdue_on` the user's today."""
+
+    contact_id: UUID | None = None
+    type: str | None = None
+    direction: str | None = None
+    currency: str | None = None
+    first: datetime.date | None = None
+    last: datetime.date | None = None
+    open: bool | None = None
+    overdue_on: datetime.date | None = None
+    search: str | None = None
+    sort: Literal["date", "recent", "due"] = "date"
+    deleted: bool = False
+    changed_since: int | None = None
+
+
+async def transaction(connection: AsyncConnection, ledger_id: UUID, transaction_id: UUID) -> Record | None:
+    """A transaction's columns, live or deleted."""
+    columns = tables.transactions.c
+    query = select(tables.transactions).where(columns.ledger_id == ledger_id, columns.id == transaction_id)
+    return (await connection.execute(query)).first()
+
+
+async def transactions(connection: AsyncConnection, ledger_id: UUID, wanted: TransactionFilter, page: Page) -> Rows:
+    """A page of transactions; columns as of `transaction`."""
+    columns = tables.transactions.c
+    query = select(tables.transactions).where(columns.ledger_id == ledger_id, *_conditions(wanted))
+    if wanted.open is not None or wanted.overdue_on is not None:
+        amounts = allocation.open_amounts(ledger_id=ledger_id, contact_ids=_only(wanted.contact_id)).subquery("open")
+        query = query.outerjoin(amounts, amounts.c.transaction_id == columns.id)
+        is_open = func.coalesce(amounts.c.open_amount, 0) > 0
+        query = query.where(is_open if wanted.open is not False else ~is_open)
+    match wanted.sort:
+        case "date":
+            return await _page(connection, query, columns.transaction_date, columns.id, page, descending=True)
+        case "recent":
+            return await _page(connection, query, columns.changed_seq, columns.id, page, descending=True)
+        case "due":
+            return await _page(connection, query, func.coalesce(columns.due_date, _NEVER), columns.id, page)
+
+
+async def open_amounts(connection: AsyncConnection, ledger_id: UUID, contact_ids: Collection[UUID]) -> Mapping[UUID, int]:
+    """By transaction id, for every live transaction of these contacts."""
+    if not contact_ids:
+        return {}
+    rows = await connection.execute(allocation.open_amounts(ledger_id=ledger_id, contact_ids=contact_ids))
+    return {row.transaction_id: row.open_amount for row in rows}
+
+
+def _only(contact_id: UUID | None) -> Collection[UUID] | None:
+    return None if contact_id is None else [contact_id]
+
+
+def _conditions(wanted: TransactionFilter) -> list[ColumnElement[bool]]:
+    columns = tables.transactions.c
+    equal = {"contact_id": wanted.contact_id, "type": wanted.type, "direction": wanted.direction, "currency": wanted.currency}
+    conditions: list[ColumnElement[bool]] = [columns[name] == value for name, value in equal.items() if value is not None]
+    if not wanted.deleted:
+        conditions.append(columns.deleted_seq.is_(None))
+    if wanted.first is not None:
+        conditions.append(columns.transaction_date >= wanted.first)
+    if wanted.last is not None:
+        conditions.append(columns.transaction_date <= wanted.last)
+    if wanted.overdue_on is not None:
+        conditions.append(columns.due_date < wanted.overdue_on)
+    if wanted.changed_since is not None:
+        conditions.append(columns.changed_seq > wanted.changed_since)
+    if wanted.search:
+        conditions.append(_contains(wanted.search, columns.description, columns.item))
+    return conditions
+
+
+# --- reminders ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReminderFilter:
+    """Which reminders, by state and by the time of the next occurrence (or of the last, where none is to come)."""
+
+    state: Literal["pending", "sent", "done"] | None = None
+    first: datetime.datetime | None = None
+    last: datetime.datetime | None = None
+
+
+async def reminder(connection: AsyncConnection, ledger_id: UUID, reminder_id: UUID, *, now: datetime.datetime) -> Record | None:
+    """A reminder, live or deleted: its columns, `next_at` and `state` at `now`."""
+    return (await connection.execute(_reminders(ledger_id, now).where(tables.reminders.c.id == reminder_id))).first()
+
+
+async def reminders(
+    connection: AsyncConnection, ledger_id: UUID, wanted: ReminderFilter, page: Page, *, now: datetime.datetime
+) -> Rows:
+    """A page of live reminders, the next ones first; columns as of `reminder`."""
+    query = _reminders(ledger_id, now).where(tables.reminders.c.deleted_seq.is_(None))
+    at = func.coalesce(query.selected_columns["next_at"], tables.reminders.c.remind_at)
+    if wanted.state is not None:
+        query = query.where(query.selected_columns["state"] == wanted.state)
+    if wanted.first is not None:
+        query = query.where(at >= wanted.first)
+    if wanted.last is not None:
+        query = query.where(at <= wanted.last)
+    return await _page(connection, query, at, tables.reminders.c.id, page)
+
+
+def _reminders(ledger_id: UUID, now: datetime.datetime) -> Select[*tuple[Any, ...]]:
+    columns = tables.reminders.c
+    over = or_(columns.done_at.is_not(None), columns.deleted_seq.is_not(None))
+    coming = [case((moment > now, moment)) for moment in (columns.remind_at, columns.snoozed_until)]
+    next_at = case((over, None), else_=func.least(*coming))
+    state = case((columns.done_at.is_not(None), "done"), (next_at.is_not(None), "pending"), else_="sent")
+    return select(tables.reminders, next_at.label("next_at"), state.label("state")).where(columns.ledger_id == ledger_id)
+
+
+# --- balances -------------------------------------------------------------------------------------------------------
+
+
+async def current_balances(connection: AsyncConnection, ledger_id: UUID) -> list[Record]:
+    """Rows of storage.balances.current."""
+    return list((await connection.execute(balances.current(ledger_id))).all())
+
+
+def _contains(text: str, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    return or_(*(column.icontains(text, autoescape=True) for column in columns))
+
+
+async def _page(
+    connection: AsyncConnection,
+    query: Select[*tuple[Any, ...]],
+    key: ColumnElement[Any],
+    row_id: ColumnElement[Any],
+    page: Page,
+    *,
+    descending: bool = False,
+) -> Rows:
+    """The rows of `query` by (`key`, `row_id`) behind the page's place (keyset paging: what is inserted meanwhile moves nothing)."""
+    query = query.add_columns(key.label("page_key"))
+    if page.after is not None:
+        place = tuple_(cast(literal(page.after[0]), key.type) if isinstance(key.type, Date) else literal(page.after[0]), page.after[1])
+        query = query.where(tuple_(key, row_id) < place if descending else tuple_(key, row_id) > place)
+    order = (key.desc(), row_id.desc()) if descending else (key, row_id)
+    rows = list((await connection.execute(query.order_by(*order).limit(page.limit + 1))).all())
+    if len(rows) <= page.limit:
+        return Rows(rows, None)
+    last = rows[page.limit - 1]
+    return Rows(rows[: page.limit], (last.page_key, last.id))

@@ -1,0 +1,35 @@
+"""Contacts over HTTP."""
+
+from tests.fixtures.api import Client
+
+
+async def test_a_contact_is_created_read_changed_and_deleted(alice: Client) -> None:
+    response = await alice.http.post("/api/contacts", json={"name": "Ana Lucía", "phone": "+34 600 000 000"})
+    assert response.status_code == 201, response.text
+    created = response.json()
+    assert response.headers["ETag"] == '"1"'
+    assert response.headers["X-Ledger-Version"] == "1"
+    assert response.headers["Location"] == f"/api/contacts/{created['id']}"
+    assert created | {"id": None, "created_at": None, "updated_at": None} == {
+        "id": None,
+        "name": "Ana Lucía",
+        "username": None,
+        "phone": "+34 600 000 000",
+        "email": None,
+        "notes": None,
+        "balances": [],
+        "open_items": 0,
+        "created_at": None,
+        "updated_at": None,
+        "deleted_at": None,
+        "version": 1,
+    }
+    for method in (alice.http.post, alice.http.patch):
+        changed = await method(f"/api/contacts/{created['id']}", json={"phone": None, "notes": method.__name__})
+        assert changed.status_code == 200
+        assert (changed.json()["phone"], changed.json()["notes"]) == (None, method.__name__)
+    gone = await alice.http.delete(f"/api/contacts/{created['id']}")
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert (await alice.get(f"/api/contacts/{created['id']}"))["deleted_at"] is not None
+    assert (await alice.get("/api/contacts"))["items"] == []
+    assert len((await alice.get("/api/contacts", include="deleted"))["items"]) == 1

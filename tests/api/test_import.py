@@ -1,0 +1,240 @@
+"""POST /api/import/debitum: what it answers, what it stores, and that doing it twice adds nothing."""
+
+import json
+import sqlite3
+import zipfile
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api import transfer
+from tests.fixtures.api import Client
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+async def _send(client: Client, content: Any, media_type: str = "application/zip", **parameters: Any) -> httpx.Response:
+    headers = {"Content-Type": media_type}
+    return await client.http.post("/api/import/debitum", content=content, headers=headers, params=parameters)
+
+
+async def _refused(client: Client, content: Any, status: int, code: str, **options: Any) -> dict[str, Any]:
+    """The problem, after looking that nothing was stored."""
+    response = await _send(client, content, **options)
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), response.text
+    problem: dict[str, Any] = response.json()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert (await client.get("/api/balances"))["version"] == 0
+    assert (await client.get("/api/contacts", include="deleted"))["items"] == []
+    return problem
+
+
+def _sample(name: str) -> tuple[bytes, dict[str, Any]]:
+    return (DATA / f"debitum-{name}.zip").read_bytes(), json.loads((DATA / f"debitum-{name}.json").read_text())
+
+
+def _changed(folder: Path, *statements: str) -> bytes:
+    """The small sample after `statements`."""
+    with zipfile.ZipFile(DATA / "debitum-small.zip") as sample:
+        (folder / "debitum.db").write_bytes(sample.read("debitum.db"))
+        preferences = sample.read("debitum-preferences.xml")
+    with closing(sqlite3.connect(folder / "debitum.db")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    with zipfile.ZipFile(folder / "changed.zip", "w") as changed:
+        changed.write(folder / "debitum.db", "debitum.db")
+        changed.writestr("debitum-preferences.xml", preferences)
+    return (folder / "changed.zip").read_bytes()
+
+
+async def _balances(client: Client) -> dict[str, int]:
+    names = {item["id"]: item["name"] for item in (await client.get("/api/contacts", limit=200))["items"]}
+    held = (await client.get("/api/balances"))["items"]
+    return dict.fromkeys(names.values(), 0) | {names[item["contact_id"]]: item["amount"] for item in held}
+
+
+@pytest.mark.parametrize(("sample", "currency"), [("small", "EUR"), ("yen", "JPY")])
+async def test_a_sample_shows_what_its_json_says(alice: Client, sample: str, currency: str) -> None:
+    content, expected = _sample(sample)
+    response = await _send(alice, content, currency=currency)
+    version = expected["contacts"] + expected["transactions"]
+    assert response.json() == {
+        "contacts": expected["contacts"],
+        "transactions": expected["transactions"],
+        "items": expected["items"],
+        "skipped": [{"what": "images", "count": expected["images"], "reason": "images are not kept"}],
+        "version": version,
+    }
+    assert response.headers["X-Ledger-Version"] == str(version)
+    assert await _balances(alice) == expected["balances"]
+    assert {item["currency"] for item in (await alice.get("/api/balances"))["items"]} == {currency}
+    items = (await alice.get("/api/transactions", type="item", limit=200))["items"]
+    returned = [item for item in items if item["returned_at"]]
+    assert (len(items), len(returned)) == (expected["items"], expected["items_returned"])
+
+
+async def test_twice_adds_nothing_whatever_the_currency_and_the_edits_since(alice: Client) -> None:
+    content, _ = _sample("small")
+    first = (await _send(alice, content)).json()
+    contact = (await alice.get("/api/contacts"))["items"][0]
+    await alice.post(f"/api/contacts/{contact['id']}", {"name": "Renamed"})
+    assert (await alice.http.delete(f"/api/contacts/{contact['id']}")).status_code == 204
+    again = await _send(alice, content, currency="KWD")
+    assert again.json() == first | {"version": first["version"] + 2}
+    assert (await alice.get(f"/api/contacts/{contact['id']}"))["deleted_at"] is not None
+
+
+async def test_a_later_backup_adds_what_is_new(alice: Client, tmp_path: Path) -> None:
+    content, expected = _sample("small")
+    await _send(alice, content)
+    later = _changed(tmp_path, "insert into txn values (121, -100, 1, 'coffee', 1, 1760000000000, null, 0)")
+    answer = (await _send(alice, later)).json()
+    assert (answer["transactions"], answer["version"]) == (121, 12 + 121)
+    assert (await _balances(alice))["Ana Lucía"] == expected["balances"]["Ana Lucía"] + 100
+
+
+async def test_users_are_apart(alice: Client, bob: Client) -> None:
+    content, expected = _sample("small")
+    await _send(alice, content)
+    assert (await bob.get("/api/balances"))["items"] == []
+    assert (await _send(bob, content, currency="USD")).json()["version"] == 132
+    assert await _balances(alice) == expected["balances"]
+
+
+async def test_the_facts_are_ordinary_events(alice: Client) -> None:
+    content, _ = _sample("small")
+    await _send(alice, content)
+    pulled = await alice.post("/api/sync/pull", {"since": 0, "limit": 1000})
+    facts = pulled["events"]
+    assert [fact["seq"] for fact in facts] == list(range(1, 133))
+    assert {fact["event_type"] for fact in facts} == {"CREATED"}
+    assert [fact["aggregate_type"] for fact in facts] == ["contact"] * 12 + ["transaction"] * 120
+    assert {fact["device_id"] for fact in facts} == {alice.device_id}
+    assert all(fact["timestamp"] == fact["recorded_at"] for fact in facts)
+
+
+async def test_a_dry_run_says_the_same_and_stores_nothing(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "BATCH_COMMANDS", 10)
+    content, expected = _sample("small")
+    dry = (await _send(alice, content, dry_run="true")).json()
+    assert (dry["contacts"], dry["transactions"], dry["items"]) == (12, 120, expected["items"])
+    assert (await alice.get("/api/balances"))["version"] == 0
+    assert (await alice.get("/api/contacts"))["items"] == []
+    wet = (await _send(alice, content)).json()
+    assert {**wet, "version": None} == {**dry, "version": None}
+    assert await _balances(alice) == expected["balances"]
+
+
+async def test_what_has_no_time_happened_on_the_day_of_the_import(alice: Client, tmp_path: Path) -> None:
+    content = _changed(tmp_path, "update txn set timestamp = null, description = 'undated' where id_transaction = 1")
+    await _send(alice, content)
+    contact_day = (await alice.get("/api/contacts"))["items"][0]["created_at"][:10]
+    [undated] = (await alice.get("/api/transactions", search="undated"))["items"]
+    assert undated["transaction_date"] == contact_day
+
+
+async def test_amounts_of_0_are_counted_as_skipped(alice: Client, tmp_path: Path) -> None:
+    content = _changed(tmp_path, "update txn set amount = 0 where id_transaction <= 3", "delete from image")
+    answer = (await _send(alice, content)).json()
+    assert answer["transactions"] == 117
+    assert answer["skipped"] == [{"what": "transactions", "count": 3, "reason": "the amount is 0"}]
+
+
+async def test_an_empty_backup(alice: Client, tmp_path: Path) -> None:
+    content = _changed(tmp_path, "delete from txn", "delete from image", "delete from person")
+    answer = (await _send(alice, content)).json()
+    assert answer == {"contacts": 0, "transactions": 0, "items": 0, "skipped": [], "version": 0}
+
+
+async def test_what_the_ledger_refuses_is_said(alice: Client, tmp_path: Path) -> None:
+    """The backup by itself would fit; with what was edited since its first import the balance would not."""
+    most = 2**53 - 1
+    statements = ["delete from txn", "delete from image", f"insert into txn values (1, {-most}, 1, 'all', 1, 0, null, 0)"]
+    await _send(alice, _changed(tmp_path, *statements))
+    contact = next(item for item in (await alice.get("/api/contacts"))["items"] if item["balances"])
+    paid = {"contact_id": contact["id"], "direction": "owed", "amount": 5}
+    await alice.post("/api/transactions", paid, status=201)
+    await alice.post("/api/transactions", {**paid, "direction": "lent"}, status=201)
+    more = [
+        *statements,
+        "insert into txn values (2, -1, 2, 'b', 1, 0, null, 0)",
+        "update person set note = 'x' where id_person = 1",
+    ]
+    answer = (await _send(alice, _changed(tmp_path, *more))).json()
+    assert (answer["contacts"], answer["transactions"], answer["skipped"]) == (12, 2, [])
+    beyond = [*statements, "insert into txn values (3, -1, 3, 'c', 1, 0, null, 0)"]
+    third = next(item for item in (await alice.get("/api/contacts"))["items"] if item["name"] == "Chidi")
+    await alice.post("/api/transactions", {"contact_id": third["id"], "direction": "lent", "amount": most}, status=201)
+    for _ in range(2):
+        answer = (await _send(alice, _changed(tmp_path, *beyond))).json()
+        [skipped] = answer["skipped"]
+        assert (answer["transactions"], skipped["what"], skipped["count"]) == (1, "transactions", 1)
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------
+
+
+async def test_digits_are_never_lost(alice: Client) -> None:
+    problem = await _refused(alice, _sample("small")[0], 422, "currency_precision", currency="JPY")
+    assert problem["errors"][0]["pointer"].startswith("/txn/")
+
+
+async def test_no_backup(alice: Client, tmp_path: Path) -> None:
+    assert (await _refused(alice, b"no zip", 400, "invalid_backup"))["detail"] == "the file is no zip archive"
+    await _refused(alice, b"", 400, "invalid_backup")
+    await _refused(alice, _changed(tmp_path, "pragma user_version = 9"), 400, "invalid_backup")
+    problem = await _refused(
+        alice, _changed(tmp_path, "update txn set amount = 'x' where id_transaction = 9"), 400, "invalid_backup"
+    )
+    assert [error["pointer"] for error in problem["errors"]] == ["/txn/9/amount"]
+
+
+@pytest.mark.parametrize("parameters", [{"currency": "XXX"}, {"currency": "eur"}, {"dry_run": "maybe"}, {"colour": "red"}])
+async def test_wrong_parameters(alice: Client, parameters: dict[str, str]) -> None:
+    problem = await _refused(alice, _sample("small")[0], 400, "invalid", **parameters)
+    assert [error["pointer"] for error in problem["errors"]] == [f"/{name}" for name in parameters]
+
+
+async def test_another_type_of_body(alice: Client) -> None:
+    await _refused(alice, _sample("small")[0], 415, "unsupported_media_type", media_type="application/json")
+
+
+async def test_a_body_beyond_the_limit(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "MAX_IMPORT_BYTES", 4_000)
+    content, _ = _sample("small")
+    assert len(content) > 4_000
+    await _refused(alice, content, 413, "too_large")
+
+    async def in_chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 1_000):
+            yield content[start : start + 1_000]
+
+    await _refused(alice, in_chunks(), 413, "too_large")
+
+
+async def test_a_body_beyond_the_limit_of_others_is_fine(alice: Client, tmp_path: Path) -> None:
+    content = _changed(tmp_path)
+    with zipfile.ZipFile(tmp_path / "changed.zip", "a") as archive:
+        archive.writestr("image-9.jpg", b"\xff" * 2_000_000)
+    larger = (tmp_path / "changed.zip").read_bytes()
+    assert len(larger) > len(content) + 1_000_000
+    assert (await _send(alice, larger)).json()["contacts"] == 12
+
+
+async def test_signed_out(alice: Client) -> None:
+    alice.http.headers.pop("Authorization")
+    assert (await _send(alice, _sample("small")[0])).status_code == 401
+
+
+async def test_nothing_is_left_in_the_temporary_folder(alice: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    await _send(alice, _sample("small")[0])
+    await _send(alice, b"no zip")
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,84 @@
+"""The command line beside `up`: sql and its formats, migrate, --help."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from debitum import cli, printing
+
+QUERY = "select 'a,b' as name, 12 as amount, null as nothing union all select 'c' || chr(10) || 'd', 3, null order by amount"
+
+
+def sql(data_dir: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(["sql", "--data-dir", str(data_dir), *arguments]) == cli.OK
+    return capsys.readouterr().out
+
+
+def test_an_answer_as_table_csv_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sql(tmp_path, capsys, QUERY).splitlines() == [
+        "name  amount  nothing",
+        "----  ------  -------",
+        "c\\nd       3",
+        "a,b       12",
+        "(2 rows)",
+    ]
+    assert sql(tmp_path, capsys, QUERY, "--format", "csv") == 'name,amount,nothing\n"c\nd",3,\n"a,b",12,\n'
+    assert json.loads(sql(tmp_path, capsys, QUERY, "--format", "json"))[1] == {"name": "a,b", "amount": 12, "nothing": None}
+
+
+def test_before_the_first_snapshot_there_are_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sql(tmp_path, capsys, "select day, amount from balances").splitlines()[-1] == "(0 rows)"
+
+
+def test_a_wrong_question_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sql", "--data-dir", str(tmp_path), "selec 1"]) == cli.WRONG
+    assert capsys.readouterr().err.startswith("debitum: ")
+
+
+def test_escape_sequences_do_not_reach_the_terminal() -> None:
+    assert "\x1b" not in printing.table(["name"], [["\x1b[2J"]])
+
+
+def test_migrate_brings_an_empty_database_to_the_newest_revision(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("create database fresh_one")
+    url = make_url(database_url).set(database="fresh_one").render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", url)
+    try:
+        for _ in range(2):
+            assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == cli.OK
+            assert "schema is at revision 00" in capsys.readouterr().out
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("drop database fresh_one")
+
+
+@pytest.mark.parametrize("command", [[], *([command.name] for command in cli.COMMANDS)])
+def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main([*command, "--help"])
+    assert left.value.code == cli.OK
+    assert "3 already running" in " ".join(capsys.readouterr().out.split())
+
+
+HELP = """
+import sys
+from debitum import cli
+try:
+    cli.main(["--help"])
+except SystemExit:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    ended = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+    assert "argparse" in ended.stderr.split()
+    assert not {"sqlalchemy", "dagster", "duckdb", "sanic", "psycopg"} & set(ended.stderr.split())

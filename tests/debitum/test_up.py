@@ -1,0 +1,154 @@
+"""`debitum up` as a person starts it: real processes, a real embedded Postgres, the real API."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from debitum import cli, instance, processes
+from storage import embedded
+from tests.debitum.test_children import gone, wait_until
+
+START_SECONDS = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Up:
+    """A running `debitum up --no-dagster`, and what it has said."""
+
+    def __init__(self, folder: Path, port: int, environment: Mapping[str, str] | None = None) -> None:
+        self.data_dir = folder / "data"
+        self.port = port
+        self._said = (folder / "said.txt").open("ab+")
+        self._from = self._said.seek(0, os.SEEK_END)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "debitum", "up", "--no-dagster", "--data-dir", str(self.data_dir), "--port", str(port)],
+            env={**inherited, **(environment or {})},
+            cwd=folder,
+            stdout=self._said,
+            stderr=self._said,
+            start_new_session=True,
+        )
+
+    def said(self) -> str:
+        self._said.seek(self._from)
+        return self._said.read().decode()
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self.said() or self.process.poll() is not None, START_SECONDS)
+        assert text in self.said(), self.said()
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def clean_up(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._said.close()
+        processes.end_leftovers(self.data_dir)
+        embedded.stop(self.data_dir, mode="immediate")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Outside of pytest's own folders, which Postgres's user may not enter when root runs the tests."""
+    with tempfile.TemporaryDirectory(prefix="debitum-up-") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    up = Up(folder, free_port(), {"SMTP_URL": "smtp://someone:hunter2@localhost"})
+    try:
+        up.wait_for("everything answers")
+        with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/health") as answer:
+            assert answer.status == 200
+        assert cli.main(["up", "--data-dir", str(up.data_dir)]) == cli.RUNNING_ALREADY
+        assert f"http://127.0.0.1:{up.port}" in capfd.readouterr().out
+
+        postgres = embedded.running(up.data_dir)
+        assert postgres is not None
+        os.kill(postgres.pid, signal.SIGKILL)
+        up.wait_for("postgres runs again")
+
+        (api,) = [child for child in psutil.Process(up.process.pid).children() if "api" in child.cmdline()]
+        api.kill()
+        up.wait_for("api was killed by SIGKILL")
+        wait_until(lambda: up.said().count("api answers at") == 2, START_SECONDS)
+
+        assert up.end(signal.SIGTERM) == 0, up.said()
+        assert up.said().splitlines()[-2:] == ["stopping", "postgres is stopped"]
+        assert embedded.running(up.data_dir) is None
+        assert not (up.data_dir / "up.json").exists()
+        assert processes.end_leftovers(up.data_dir) == []
+        secret = (up.data_dir / "secrets").read_text().strip().partition(":")[2]
+        written = up.said() + "".join(log.read_text() for log in (up.data_dir / "logs").iterdir())
+        assert "hunter2" not in written
+        assert secret not in written
+    finally:
+        up.clean_up()
+
+
+def test_what_a_killed_supervisor_leaves_is_taken_over(folder: Path) -> None:
+    first = Up(folder, free_port())
+    try:
+        first.wait_for("everything answers")
+        postgres = embedded.running(first.data_dir)
+        children = psutil.Process(first.process.pid).children(recursive=True)
+        first.end(signal.SIGKILL)
+        wait_until(lambda: all(gone(child.pid) for child in children))
+        assert json.loads((first.data_dir / "up.json").read_text())["pid"] == first.process.pid
+        assert instance.holder(first.data_dir) is None
+
+        second = Up(folder, first.port)
+        try:
+            second.wait_for("everything answers")
+            assert "was killed; this one takes over" in second.said()
+            assert embedded.running(first.data_dir) == postgres
+            assert second.end(signal.SIGINT) == 0
+            assert embedded.running(first.data_dir) is None
+        finally:
+            second.clean_up()
+    finally:
+        first.clean_up()
+
+
+def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert cli.main(["up", "--data-dir", str(tmp_path), "--port", str(port), "--no-dagster"]) == cli.WRONG
+    told = capsys.readouterr().err
+    assert f"port {port} of 127.0.0.1 cannot be used" in told
+    assert str(os.getpid()) in told
+    assert "DEBITUM_PORT" in told
+    assert not (tmp_path / "pgdata").exists()
+    assert not (tmp_path / "up.json").exists()
+
+
+def test_an_unreachable_database_is_told_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://someone:hunter2@127.0.0.1:{free_port()}/debitum")
+    for command in (["up", "--no-dagster", "--port", str(free_port())], ["migrate"]):
+        assert cli.main([*command, "--data-dir", str(tmp_path)]) == cli.WRONG
+        told = capsys.readouterr().err
+        assert "cannot be reached" in told
+        assert "hunter2" not in told

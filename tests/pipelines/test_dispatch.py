@@ -1,0 +1,291 @@
+"""Dispatch on a real database, real files and an SMTP server on loopback: what goes out, once, and what is written down."""
+
+import datetime
+import email
+import email.policy
+import json
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from email.message import EmailMessage
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine, select, update
+
+from notifications import channels
+from pipelines.defs import resources
+from pipelines.defs.dispatch import delivery, jobs, sensors
+from storage import due, outbox, roles, tables
+from tests.fakes import smtp
+from tests.storage import rows
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+MINUTE = datetime.timedelta(minutes=1)
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("SMTP_URL", "MAIL_FROM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DEBITUM_PUBLIC_URL", "https://debitum.example/")
+    return monkeypatch
+
+
+def enqueue_due(database: Engine) -> None:
+    with database.begin() as connection:
+        roles.enter(connection, roles.JOBS)
+        for source in due.SOURCES:
+            due.enqueue_page(connection, source, now=now())
+
+
+def dispatch(database_url: str, folder: Path) -> dict[str, int]:
+    """Runs the job; gives the counts it reports that are not 0."""
+    bound = {"database": resources.Database(url=database_url), "data_folder": resources.DataFolder(path=str(folder))}
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = jobs.dispatch.execute_in_process(resources=bound, instance=instance)
+    (materialization,) = result.asset_materializations_for_node("send")
+    assert materialization.asset_key == dg.AssetKey("deliveries")
+    counts = {name: int(str(value.value)) for name, value in materialization.metadata.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def mails(folder: Path) -> list[EmailMessage]:
+    files = sorted((folder / "mail").glob("*.eml"))
+    return [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in files]
+
+
+def outcomes(database: Engine) -> list[str | None]:
+    with database.connect() as connection:
+        return list(connection.scalars(select(tables.delivery_attempts.c.outcome)))
+
+
+def states(database: Engine) -> Counter[str]:
+    with database.connect() as connection:
+        return Counter(connection.scalars(select(tables.outbox.c.state)))
+
+
+@pytest.fixture
+def lane(database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch) -> delivery.Lane:
+    ways = channels.from_environment({}, tmp_path)
+    return delivery.Lane(resources.Database(url=database_url).begin, ways.email, "https://debitum.example", now)
+
+
+@pytest.fixture
+def mail_server() -> Iterator[smtp.FakeSmtp]:
+    with smtp.FakeSmtp() as running:
+        yield running
+
+
+def test_mails_and_pushes_go_out_once(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    at = now() - 2 * MINUTE
+    with database.begin() as connection:
+        settings = {"local_time": f"{at:%H:%M}", "channels": ["email", "push"]}
+        ledger = rows.ledger(connection, settings=settings, name="Max", email="max@example.org", email_verified_at=None)
+        contact = ledger.contact("Ada Lovelace")
+        ledger.money(contact, 2_000, due_date=at.date())
+        ledger.money(contact, 500, direction="owed")
+        ledger.reminder(at, message="Ask for the drill", contact_id=contact, transaction_id=ledger.item(contact, "Drill"))
+        outbox.enqueue(connection, [outbox.account_mail("verify", ledger.id, now=now())], now=now())
+    enqueue_due(database)
+    assert dispatch(database_url, tmp_path) == {"sent": 4, "email_sent": 3, "push_sent": 1}
+    written = mails(tmp_path)
+    assert {str(mail["To"]) for mail in written} == {"Max <max@example.org>"}
+    texts = [str(mail["Subject"]) + mail.get_body(("plain",)).get_content() for mail in written]  # type: ignore[union-attr]
+    assert sum("Ada Lovelace" in text and "15.00" in text for text in texts) == 1
+    assert sum("Drill" in text and "Ask for the drill" in text for text in texts) == 1
+    (push,) = [json.loads(file.read_text()) for file in (tmp_path / "push").glob("*.json")]
+    assert push["user_id"] == str(ledger.user_id) and "15.00" in push["title"] + push["body"]
+    assert outcomes(database) == ["sent"] * 4
+    assert dispatch(database_url, tmp_path) == {}
+    enqueue_due(database)
+    assert dispatch(database_url, tmp_path) == {}
+    assert (len(mails(tmp_path)), len(outcomes(database))) == (3, 4)
+
+
+def test_the_link_of_a_verification_holds_a_token_that_is_known_by_its_hash(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    with database.begin() as connection:
+        ledger = rows.ledger(connection, email_verified_at=None)
+        outbox.enqueue(connection, [outbox.account_mail("verify", ledger.id, now=now())], now=now())
+    assert dispatch(database_url, tmp_path) == {"sent": 1, "email_sent": 1}
+    (mail,) = mails(tmp_path)
+    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert re.search(r"https://debitum\.example/verify\?token=[\w-]{43}\b", text)
+    with database.connect() as connection:
+        assert len(connection.execute(select(tables.one_time_tokens)).all()) == 1
+
+
+def test_what_is_settled_meanwhile_is_suppressed(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    with database.begin() as connection:
+        ledger = rows.ledger(connection)
+        contact = ledger.contact()
+        ledger.reminder(now(), transaction_id=ledger.money(contact))
+    enqueue_due(database)
+    with database.begin() as connection:
+        ledger = replace(ledger, connection=connection)
+        ledger.money(contact, direction="owed")
+    assert dispatch(database_url, tmp_path) == {"suppressed": 1, "email_suppressed": 1}
+    assert mails(tmp_path) == [] and outcomes(database) == []
+
+
+def _reminders(database: Engine, count: int, channel: str = "email") -> None:
+    with database.begin() as connection:
+        ledger = rows.ledger(connection)
+        for number in range(count):
+            ledger.reminder(now() - datetime.timedelta(seconds=number + 1), channels=[channel])
+    enqueue_due(database)
+
+
+@pytest.mark.parametrize(
+    ("reply", "counts", "outcome"),
+    [
+        ("450 4.2.1 try again", {"failed": 1, "still_ready": 0}, "transient"),
+        ("550 5.1.1 no such user", {"dead": 1}, "permanent"),
+        (smtp.DROP, {"failed": 1}, None),
+    ],
+)
+def test_what_the_server_answers_decides(
+    database: Engine,
+    database_url: str,
+    tmp_path: Path,
+    environment: pytest.MonkeyPatch,
+    mail_server: smtp.FakeSmtp,
+    reply: str,
+    counts: dict[str, int],
+    outcome: str | None,
+) -> None:
+    environment.setenv("SMTP_URL", f"smtp://127.0.0.1:{mail_server.port}?timeout=2")
+    _reminders(database, 1)
+    mail_server.replies["RCPT"] = reply
+    reported = dispatch(database_url, tmp_path)
+    assert {name: reported.get(name, 0) for name in counts} == counts
+    assert len(outcomes(database)) == 1 and outcomes(database)[0] in (outcome, "transient", "unknown")
+    mail_server.replies.clear()
+    with database.begin() as connection:
+        connection.execute(update(tables.outbox).where(tables.outbox.c.state == "pending").values(next_at=now()))
+    assert dispatch(database_url, tmp_path).get("sent", 0) == len(mail_server.mails) == (outcome != "permanent")
+
+
+def test_a_channel_that_is_down_burns_no_messages(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mail").write_text("a file in the folder's place")
+    _reminders(database, 3)
+    assert dispatch(database_url, tmp_path) == {"channel_down": 1, "email_channel_down": 1}
+    assert outcomes(database) == ["channel_down"]
+    with database.connect() as connection:
+        assert set(connection.scalars(select(tables.outbox.c.attempts))) == {0}
+        assert min(connection.scalars(select(tables.outbox.c.next_at))) > now() + 4 * MINUTE
+    assert dispatch(database_url, tmp_path) == {}
+
+
+def test_a_server_that_hangs_does_not_hold_up_the_other_channel(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch, mail_server: smtp.FakeSmtp
+) -> None:
+    environment.setenv("SMTP_URL", f"smtp://127.0.0.1:{mail_server.port}?timeout=3")
+    mail_server.replies["MAIL"] = smtp.HANG
+    _reminders(database, 1)
+    _reminders(database, 5, "push")
+    thread = threading.Thread(target=dispatch, args=(database_url, tmp_path))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not mail_server.connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    hung_since = time.monotonic()
+    while len(list((tmp_path / "push").glob("*.json"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    took = time.monotonic() - hung_since
+    thread.join()
+    assert took < 1
+    assert states(database) == {"sent": 5, "pending": 1}
+
+
+def test_a_sender_that_died_is_followed_by_another(database: Engine, lane: delivery.Lane, tmp_path: Path) -> None:
+    _reminders(database, 2)
+    with database.begin() as connection:
+        first, _ = outbox.claim(connection, "email", now=now())
+        outbox.start(connection, first, "files", now=now())
+    assert lane.drain(MINUTE) == delivery.Tally()
+    later = replace(lane, clock=lambda: now() + datetime.timedelta(seconds=outbox.LEASE_SECONDS))
+    assert later.drain(MINUTE) == delivery.Tally(sent=2, unknown=1)
+    assert sorted(outcomes(database), key=str) == [None, "sent", "sent"]
+
+
+def test_two_senders_share_the_work(database: Engine, lane: delivery.Lane, tmp_path: Path) -> None:
+    _reminders(database, 120)
+    tallies: list[delivery.Tally] = []
+    threads = [threading.Thread(target=lambda: tallies.append(lane.drain(MINUTE))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(tally.sent for tally in tallies) == len(outcomes(database)) == len(mails(tmp_path)) == 120
+    assert all(tally.sent for tally in tallies)
+
+
+def test_what_there_is_no_time_for_is_given_back(database: Engine, lane: delivery.Lane) -> None:
+    _reminders(database, 3)
+    ticks = iter(range(1_000))
+    slow = replace(lane, clock=lambda: now() + next(ticks) * datetime.timedelta(seconds=1))
+    tally = slow.drain(datetime.timedelta(seconds=5))
+    assert 0 < tally.sent < 3
+    assert states(database) == {"sent": tally.sent, "pending": 3 - tally.sent}
+    assert lane.drain(MINUTE).sent == 3 - tally.sent
+
+
+def test_a_message_that_cannot_be_written_holds_up_nobody(database: Engine, lane: delivery.Lane) -> None:
+    _reminders(database, 2)
+    with database.begin() as connection:
+        ledger_id = connection.execute(select(tables.outbox.c.ledger_id).limit(1)).scalar_one()
+        message = outbox.Outgoing(
+            ledger_id=ledger_id, dedupe_key="k", kind="reminder", channel="email", payload={}, next_at=now() - 9 * MINUTE
+        )
+        outbox.enqueue(connection, [message], now=now())
+    assert lane.drain(MINUTE) == delivery.Tally(sent=2, failed=1)
+    for hour in range(1, 5):
+        replace(lane, clock=lambda hour=hour: now() + hour * 60 * MINUTE).drain(MINUTE)  # type: ignore[misc]
+    assert states(database) == {"sent": 2, "dead": 1}
+    assert outcomes(database).count("transient") == outbox.MAX_ATTEMPTS["email"]
+
+
+def _tick(database_url: str, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
+    context = dg.build_sensor_context(instance=instance)
+    result = sensors.messages_are_ready(context, database=resources.Database(url=database_url))
+    assert isinstance(result, dg.RunRequest | dg.SkipReason)
+    return result
+
+
+def test_the_sensor_asks_for_one_run_when_something_is_ready(database: Engine, database_url: str) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert _tick(database_url, instance) == dg.SkipReason("Nothing is ready to be sent.")
+        _reminders(database, 1)
+        assert isinstance(_tick(database_url, instance), dg.RunRequest)
+        run = instance.create_run_for_job(jobs.dispatch, status=dg.DagsterRunStatus.STARTED)
+        assert _tick(database_url, instance) == dg.SkipReason("A run is under way.")
+        instance.delete_run(run.run_id)
+        instance.create_run_for_job(jobs.dispatch, status=dg.DagsterRunStatus.FAILURE)
+        assert isinstance(_tick(database_url, instance), dg.RunRequest)
+
+
+def test_a_run_that_only_dagster_believes_in_holds_up_nothing(
+    database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _reminders(database, 1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.create_run_for_job(jobs.dispatch, status=dg.DagsterRunStatus.STARTED)
+        monkeypatch.setattr(sensors, "PRESUMED_DEAD", datetime.timedelta(0))
+        assert isinstance(_tick(database_url, instance), dg.RunRequest)

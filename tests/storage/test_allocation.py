@@ -1,0 +1,141 @@
+"""The window query and the pure function say the same of any ledger."""
+
+import datetime
+import uuid
+from random import Random
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, func, insert, select
+
+from domain import allocation as rules
+from storage import allocation, roles, tables
+from tests.storage import rows
+
+LEDGERS = 400
+SEED = 20261122
+
+
+def _generated(random: Random, ledger_id: uuid.UUID) -> list[dict[str, Any]]:
+    """A ledger of a few contacts and currencies, with links to whatever is there, also across contacts and to items."""
+    contacts = [uuid.UUID(int=number, version=4) for number in range(1, random.randint(2, 4))]
+    ids = [uuid.UUID(int=random.getrandbits(128), version=4) for _ in range(random.randint(1, 14))]
+    return [
+        _transaction(random, ledger_id, random.choice(contacts), seq, ids) for seq in range(1, len(ids) + 1)
+    ]
+
+
+def _transaction(
+    random: Random, ledger_id: uuid.UUID, contact_id: uuid.UUID, seq: int, ids: list[uuid.UUID]
+) -> dict[str, Any]:
+    is_item = random.random() < 0.1
+    is_deleted = random.random() < 0.15
+    is_returned = is_item and random.random() < 0.5
+    due_date = datetime.date(2026, 1, random.randint(1, 6)) if random.random() < 0.5 else None
+    return {
+        "ledger_id": ledger_id,
+        "id": ids[seq - 1],
+        "created_seq": seq,
+        "created_at": rows.LONG_AGO,
+        "changed_seq": seq,
+        "updated_at": rows.LONG_AGO,
+        "deleted_seq": seq if is_deleted else None,
+        "deleted_at": rows.LONG_AGO if is_deleted else None,
+        "marks": {},
+        "contact_id": contact_id,
+        "type": "item" if is_item else "money",
+        "direction": random.choice(["lent", "owed"]),
+        "amount": random.randint(1, 30),
+        "currency": None if is_item else random.choice(["EUR", "EUR", "JPY"]),
+        "item": "Drill" if is_item else None,
+        "transaction_date": datetime.date(2026, 1, random.randint(1, 6)),
+        "due_date": due_date,
+        "due_changed_at": rows.LONG_AGO if due_date else None,
+        "repays": random.choice(ids) if not is_item and random.random() < 0.5 else None,
+        "returned_at": rows.LONG_AGO if is_returned else None,
+    }
+
+
+def _by_the_rules(ledger: list[dict[str, Any]]) -> dict[uuid.UUID, int]:
+    opened = {
+        row["id"]: row["amount"] if row["returned_at"] is None else 0
+        for row in ledger
+        if row["type"] == "item" and row["deleted_seq"] is None
+    }
+    pockets: dict[tuple[uuid.UUID, str], list[rules.Entry]] = {}
+    for row in ledger:
+        if row["type"] == "money":
+            entry = rules.Entry(
+                id=row["id"],
+                direction=row["direction"],
+                amount=row["amount"],
+                ripe=row["due_date"] or row["transaction_date"],
+                seq=row["created_seq"],
+                repays=row["repays"],
+                deleted=row["deleted_seq"] is not None,
+            )
+            pockets.setdefault((row["contact_id"], row["currency"]), []).append(entry)
+    for entries in pockets.values():
+        opened |= rules.open_amounts(entries)
+    return opened
+
+
+@pytest.fixture
+def generated(database: Engine) -> dict[uuid.UUID, list[dict[str, Any]]]:
+    random = Random(SEED)
+    ledgers = {}
+    for _ in range(LEDGERS):
+        ledger_id = uuid.UUID(int=random.getrandbits(128), version=4)
+        ledgers[ledger_id] = _generated(random, ledger_id)
+    with database.begin() as connection:
+        connection.execute(insert(tables.transactions), [row for ledger in ledgers.values() for row in ledger])
+    return ledgers
+
+
+def _opened(connection: Connection, **scope: Any) -> dict[tuple[uuid.UUID, uuid.UUID], int]:
+    return {(row[0], row[1]): row[2] for row in connection.execute(allocation.open_amounts(**scope))}
+
+
+def test_the_query_agrees_with_the_rules_on_generated_ledgers(
+    database: Engine, generated: dict[uuid.UUID, list[dict[str, Any]]]
+) -> None:
+    expected = {
+        (ledger_id, transaction_id): amount
+        for ledger_id, ledger in generated.items()
+        for transaction_id, amount in _by_the_rules(ledger).items()
+    }
+    with database.begin() as connection:
+        roles.enter(connection, roles.JOBS)
+        assert _opened(connection) == expected
+    assert len(expected) > LEDGERS and 0 in expected.values()
+
+
+def test_a_scope_gives_the_same_amounts_as_everything(
+    database: Engine, generated: dict[uuid.UUID, list[dict[str, Any]]]
+) -> None:
+    ledger_id, ledger = next((key, value) for key, value in generated.items() if len({row["contact_id"] for row in value}) > 1)
+    contact_id = ledger[0]["contact_id"]
+    of_contact = {row["id"] for row in ledger if row["contact_id"] == contact_id}
+    table = tables.transactions
+    pairs = select(table.c.ledger_id, table.c.contact_id).where(table.c.ledger_id == ledger_id, table.c.id == ledger[0]["id"])
+    with database.begin() as connection:
+        roles.enter(connection, roles.JOBS)
+        everything = _opened(connection)
+        of_ledger = _opened(connection, ledger_id=ledger_id)
+        by_id = _opened(connection, ledger_id=ledger_id, contact_ids=[contact_id])
+        by_pair = _opened(connection, contacts=pairs)
+    assert of_ledger == {key: amount for key, amount in everything.items() if key[0] == ledger_id}
+    assert by_id == by_pair == {key: amount for key, amount in of_ledger.items() if key[1] in of_contact}
+
+
+def test_it_joins_the_transactions_that_it_is_about(database: Engine) -> None:
+    with database.begin() as connection:
+        ledger = rows.ledger(connection)
+        contact = ledger.contact()
+        ledger.money(contact, 2**53 - 1)
+        ledger.money(contact, 2**53 - 1, direction="owed")
+        ledger.money(contact, 5)
+        opened = allocation.open_amounts(ledger_id=ledger.id).subquery()
+        joined = tables.transactions.join(opened, tables.transactions.c.id == opened.c.transaction_id)
+        statement = select(func.sum(opened.c.open_amount)).select_from(joined).where(opened.c.open_amount > 0)
+        assert connection.execute(statement).scalar_one() == 5

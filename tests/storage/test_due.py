@@ -1,0 +1,341 @@
+"""What comes due is found across all ledgers, enqueued once, and looked at again before it is sent."""
+
+import datetime
+import hashlib
+import uuid
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, delete, event, select, update
+
+from storage import due, outbox, recipients, roles, tables
+from tests.storage import rows
+
+NOW = datetime.datetime(2026, 11, 22, 9, 2, tzinfo=datetime.UTC)
+TODAY = NOW.date()
+DAY = datetime.timedelta(days=1)
+MINUTE = datetime.timedelta(minutes=1)
+
+
+@pytest.fixture
+def connection(database: Engine) -> Any:
+    with database.begin() as connection:
+        yield connection
+
+
+def tick(connection: Connection, now: datetime.datetime = NOW, limit: int = due.PAGE_ROWS) -> list[str]:
+    """The keys that one run enqueues, as the jobs role."""
+    roles.enter(connection, roles.JOBS)
+    keys = []
+    for source in due.SOURCES:
+        page = due.enqueue_page(connection, source, now=now, limit=limit)
+        keys += [entry.due.key for entry in page.enqueued]
+        while page.following is not None:
+            page = due.enqueue_page(connection, source, now=now, cursor=page.following, limit=limit)
+            keys += [entry.due.key for entry in page.enqueued]
+    connection.exec_driver_sql("reset role")
+    return sorted(keys)
+
+
+def load(connection: Connection, now: datetime.datetime = NOW, *, local: bool = False) -> recipients.Notice | recipients.Suppressed:
+    """What dispatch would say of the one row that is ready, as the jobs role."""
+    roles.enter(connection, roles.JOBS)
+    claimed = [row for channel in ("email", "push") for row in outbox.claim(connection, channel, now=now)]  # type: ignore[arg-type]
+    (row,) = claimed
+    notice = recipients.load(connection, row, local=local, now=now)
+    if isinstance(notice, recipients.Suppressed):
+        outbox.suppress(connection, row, notice.reason, now=now)
+    connection.exec_driver_sql("reset role")
+    return notice
+
+
+def test_open_debts_and_reminders_of_all_ledgers_are_enqueued_once(connection: Connection) -> None:
+    one, other = rows.ledger(connection), rows.ledger(connection, settings={"channels": ["email", "push"]})
+    money = one.money(one.contact(), due_date=TODAY)
+    item = other.item(other.contact(), due_date=TODAY - 7 * DAY)
+    reminder = other.reminder(NOW - MINUTE, snoozed_until=NOW)
+    expected = [
+        f"due:{item}:2026-11-15:7:email",
+        f"due:{item}:2026-11-15:7:push",
+        f"due:{money}:2026-11-22:0:email",
+        f"reminder:{reminder}:2026-11-22T09:01:00:email",
+        f"reminder:{reminder}:2026-11-22T09:02:00:email",
+    ]
+    assert tick(connection) == sorted(expected)
+    assert tick(connection) == []
+    assert tick(connection, NOW + 5 * MINUTE) == []
+
+
+def test_pages_of_any_size_find_the_same(connection: Connection) -> None:
+    for _ in range(3):
+        ledger = rows.ledger(connection)
+        contact = ledger.contact()
+        for offset in (-1, 0, 7):
+            ledger.money(contact, due_date=TODAY - offset * DAY)
+            ledger.reminder(NOW - offset * MINUTE, snoozed_until=NOW)
+    found = tick(connection, limit=2)
+    connection.execute(delete(tables.outbox))
+    assert found == tick(connection)
+    assert len(found) == 9 + 6 + 6  # a snooze until remind_at itself is the same occurrence
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"due_date": TODAY + DAY * 2},
+        {"due_date": TODAY, "deleted_seq": 9},
+        {"due_date": TODAY, "due_changed_at": NOW},
+        {"due_date": TODAY - DAY},
+        {"due_date": None},
+    ],
+)
+def test_what_is_not_due_is_left_alone(connection: Connection, columns: dict[str, Any]) -> None:
+    ledger = rows.ledger(connection)
+    ledger.money(ledger.contact(), changed_seq=9, **columns)
+    assert tick(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("remind_at", "columns"),
+    [
+        (NOW + MINUTE, {}),
+        (NOW - DAY, {}),
+        (NOW, {"done_at": NOW}),
+        (NOW, {"deleted_seq": 9, "changed_seq": 9}),
+        (NOW, {"schedule_changed_at": NOW + MINUTE}),
+    ],
+)
+def test_reminders_that_are_not_due_are_left_alone(
+    connection: Connection, remind_at: datetime.datetime, columns: dict[str, Any]
+) -> None:
+    rows.ledger(connection).reminder(remind_at, **columns)
+    assert tick(connection) == []
+
+
+def test_nothing_open_sends_nothing(connection: Connection) -> None:
+    ledger = rows.ledger(connection)
+    contact = ledger.contact()
+    ledger.item(contact, due_date=TODAY, returned_at=NOW)
+    settled = ledger.money(contact, 2_000, due_date=TODAY)
+    ledger.reminder(NOW, transaction_id=settled, contact_id=contact)
+    ledger.money(contact, 2_000, direction="owed", repays=settled)
+    half = ledger.money(contact, 2_000, due_date=TODAY)
+    ledger.money(contact, 500, direction="owed")
+    assert tick(connection) == [f"due:{half}:2026-11-22:0:email"]
+
+
+def test_the_users_own_offsets_time_and_zone_count(connection: Connection) -> None:
+    settings = {"due_offsets_days": [-30, 45], "local_time": "22:00", "channels": ["email"]}
+    ledger = rows.ledger(connection, settings=settings, time_zone="Pacific/Kiritimati")  # 14 hours ahead of UTC
+    contact = ledger.contact()
+    early, late = ledger.money(contact, due_date=TODAY + 30 * DAY), ledger.money(contact, due_date=TODAY - 45 * DAY)
+    ledger.money(contact, due_date=TODAY)
+    in_time = datetime.datetime(2026, 11, 22, 8, 0, tzinfo=datetime.UTC)
+    assert tick(connection, in_time - MINUTE) == []
+    assert tick(connection, in_time) == sorted([f"due:{early}:2026-12-22:-30:email", f"due:{late}:2026-10-08:45:email"])
+
+
+def test_settings_that_cannot_be_read_stop_nobody(connection: Connection) -> None:
+    for settings in ({"local_time": "never"}, {"due_offsets_days": "none"}, {}):
+        ledger = rows.ledger(connection, settings=settings, time_zone="Nowhere/At_All")
+        ledger.money(ledger.contact(), due_date=TODAY)
+    good = rows.ledger(connection)
+    money = good.money(good.contact(), due_date=TODAY)
+    assert f"due:{money}:2026-11-22:0:email" in tick(connection)
+
+
+def test_quiet_hours_hold_back_automatic_reminders_only(connection: Connection) -> None:
+    settings = {"channels": ["email"], "quiet_hours": {"from": "08:00", "to": "10:00"}}
+    ledger = rows.ledger(connection, settings=settings)
+    ledger.money(ledger.contact(), due_date=TODAY)
+    ledger.reminder(NOW)
+    assert len(tick(connection)) == 2
+    times = dict(connection.execute(select(tables.outbox.c.kind, tables.outbox.c.next_at)).all())
+    assert times == {"due": datetime.datetime(2026, 11, 22, 10, 0, tzinfo=datetime.UTC), "reminder": NOW}
+
+
+def test_a_late_run_does_not_break_into_quiet_hours(connection: Connection) -> None:
+    settings = {"channels": ["email"], "quiet_hours": {"from": "22:00", "to": "07:00"}}
+    ledger = rows.ledger(connection, settings=settings)
+    ledger.money(ledger.contact(), due_date=TODAY)
+    tick(connection, datetime.datetime(2026, 11, 22, 23, 0, tzinfo=datetime.UTC))
+    next_at = connection.execute(select(tables.outbox.c.next_at)).scalar_one()
+    assert next_at == datetime.datetime(2026, 11, 23, 7, 0, tzinfo=datetime.UTC)
+
+
+def test_whoever_is_leaving_gets_nothing(connection: Connection) -> None:
+    ledger = rows.ledger(connection, deleting_at=NOW)
+    ledger.money(ledger.contact(), due_date=TODAY)
+    ledger.reminder(NOW)
+    assert tick(connection) == []
+
+
+def test_payloads_hold_no_names_addresses_or_amounts(connection: Connection) -> None:
+    ledger = rows.ledger(connection)
+    money = ledger.money(ledger.contact(), due_date=TODAY)
+    reminder = ledger.reminder(NOW, message="Ask Ada", time_zone="Europe/Berlin")
+    tick(connection)
+    payloads = dict(connection.execute(select(tables.outbox.c.kind, tables.outbox.c.payload)).all())
+    assert payloads == {
+        "due": {"transaction_id": str(money), "due_date": "2026-11-22", "offset_days": 0},
+        "reminder": {"reminder_id": str(reminder), "occurrence": "2026-11-22T10:02:00", "at": "2026-11-22T09:02:00+00:00"},
+    }
+
+
+def test_what_is_said_is_read_when_it_is_sent(connection: Connection) -> None:
+    ledger = rows.ledger(connection, name="Max", locale="de-DE", time_zone="Europe/Berlin")
+    contact = ledger.contact("Ada")
+    money = ledger.money(contact, 2_000, due_date=TODAY, description="Lunch")
+    tick(connection)
+    connection.execute(update(tables.contacts).values(name="Ada Lovelace"))
+    ledger.money(contact, 500, direction="owed")
+    notice = load(connection)
+    assert notice == recipients.DueNotice(
+        recipients.User(
+            id=ledger.user_id, email=f"{ledger.user_id}@example.org", name="Max", locale="de-DE", time_zone="Europe/Berlin"
+        ),
+        recipients.Debt(
+            transaction_id=money,
+            contact="Ada Lovelace",
+            direction="lent",
+            amount=2_000,
+            open_amount=1_500,
+            currency="EUR",
+            item=None,
+            description="Lunch",
+            transaction_date=datetime.date(2026, 1, 1),
+            due_date=TODAY,
+        ),
+    )
+
+
+def test_a_reminder_says_what_it_is_about(connection: Connection) -> None:
+    ledger = rows.ledger(connection)
+    contact = ledger.contact("Ada")
+    drill = ledger.item(contact, "Drill")
+    ledger.reminder(NOW, message="Ask", contact_id=contact, transaction_id=drill, time_zone="Europe/Berlin")
+    tick(connection)
+    notice = load(connection)
+    assert isinstance(notice, recipients.ReminderNotice) and notice.debt is not None
+    assert (notice.at.isoformat(), notice.message, notice.contact) == ("2026-11-22T10:02:00+01:00", "Ask", "Ada")
+    assert (notice.debt.item, notice.debt.open_amount) == ("Drill", 1)
+
+
+CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "the debt is deleted": ("transactions", {"deleted_seq": 9, "deleted_at": NOW, "changed_seq": 9}, "gone"),
+    "the date has moved": ("transactions", {"due_date": TODAY + DAY}, "rescheduled"),
+    "the date is taken away": ("transactions", {"due_date": None, "due_changed_at": None}, "rescheduled"),
+    "the user wants no mail": ("users", {"reminder_settings": {"channels": ["push"]}}, "rescheduled"),
+    "the address is not proven": ("users", {"email_verified_at": None}, "address_unverified"),
+    "the user is leaving": ("users", {"deleting_at": NOW}, "gone"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_due_date_is_looked_at_again(connection: Connection, change: tuple[str, dict[str, Any], str]) -> None:
+    table, columns, reason = change
+    ledger = rows.ledger(connection)
+    ledger.money(ledger.contact(), due_date=TODAY)
+    tick(connection)
+    connection.execute(update(tables.metadata.tables[f"debitum.{table}"]).values(columns))
+    assert load(connection) == recipients.Suppressed(reason)  # type: ignore[arg-type]
+
+
+REMINDER_CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "it is done": ({"done_at": NOW}, "done"),
+    "it is deleted": ({"deleted_seq": 9, "deleted_at": NOW, "changed_seq": 9}, "gone"),
+    "it has moved": ({"remind_at": NOW + MINUTE}, "rescheduled"),
+}
+
+
+@pytest.mark.parametrize("change", REMINDER_CHANGES.values(), ids=REMINDER_CHANGES)
+def test_a_reminder_is_looked_at_again(connection: Connection, change: tuple[dict[str, Any], str]) -> None:
+    columns, reason = change
+    rows.ledger(connection).reminder(NOW)
+    tick(connection)
+    connection.execute(update(tables.reminders).values(columns))
+    assert load(connection) == recipients.Suppressed(reason)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["due", "reminder"])
+def test_a_debt_that_is_settled_in_between_sends_nothing_until_it_is_open_again(connection: Connection, kind: str) -> None:
+    ledger = rows.ledger(connection)
+    contact = ledger.contact()
+    money = ledger.money(contact, due_date=TODAY if kind == "due" else None)
+    if kind == "reminder":
+        ledger.reminder(NOW, transaction_id=money)
+    keys = tick(connection)
+    repayment = ledger.money(contact, direction="owed")
+    assert load(connection) == recipients.Suppressed("settled")
+    assert tick(connection) == []
+    connection.execute(delete(tables.transactions).where(tables.transactions.c.id == repayment))
+    assert tick(connection) == keys
+    assert isinstance(load(connection), recipients.DueNotice | recipients.ReminderNotice)
+
+
+def test_an_unproven_address_waits_for_its_proof(connection: Connection) -> None:
+    ledger = rows.ledger(connection, email_verified_at=None)
+    ledger.reminder(NOW)
+    keys = tick(connection)
+    assert load(connection) == recipients.Suppressed("address_unverified")
+    assert tick(connection) == []
+    connection.execute(update(tables.users).values(email_verified_at=NOW))
+    assert tick(connection) == keys
+
+
+def test_messages_that_stay_on_this_machine_need_no_proof_and_no_device(connection: Connection) -> None:
+    ledger = rows.ledger(connection, email_verified_at=None)
+    for channel in ("email", "push"):
+        ledger.reminder(NOW, channels=[channel])
+        tick(connection)
+        assert isinstance(load(connection, local=True), recipients.ReminderNotice)
+
+
+def test_a_push_without_a_device_waits_for_one(connection: Connection) -> None:
+    ledger = rows.ledger(connection)
+    ledger.reminder(NOW, channels=["push"])
+    keys = tick(connection)
+    assert load(connection) == recipients.Suppressed("no_target")
+    assert tick(connection) == []
+    device = {"user_id": ledger.user_id, "id": uuid.uuid4(), "name": "phone", "created_at": NOW, "last_seen_at": NOW}
+    connection.execute(tables.devices.insert().values(push_kind="fid", push_value="x", **device))
+    assert tick(connection) == keys
+    assert isinstance(load(connection), recipients.ReminderNotice)
+
+
+def test_the_token_of_a_verification_is_minted_when_it_is_sent(connection: Connection) -> None:
+    ledger = rows.ledger(connection, email_verified_at=None)
+    mail = outbox.account_mail("verify", ledger.id, now=NOW)
+    outbox.enqueue(connection, [mail], now=NOW)
+    assert connection.execute(select(tables.one_time_tokens)).all() == []
+    notice = load(connection)
+    assert isinstance(notice, recipients.VerifyNotice)
+    token = connection.execute(select(tables.one_time_tokens)).mappings().one()
+    assert token["hash"] == hashlib.sha256(notice.token.encode()).digest()
+    assert (token["user_id"], token["purpose"], token["used_at"]) == (ledger.user_id, "verify", None)
+    assert token["expires_at"] - token["created_at"] == datetime.timedelta(hours=notice.valid_hours)
+    assert notice.token not in str(connection.execute(select(tables.outbox)).all())
+
+
+def test_a_proven_address_needs_no_verification(connection: Connection) -> None:
+    ledger = rows.ledger(connection)
+    outbox.enqueue(connection, [outbox.account_mail("verify", ledger.id, now=NOW)], now=NOW)
+    assert load(connection) == recipients.Suppressed("done")
+    assert connection.execute(select(tables.one_time_tokens)).all() == []
+
+
+def test_a_user_who_is_erased_is_gone(connection: Connection) -> None:
+    outbox.enqueue(connection, [outbox.account_mail("verify", uuid.uuid4(), now=NOW)], now=NOW)
+    assert load(connection) == recipients.Suppressed("gone")
+
+
+def test_what_is_in_the_outbox_already_costs_no_allocation(connection: Connection) -> None:
+    ledger = rows.ledger(connection)
+    ledger.money(ledger.contact(), due_date=TODAY)
+    statements: list[str] = []
+    event.listen(connection, "before_cursor_execute", lambda _c, _k, statement, *_: statements.append(statement))
+    tick(connection)
+    assert any("PARTITION BY" in statement for statement in statements)
+    statements.clear()
+    tick(connection)
+    assert not any("PARTITION BY" in statement for statement in statements)

@@ -1,0 +1,267 @@
+"""Snapshots: what was known at the end of a day, by either way to the byte; and the questions that may be asked."""
+
+import datetime
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import duckdb
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from storage import engine, roles, snapshots
+from storage.snapshots import Begin
+from tests.pipelines import postings
+from tests.pipelines.postings import Posting
+
+ANNA, BERT = UUID(int=1), UUID(int=2)
+MONDAY, TUESDAY, WEDNESDAY = (datetime.date(2026, 3, day) for day in (2, 3, 4))
+LAST_MOMENT = datetime.datetime(2026, 3, 2, 23, 59, 59, 999_999, UTC)
+MIDNIGHT = datetime.datetime(2026, 3, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def begin(database: Engine) -> Begin:
+    """What the jobs use: a transaction in their role."""
+
+    @contextmanager
+    def opened() -> Iterator[Connection]:
+        with database.begin() as connection:
+            roles.enter(connection, roles.JOBS)
+            yield connection
+
+    return opened
+
+
+@pytest.fixture
+def ledger(database: Engine) -> UUID:
+    """A ledger with facts on either side of a midnight."""
+    with database.begin() as connection:
+        created = postings.ledger(connection, created_at=datetime.datetime(2026, 3, 2, 8, tzinfo=UTC))
+        postings.commit(connection, created, Posting(ANNA, 500, at=LAST_MOMENT), Posting(BERT, 3, "JPY", at=LAST_MOMENT))
+        postings.commit(connection, created, Posting(ANNA, 40, at=MIDNIGHT), Posting(BERT, -3, "JPY", at=MIDNIGHT))
+    return created
+
+
+def file(root: Path, day: datetime.date) -> Path:
+    return root / f"snapshots/balances/day={day}/part-0.parquet"
+
+
+def ask(root: Path, sql: str) -> list[tuple[object, ...]]:
+    return snapshots.query(root, sql)[1]
+
+
+def test_a_day_is_what_was_known_at_its_end(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
+    monday = snapshots.write_balances(begin, tmp_path, MONDAY)
+    tuesday = snapshots.write_balances(begin, tmp_path, TUESDAY)
+    wednesday = snapshots.write_balances(begin, tmp_path, WEDNESDAY)
+    assert (monday.base, monday.rows, monday.added, monday.provisional) == (None, 2, 2, False)
+    assert (tuesday.base, wednesday.base, wednesday.added) == (monday.path, tuesday.path, 0)
+    assert ask(tmp_path, "select day, contact_id, currency, amount, postings from balances order by all") == [
+        (MONDAY, str(ANNA), "EUR", 500, 1),
+        (MONDAY, str(BERT), "JPY", 3, 1),
+        *(
+            (day, str(contact), *rest)
+            for day in (TUESDAY, WEDNESDAY)
+            for contact, *rest in ((ANNA, "EUR", 540, 2), (BERT, "JPY", 0, 2))
+        ),
+    ]
+    assert ask(tmp_path, "select distinct ledger_id, provisional, schema_version from balances") == [(str(ledger), False, 1)]
+    assert tuesday.preview == [(str(ledger), str(ANNA), "EUR", 540, 2), (str(ledger), str(BERT), "JPY", 0, 2)]
+    assert [path.name for path in tuesday.path.parent.iterdir()] == ["part-0.parquet"]
+
+
+def test_either_way_gives_the_same_bytes(database: Engine, begin: Begin, tmp_path: Path) -> None:
+    """From yesterday's file and from the first posting, and again: enough rows that hash tables and row groups could differ."""
+    with database.begin() as connection:
+        connection.execute(
+            text("""
+                insert into debitum.postings
+                    (ledger_id, seq, line, contact_id, transaction_id, currency, amount, effective_date, recorded_at)
+                select md5((n % 700)::text)::uuid, n, 0, md5((n % 30)::text)::uuid, gen_random_uuid(),
+                       (array['EUR', 'JPY', 'TND'])[1 + n % 3], 1 + n % 900, date '2026-03-02',
+                       timestamptz '2026-03-02 00:00Z' + (n % 2880) * interval '1 minute'
+                from generate_series(1, 20000) n
+            """)
+        )
+    snapshots.write_balances(begin, tmp_path, MONDAY)
+    built_on = snapshots.write_balances(begin, tmp_path, TUESDAY)
+    assert built_on.base is not None
+    bytes_built_on = built_on.path.read_bytes()
+    assert snapshots.write_balances(begin, tmp_path, TUESDAY).path.read_bytes() == bytes_built_on
+    file(tmp_path, MONDAY).unlink()
+    in_full = snapshots.write_balances(begin, tmp_path, TUESDAY)
+    assert in_full.base is None
+    assert in_full.path.read_bytes() == bytes_built_on
+    with database.connect() as connection:
+        sums = connection.execute(
+            text("select count(distinct (ledger_id, contact_id, currency)), sum(amount) from debitum.postings")
+        )
+        assert ask(tmp_path, "select count(*), sum(amount)::bigint from balances where day = '2026-03-03'") == [
+            tuple(int(value) for value in sums.one())
+        ]
+
+
+def test_the_running_day_is_provisional_and_never_built_upon(database: Engine, begin: Begin, tmp_path: Path) -> None:
+    today = datetime.datetime.now(UTC)
+    with database.begin() as connection:
+        ledger = postings.ledger(connection)
+        postings.commit(connection, ledger, Posting(ANNA, 500, at=today))
+    written = snapshots.write_balances(begin, tmp_path, today.date())
+    assert (written.provisional, written.rows) == (True, 1)
+    with database.begin() as connection:
+        postings.commit(connection, ledger, Posting(ANNA, 40, at=today))
+    snapshots.write_balances(begin, tmp_path, today.date())
+    assert ask(tmp_path, "select amount, provisional from balances") == [(540, True)]
+    tomorrow = snapshots.write_balances(begin, tmp_path, today.date() + timedelta(days=1))
+    assert tomorrow.base is None
+
+
+def test_a_file_of_other_columns_is_not_built_upon(
+    begin: Begin, tmp_path: Path, ledger: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots.write_balances(begin, tmp_path, MONDAY)
+    monkeypatch.setattr(snapshots, "SCHEMA_VERSION", 2)
+    assert snapshots.unfinished(tmp_path, MONDAY, TUESDAY) == [MONDAY]
+    assert snapshots.write_balances(begin, tmp_path, TUESDAY).base is None
+
+
+def test_a_day_without_a_posting_is_finished_too(begin: Begin, tmp_path: Path) -> None:
+    assert snapshots.unfinished(tmp_path, MONDAY, WEDNESDAY) == [MONDAY, TUESDAY]
+    assert snapshots.write_balances(begin, tmp_path, MONDAY).rows == 0
+    assert snapshots.unfinished(tmp_path, MONDAY, WEDNESDAY) == [TUESDAY]
+    assert snapshots.write_balances(begin, tmp_path, TUESDAY).base == file(tmp_path, MONDAY)
+    assert ask(tmp_path, "select * from balances") == []
+
+
+def test_a_provisional_day_is_unfinished_once_it_is_over(begin: Begin, tmp_path: Path) -> None:
+    today = datetime.datetime.now(UTC).date()
+    snapshots.write_balances(begin, tmp_path, today)
+    assert snapshots.unfinished(tmp_path, today, today) == []
+    assert snapshots.unfinished(tmp_path, today, today + timedelta(days=1)) == [today]
+
+
+def test_the_first_day_is_that_of_the_oldest_ledger(database: Engine, begin: Begin) -> None:
+    with begin() as connection:
+        assert snapshots.first_day(connection) is None
+    with database.begin() as connection:
+        for hour in (30, 23):
+            postings.ledger(connection, created_at=datetime.datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=hour))
+    with begin() as connection:
+        assert snapshots.first_day(connection) == MONDAY
+
+
+@pytest.mark.parametrize("api", [True, False])
+def test_a_day_waits_for_whoever_may_still_record_something(
+    database_url: str, database: Engine, begin: Begin, tmp_path: Path, api: bool
+) -> None:
+    """A transaction of the API, also one that has not written yet; and anyone's that has."""
+    other = engine.sync_engine(database_url, "debitum-api" if api else "someone")
+    with other.begin() as running:
+        running.execute(text("select 1") if api else text("select pg_current_xact_id()"))
+        with database.connect() as connection:
+            moment: datetime.datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
+        with pytest.raises(snapshots.Unsettled, match="still running"):
+            snapshots.wait_until_settled(begin, moment, patience_seconds=0.1)
+        before_it_began = moment - timedelta(minutes=1)
+        snapshots.wait_until_settled(begin, before_it_began, patience_seconds=0)
+    snapshots.wait_until_settled(begin, moment, patience_seconds=0)
+    other.dispose()
+
+
+def test_a_reader_is_not_waited_for(database_url: str, database: Engine, begin: Begin) -> None:
+    with engine.sync_engine(database_url, "someone").begin() as reader:
+        reader.execute(text("select 1"))
+        with begin() as connection:
+            assert snapshots.settled(connection, connection.execute(text("select clock_timestamp()")).scalar_one())
+        reader.engine.dispose()
+
+
+def test_what_is_to_come_is_not_settled(begin: Begin) -> None:
+    with begin() as connection:
+        assert not snapshots.settled(connection, datetime.datetime.now(UTC) + timedelta(minutes=1))
+
+
+def test_a_role_that_cannot_see_others_says_so(database: Engine) -> None:
+    with database.begin() as connection:
+        roles.enter(connection, roles.REPORT)
+        with pytest.raises(snapshots.CannotTell, match="pg_read_all_stats"):
+            snapshots.settled(connection, MIDNIGHT)
+
+
+def test_what_a_killed_run_left_behind_goes(begin: Begin, tmp_path: Path) -> None:
+    left = file(tmp_path, MONDAY).parent / ".building-dead"
+    left.mkdir(parents=True)
+    (left / "part-0.parquet").write_text("half a file")
+    assert ask(tmp_path, "select * from balances") == []
+    snapshots.write_balances(begin, tmp_path, MONDAY)
+    assert not left.exists()
+    assert (tmp_path / "snapshots").stat().st_mode & 0o077 == 0
+
+
+# --- questions ------------------------------------------------------------------------------------------------------
+
+
+def test_before_the_first_snapshot_the_view_is_empty(tmp_path: Path) -> None:
+    columns, rows = snapshots.query(tmp_path, "select * from balances")
+    assert (columns, rows) == (["day", *snapshots.COLUMNS], [])
+
+
+def test_the_columns_have_the_types_that_are_promised(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
+    empty = ask(tmp_path, "select column_name, column_type from (describe balances)")
+    snapshots.write_balances(begin, tmp_path, MONDAY)
+    assert ask(tmp_path, "select column_name, column_type from (describe balances)") == empty
+    assert empty == [("day", "DATE"), *((name, kind) for name, (kind, _) in snapshots.COLUMNS.items())]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "selekt 1",
+        "select nothing from balances",
+        "select 1; select 2",
+        "create table t (n int)",
+        "copy (select 1) to '{root}/snapshots/x.csv'",
+        "attach '{root}/analytics.duckdb'",
+        "set enable_external_access = true",
+        "install httpfs",
+        "select * from read_text('{root}/secret')",
+        "select * from '{root}/secret.csv'",
+        "select * from read_text('{root}/snapshots/../secret')",
+        "select * from glob('{root}/*')",
+        "select getenv('HOME')",
+    ],
+)
+def test_what_is_not_a_question_is_refused(begin: Begin, tmp_path: Path, sql: str) -> None:
+    snapshots.write_balances(begin, tmp_path, MONDAY)
+    snapshots.write_views(tmp_path)
+    (tmp_path / "secret").write_text("key")
+    (tmp_path / "secret.csv").write_text("key\n1\n")
+    with pytest.raises(snapshots.QueryError):
+        snapshots.query(tmp_path, sql.format(root=tmp_path))
+    assert not list(tmp_path.glob("snapshots/*.csv"))
+
+
+@pytest.mark.parametrize("sql", ["describe balances", "summarize balances", "explain select 1", "from balances", "values (1)"])
+def test_other_ways_to_ask(tmp_path: Path, sql: str) -> None:
+    assert snapshots.query(tmp_path, sql)[0]
+
+
+def test_the_views_file_holds_no_data_and_is_replaced(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
+    root = tmp_path / f"it's {uuid.uuid4()}"
+    root.mkdir()
+    path = snapshots.write_views(root)
+    with duckdb.connect(str(path), read_only=True) as duck:
+        assert duck.execute("select count(*) from balances").fetchall() == [(0,)]
+    snapshots.write_balances(begin, root, MONDAY)
+    with duckdb.connect(str(path)) as held:
+        assert snapshots.write_views(root) == path
+        assert held.execute("select count(*) from balances").fetchall() == [(0,)]
+    with duckdb.connect(str(path), read_only=True) as duck:
+        assert duck.execute("select day, sum(amount) from balances group by all").fetchall() == [(MONDAY, 503)]
+        assert duck.execute("select table_name from duckdb_tables()").fetchall() == []
+    assert not list(root.glob(".analytics-*"))
