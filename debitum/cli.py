@@ -153,9 +153,25 @@ def _sql_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default table")
 
 
+def _demo(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
+    from debitum import demo, demo_stack, settings
+
+    loaded = settings.load(os.environ, Path(".env"), flags)
+    try:
+        return OK if demo.run(loaded, keep=parsed.keep) else WRONG
+    except demo_stack.DemoError as error:
+        _complain(str(error))
+        return WRONG
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, to look around")
+
+
 COMMANDS: Final = (
     Command("up", "start everything, keep it running, stop it on Ctrl-C", _up, UP_FLAGS),
     Command("migrate", "bring the database's schema to this version", _migrate, (DATA_DIR,)),
     Command("doctor", "check what Debitum needs and say in words what is wrong", _doctor, UP_FLAGS),
+    Command("demo", "show the whole way of a debt, from the import of a backup to the mail", _demo, (DATA_DIR,), _demo_arguments),
     Command("sql", "ask the daily snapshots a question in SQL (DuckDB)", _sql, (DATA_DIR,), _sql_arguments),
 )

@@ -1,7 +1,5 @@
 """Settings: what the environment, a .env file and the command line's flags say, checked once at the edge."""
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +11,6 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 CRON_FIELDS: Final = 5
-KEY_BYTES: Final = 32
-"""AES-256 takes keys of this length."""
 LARGEST_PORT: Final = 65_535
 MOST_WORKERS: Final = 64
 """Each has its own pool of connections; Postgres's max_connections ends long before this."""
@@ -68,7 +64,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         no_dagster=reader.read("DEBITUM_NO_DAGSTER", "0", _switch),
         public_url=reader.read("DEBITUM_PUBLIC_URL", f"http://{reachable(host)}:{port}", _public_url),
         production=production,
-        keys=reader.read("DEBITUM_KEYS", "", lambda value: _key_ring(value, production=production)),
+        keys=reader.read("DEBITUM_KEYS", "", _key_ring),
         reminder_cron=reader.read("DEBITUM_REMINDER_CRON", "*/5 * * * *", _cron),
         snapshot_cron=reader.read("DEBITUM_SNAPSHOT_CRON", "0 * * * *", _cron),
         mail_from=reader.read("MAIL_FROM", "Debitum <debitum@localhost>", str),
@@ -171,16 +167,15 @@ def _cron(value: str) -> str:
     return value
 
 
-def _key_ring(value: str, *, production: bool) -> str | None:
-    """`kid:base64[,kid:base64…]`, the current key first; the value is never repeated."""
-    for entry in value.split(",") if value else ():
-        kid, separator, encoded = entry.strip().partition(":")
-        if not separator or not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", kid):
-            raise ValueError("has an entry that is not of the form name:base64")
-        try:
-            key = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
-            raise ValueError(f"key {kid} is not base64") from None
-        if production and len(key) < KEY_BYTES:
-            raise ValueError(f"key {kid} has {len(key)} bytes; in production a key needs {KEY_BYTES}")
-    return value or None
+def _key_ring(value: str) -> str | None:
+    """`kid:base64[,kid:base64…]`, the current key first; the value is never repeated, not even the part that is a name."""
+    if not value:
+        return None
+    from storage import encryption  # only who sets keys of his own pays for loading it here
+
+    try:
+        encryption.KeyRing.parse(value)
+    except encryption.KeyRingError:
+        form = f"name:base64[,name:base64…] with short alphanumeric names and keys of {encryption.KEY_BYTES} bytes"
+        raise ValueError(f"is not of the form {form}") from None
+    return value

@@ -154,7 +154,7 @@ def local_name(at: datetime.datetime, in_zone: zoneinfo.ZoneInfo) -> str:
 
 
 def instant(day: datetime.date, local_time: datetime.time, in_zone: zoneinfo.ZoneInfo) -> datetime.datetime:
-    """The moment (UTC) when clocks in `in_zone` show it: of two the first; a time that is skipped moves forward with the clocks."""
+    """The moment (UTC) when clocks in `in_zone` show it: of two the first; a time that is skipped moves on with the clocks."""
     return datetime.datetime.combine(day, local_time.replace(fold=0), in_zone).astimezone(datetime.UTC)
 
 

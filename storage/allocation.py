@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, case, cast, func, select, tuple_
+from sqlalchemy import CTE, ColumnElement, FromClause, Select, and_, case, cast, func, select, tuple_
 
 from storage import tables
 
@@ -15,8 +15,8 @@ def open_amounts(
     *,
     ledger_id: UUID | ColumnElement[UUID] | None = None,
     contact_ids: Collection[UUID] | None = None,
-    contacts: Select[tuple[UUID, UUID]] | None = None,
-) -> Select[tuple[UUID, UUID, int]]:
+    contacts: Select[UUID, UUID] | None = None,
+) -> Select[UUID, UUID, int]:
     """Rows (ledger_id, transaction_id, open_amount) of every live transaction in scope; join it as a subquery.
 
     Money: what `domain.allocation.open_amounts` gives, in minor units. Items: the quantity until they are returned, then 0.
@@ -34,37 +34,33 @@ def open_amounts(
 
 
 def _linked(scope: list[ColumnElement[bool]]) -> CTE:
-    """The live transactions, each with the debt that its link counts against, if it counts."""
-    live = select(_transactions).where(*scope).cte("live")
-    debt = live.alias("debt")
-    counts = and_(
-        debt.c.ledger_id == live.c.ledger_id,
-        debt.c.id == live.c.repays,
-        debt.c.type == "money",
-        debt.c.contact_id == live.c.contact_id,
-        debt.c.currency == live.c.currency,
-        debt.c.direction != live.c.direction,
-        debt.c.repays.is_(None),
-    )
-    columns = [live.c[name] for name in ("ledger_id", "id", "contact_id", "type", "direction", "currency", "amount")]
-    return (
+    """The live transactions, each with `debt_amount` of the debt that its link counts against; null where it does not count.
+
+    A debt and what names it are one window, in which only the debt names nothing. A self-join would say the same, but its
+    planner cannot tell how many rows there are, and takes a nested loop over them.
+    """
+    family = (*_pocket(_transactions), func.coalesce(_transactions.c.repays, _transactions.c.id))
+    names_nothing = _transactions.c.repays.is_(None)
+    debt_amount = func.max(_transactions.c.amount).filter(names_nothing).over(partition_by=family)
+    debt_direction = func.max(_transactions.c.direction).filter(names_nothing).over(partition_by=family)
+    live = (
         select(
-            *columns,
-            live.c.returned_at,
-            live.c.created_seq.label("seq"),
-            func.coalesce(live.c.due_date, live.c.transaction_date).label("ripe"),
-            debt.c.id.label("debt_id"),
-            debt.c.amount.label("debt_amount"),
+            *_transactions.c,
+            func.coalesce(_transactions.c.due_date, _transactions.c.transaction_date).label("ripe"),
+            debt_amount.label("named_amount"),
+            debt_direction.label("named_direction"),
         )
-        .select_from(live.outerjoin(debt, counts))
-        .cte("linked")
+        .where(*scope)
+        .cte("live")
     )
+    counts = and_(live.c.repays.is_not(None), live.c.named_direction != live.c.direction)
+    return select(*live.c, case((counts, live.c.named_amount)).label("debt_amount")).cte("linked")
 
 
 def _unlinked(linked: CTE) -> CTE:
     """`linked` with `free`: what the links leave of each transaction; of a debt's links the last ones carry the excess."""
-    is_link = linked.c.debt_id.is_not(None)
-    family = (linked.c.ledger_id, func.coalesce(linked.c.debt_id, linked.c.id))
+    is_link = linked.c.debt_amount.is_not(None)
+    family = (*_pocket(linked), case((is_link, linked.c.repays), else_=linked.c.id))
     links = func.sum(linked.c.amount).filter(is_link)
     all_links = func.coalesce(links.over(partition_by=family), 0)
     earlier_links = func.coalesce(links.over(partition_by=family, order_by=_age(linked), rows=(None, -1)), 0)
@@ -75,9 +71,9 @@ def _unlinked(linked: CTE) -> CTE:
     return select(*linked.c, (linked.c.amount - applied).label("free")).cte("unlinked")
 
 
-def _allocated(unlinked: CTE) -> Select[tuple[UUID, UUID, int]]:
+def _allocated(unlinked: CTE) -> Select[UUID, UUID, int]:
     """`free` of each direction pays the other's, oldest first; items have no part in it."""
-    pocket = (unlinked.c.ledger_id, unlinked.c.contact_id, unlinked.c.type, unlinked.c.currency)
+    pocket = _pocket(unlinked)
     free = unlinked.c.free
     pool = case(
         (unlinked.c.direction == "lent", func.sum(free).filter(unlinked.c.direction == "owed").over(partition_by=pocket)),
@@ -95,5 +91,10 @@ def _allocated(unlinked: CTE) -> Select[tuple[UUID, UUID, int]]:
     )
 
 
-def _age(source: CTE) -> tuple[ColumnElement[Any], ...]:
-    return (source.c.ripe, source.c.seq, source.c.id)
+def _pocket(source: FromClause) -> tuple[ColumnElement[Any], ...]:
+    """What repayments are allocated within; items have pockets of their own, where nothing comes of it."""
+    return (source.c.ledger_id, source.c.contact_id, source.c.type, source.c.currency)
+
+
+def _age(source: FromClause) -> tuple[ColumnElement[Any], ...]:
+    return (source.c.ripe, source.c.created_seq, source.c.id)

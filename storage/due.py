@@ -102,8 +102,7 @@ def _debts(now: datetime.datetime) -> Select[Any]:
     due_date = _transactions.c.due_date
     return (
         select(_transactions, *_USER)
-        .join(tables.ledgers, tables.ledgers.c.id == _transactions.c.ledger_id)
-        .join(_users, _users.c.id == tables.ledgers.c.owner_id)
+        .join(_users, _users.c.ledger_id == _transactions.c.ledger_id)
         .where(
             due_date.between(first - furthest, last + furthest),
             _transactions.c.deleted_seq.is_(None),
@@ -126,8 +125,7 @@ def _explicit(source: Source, now: datetime.datetime) -> Select[Any]:
     """Live reminders, not done, that have an occurrence of `source` in the window."""
     return (
         select(_reminders, *_USER)
-        .join(tables.ledgers, tables.ledgers.c.id == _reminders.c.ledger_id)
-        .join(_users, _users.c.id == tables.ledgers.c.owner_id)
+        .join(_users, _users.c.ledger_id == _reminders.c.ledger_id)
         .where(
             _reminders.c[source] > now - reminders.LATE,
             _reminders.c[source] <= now,

@@ -114,11 +114,7 @@ def load(connection: Connection, claimed: outbox.Claimed, *, local: bool, now: d
 def _user_row(connection: Connection, ledger_id: UUID) -> Any:
     users, devices = tables.users, tables.devices
     has_push = exists().where(devices.c.user_id == users.c.id, devices.c.push_value.is_not(None)).label("has_push")
-    statement = (
-        select(users, has_push)
-        .join(tables.ledgers, tables.ledgers.c.owner_id == users.c.id)
-        .where(tables.ledgers.c.id == ledger_id)
-    )
+    statement = select(users, has_push).where(users.c.ledger_id == ledger_id)
     return connection.execute(statement).one_or_none()
 
 

@@ -76,7 +76,8 @@ def end(day: datetime.date) -> datetime.datetime:
 
 def first_day(connection: Connection) -> datetime.date | None:
     """The day of the oldest ledger: nothing was recorded before it; None: there is no ledger."""
-    return connection.execute(_FIRST_DAY).scalar_one()
+    day: datetime.date | None = connection.execute(_FIRST_DAY).scalar_one()
+    return day
 
 
 def unfinished(root: Path, first: datetime.date, today: datetime.date) -> list[datetime.date]:
@@ -250,7 +251,7 @@ _SUMS: Final = """
 """
 
 _TAKE_DELTA: Final = """
-    create table parts as from read_csv($delta, auto_detect = false, header = false, delim = ',', columns = {
+    create table parts as from read_csv($delta, auto_detect = false, hive_partitioning = false, header = false, columns = {
         'ledger_id': 'VARCHAR', 'contact_id': 'VARCHAR', 'currency': 'VARCHAR', 'amount': 'BIGINT', 'postings': 'BIGINT'
     })
 """

@@ -164,6 +164,7 @@ def test_settings_that_cannot_be_read_are_the_defaults(stored: object) -> None:
 
 
 ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Kiritimati", "Australia/Lord_Howe"])
+LOCAL_TIMES = st.datetimes(datetime.datetime.fromisoformat("2025-01-01"), datetime.datetime.fromisoformat("2027-01-01"))
 MINUTES = st.integers(0, 20 * 24 * 60)
 START = utc("2026-10-15T00:00")  # twenty days that hold the end of summer time
 
@@ -174,17 +175,17 @@ START = utc("2026-10-15T00:00")  # twenty days that hold the end of summer time
     st.lists(st.tuples(MINUTES, st.none() | MINUTES), max_size=4),
     st.lists(st.integers(1, 24 * 60), min_size=1, max_size=60),
 )
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_any_cut_of_time_into_ticks_sends_each_thing_once(
     zone: str, debts: list[tuple[int, int]], asked: list[tuple[int, int | None]], gaps: list[int]
 ) -> None:
     """Downtime of up to 24 hours between two ticks; the outbox is the set of keys."""
 
     def due(after: datetime.datetime, until: datetime.datetime) -> set[str]:
-        keys = []
+        dues: list[reminders.Due] = []
         for number, (day, hour) in enumerate(debts):
             of = reminders.Debt(uuid.UUID(int=number), CONTACT, START.date() + day * DAY, LONG_AGO)
-            keys += reminders.due_dates(of, reminders.Settings(local_time=f"{hour:02}:15"), zone, after=after, until=until)
+            dues += reminders.due_dates(of, reminders.Settings(local_time=f"{hour:02}:15"), zone, after=after, until=until)
         for number, (minute, snooze) in enumerate(asked):
             snoozed_until = None if snooze is None else START + snooze * HOUR / 60
             of_reminder = reminders.Reminder(
@@ -195,8 +196,8 @@ def test_any_cut_of_time_into_ticks_sends_each_thing_once(
                 schedule_changed_at=LONG_AGO,
                 snoozed_until=snoozed_until,
             )
-            keys += reminders.explicit(of_reminder, after=after, until=until)
-        return {each.key for each in keys}
+            dues += reminders.explicit(of_reminder, after=after, until=until)
+        return {each.key for each in dues}
 
     now, sent, enqueued = START, set[str](), list[str]()
     for gap in gaps:
@@ -207,7 +208,8 @@ def test_any_cut_of_time_into_ticks_sends_each_thing_once(
     assert sorted(enqueued) == sorted(due(START + gaps[0] * HOUR / 60 - reminders.LATE, now))
 
 
-@given(st.datetimes(datetime.datetime(2025, 1, 1), datetime.datetime(2027, 1, 1)), ZONES)
+@given(LOCAL_TIMES, ZONES)
+@settings(deadline=None)
 def test_a_moment_never_shows_an_earlier_local_time_than_asked_for(local: datetime.datetime, zone: str) -> None:
     at = reminders.instant(local.date(), local.time(), zoneinfo.ZoneInfo(zone))
     shown = at.astimezone(zoneinfo.ZoneInfo(zone)).replace(tzinfo=None)

@@ -50,7 +50,6 @@ class Ledger:
         self.seq += 1
         standard = {
             "ledger_id": self.id,
-            "id": uuid.uuid4(),
             "created_seq": self.seq,
             "created_at": LONG_AGO,
             "changed_seq": self.seq,
@@ -59,9 +58,9 @@ class Ledger:
         }
         if columns.get("deleted_seq") is not None:
             columns.setdefault("deleted_at", LONG_AGO)
-        values = standard | columns
-        self.connection.execute(insert(table).values(values))
-        return values["id"]
+        entity_id: uuid.UUID = columns.setdefault("id", uuid.uuid4())
+        self.connection.execute(insert(table).values(standard | columns))
+        return entity_id
 
 
 def ledger(connection: Connection, *, settings: dict[str, Any] | None = None, **columns: Any) -> Ledger:
@@ -69,6 +68,7 @@ def ledger(connection: Connection, *, settings: dict[str, Any] | None = None, **
     created = Ledger(connection)
     user = {
         "id": created.user_id,
+        "ledger_id": created.id,
         "email": f"{created.user_id}@example.org",
         "email_verified_at": LONG_AGO,
         "password_hash": "-",

@@ -37,10 +37,12 @@ def tick(connection: Connection, now: datetime.datetime = NOW, limit: int = due.
     return sorted(keys)
 
 
-def load(connection: Connection, now: datetime.datetime = NOW, *, local: bool = False) -> recipients.Notice | recipients.Suppressed:
+def load(
+    connection: Connection, now: datetime.datetime = NOW, *, local: bool = False
+) -> recipients.Notice | recipients.Suppressed:
     """What dispatch would say of the one row that is ready, as the jobs role."""
     roles.enter(connection, roles.JOBS)
-    claimed = [row for channel in ("email", "push") for row in outbox.claim(connection, channel, now=now)]  # type: ignore[arg-type]
+    claimed = [row for channel in ("email", "push") for row in outbox.claim(connection, channel, now=now)]
     (row,) = claimed
     notice = recipients.load(connection, row, local=local, now=now)
     if isinstance(notice, recipients.Suppressed):
@@ -216,7 +218,8 @@ def test_a_reminder_says_what_it_is_about(connection: Connection) -> None:
     ledger.reminder(NOW, message="Ask", contact_id=contact, transaction_id=drill, time_zone="Europe/Berlin")
     tick(connection)
     notice = load(connection)
-    assert isinstance(notice, recipients.ReminderNotice) and notice.debt is not None
+    assert isinstance(notice, recipients.ReminderNotice)
+    assert notice.debt is not None
     assert (notice.at.isoformat(), notice.message, notice.contact) == ("2026-11-22T10:02:00+01:00", "Ask", "Ada")
     assert (notice.debt.item, notice.debt.open_amount) == ("Drill", 1)
 

@@ -17,7 +17,7 @@ LEDGER = uuid.UUID("0190b2d2-0000-7000-8000-000000000001")
 
 
 def outgoing(key: str = "k", **members: Any) -> outbox.Outgoing:
-    defaults = {"ledger_id": LEDGER, "kind": "due", "channel": "email", "payload": {}, "next_at": NOW}
+    defaults: dict[str, Any] = {"ledger_id": LEDGER, "kind": "due", "channel": "email", "payload": {}, "next_at": NOW}
     return outbox.Outgoing(**(defaults | members), dedupe_key=key)
 
 

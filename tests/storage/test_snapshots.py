@@ -172,12 +172,13 @@ def test_a_day_waits_for_whoever_may_still_record_something(
     other.dispose()
 
 
-def test_a_reader_is_not_waited_for(database_url: str, database: Engine, begin: Begin) -> None:
-    with engine.sync_engine(database_url, "someone").begin() as reader:
+def test_a_reader_is_not_waited_for(database_url: str, begin: Begin) -> None:
+    someone = engine.sync_engine(database_url, "someone")
+    with someone.begin() as reader:
         reader.execute(text("select 1"))
         with begin() as connection:
             assert snapshots.settled(connection, connection.execute(text("select clock_timestamp()")).scalar_one())
-        reader.engine.dispose()
+    someone.dispose()
 
 
 def test_what_is_to_come_is_not_settled(begin: Begin) -> None:
@@ -199,7 +200,11 @@ def test_what_a_killed_run_left_behind_goes(begin: Begin, tmp_path: Path) -> Non
     assert ask(tmp_path, "select * from balances") == []
     snapshots.write_balances(begin, tmp_path, MONDAY)
     assert not left.exists()
-    assert (tmp_path / "snapshots").stat().st_mode & 0o077 == 0
+
+
+def test_only_the_owner_may_look(begin: Begin, tmp_path: Path) -> None:
+    snapshots.write_balances(begin, tmp_path / "data", MONDAY)
+    assert (tmp_path / "data" / "snapshots").stat().st_mode & 0o077 == 0
 
 
 # --- questions ------------------------------------------------------------------------------------------------------
@@ -236,8 +241,10 @@ def test_the_columns_have_the_types_that_are_promised(begin: Begin, tmp_path: Pa
         "select getenv('HOME')",
     ],
 )
-def test_what_is_not_a_question_is_refused(begin: Begin, tmp_path: Path, sql: str) -> None:
-    snapshots.write_balances(begin, tmp_path, MONDAY)
+def test_what_is_not_a_question_is_refused(tmp_path: Path, sql: str) -> None:
+    file(tmp_path, MONDAY).parent.mkdir(parents=True)
+    row = ", ".join(f"null::{kind} as {name}" for name, (kind, _) in snapshots.COLUMNS.items())
+    duckdb.execute(f"copy (select {row}) to $path (format parquet)", {"path": str(file(tmp_path, MONDAY))})
     snapshots.write_views(tmp_path)
     (tmp_path / "secret").write_text("key")
     (tmp_path / "secret.csv").write_text("key\n1\n")

@@ -1,8 +1,8 @@
 """Drains the outbox through one channel: claim, commit, call, finish, and never a lock while a provider thinks."""
 
 import datetime
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from notifications import channel as channels
 from pipelines.defs.dispatch import messages
-from storage import outbox, recipients
+from storage import engine, outbox, recipients, roles
 
 CHANNEL_PAUSE = datetime.timedelta(minutes=5)
 """How long a channel that is down is left alone; an operator has to act, and a few calls an hour show that they did."""
@@ -22,6 +22,28 @@ _log = structlog.get_logger(__name__)
 Begin = Callable[[], AbstractContextManager[Connection]]
 """Opens a transaction as the jobs role that commits at its end."""
 Clock = Callable[[], datetime.datetime]
+APPLICATION_NAME = "debitum-dispatch"
+"""What pg_stat_activity shows."""
+
+
+@contextmanager
+def transactions(url: str) -> Iterator[Begin]:
+    """Transactions as the jobs role on connections that are kept until the end of the block.
+
+    A message takes two of them; with a connection for each, that would be two thirds of the time.
+    """
+    pool = engine.sync_engine(url, APPLICATION_NAME)
+
+    @contextmanager
+    def begin() -> Iterator[Connection]:
+        with pool.begin() as connection:
+            roles.enter(connection, roles.JOBS)
+            yield connection
+
+    try:
+        yield begin
+    finally:
+        pool.dispose()
 
 
 class Tally(msgspec.Struct):
@@ -59,10 +81,17 @@ class Lane:
                 claimed = outbox.claim(connection, self.channel.kind, now=now)
             left = self._send_all(claimed, deadline, tally)
             if left or not claimed or tally.channel_down:
-                with self.begin() as connection:
-                    outbox.release(connection, left)
+                self._stop(left, is_down=tally.channel_down > 0)
                 break
         return tally
+
+    def _stop(self, left: list[outbox.Claimed], *, is_down: bool) -> None:
+        """Give back what was not sent; of a channel that is down everything waits, or the next run would try it at once."""
+        now = self.clock()
+        with self.begin() as connection:
+            outbox.release(connection, left)
+            if is_down:
+                outbox.postpone(connection, self.channel.kind, until=now + CHANNEL_PAUSE, now=now)
 
     def _send_all(self, claimed: list[outbox.Claimed], deadline: datetime.datetime, tally: Tally) -> list[outbox.Claimed]:
         """Those of `claimed` for which there was no time."""
@@ -124,8 +153,6 @@ class Lane:
                 now=now,
                 retry_at=now + CHANNEL_PAUSE if is_down else retry_at,
             )
-            if is_down:
-                outbox.postpone(connection, self.channel.kind, until=now + CHANNEL_PAUSE, now=now)
         self._count(row, outcome, state, tally)
 
     def _count(self, row: outbox.Claimed, outcome: channels.Outcome, state: outbox.State | None, tally: Tally) -> None:

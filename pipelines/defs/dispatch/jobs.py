@@ -9,6 +9,7 @@ import msgspec
 
 from notifications import channels
 from pipelines.defs import resources
+from pipelines.defs.dispatch import delivery
 from pipelines.defs.dispatch.delivery import Lane, Tally
 from storage import outbox
 
@@ -27,8 +28,9 @@ DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 def send(context: dg.OpExecutionContext, database: resources.Database, data_folder: resources.DataFolder) -> None:
     """Drain every channel at once, each in its own thread, and report."""
     public_url = (os.environ.get("DEBITUM_PUBLIC_URL") or DEFAULT_PUBLIC_URL).rstrip("/")
-    with channels.from_environment(os.environ, data_folder.root) as ways, ThreadPoolExecutor(2) as threads:
-        lanes = [Lane(database.begin, channel, public_url, _now) for channel in (ways.email, ways.push)]
+    ways = channels.from_environment(os.environ, data_folder.root)
+    with ways, delivery.transactions(database.url) as begin, ThreadPoolExecutor(2) as threads:
+        lanes = [Lane(begin, channel, public_url, _now) for channel in (ways.email, ways.push)]
         running = [(lane.channel.kind, threads.submit(lane.drain, BUDGET)) for lane in lanes]
         tallies: dict[str, Tally] = {kind: future.result() for kind, future in running}
     metadata = _metadata(tallies) | _backlog(database)

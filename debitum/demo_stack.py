@@ -1,0 +1,172 @@
+"""The stack that the demo speaks to: one that runs already, or one of its own, started and stopped with the demo."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from debitum import instance, leash
+from debitum.settings import Settings
+
+EVERY_MINUTE: Final = "* * * * *"
+TICKS: Final = ("remind_schedule", "snapshot_balances_schedule")
+"""Dagster's schedules that the demo waits for; in a stack that it can use they tick every minute."""
+PROVIDERS: Final = ("SMTP_URL", "SENDGRID_API_KEY")
+"""Where one of them is set, mail leaves this machine."""
+START_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 60.0
+"""The supervisor gives its parts 15 seconds each, one after the other, and Postgres its own."""
+LOOK_SECONDS: Final = 0.5
+OUTSIDE: Final = ("DATABASE_", "DEBITUM_", "SMTP_", "SENDGRID_", "FCM_", "MAIL_", "OPERATOR_", "HEARTBEAT_", "DAGSTER_")
+"""Settings by their beginning: none reaches the demo's own stack, so that it never writes to anybody or anybody's database."""
+
+Say = Callable[[str], None]
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text says why."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running Debitum: the API's address, Dagster's address, its data folder."""
+
+    api: str
+    dagster: str
+    data_dir: Path
+
+
+def ask_dagster(dagster: str, query: str, **variables: Any) -> dict[str, Any]:
+    """The answer of Dagster's GraphQL at the address `dagster`. Raises httpx.HTTPError, DemoError."""
+    response = httpx.post(f"{dagster}/graphql", json={"query": query, "variables": variables}, timeout=30)
+    answer: dict[str, Any] = response.raise_for_status().json()
+    if errors := answer.get("errors"):
+        raise DemoError(f"Dagster does not answer the question: {errors[0]['message']}")
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+@contextmanager
+def ready(settings: Settings, say: Say) -> Iterator[Stack]:
+    """A stack whose schedules tick every minute: the one on the data folder of `settings`, or else the demo's own beside it.
+
+    What this starts it also stops. Raises DemoError.
+    """
+    note = instance.holder(settings.data_dir)
+    if note is not None:
+        if (obstacle := _obstacle(note, settings)) is None:
+            found = Stack(note.addresses["api"], note.addresses["dagster"], settings.data_dir)
+            say(f"using the stack that runs at {found.api}")
+            yield found
+            return
+        say(f"a stack runs on {settings.data_dir}, but {obstacle}; the demo starts its own beside it")
+    with _own(settings.data_dir / "demo", say) as own:
+        yield own
+
+
+_SCHEDULES: Final = "{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name cronSchedule } } } } }"
+
+
+def _obstacle(note: instance.Note, settings: Settings) -> str | None:
+    """Why the demo cannot show what it shows with the stack that `note` tells of."""
+    if "dagster" not in note.addresses:
+        return "without Dagster"
+    if outward := [name for name in PROVIDERS if settings.environment.get(name)]:
+        return f"it sends real mail ({', '.join(outward)} is set)"
+    try:
+        answer = ask_dagster(note.addresses["dagster"], _SCHEDULES)["repositoriesOrError"]
+    except (httpx.HTTPError, DemoError):
+        return "its Dagster does not answer"
+    ticks = {schedule["name"]: schedule["cronSchedule"] for node in answer.get("nodes", []) for schedule in node["schedules"]}
+    told = ", ".join(f"{name}: {ticks.get(name, 'none')}" for name in TICKS)
+    return None if all(ticks.get(name) == EVERY_MINUTE for name in TICKS) else f"with other ticks than every minute ({told})"
+
+
+@contextmanager
+def _own(data_dir: Path, say: Say) -> Iterator[Stack]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if (note := instance.holder(data_dir)) is not None:
+        raise DemoError(f"another demo is running here, pid {note.pid}")
+    api_port, dagster_port = _free_ports()
+    stack = Stack(f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{dagster_port}", data_dir)
+    say(f"starting a stack of its own in {data_dir}")
+    log = data_dir / "demo.log"
+    with log.open("wb") as output:
+        process = _start(data_dir, api_port, dagster_port, output)
+    with _stopped_in_the_end(process, say):
+        _wait(process, stack, log)
+        yield stack
+
+
+def _start(data_dir: Path, api_port: int, dagster_port: int, output: Any) -> "subprocess.Popen[bytes]":
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
+    command = (sys.executable, "-P", "-m", "debitum", "up", "--data-dir", str(data_dir))
+    return subprocess.Popen(
+        (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
+        env={
+            **kept,
+            "DEBITUM_PORT": str(api_port),
+            "DEBITUM_DAGSTER_PORT": str(dagster_port),
+            "DEBITUM_REMINDER_CRON": EVERY_MINUTE,
+            "DEBITUM_SNAPSHOT_CRON": EVERY_MINUTE,
+        },
+        cwd=data_dir,  # no .env lies here
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C reaches the demo alone, which stops it
+    )
+
+
+def _wait(process: "subprocess.Popen[bytes]", stack: Stack, log: Path) -> None:
+    """Until the API is ready; Dagster may still be starting."""
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(f"{stack.api}/health/ready"):
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-8:])
+            raise DemoError(f"the stack did not start; the end of {log}:\n    {tail}")
+        time.sleep(LOOK_SECONDS)
+
+
+def _answers(url: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+    return False
+
+
+@contextmanager
+def _stopped_in_the_end(process: "subprocess.Popen[bytes]", say: Say) -> Iterator[None]:
+    with ExitStack() as undo:
+        before = signal.signal(signal.SIGTERM, _interrupt)
+        undo.callback(signal.signal, signal.SIGTERM, before)
+        try:
+            yield
+        finally:
+            say("stopping what the demo started")
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _free_ports() -> tuple[int, int]:
+    """Two ports of loopback that were free a moment ago."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]

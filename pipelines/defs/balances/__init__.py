@@ -1,0 +1,1 @@
+"""What every contact owes or is owed, kept up to date in Postgres."""

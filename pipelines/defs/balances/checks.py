@@ -1,0 +1,51 @@
+"""Whether balances are the sums that they should be."""
+
+import itertools
+import uuid
+from collections.abc import Iterable
+
+import dagster as dg
+
+from pipelines.defs import resources
+from pipelines.defs.balances import assets
+from storage import balances as store
+
+SAMPLE_LEDGERS = 200
+"""Some milliseconds of work, so that it can follow every run."""
+SHOWN_DIFFERENCES = 50
+
+
+@dg.asset_check(
+    asset=assets.balances,
+    description="After every run: are the balances of some ledgers, chosen by chance, the sums of their postings?",
+)
+def sample_adds_up(database: resources.Database) -> dg.AssetCheckResult:
+    """Compare a sample."""
+    with database.begin() as connection:
+        found = store.sample_differences(connection, start=uuid.uuid4(), ledgers=SAMPLE_LEDGERS)
+    return _result(found)
+
+
+@dg.asset_check(
+    asset=assets.balances,
+    description="Once a day: is every balance the sum of its postings? Compares all of them, page by page.",
+)
+def everything_adds_up(database: resources.Database) -> dg.AssetCheckResult:
+    """Compare everything; stops when it has seen enough to be sure that something is badly wrong."""
+    return _result(list(itertools.islice(store.differences(database.begin), SHOWN_DIFFERENCES + 1)))
+
+
+def _result(found: list[store.Difference]) -> dg.AssetCheckResult:
+    how_many = f"more than {SHOWN_DIFFERENCES}" if len(found) > SHOWN_DIFFERENCES else str(len(found))
+    return dg.AssetCheckResult(
+        passed=not found,
+        description=f"{how_many} balances are not the sum of their postings." if found else "Every balance compared adds up.",
+        metadata={"differences": len(found), "preview": dg.MetadataValue.md(_table(found[:SHOWN_DIFFERENCES]))},
+    )
+
+
+def _table(found: Iterable[store.Difference]) -> str:
+    lines = [f"| {row.ledger_id} | {row.contact_id} | {row.currency} | {row.materialised} | {row.posted} |" for row in found]
+    if not lines:
+        return "No difference."
+    return "\n".join(["| ledger | contact | currency | stored | sum of the postings |", "|---|---|---|---:|---:|", *lines])

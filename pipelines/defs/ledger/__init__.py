@@ -1,0 +1,1 @@
+"""Where everything begins: what people recorded, as Postgres holds it."""

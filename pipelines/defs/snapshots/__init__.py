@@ -1,0 +1,1 @@
+"""Balances as they were known at the end of each day, for analysts."""

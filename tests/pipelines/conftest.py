@@ -1,0 +1,42 @@
+"""The code location in this process: an instance that forgets, the resources of one test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.defs import resources
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Dagster warns of a beta parameter that it passes to itself, even where nobody uses it."""
+    config.addinivalue_line("filterwarnings", "ignore:Parameter `owners` of initializer `SensorDefinition.__init__`")
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Runs, ticks and events in memory."""
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture
+def instance_on_disk() -> Iterator[dg.DagsterInstance]:
+    """The same in SQLite files: a schedule looks at runs through a second connection."""
+    with dg.instance_for_test() as kept:
+        yield kept
+
+
+@pytest.fixture
+def jobs(database_url: str, monkeypatch: pytest.MonkeyPatch) -> resources.Database:
+    """The database as assets get it: by the environment."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return resources.Database(url=database_url)
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> resources.DataFolder:
+    """An empty data folder, likewise."""
+    monkeypatch.setenv("DEBITUM_DATA_DIR", str(tmp_path))
+    return resources.DataFolder(path=str(tmp_path))

@@ -1,0 +1,104 @@
+"""The map of the code location: whoever adds, renames or stops something changes this page too."""
+
+import dagster as dg
+import pytest
+
+from pipelines import definitions
+
+ASSETS = """
+ledger/balances
+ledger/contacts
+ledger/events
+ledger/postings
+ledger/reminders
+ledger/transactions
+reminders/deliveries
+reminders/due_reminders
+reminders/outbox
+reporting/balances_daily
+upkeep/retention_report
+"""
+CHECKS = """
+balances:everything_adds_up
+balances:sample_adds_up
+outbox:messages_leave
+"""
+SCHEDULES = """
+check_balances_schedule: 0 3 * * * -> check_balances
+finish_snapshots_schedule: 5 * * * * -> finish_snapshots
+remind_schedule: */5 * * * * -> remind
+retention_schedule: 0 2 * * * -> retention
+snapshot_balances_schedule: 0 * * * * -> snapshot_balances
+"""
+SENSORS = """
+ledgers_changed: 10 s -> materialise_balances
+messages_are_ready: 10 s -> dispatch
+"""
+POOLS = """
+balances: balances
+balances_daily: snapshots
+due_reminders: due_reminders
+retention_report: retention
+send: dispatch
+"""
+
+
+@pytest.fixture
+def repository() -> dg.RepositoryDefinition:
+    """Everything that Dagster finds."""
+    return definitions.defs.get_repository_def()
+
+
+def lines(found: list[str]) -> str:
+    return "\n" + "\n".join(sorted(found)) + "\n"
+
+
+def test_assets_by_group(repository: dg.RepositoryDefinition) -> None:
+    specs = repository.asset_graph.get_all_asset_keys()
+    nodes = [repository.asset_graph.get(key) for key in specs]
+    assert lines([f"{node.group_name}/{node.key.to_user_string()}" for node in nodes]) == ASSETS
+
+
+def test_checks(repository: dg.RepositoryDefinition) -> None:
+    keys = repository.asset_graph.asset_check_keys
+    assert lines([f"{key.asset_key.to_user_string()}:{key.name}" for key in keys]) == CHECKS
+
+
+def test_schedules(repository: dg.RepositoryDefinition) -> None:
+    assert lines([f"{each.name}: {each.cron_schedule} -> {each.job_name}" for each in repository.schedule_defs]) == SCHEDULES
+
+
+def test_sensors(repository: dg.RepositoryDefinition) -> None:
+    found = [f"{each.name}: {each.minimum_interval_seconds} s -> {each.job_name}" for each in repository.sensor_defs]
+    assert lines(found) == SENSORS
+
+
+def test_nothing_is_stopped(repository: dg.RepositoryDefinition) -> None:
+    assert {each.default_status for each in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
+    assert {each.default_status for each in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
+
+
+def test_every_tick_is_in_utc(repository: dg.RepositoryDefinition) -> None:
+    assert {each.execution_timezone for each in repository.schedule_defs} == {"UTC"}
+
+
+def test_pools(repository: dg.RepositoryDefinition) -> None:
+    """Whatever writes is never at it twice at once."""
+    nodes = {node.name: node.definition.pools for job in repository.get_all_jobs() for node in job.nodes}
+    assert lines([f"{name}: {', '.join(pools)}" for name, pools in nodes.items() if pools]) == POOLS
+
+
+def test_an_operator_can_read_it(repository: dg.RepositoryDefinition) -> None:
+    """Plain words, somebody to ask, and what it is made of, at everything that the UI shows."""
+    for key in repository.asset_graph.get_all_asset_keys():
+        node = repository.asset_graph.get(key)
+        assert node.description, key
+        assert node.owners, key
+        assert node.kinds, key
+    for schedule in repository.schedule_defs:
+        assert schedule.description, schedule.name
+    for sensor in repository.sensor_defs:
+        assert sensor.description, sensor.name
+    for name in repository.job_names:
+        if not name.startswith("__"):
+            assert repository.get_job(name).description, name

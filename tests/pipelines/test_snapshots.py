@@ -1,0 +1,98 @@
+"""Snapshots as Dagster runs them: a range of days in one run, the running day, and what is asked for after a downtime."""
+
+import datetime
+import uuid
+from datetime import UTC, timedelta
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine
+
+from pipelines import definitions
+from pipelines.defs import resources
+from pipelines.defs.snapshots import assets, schedules
+from storage import snapshots
+from tests.pipelines import postings
+from tests.pipelines.postings import Posting
+
+ANNA = uuid.UUID(int=1)
+MONDAY, TUESDAY = datetime.date(2026, 3, 2), datetime.date(2026, 3, 3)
+
+
+@pytest.fixture
+def bound(jobs: resources.Database, data_folder: resources.DataFolder) -> dict[str, object]:
+    """What the asset asks for; one ledger has had a debt since Monday."""
+    return {"database": jobs, "data_folder": data_folder}
+
+
+def with_debt(database: Engine) -> None:
+    with database.begin() as connection:
+        monday = datetime.datetime(2026, 3, 2, 12, tzinfo=UTC)
+        ledger = postings.ledger(connection, created_at=monday)
+        postings.commit(connection, ledger, Posting(ANNA, 500, at=monday))
+
+
+def write(bound: dict[str, object], instance: dg.DagsterInstance, first: str, last: str) -> dg.ExecuteInProcessResult:
+    tags = {schedules.RANGE_START: first, schedules.RANGE_END: last}
+    return dg.materialize([assets.balances_daily], instance=instance, resources=bound, tags=tags)
+
+
+def test_a_range_is_one_run_with_each_day_s_numbers(
+    database: Engine, bound: dict[str, object], data_folder: resources.DataFolder, instance: dg.DagsterInstance
+) -> None:
+    with_debt(database)
+    result = write(bound, instance, "2026-03-01", "2026-03-03")
+    days = {each.partition: each.metadata for each in result.asset_materializations_for_node("balances_daily")}
+    assert {day: metadata["dagster/partition_row_count"].value for day, metadata in days.items()} == {
+        "2026-03-01": 0,
+        "2026-03-02": 1,
+        "2026-03-03": 1,
+    }
+    assert days["2026-03-03"]["made_of"].value == "the day before and the day's postings"
+    assert instance.get_materialized_partitions(dg.AssetKey("balances_daily")) == set(days)
+    assert snapshots.query(data_folder.root, "select day, amount from balances order by day")[1] == [
+        (MONDAY, 500),
+        (TUESDAY, 500),
+    ]
+    assert (data_folder.root / "analytics.duckdb").exists()
+
+
+def test_the_running_day_is_a_partition(bound: dict[str, object], instance: dg.DagsterInstance) -> None:
+    today = datetime.datetime.now(UTC).date().isoformat()
+    result = dg.materialize([assets.balances_daily], instance=instance, resources=bound, partition_key=today)
+    (written,) = result.asset_materializations_for_node("balances_daily")
+    assert (written.partition, written.metadata["provisional"].value) == (today, True)
+
+
+def test_the_frequent_tick_asks_for_its_day(instance: dg.DagsterInstance) -> None:
+    late = datetime.datetime(2026, 3, 4, 0, 30, tzinfo=datetime.timezone(timedelta(hours=2)))
+    with dg.build_schedule_context(instance=instance, scheduled_execution_time=late) as context:
+        asked = schedules.snapshot_balances_schedule(context)
+    assert isinstance(asked, dg.RunRequest)
+    assert asked.partition_key == "2026-03-03"
+
+
+def test_days_that_were_missed_are_asked_for_in_one_run(
+    database: Engine, bound: dict[str, object], instance_on_disk: dg.DagsterInstance
+) -> None:
+    """From the first question to the last, with the runs that the daemon would start."""
+    assert tick(bound, instance_on_disk) == dg.SkipReason("There is no ledger yet.")
+    with_debt(database)
+    write(bound, instance_on_disk, "2026-03-03", "2026-03-03")
+    asked = tick(bound, instance_on_disk)
+    assert isinstance(asked, dg.RunRequest)
+    assert asked.tags == {**asked.tags, schedules.RANGE_START: "2026-03-02", schedules.RANGE_END: "2026-03-04"}
+    job = definitions.defs.resolve_job_def("finish_snapshots")
+    stuck = instance_on_disk.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert tick(bound, instance_on_disk) == dg.SkipReason("A run is under way.")
+    instance_on_disk.delete_run(stuck.run_id)
+    result = job.execute_in_process(instance=instance_on_disk, tags=dict(asked.tags), resources=bound)
+    assert len(result.asset_materializations_for_node("balances_daily")) == 3
+    assert tick(bound, instance_on_disk) == dg.SkipReason("Every day that is over has its snapshot.")
+
+
+def tick(bound: dict[str, object], instance: dg.DagsterInstance) -> object:
+    """At five past midnight, after Wednesday the 4th."""
+    at = datetime.datetime(2026, 3, 5, 0, 5, tzinfo=UTC)
+    with dg.build_schedule_context(instance=instance, resources=bound, scheduled_execution_time=at) as context:
+        return schedules.finish_snapshots_schedule(context)
