@@ -35,7 +35,7 @@ check: $(DEV) ## style, types, architecture, migrations, Dagster's definitions
 	$(BIN)/lint-imports
 	$(BIN)/python -m storage.migrations check
 	@mkdir -p $(VENV)/dagster && printf 'telemetry: {enabled: false}\nnux: {enabled: false}\n' > $(VENV)/dagster/dagster.yaml
-	DAGSTER_HOME=$(CURDIR)/$(VENV)/dagster $(BIN)/dg check defs --use-active-venv
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) DAGSTER_HOME=$(CURDIR)/$(VENV)/dagster $(BIN)/dg check defs --use-active-venv
 
 .PHONY: lock
 lock: $(DEV) ## resolve the dependencies of pyproject.toml anew

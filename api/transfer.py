@@ -25,6 +25,8 @@ routes = Routes("transfer")
 
 MAX_IMPORT_BYTES = 256 * 1024 * 1024
 """Of the file as it is sent; api.backup limits what is in it."""
+RESPONSE_SECONDS = 900.0
+"""From the first byte to the answer: 256 MiB over a slow line, and 100,000 rows to decide."""
 MEDIA_TYPE = "application/zip"
 
 
@@ -83,10 +85,11 @@ def _currency(code: str) -> money.Currency:
 
 async def _receive(request: Request, file: Path) -> None:
     """The body, as it comes in. Raises problems.TooLarge."""
+    assert isinstance(request.stream, Http)
+    request.stream.protocol.response_timeout = RESPONSE_SECONDS  # of this connection alone
     if int(request.headers.get("content-length") or 0) > MAX_IMPORT_BYTES:
         raise _too_large()
     received = 0
-    assert isinstance(request.stream, Http)
     with await asyncio.to_thread(file.open, "wb") as target:
         while data := await request.stream.read():
             received += len(data)

@@ -83,8 +83,6 @@ class Child:
             began = time.monotonic()
             log_start = _rotate(self.plan.log)
             async with self._launching:  # who stops us meanwhile waits until there is something to stop
-                if self._stopping.is_set():
-                    return
                 self._process = process = await self._start()
             announcing = asyncio.create_task(self._announce(began))
             code = await process.wait()

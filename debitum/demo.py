@@ -191,11 +191,16 @@ def _materialized(api: httpx.Client) -> Finding:
 
 def _mail(folder: Path, address: str) -> Finding:
     found = [(path, mail) for path, mail in _mails(folder) if address in str(mail["To"])]
-    texts = [str(mail.get_body(("plain",))) for _, mail in found]
+    texts = [_text(mail) for _, mail in found]
     due = any(DEBTOR in text for text in texts)
     reminded = any(NOTE in text for text in texts)
     lines = tuple(f"{mail['Subject']}  ({path})" for path, mail in found)
     return Finding("the mails of the due debt and of the reminder were written", due and reminded, lines)
+
+
+def _text(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    return "" if body is None else str(body.get_content())
 
 
 def _mails(folder: Path) -> Iterator[tuple[Path, EmailMessage]]:

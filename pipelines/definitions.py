@@ -7,6 +7,9 @@ import dagster as dg
 from pipelines import defs as package
 from pipelines.defs import resources
 
+# Dagster passes itself a beta parameter with every sensor: a warning in each log that an operator could do nothing about.
+warnings.filterwarnings("ignore", "Parameter `owners` of initializer `SensorDefinition.__init__`", dg.BetaWarning)
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.PreviewWarning)  # the stable loader wants a pyproject.toml, which a wheel does not have
     defs = dg.load_definitions_from_package_module(

@@ -15,6 +15,8 @@ from sqlalchemy import (
     Date,
     RowMapping,
     Select,
+    Uuid,
+    and_,
     cast,
     exists,
     func,
@@ -184,14 +186,19 @@ def _without_nothing_open(connection: Connection, candidates: Sequence[_Candidat
 
 
 def _open_amounts(connection: Connection, wanted: set[tuple[UUID, UUID]]) -> Mapping[tuple[UUID, UUID], int]:
-    """By (ledger_id, transaction_id); computed for the contacts concerned only. Deleted transactions are left out."""
+    """By (ledger_id, transaction_id): of every live transaction of the contacts concerned, and of no other contact."""
     if not wanted:
         return {}
-    named = tuple_(_transactions.c.ledger_id, _transactions.c.id).in_(sorted(wanted))
-    contacts = select(_transactions.c.ledger_id, _transactions.c.contact_id).where(named)
+    named = (
+        func.unnest(cast([ledger_id for ledger_id, _ in wanted], ARRAY(Uuid)), cast([one for _, one in wanted], ARRAY(Uuid)))
+        .table_valued("ledger_id", "transaction_id", name="named")
+        .render_derived()
+    )
+    contacts = select(_transactions.c.ledger_id, _transactions.c.contact_id).join(
+        named, and_(named.c.ledger_id == _transactions.c.ledger_id, named.c.transaction_id == _transactions.c.id)
+    )
     opened = allocation.open_amounts(contacts=contacts).subquery()
-    of_these = tuple_(opened.c.ledger_id, opened.c.transaction_id).in_(sorted(wanted))
-    return {(row.ledger_id, row.transaction_id): row.open_amount for row in connection.execute(select(opened).where(of_these))}
+    return {(row.ledger_id, row.transaction_id): row.open_amount for row in connection.execute(select(opened))}
 
 
 def _enqueue(connection: Connection, candidates: Sequence[_Candidate], now: datetime.datetime) -> list[Enqueued]:

@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, not_, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, Text, Uuid, and_, case, cast, exists, func, not_, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from storage import tables
 
@@ -137,10 +137,13 @@ def _row(message: Outgoing, now: datetime.datetime) -> dict[str, Any]:
 
 def known(connection: Connection, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Known]:
     """What is in the outbox of the (ledger_id, dedupe_key) asked for."""
-    if not keys:
-        return {}
-    statement = select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason, _outbox.c.finished_at).where(
-        tuple_(_outbox.c.ledger_id, _outbox.c.dedupe_key).in_(sorted(keys))
+    wanted = (
+        func.unnest(cast([ledger_id for ledger_id, _ in keys], ARRAY(Uuid)), cast([key for _, key in keys], ARRAY(Text)))
+        .table_valued("ledger_id", "dedupe_key", name="wanted")
+        .render_derived()
+    )
+    statement = select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason, _outbox.c.finished_at).join(
+        wanted, and_(wanted.c.ledger_id == _outbox.c.ledger_id, wanted.c.dedupe_key == _outbox.c.dedupe_key)
     )
     return {
         (row.ledger_id, row.dedupe_key): Known(row.state, row.reason, row.finished_at) for row in connection.execute(statement)

@@ -1,5 +1,6 @@
 """POST /api/import/debitum: what it answers, what it stores, and that doing it twice adds nothing."""
 
+import asyncio
 import json
 import sqlite3
 import zipfile
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import sanic.config
 
 from api import transfer
 from tests.fixtures.api import Client
@@ -214,6 +216,23 @@ async def test_a_body_beyond_the_limit_of_others_is_fine(alice: Client, tmp_path
     larger = (tmp_path / "changed.zip").read_bytes()
     assert len(larger) > len(content) + 1_000_000
     assert (await _send(alice, larger)).json()["contacts"] == 12
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that gives every other request half a second."""
+    monkeypatch.setitem(sanic.config.DEFAULT_CONFIG, "RESPONSE_TIMEOUT", 0.5)
+
+
+async def test_an_upload_may_take_longer_than_other_requests(hurried: None, alice: Client) -> None:
+    content, _ = _sample("small")
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 1_000):
+            await asyncio.sleep(0.3)
+            yield content[start : start + 1_000]
+
+    assert (await _send(alice, slowly())).status_code == 200
 
 
 async def test_signed_out(alice: Client) -> None:
