@@ -83,7 +83,7 @@ class ReminderSettingsPatch(Struct, frozen=True, forbid_unknown_fields=True):
 
     due_offsets_days: Offsets | UnsetType = UNSET
     local_time: LocalTime | UnsetType = UNSET
-    quiet_hours: QuietHours | None | UnsetType = UNSET
+    quiet_hours: QuietHours | UnsetType | None = UNSET
     channels: Annotated[list[facts.ReminderChannel], Meta(max_length=2)] | UnsetType = UNSET
     digest: bool | UnsetType = UNSET
 
@@ -91,7 +91,7 @@ class ReminderSettingsPatch(Struct, frozen=True, forbid_unknown_fields=True):
 class MeBody(Struct, frozen=True, forbid_unknown_fields=True):
     """The members to change."""
 
-    name: facts.Name | None | UnsetType = UNSET
+    name: facts.Name | UnsetType | None = UNSET
     time_zone: facts.ZoneName | UnsetType = UNSET
     locale: Locale | UnsetType = UNSET
     default_currency: facts.CurrencyCode | UnsetType = UNSET

@@ -60,7 +60,7 @@ def parameters(request: Request, shape: type[T]) -> T:
 
 
 def invalid(error: msgspec.ValidationError) -> errors.Invalid:
-    """msgspec's message as our error, with a JSON pointer."""
+    """Msgspec's message as our error, with a JSON pointer."""
     text = str(error)
     found = _AT.search(text)
     pointer = "".join(f"/{step[1] or step[2]}" for step in _STEP.finditer(found[2])) if found else ""

@@ -92,6 +92,8 @@ async def meta(call: Call[None, Nothing]) -> Reply:
         "page_items": paging.MAX_LIMIT,
         "amount": money.MAX_AMOUNT,
     }
-    currencies = [CurrencyInfo(one.code, one.exponent, one.active) for one in sorted(money.CURRENCIES.values(), key=lambda c: c.code)]
+    currencies = [
+        CurrencyInfo(one.code, one.exponent, one.active) for one in sorted(money.CURRENCIES.values(), key=lambda c: c.code)
+    ]
     versions = Versions(facts.VERSION, facts.VERSION)
     return Reply(Meta(VERSION, versions, limits, FEATURES, call.services.settings.signup, currencies))

@@ -151,6 +151,7 @@ def _overview(described: dict[str, Any]) -> str:
 
 
 def _page(title: str, content: str) -> str:
-    style = "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}td{padding:.2rem .8rem}"
+    style = "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
+    style += "td{padding:.2rem .8rem}"
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
     return f'<!doctype html><html lang="en"><head>{head}<style>{style}</style></head><body>{content}</body></html>'

@@ -24,14 +24,16 @@ class Items(Struct, Generic[Item], frozen=True):
 
 
 def page(limit: int, cursor: str | None, key: type[Any]) -> Page:
-    """The page that `cursor` points to; `key` is the type of the sort key. Raises errors.Invalid for a cursor that is not ours."""
+    """The page that `cursor` points to; `key` is the type of the sort key. Raises errors.Invalid."""
     if cursor is None:
         return Page(limit)
     try:
         place: tuple[Any, str] = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=tuple[Any, str])
         return Page(limit, (msgspec.convert(place[0], key), UUID(place[1])))
     except (ValueError, msgspec.MsgspecError) as error:
-        raise errors.Invalid("the cursor is not from this list", errors=(errors.FieldError("/cursor", "not a cursor"),)) from error
+        raise errors.Invalid(
+            "the cursor is not from this list", errors=(errors.FieldError("/cursor", "not a cursor"),)
+        ) from error
 
 
 def cursor(place: Place | None) -> str | None:

@@ -32,7 +32,12 @@ def main() -> None:
     loader = AppLoader(factory=partial(create))
     app = loader.load()
     app.prepare(
-        host=settings.host, port=settings.port, workers=settings.workers, single_process=settings.workers == 1, access_log=False, motd=False
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        single_process=settings.workers == 1,
+        access_log=False,
+        motd=False,
     )
     if settings.workers == 1:
         Sanic.serve_single(primary=app)

@@ -110,7 +110,9 @@ def _item(raw: Raw, index: int, device_id: str) -> Command | Unreadable:
         return _command(sent, event_id, device_id)
     except errors.Rejected as error:
         members = _members(sent)
-        return Unreadable(event_id, error, sent.decode(errors="replace").replace("\x00", "\ufffd"), _content(members, sent), _key(members))
+        return Unreadable(
+            event_id, error, sent.decode(errors="replace").replace("\x00", "\ufffd"), _content(members, sent), _key(members)
+        )
 
 
 def _command(sent: bytes, event_id: str, device_id: str) -> Command:
@@ -169,7 +171,11 @@ async def pull(call: Call[PullBody, Nothing]) -> Reply:
         version, head_hash = await events.head(connection, ledger_id)
         if wanted.since > version:
             raise errors.Reset("`since` lies beyond the head of this ledger")
-        if wanted.hash is not None and wanted.since and _hex(await events.hash_at(connection, ledger_id, wanted.since)) != wanted.hash:
+        if (
+            wanted.hash is not None
+            and wanted.since
+            and _hex(await events.hash_at(connection, ledger_id, wanted.since)) != wanted.hash
+        ):
             raise errors.Reset("`hash` is not this chain's at `since`")
         found = await events.after(connection, ledger_id, wanted.since, wanted.limit)
     has_more = wanted.since + len(found) < version

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 MARK: Final = "DEBITUM_SUPERVISED"
 """Every descendant of a supervisor carries the data folder under this name in its environment, whatever became of its parents."""

@@ -2,7 +2,7 @@
 
 import datetime
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,7 +171,7 @@ def _check_repayable(case: _Case, repaid: str) -> None:
         raise errors.UnknownAggregate(f"there is no transaction {repaid}", errors=_pointing_to("repays"))
     if debt.fields["type"] != "money" or debt.fields["repays"] is not None or debt.key == case.command.key:
         raise errors.RepaysMismatch("a repayment names a debt of money that is no repayment itself")
-    if any(_live_repayments(case.ledger, case.command.aggregate_id)):
+    if _live_repayments(case.ledger, {case.command.aggregate_id}):
         raise errors.RepaysMismatch("this transaction is repaid by others, so it cannot be a repayment")
 
 
@@ -190,8 +190,7 @@ def _delete(case: _Case) -> _Draft:
     ]
     unlinked = [
         Change(*other.key, "update", {"repays": (other.fields["repays"], None)})
-        for key in sorted(gone)
-        for other in _live_repayments(case.ledger, key[1])
+        for other in _live_repayments(case.ledger, {key[1] for key in gone})
         if other.key not in gone
     ]
     return _Draft(deletions + unlinked)
@@ -199,27 +198,24 @@ def _delete(case: _Case) -> _Draft:
 
 def _taken_along(ledger: Ledger, entity: Entity) -> Iterator[Entity]:
     """The live entities that go with `entity`: a contact's transactions and reminders, a transaction's reminders."""
-    if entity.aggregate_type == "reminder":
-        return
+    of_contact = entity.id if entity.aggregate_type == "contact" else None
     transactions = {entity.id} if entity.aggregate_type == "transaction" else set()
-    for other in ledger.entities.values():
-        if entity.aggregate_type == "contact" and other.aggregate_type == "transaction":
-            if other.live and other.fields["contact_id"] == entity.id:
-                transactions.add(other.id)
-                yield other
-    for other in ledger.entities.values():
-        if other.aggregate_type == "reminder" and other.live:
-            of_contact = entity.aggregate_type == "contact" and other.fields["contact_id"] == entity.id
-            if of_contact or other.fields["transaction_id"] in transactions:
-                yield other
+    for other in _live(ledger, "transaction"):
+        if of_contact is not None and other.fields["contact_id"] == of_contact:
+            transactions.add(other.id)
+            yield other
+    for other in _live(ledger, "reminder"):
+        of_it = of_contact is not None and other.fields["contact_id"] == of_contact
+        if of_it or other.fields["transaction_id"] in transactions:
+            yield other
 
 
-def _live_repayments(ledger: Ledger, transaction_id: str) -> list[Entity]:
-    found = (
-        other
-        for other in ledger.entities.values()
-        if other.aggregate_type == "transaction" and other.live and other.fields["repays"] == transaction_id
-    )
+def _live(ledger: Ledger, aggregate_type: facts.AggregateType) -> list[Entity]:
+    return [other for other in ledger.entities.values() if other.aggregate_type == aggregate_type and other.live]
+
+
+def _live_repayments(ledger: Ledger, transaction_ids: Collection[str]) -> list[Entity]:
+    found = (other for other in _live(ledger, "transaction") if other.fields["repays"] in transaction_ids)
     return sorted(found, key=lambda other: other.id)
 
 

@@ -48,20 +48,20 @@ class ContactCreated(Payload, frozen=True):
 
     creates = True
     name: Name
-    username: Short | None | UnsetType = UNSET
-    phone: Short | None | UnsetType = UNSET
-    email: Email | None | UnsetType = UNSET
-    notes: Text | None | UnsetType = UNSET
+    username: Short | UnsetType | None = UNSET
+    phone: Short | UnsetType | None = UNSET
+    email: Email | UnsetType | None = UNSET
+    notes: Text | UnsetType | None = UNSET
 
 
 class ContactUpdated(Payload, frozen=True):
     """Changed members of a contact."""
 
     name: Name | UnsetType = UNSET
-    username: Short | None | UnsetType = UNSET
-    phone: Short | None | UnsetType = UNSET
-    email: Email | None | UnsetType = UNSET
-    notes: Text | None | UnsetType = UNSET
+    username: Short | UnsetType | None = UNSET
+    phone: Short | UnsetType | None = UNSET
+    email: Email | UnsetType | None = UNSET
+    notes: Text | UnsetType | None = UNSET
 
 
 class TransactionCreated(Payload, frozen=True):
@@ -72,13 +72,13 @@ class TransactionCreated(Payload, frozen=True):
     direction: Literal["lent", "owed"]
     type: Literal["money", "item"] | UnsetType = UNSET
     amount: Amount | UnsetType = UNSET
-    currency: CurrencyCode | None | UnsetType = UNSET
-    item: Item | None | UnsetType = UNSET
-    description: Text | None | UnsetType = UNSET
+    currency: CurrencyCode | UnsetType | None = UNSET
+    item: Item | UnsetType | None = UNSET
+    description: Text | UnsetType | None = UNSET
     transaction_date: datetime.date | UnsetType = UNSET
-    due_date: datetime.date | None | UnsetType = UNSET
-    repays: UUID | None | UnsetType = UNSET
-    returned_at: Moment | None | UnsetType = UNSET
+    due_date: datetime.date | UnsetType | None = UNSET
+    repays: UUID | UnsetType | None = UNSET
+    returned_at: Moment | UnsetType | None = UNSET
 
 
 class TransactionUpdated(Payload, frozen=True):
@@ -88,13 +88,13 @@ class TransactionUpdated(Payload, frozen=True):
     direction: Literal["lent", "owed"] | UnsetType = UNSET
     type: Literal["money", "item"] | UnsetType = UNSET
     amount: Amount | UnsetType = UNSET
-    currency: CurrencyCode | None | UnsetType = UNSET
-    item: Item | None | UnsetType = UNSET
-    description: Text | None | UnsetType = UNSET
+    currency: CurrencyCode | UnsetType | None = UNSET
+    item: Item | UnsetType | None = UNSET
+    description: Text | UnsetType | None = UNSET
     transaction_date: datetime.date | UnsetType = UNSET
-    due_date: datetime.date | None | UnsetType = UNSET
-    repays: UUID | None | UnsetType = UNSET
-    returned_at: Moment | None | UnsetType = UNSET
+    due_date: datetime.date | UnsetType | None = UNSET
+    repays: UUID | UnsetType | None = UNSET
+    returned_at: Moment | UnsetType | None = UNSET
 
 
 class ReminderCreated(Payload, frozen=True):
@@ -102,28 +102,28 @@ class ReminderCreated(Payload, frozen=True):
 
     creates = True
     remind_at: Moment
-    contact_id: UUID | None | UnsetType = UNSET
-    transaction_id: UUID | None | UnsetType = UNSET
+    contact_id: UUID | UnsetType | None = UNSET
+    transaction_id: UUID | UnsetType | None = UNSET
     time_zone: ZoneName | UnsetType = UNSET
-    repeat: Text | None | UnsetType = UNSET
+    repeat: Text | UnsetType | None = UNSET
     channels: Channels | UnsetType = UNSET
-    message: Text | None | UnsetType = UNSET
-    snoozed_until: Moment | None | UnsetType = UNSET
-    done_at: Moment | None | UnsetType = UNSET
+    message: Text | UnsetType | None = UNSET
+    snoozed_until: Moment | UnsetType | None = UNSET
+    done_at: Moment | UnsetType | None = UNSET
 
 
 class ReminderUpdated(Payload, frozen=True):
     """Changed members of a reminder."""
 
     remind_at: Moment | UnsetType = UNSET
-    contact_id: UUID | None | UnsetType = UNSET
-    transaction_id: UUID | None | UnsetType = UNSET
+    contact_id: UUID | UnsetType | None = UNSET
+    transaction_id: UUID | UnsetType | None = UNSET
     time_zone: ZoneName | UnsetType = UNSET
-    repeat: Text | None | UnsetType = UNSET
+    repeat: Text | UnsetType | None = UNSET
     channels: Channels | UnsetType = UNSET
-    message: Text | None | UnsetType = UNSET
-    snoozed_until: Moment | None | UnsetType = UNSET
-    done_at: Moment | None | UnsetType = UNSET
+    message: Text | UnsetType | None = UNSET
+    snoozed_until: Moment | UnsetType | None = UNSET
+    done_at: Moment | UnsetType | None = UNSET
 
 
 class Deleted(Payload, frozen=True):

@@ -29,7 +29,8 @@ async def examine(connection: AsyncConnection) -> Condition:
     """Look at the database that `connection` leads to; needs a transaction of the api role."""
     revision = await connection.scalar(text("select version_num from debitum.alembic_version"))
     rows = await connection.execute(
-        text("select name from pg_settings where name = any(:names) and setting = 'off' order by name"), {"names": list(DURABILITY)}
+        text("select name from pg_settings where name = any(:names) and setting = 'off' order by name"),
+        {"names": list(DURABILITY)},
     )
     off = [row.name for row in rows]
     lag = await connection.scalar(text("select debitum.projection_lag_seconds()"))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 with warnings.catch_warnings():  # a machine without XDG_RUNTIME_DIR is no reason to complain: the temporary folder serves
     warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR")
@@ -160,7 +160,7 @@ def _launch(server: PostgresServer) -> None:
 
 
 def _own(sockets: Path, system_user: str | None) -> None:
-    """A path too long for a socket has it in a folder elsewhere. Whoever can open the socket is a superuser, so it is closed to others."""
+    """For a path too long for a socket. Whoever can open the socket is a superuser, so its folder is closed to others."""
     if system_user is not None:
         shutil.chown(sockets, system_user)
     elif sockets.stat().st_uid != os.geteuid():

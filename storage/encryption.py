@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES = 32
+MAX_ID_LENGTH = 32
 _NONCE_BYTES = 12
 
 
@@ -33,9 +34,9 @@ class KeyRing:
             try:
                 key = base64.b64decode(encoded, validate=True)
             except ValueError as error:
-                raise KeyRingError(f"DEBITUM_KEYS: key {name!r} is not base64") from error
-            if not name or not name.isalnum() or len(name) > 32 or len(key) != KEY_BYTES:
-                raise KeyRingError(f"DEBITUM_KEYS: {name!r} must be a short alphanumeric id with {KEY_BYTES} bytes")
+                raise KeyRingError("DEBITUM_KEYS: a key is not base64") from error  # nothing of it is repeated: it is secret
+            if not name.isalnum() or len(name) > MAX_ID_LENGTH or len(key) != KEY_BYTES:
+                raise KeyRingError(f"DEBITUM_KEYS: write <short alphanumeric id>:<base64 of {KEY_BYTES} bytes>")
             keys[name] = key
         return cls(keys)
 

@@ -27,7 +27,9 @@ async def async_connection(url: str, application_name: str) -> psycopg.AsyncConn
 
 def libpq_url(url: str) -> str:
     """`url` without SQLAlchemy's driver suffix, as libpq's programs and psycopg take it."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    rendered = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    address, mark, query = rendered.partition("?")
+    return address + mark + query.replace("+", "%20")  # SQLAlchemy writes a space as +, which libpq takes literally
 
 
 def psycopg2_url(url: str, *, schema: str) -> str:

@@ -69,7 +69,13 @@ class Session:
 async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now: datetime.datetime) -> UUID:
     """Create a user with an empty ledger, which the transaction sees from now on; the user's id. Raises EmailTaken."""
     user_id, ledger_id = uuid4(), uuid4()
-    values = {"id": user_id, "ledger_id": ledger_id, "created_at": now, "reminder_settings": DEFAULT_REMINDER_SETTINGS, **vars(new)}
+    values = {
+        "id": user_id,
+        "ledger_id": ledger_id,
+        "created_at": now,
+        "reminder_settings": DEFAULT_REMINDER_SETTINGS,
+        **vars(new),
+    }
     try:
         await connection.execute(insert(tables.users).values(values))
     except IntegrityError as error:
@@ -85,7 +91,9 @@ async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, 
 
 async def credentials(connection: AsyncConnection, email: str) -> Row[UUID, str] | None:
     """(id, password_hash) of the user with this address."""
-    return (await connection.execute(select(tables.users.c.id, tables.users.c.password_hash).filter_by(email=email.lower()))).first()
+    return (
+        await connection.execute(select(tables.users.c.id, tables.users.c.password_hash).filter_by(email=email.lower()))
+    ).first()
 
 
 async def open_session(connection: AsyncConnection, user_id: UUID, device: Device, *, now: datetime.datetime) -> Session:
@@ -131,7 +139,13 @@ async def _refreshable(connection: AsyncConnection, digest: bytes, now: datetime
     """The token's row and its live session, locked: two uses of one token are decided one after the other."""
     tokens, sessions = tables.refresh_tokens.c, tables.sessions.c
     query = (
-        select(tokens.session_id, tokens.revoked_at.label("superseded_at"), sessions.user_id, sessions.device_id, tables.users.c.ledger_id)
+        select(
+            tokens.session_id,
+            tokens.revoked_at.label("superseded_at"),
+            sessions.user_id,
+            sessions.device_id,
+            tables.users.c.ledger_id,
+        )
         .join(tables.sessions, sessions.id == tokens.session_id)
         .join(tables.users, tables.users.c.id == sessions.user_id)
         .where(tokens.hash == digest, tokens.expires_at > now, sessions.revoked_at.is_(None))
@@ -178,7 +192,9 @@ async def update_user(connection: AsyncConnection, user_id: UUID, values: dict[s
 async def verify_email(connection: AsyncConnection, token: str, *, now: datetime.datetime) -> UUID | None:
     """Take a verification token; the id of the user whose address is verified by it, None where it is not good."""
     tokens = tables.one_time_tokens
-    good = and_(tokens.c.hash == _digest(token), tokens.c.purpose == "verify", tokens.c.expires_at > now, tokens.c.used_at.is_(None))
+    good = and_(
+        tokens.c.hash == _digest(token), tokens.c.purpose == "verify", tokens.c.expires_at > now, tokens.c.used_at.is_(None)
+    )
     user_id: UUID | None = await connection.scalar(update(tokens).where(good).values(used_at=now).returning(tokens.c.user_id))
     if user_id is not None:
         unverified = and_(tables.users.c.id == user_id, tables.users.c.email_verified_at.is_(None))

@@ -252,10 +252,12 @@ async def _page(
     *,
     descending: bool = False,
 ) -> Rows:
-    """The rows of `query` by (`key`, `row_id`) behind the page's place (keyset paging: what is inserted meanwhile moves nothing)."""
+    """The rows of `query` by (`key`, `row_id`) behind the page's place: what is inserted meanwhile moves nothing."""
     query = query.add_columns(key.label("page_key"))
     if page.after is not None:
-        place = tuple_(cast(literal(page.after[0]), key.type) if isinstance(key.type, Date) else literal(page.after[0]), page.after[1])
+        place = tuple_(
+            cast(literal(page.after[0]), key.type) if isinstance(key.type, Date) else literal(page.after[0]), page.after[1]
+        )
         query = query.where(tuple_(key, row_id) < place if descending else tuple_(key, row_id) > place)
     order = (key.desc(), row_id.desc()) if descending else (key, row_id)
     rows = list((await connection.execute(query.order_by(*order).limit(page.limit + 1))).all())

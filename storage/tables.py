@@ -380,7 +380,9 @@ delivery_attempts = Table(
     CheckConstraint("outcome in ('sent', 'transient', 'permanent', 'channel_down', 'target_gone', 'unknown')", name="outcome"),
 )
 
-PER_LEDGER = tuple(table for table in metadata.sorted_tables if table is ledgers or ("ledger_id" in table.c and table is not users))
+PER_LEDGER = tuple(
+    table for table in metadata.sorted_tables if table is ledgers or ("ledger_id" in table.c and table is not users)
+)
 """The tables whose rows belong to one ledger: row-level security guards each."""
 LOG = (events, postings)
 """Tables that the api role may add to, never change."""

@@ -54,8 +54,10 @@ class Chaos:
     """An endless source of commands that often fit the ledger and often do not: few ids, so that they meet."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311  # a seed is what makes a failure repeatable
-        self.ids = {kind: [self._id() for _ in range(count)] for kind, count in (("contact", 4), ("transaction", 8), ("reminder", 4))}
+        self.random = random.Random(seed)  # a seed is what makes a failure repeatable
+        self.ids = {
+            kind: [self._id() for _ in range(count)] for kind, count in (("contact", 4), ("transaction", 8), ("reminder", 4))
+        }
         self.devices = [self._id() for _ in range(3)]
         self.sent: list[Command] = []
 
@@ -87,7 +89,11 @@ class Chaos:
         return {name: value for name, value in members.items() if self.random.random() < 0.5}
 
     def _contact(self) -> dict[str, Any]:
-        return {"name": self._any("Ana", "Bo", "Cy"), "notes": self._any(None, "met at work"), "phone": self._any(None, "+34 600")}
+        return {
+            "name": self._any("Ana", "Bo", "Cy"),
+            "notes": self._any(None, "met at work"),
+            "phone": self._any(None, "+34 600"),
+        }
 
     def _transaction(self) -> dict[str, Any]:
         common = {"contact_id": self._one("contact"), "direction": self._any("lent", "owed")}
@@ -97,7 +103,11 @@ class Chaos:
             return common | dates | thing | {"returned_at": self._any(None, "2026-11-20T10:00:00Z")}
         amount = self.random.randint(1, 1_000)
         repays = self._any(None, None, self._one("transaction"))
-        return common | dates | {"type": "money", "amount": amount, "currency": self._any("EUR", "JPY"), "item": None, "repays": repays}
+        return (
+            common
+            | dates
+            | {"type": "money", "amount": amount, "currency": self._any("EUR", "JPY"), "item": None, "repays": repays}
+        )
 
     def _reminder(self) -> dict[str, Any]:
         about = {"contact_id": self._any(None, self._one("contact")), "transaction_id": self._any(None, self._one("transaction"))}

@@ -18,7 +18,12 @@ from tests.fixtures.api import PASSWORD, Client, Server
 
 async def test_registering_signs_in_and_makes_an_empty_ledger(api: Server) -> None:
     async with api.http() as http:
-        body = {"email": "Ada@Example.org", "password": PASSWORD, "name": "Ada", "device": {"name": "phone", "platform": "android"}}
+        body = {
+            "email": "Ada@Example.org",
+            "password": PASSWORD,
+            "name": "Ada",
+            "device": {"name": "phone", "platform": "android"},
+        }
         response = await http.post("/api/auth/register", json=body)
     assert response.status_code == 201
     answer = response.json()
@@ -81,7 +86,9 @@ async def test_logging_out_ends_the_session_at_once(alice: Client, api: Server) 
     other = await api.login(alice)
     await alice.post("/api/auth/logout", status=204)
     assert (await alice.http.get("/api/me")).status_code == 401
-    assert (await alice.http.post("/api/auth/refresh", json={"refresh_token": alice.signed_in["refresh_token"]})).status_code == 401
+    assert (
+        await alice.http.post("/api/auth/refresh", json={"refresh_token": alice.signed_in["refresh_token"]})
+    ).status_code == 401
     assert (await other.http.get("/api/me")).status_code == 200
 
 
@@ -151,7 +158,7 @@ async def test_no_algorithm_but_ours(alice: Client, api: Server) -> None:
     unsigned = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": TYPE, "kid": "k1"}).encode()).decode().rstrip("=")
     for token in (f"{unsigned}.{claims}.", f"{header}.{claims}.", "x.y.z", "é"):
         async with api.http() as http:
-            response = await http.get("/api/me", headers={"Authorization": f"Bearer {token}".encode()})
+            response = await http.get("/api/me", headers={b"Authorization": f"Bearer {token}".encode()})
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == "Bearer"
 
@@ -167,7 +174,11 @@ async def test_users_change_what_is_theirs(alice: Client) -> None:
     )
     assert changed.status_code == 200
     settings = changed.json()["reminder_settings"]
-    assert (settings["local_time"], settings["quiet_hours"], settings["digest"]) == ("07:30", {"from": "22:00", "to": "07:00"}, False)
+    assert (settings["local_time"], settings["quiet_hours"], settings["digest"]) == (
+        "07:30",
+        {"from": "22:00", "to": "07:00"},
+        False,
+    )
     assert (await alice.get("/api/me"))["default_currency"] == "JPY"
     for body, pointer in (
         ({"time_zone": "Mars/Olympus"}, "/time_zone"),

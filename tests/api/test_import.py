@@ -228,9 +228,9 @@ async def test_an_upload_may_take_longer_than_other_requests(hurried: None, alic
     content, _ = _sample("small")
 
     async def slowly() -> AsyncIterator[bytes]:
-        for start in range(0, len(content), 1_000):
-            await asyncio.sleep(0.3)
-            yield content[start : start + 1_000]
+        yield content[:1_000]
+        await asyncio.sleep(1.5)
+        yield content[1_000:]
 
     assert (await _send(alice, slowly())).status_code == 200
 

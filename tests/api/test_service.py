@@ -71,7 +71,15 @@ async def test_answers_are_what_the_document_says(alice: Client, api: Server) ->
     check("post", "/api/transactions", 201, debt)
     note = await alice.post("/api/reminders", {"remind_at": "2030-01-01T00:00:00Z", "transaction_id": debt["id"]}, status=201)
     check("post", "/api/reminders", 201, note)
-    for path in ("/api/contacts", "/api/transactions", "/api/reminders", "/api/balances", "/api/me", "/api/meta", "/api/sync/hash"):
+    for path in (
+        "/api/contacts",
+        "/api/transactions",
+        "/api/reminders",
+        "/api/balances",
+        "/api/me",
+        "/api/meta",
+        "/api/sync/hash",
+    ):
         check("get", path, 200, await alice.get(path))
     check("post", "/api/sync/pull", 200, await alice.post("/api/sync/pull", {}))
     check("post", "/api/sync/push", 200, await alice.push({"id": debt["id"]}))

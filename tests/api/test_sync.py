@@ -10,7 +10,7 @@ from tests.fixtures.api import Client, Server
 
 
 def event(
-    kind: str, event_type: str, data: dict[str, Any], *, aggregate_id: str | None = None, base_seq: int = 0, **members: Any
+    kind: str, event_type: str, data: dict[str, Any], *, aggregate_id: str | None = None, base_seq: Any = 0, **members: Any
 ) -> dict[str, Any]:
     return {
         "id": str(uuid.uuid4()),

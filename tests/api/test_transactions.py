@@ -21,7 +21,9 @@ async def test_defaults_are_filled_in(alice: Client) -> None:
     created = await lend(alice, ana, 1250)
     expected = {"type": "money", "currency": "EUR", "open_amount": 1250, "item": None, "due_date": None, "version": 2}
     assert expected.items() <= created.items()
-    thing = await alice.post("/api/transactions", {"contact_id": ana, "direction": "owed", "type": "item", "item": "tent"}, status=201)
+    thing = await alice.post(
+        "/api/transactions", {"contact_id": ana, "direction": "owed", "type": "item", "item": "tent"}, status=201
+    )
     assert {"amount": 1, "currency": None, "open_amount": 1}.items() <= thing.items()
     contact = await alice.get(f"/api/contacts/{ana}")
     assert contact["balances"] == [{"currency": "EUR", "amount": 1250}]
@@ -44,10 +46,14 @@ async def test_balances_follow_every_edit_and_currencies_are_never_added(alice: 
     ]
     assert (balances["version"], balances["materialized_version"]) == (5, 0)
     await alice.post(f"/api/transactions/{first['id']}", {"amount": 100, "contact_id": bo})
-    totals = {item["contact_id"]: item["amount"] for item in (await alice.get("/api/balances"))["items"] if item["currency"] == "EUR"}
+    totals = {
+        item["contact_id"]: item["amount"] for item in (await alice.get("/api/balances"))["items"] if item["currency"] == "EUR"
+    }
     assert totals == {ana: -300, bo: 100}
     assert (await alice.http.delete(f"/api/transactions/{first['id']}")).status_code == 204
-    totals = {item["contact_id"]: item["amount"] for item in (await alice.get("/api/balances"))["items"] if item["currency"] == "EUR"}
+    totals = {
+        item["contact_id"]: item["amount"] for item in (await alice.get("/api/balances"))["items"] if item["currency"] == "EUR"
+    }
     assert totals == {ana: -300}
     await alice.post(f"/api/transactions/{first['id']}/restore")
     assert (await alice.get(f"/api/contacts/{bo}"))["balances"][0] == {"currency": "EUR", "amount": 100}
@@ -152,7 +158,9 @@ async def test_members_that_do_not_fit_are_pointed_at(alice: Client) -> None:
     ):
         problem = await alice.post("/api/transactions", body, status=400)
         assert [error["pointer"] for error in problem["errors"]] == [pointer], problem
-    elsewhere = await alice.post("/api/transactions", {"contact_id": str(uuid.uuid4()), "direction": "lent", "amount": 1}, status=409)
+    elsewhere = await alice.post(
+        "/api/transactions", {"contact_id": str(uuid.uuid4()), "direction": "lent", "amount": 1}, status=409
+    )
     assert elsewhere["code"] == "unknown_contact"
     unknown = {"contact_id": ana, "direction": "lent", "amount": 1, "repays": str(uuid.uuid4())}
     assert (await alice.post("/api/transactions", unknown, status=409))["code"] == "unknown_aggregate"
@@ -166,7 +174,7 @@ async def test_an_idempotency_key_makes_a_retry_harmless(alice: Client) -> None:
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json() == second.json()
     assert second.headers["Idempotency-Replayed"] == "true"
-    other = await alice.post("/api/transactions", body | {"amount": 6}, status=422, **{"Idempotency-Key": key})
+    other = await alice.post("/api/transactions", body | {"amount": 6}, status=422, headers={"Idempotency-Key": key})
     assert other["code"] == "id_reused"
     assert len((await alice.get("/api/transactions"))["items"]) == 1
     gone = str(uuid.uuid4())
@@ -178,8 +186,8 @@ async def test_an_idempotency_key_makes_a_retry_harmless(alice: Client) -> None:
 
 async def test_a_stale_version_is_refused_and_told_the_current_one(alice: Client) -> None:
     ana = await person(alice)
-    await alice.post(f"/api/contacts/{ana}", {"notes": "x"}, **{"If-Match": '"1"'})
-    stale = await alice.post(f"/api/contacts/{ana}", {"notes": "y"}, status=412, **{"If-Match": '"1"'})
+    await alice.post(f"/api/contacts/{ana}", {"notes": "x"}, headers={"If-Match": '"1"'})
+    stale = await alice.post(f"/api/contacts/{ana}", {"notes": "y"}, status=412, headers={"If-Match": '"1"'})
     assert (stale["code"], stale["current"]) == ("stale", 2)
     assert (await alice.get(f"/api/contacts/{ana}"))["notes"] == "x"
 

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from debitum import cli, instance, processes

@@ -123,7 +123,9 @@ def test_batches_do_not_matter(seed: int) -> None:
     take(together, items, defaults=DEFAULTS)
     unclocked = [(fact.id, fact.status) for fact in log(one_by_one)]
     assert [(fact.id, fact.status) for fact in log(apart)] == unclocked
-    assert {fact.id for fact in log(together)} <= {fact.id for fact in log(apart)}, "dependants of a rejected command fail with it"
+    assert {fact.id for fact in log(together)} <= {fact.id for fact in log(apart)}, (
+        "dependants of a rejected command fail with it"
+    )
 
 
 @given(seeds)
