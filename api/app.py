@@ -9,11 +9,11 @@ import structlog
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import SanicException
 
-from api import accounts, balances, body, contacts, health, openapi, problems, reminders, services, sync, transactions
+from api import accounts, balances, body, contacts, health, openapi, problems, reminders, services, sync, transactions, transfer
 from api.settings import Settings
 from domain import errors, ids
 
-RESOURCES = (health, accounts, contacts, transactions, reminders, balances, sync)
+RESOURCES = (health, accounts, contacts, transactions, reminders, balances, sync, transfer)
 ROUTES = [route for resource in RESOURCES for route in resource.routes.all]
 COMPRESS_FROM_BYTES = 1024
 COMPRESSION_LEVEL = 5

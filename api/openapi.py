@@ -60,6 +60,11 @@ def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any
     }
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": by_shape[repr(route.body)]}}}
+    if route.streams is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {route.streams: {"schema": {"type": "string", "format": "binary"}}},
+        }
     return operation
 
 

@@ -73,6 +73,8 @@ class Route:
     codes: tuple[str, ...]
     public: bool
     replays: bool
+    streams: str | None
+    """The media type of a body that the handler reads by itself, as it comes in."""
 
     @property
     def name(self) -> str:
@@ -82,7 +84,7 @@ class Route:
     @property
     def reads_body(self) -> bool:
         """Whether a body must come with it."""
-        return self.body is not None
+        return self.body is not None or self.streams is not None
 
 
 class Routes:
@@ -104,11 +106,12 @@ class Routes:
         codes: tuple[str, ...] = (),
         public: bool = False,
         replays: bool = False,
+        streams: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler; `path` as in OpenAPI (`/api/contacts/{id}`)."""
 
         def declare(handler: Handler) -> Handler:
-            self.all.append(Route(method, path, handler, self.tag, answer, status, body, query, codes, public, replays))
+            self.all.append(Route(method, path, handler, self.tag, answer, status, body, query, codes, public, replays, streams))
             return handler
 
         return declare

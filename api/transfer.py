@@ -60,7 +60,8 @@ class Imported(Struct, frozen=True):
     "/api/import/debitum",
     answer=Imported,
     query=Options,
-    codes=("invalid_backup", "currency_precision", "too_large", "unsupported_media_type"),
+    codes=("invalid_backup", "currency_precision"),
+    streams=MEDIA_TYPE,
 )
 @stream  # type: ignore[untyped-decorator]
 async def debitum(call: Call[None, Options]) -> Reply:

@@ -72,7 +72,7 @@ _OLD: Final = {
         delete from debitum.outbox using (
             select ledger_id, id from debitum.outbox where finished_at < :before order by finished_at limit :batch
         ) old
-        where outbox.ledger_id = old.ledger_id and outbox.id = old.id
+        where outbox.ledger_id = old.ledger_id and outbox.id = old.id and outbox.finished_at < :before
     """),
     retention.ATTEMPTS: text("""
         delete from debitum.delivery_attempts using (

@@ -50,7 +50,6 @@ async def test_registering_signs_in_and_makes_an_empty_ledger(api: Server) -> No
         "deleting_at": None,
     }
     assert (await client.get("/api/balances"))["version"] == 0
-    await client.http.aclose()
 
 
 async def test_a_taken_address_is_refused_whatever_its_case(api: Server) -> None:

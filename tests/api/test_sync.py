@@ -98,7 +98,6 @@ async def test_a_retry_is_a_duplicate_with_the_first_outcome(alice: Client, api:
     assert again["version"] == 4
     reused = await other.push({**edit, "event_data": {"amount": 999}})
     assert (reused["results"][0]["status"], reused["results"][0]["code"]) == ("rejected", "id_reused")
-    await other.http.aclose()
 
 
 async def test_a_newer_description_wins_and_says_what_it_overwrote(alice: Client, api: Server) -> None:
@@ -110,7 +109,6 @@ async def test_a_newer_description_wins_and_says_what_it_overwrote(alice: Client
     result = (await other.push(late))["results"][0]
     assert result == {"id": late["id"], "status": "accepted", "seq": 3, "overwrote": {"notes": "first"}}
     assert (await alice.get(f"/api/contacts/{ana['aggregate_id']}"))["notes"] == "second"
-    await other.http.aclose()
 
 
 async def test_one_bad_item_never_fails_its_neighbours(alice: Client) -> None:

@@ -67,7 +67,7 @@ EXAMPLES: dict[str, tuple[list[Entry], dict[str, int]]] = {
         {"a": 20, "b": 5},
     ),
     "a link to something that is a link itself counts as unlinked": (
-        [entry("a", "lent", 20), entry("b", "owed", 10, repays="a"), entry("c", "lent", 4, day=2, repays="b")],
+        [entry("a", "lent", 20), entry("b", "owed", 10, day=2, repays="a"), entry("c", "lent", 4, repays="b")],
         {"a": 10, "b": 0, "c": 4},
     ),
     "a link to oneself counts as unlinked": ([entry("a", "lent", 20, repays="a")], {"a": 20}),

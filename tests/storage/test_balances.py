@@ -20,19 +20,6 @@ from tests.pipelines.postings import Posting
 ANNA, BERT = UUID(int=1), UUID(int=2)
 
 
-@pytest.fixture
-def begin(database: Engine) -> Begin:
-    """What the jobs use: a transaction in their role."""
-
-    @contextmanager
-    def opened() -> Iterator[Connection]:
-        with database.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
-    return opened
-
-
 def read(database: Engine, ledger: UUID) -> tuple[int, int, dict[tuple[UUID, str], int]]:
     """(version, materialized_version, amounts) as the API reads them: in its role, in one statement."""
     with database.begin() as connection:

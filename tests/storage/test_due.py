@@ -68,6 +68,18 @@ def test_open_debts_and_reminders_of_all_ledgers_are_enqueued_once(connection: C
     assert tick(connection, NOW + 5 * MINUTE) == []
 
 
+def test_no_page_reads_what_another_has_read(connection: Connection) -> None:
+    ledger = rows.ledger(connection)
+    contact = ledger.contact()
+    for _ in range(5):
+        ledger.money(contact, due_date=TODAY)
+    roles.enter(connection, roles.JOBS)
+    first = due.enqueue_page(connection, "due_date", now=NOW, limit=3)
+    assert (first.candidates, len(first.enqueued)) == (3, 3)
+    second = due.enqueue_page(connection, "due_date", now=NOW, cursor=first.following, limit=3)
+    assert (second.candidates, len(second.enqueued), second.following) == (2, 2, None)
+
+
 def test_pages_of_any_size_find_the_same(connection: Connection) -> None:
     for _ in range(3):
         ledger = rows.ledger(connection)

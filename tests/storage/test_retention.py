@@ -3,8 +3,6 @@
 import datetime
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,26 +12,13 @@ from sqlalchemy import Connection, Engine, Table, func, insert, select, update
 
 from domain import retention as horizons
 from domain.retention import Kind
-from storage import retention, roles, tables
+from storage import retention, tables
 from storage.retention import Begin
 from tests.pipelines import postings
 
 NOW = datetime.datetime(2026, 11, 22, 2, 0, tzinfo=datetime.UTC)
 SECOND = timedelta(seconds=1)
 DEFAULT = horizons.horizons({})
-
-
-@pytest.fixture
-def begin(database: Engine) -> Begin:
-    """What the jobs use: a transaction in their role."""
-
-    @contextmanager
-    def opened() -> Iterator[Connection]:
-        with database.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
-    return opened
 
 
 def message(connection: Connection, ledger: UUID, finished_at: datetime.datetime | None, state: str = "sent") -> UUID:
