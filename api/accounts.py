@@ -9,14 +9,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api import problems, services
 from api.routing import Call, Nothing, Reply, Routes
-from domain import errors, facts, money
+from domain import errors, facts, money, reminders
 from storage import identity
 
 routes = Routes("identity")
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
 Locale = Annotated[str, Meta(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
-LocalTime = Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-Offsets = Annotated[list[Annotated[int, Meta(ge=-365, le=365)]], Meta(max_length=10)]
 DEFAULT_ZONE, DEFAULT_LOCALE, DEFAULT_CURRENCY = "UTC", "en", "EUR"
 UNNAMED_DEVICE = "unnamed device"
 
@@ -61,30 +59,13 @@ class RefreshBody(Struct, frozen=True, forbid_unknown_fields=True):
     refresh_token: Annotated[str, Meta(max_length=200)]
 
 
-class QuietHours(Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from", "last": "to"}):
-    """Automatic reminders that would fall between these local times wait until `to`."""
-
-    first: LocalTime
-    last: LocalTime
-
-
-class ReminderSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """When and where reminders of due debts come; offsets in days from the due date."""
-
-    due_offsets_days: Offsets
-    local_time: LocalTime
-    quiet_hours: QuietHours | None
-    channels: Annotated[list[facts.ReminderChannel], Meta(max_length=2)]
-    digest: bool
-
-
 class ReminderSettingsPatch(Struct, frozen=True, forbid_unknown_fields=True):
-    """The members to change."""
+    """The members to change; offsets in days from the due date, times on the user's clock."""
 
-    due_offsets_days: Offsets | UnsetType = UNSET
-    local_time: LocalTime | UnsetType = UNSET
-    quiet_hours: QuietHours | UnsetType | None = UNSET
-    channels: Annotated[list[facts.ReminderChannel], Meta(max_length=2)] | UnsetType = UNSET
+    due_offsets_days: reminders.Offsets | UnsetType = UNSET
+    local_time: reminders.Clock | UnsetType = UNSET
+    quiet_hours: reminders.QuietHours | UnsetType | None = UNSET
+    channels: reminders.Channels | UnsetType = UNSET
     digest: bool | UnsetType = UNSET
 
 
@@ -108,7 +89,7 @@ class User(Struct, frozen=True):
     time_zone: str
     locale: str
     default_currency: str
-    reminder_settings: ReminderSettings
+    reminder_settings: reminders.Settings
     deleting_at: str | None
 
 
@@ -133,7 +114,7 @@ def _user(row: Any) -> User:
         time_zone=row.time_zone,
         locale=row.locale,
         default_currency=row.default_currency,
-        reminder_settings=msgspec.convert(row.reminder_settings, ReminderSettings),
+        reminder_settings=reminders.read_settings(row.reminder_settings),
         deleting_at=None if row.deleting_at is None else facts.wire_time(row.deleting_at),
     )
 

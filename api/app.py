@@ -9,7 +9,21 @@ import structlog
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import SanicException
 
-from api import accounts, balances, body, contacts, health, openapi, problems, reminders, services, sync, transactions, transfer
+from api import (
+    accounts,
+    balances,
+    body,
+    contacts,
+    health,
+    openapi,
+    pages,
+    problems,
+    reminders,
+    services,
+    sync,
+    transactions,
+    transfer,
+)
 from api.settings import Settings
 from domain import errors, ids
 
@@ -40,6 +54,7 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     _setup_errors(app)
     health.install(app)
     openapi.install(app, ROUTES)
+    pages.install(app)
     for resource in RESOURCES:
         resource.routes.install(app)
     return app

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from sanic import HTTPResponse, Request, Sanic
 
-from api import facts_schema, problems
+from api import facts_schema, pages, problems
 from api.health import VERSION
 from api.routing import Nothing, Route
 
@@ -132,16 +132,15 @@ def install(app: "Sanic[Any, Any]", routes: Iterable[Route]) -> None:
 
     @app.get("/docs", name="docs")
     async def docs(request: Request) -> HTTPResponse:
-        return HTTPResponse(overview, content_type="text/html; charset=utf-8")
+        return pages.page("Debitum", overview)
 
     @app.get("/docs/problems/<code:str>", name="problem")
     async def problem(request: Request, code: str) -> HTTPResponse:
         kind = problems.KINDS.get(code)
         if kind is None:
             raise problems.NotFound("there is no problem of that name")
-        text = f"<h1>{html.escape(kind.title)}</h1><p>Code <code>{html.escape(code)}</code>, status {kind.status}.</p>"
-        explained = html.escape(problems.explain(code))
-        return HTTPResponse(_page(kind.title, f"{text}<p>{explained}</p>"), content_type="text/html; charset=utf-8")
+        text = f"<p>Code <code>{html.escape(code)}</code>, status {kind.status}.</p>"
+        return pages.page(kind.title, f"{text}<p>{html.escape(problems.explain(code))}</p>")
 
 
 def _overview(described: dict[str, Any]) -> str:
@@ -151,12 +150,4 @@ def _overview(described: dict[str, Any]) -> str:
         for path, operations in described["paths"].items()
         for method, operation in operations.items()
     )
-    intro = '<h1>Debitum</h1><p>The whole description: <a href="/docs/openapi.json">openapi.json</a></p>'
-    return _page("Debitum", f"{intro}<table>{rows}</table>")
-
-
-def _page(title: str, content: str) -> str:
-    style = "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
-    style += "td{padding:.2rem .8rem}"
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-    return f'<!doctype html><html lang="en"><head>{head}<style>{style}</style></head><body>{content}</body></html>'
+    return f'<p>The whole description: <a href="/docs/openapi.json">openapi.json</a></p><table>{rows}</table>'

@@ -76,6 +76,6 @@ def _name(process: psutil.Process) -> str:
 def _held_by(port: int) -> str:
     with suppress(psutil.AccessDenied):
         for connection in psutil.net_connections("inet"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port and connection.pid:
                 return f" by {_name(psutil.Process(connection.pid))}"
     return ""

@@ -15,12 +15,14 @@ MAX_OFFSET_DAYS: Final = 60
 """How far a reminder may be from its due date, either way: bounds let an index on due dates find every candidate."""
 OffsetDays = Annotated[int, msgspec.Meta(ge=-MAX_OFFSET_DAYS, le=MAX_OFFSET_DAYS)]
 """Days from a due date to its reminder; negative: before."""
+Offsets = Annotated[tuple[OffsetDays, ...], msgspec.Meta(max_length=10)]
+Channels = Annotated[tuple[ChannelKind, ...], msgspec.Meta(max_length=2)]
 
 LATE: Final = datetime.timedelta(hours=24)
 """How late something may still be sent: no downtime up to this loses anything, and nothing older surprises anyone."""
 
 
-class QuietHours(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
+class QuietHours(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
     """From `start` until `end` in the user's zone, across midnight where `end` is earlier."""
 
     start: Clock
@@ -28,12 +30,12 @@ class QuietHours(msgspec.Struct, frozen=True, rename={"start": "from", "end": "t
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """A user's reminder_settings as api.md has them: when the reminders of due dates come, and how."""
+    """A user's reminder_settings: when the reminders of due dates come, and how."""
 
-    due_offsets_days: tuple[OffsetDays, ...] = (-1, 0, 7)
+    due_offsets_days: Offsets = (-1, 0, 7)
     local_time: Clock = "09:00"
     quiet_hours: QuietHours | None = None
-    channels: tuple[ChannelKind, ...] = ("email", "push")
+    channels: Channels = ("email", "push")
     digest: bool = False
 
 

@@ -1,15 +1,13 @@
 """Balances: materialised from the postings of the ledgers that changed, compared with them, read with their tail."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Connection, Text, TextualSelect, Uuid, bindparam, text
 
-Begin = Callable[[], AbstractContextManager[Connection]]
-"""Opens a transaction of the jobs role that commits when its block ends."""
+from storage.engine import Begin
 
 CHUNK_LEDGERS: Final = 500
 """Ledgers a transaction: enough to make the round trips cheap, few enough to hold the marks for milliseconds."""

@@ -1,10 +1,15 @@
 """Engines and connections: one way to turn DATABASE_URL into something that speaks to Postgres in UTC."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+Begin = Callable[[], AbstractContextManager[Connection]]
+"""Opens a transaction of the jobs role that commits when its block ends."""
 
 PREPARE_THRESHOLD = 3
 """Executions after which psycopg prepares a statement."""

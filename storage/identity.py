@@ -7,25 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 from sqlalchemy import Row, and_, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain import errors
+from domain import errors, reminders
 from storage import outbox, roles, tables
 from storage.encryption import KeyRing
 
 REFRESH_TOKEN_LIFETIME = datetime.timedelta(days=60)
 """A device that stays away longer than this signs in again."""
 TOKEN_BYTES = 32
-DEFAULT_REMINDER_SETTINGS: dict[str, Any] = {
-    "due_offsets_days": [-1, 0, 7],
-    "local_time": "09:00",
-    "quiet_hours": None,
-    "channels": ["email", "push"],
-    "digest": False,
-}
 
 
 class EmailTaken(errors.DomainError):
@@ -73,7 +67,7 @@ async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, 
         "id": user_id,
         "ledger_id": ledger_id,
         "created_at": now,
-        "reminder_settings": DEFAULT_REMINDER_SETTINGS,
+        "reminder_settings": msgspec.to_builtins(reminders.Settings()),
         **vars(new),
     }
     try:
@@ -118,24 +112,24 @@ async def refresh(connection: AsyncConnection, token: str, *, now: datetime.date
     A token may be used again only while its successor is unused (the reply was lost); any other reuse ends the session,
     because then two parties hold it (RFC 9700, 4.14). The caller commits also when there is no session.
     """
-    digest = _digest(token)
-    row = await _refreshable(connection, digest, now)
+    given = digest(token)
+    row = await _refreshable(connection, given, now)
     if row is None:
         return None
-    child = tables.refresh_tokens.c.parent_hash == digest
+    child = tables.refresh_tokens.c.parent_hash == given
     used = select(func.count()).where(child, tables.refresh_tokens.c.used_at.is_not(None))
     if row.superseded_at is not None or await connection.scalar(used):
         await end_session(connection, row.session_id, now=now)
         return None
     await connection.execute(update(tables.refresh_tokens).where(child).values(revoked_at=now))
-    await connection.execute(update(tables.refresh_tokens).where(tables.refresh_tokens.c.hash == digest).values(used_at=now))
+    await connection.execute(update(tables.refresh_tokens).where(tables.refresh_tokens.c.hash == given).values(used_at=now))
     prolonged = update(tables.sessions).where(tables.sessions.c.id == row.session_id)
     await connection.execute(prolonged.values(last_used_at=now, expires_at=now + REFRESH_TOKEN_LIFETIME))
-    successor = await _issue(connection, row.session_id, digest, now)
+    successor = await _issue(connection, row.session_id, given, now)
     return Session(row.session_id, row.user_id, row.ledger_id, row.device_id, successor)
 
 
-async def _refreshable(connection: AsyncConnection, digest: bytes, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
+async def _refreshable(connection: AsyncConnection, given: bytes, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
     """The token's row and its live session, locked: two uses of one token are decided one after the other."""
     tokens, sessions = tables.refresh_tokens.c, tables.sessions.c
     query = (
@@ -148,7 +142,7 @@ async def _refreshable(connection: AsyncConnection, digest: bytes, now: datetime
         )
         .join(tables.sessions, sessions.id == tokens.session_id)
         .join(tables.users, tables.users.c.id == sessions.user_id)
-        .where(tokens.hash == digest, tokens.expires_at > now, sessions.revoked_at.is_(None))
+        .where(tokens.hash == given, tokens.expires_at > now, sessions.revoked_at.is_(None))
         .with_for_update(of=tables.sessions)
     )
     return (await connection.execute(query)).first()
@@ -193,7 +187,7 @@ async def verify_email(connection: AsyncConnection, token: str, *, now: datetime
     """Take a verification token; the id of the user whose address is verified by it, None where it is not good."""
     tokens = tables.one_time_tokens
     good = and_(
-        tokens.c.hash == _digest(token), tokens.c.purpose == "verify", tokens.c.expires_at > now, tokens.c.used_at.is_(None)
+        tokens.c.hash == digest(token), tokens.c.purpose == "verify", tokens.c.expires_at > now, tokens.c.used_at.is_(None)
     )
     user_id: UUID | None = await connection.scalar(update(tokens).where(good).values(used_at=now).returning(tokens.c.user_id))
     if user_id is not None:
@@ -204,10 +198,11 @@ async def verify_email(connection: AsyncConnection, token: str, *, now: datetime
 
 async def _issue(connection: AsyncConnection, session_id: UUID, parent: bytes | None, now: datetime.datetime) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    values = {"hash": _digest(token), "session_id": session_id, "parent_hash": parent, "created_at": now}
+    values = {"hash": digest(token), "session_id": session_id, "parent_hash": parent, "created_at": now}
     await connection.execute(insert(tables.refresh_tokens).values(values | {"expires_at": now + REFRESH_TOKEN_LIFETIME}))
     return token
 
 
-def _digest(token: str) -> bytes:
+def digest(token: str) -> bytes:
+    """What is kept of a token: SHA-256, enough for 256 random bits."""
     return hashlib.sha256(token.encode()).digest()

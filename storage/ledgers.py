@@ -25,6 +25,8 @@ from storage.encryption import KeyRing
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
+PLAN_ANEW_FROM = 100
+"""Look-ups in one statement."""
 LARGEST_MOVE = 2
 """How many times its amount a transaction can move a balance in one fact: an edit reverses the old and posts the new."""
 
@@ -221,7 +223,9 @@ def _dependants(book: Book, item: Command | Unreadable) -> list[dict[str, Any]]:
 
 
 async def _fetch(connection: Connection, books: Mapping[str, Book], query: str, wanted: list[dict[str, Any]]) -> None:
-    cursor = await connection.execute(query, {"wanted": msgspec.json.encode(wanted).decode()})
+    # A prepared plan may be of the time when the tables were empty; where many rows are wanted, a new one pays for itself.
+    prepare = None if len(wanted) < PLAN_ANEW_FROM else False
+    cursor = await connection.execute(query, {"wanted": msgspec.json.encode(wanted).decode()}, prepare=prepare)
     for kind, ledger_id, text in await cursor.fetchall():
         book, row = books[ledger_id], msgspec.json.decode(text)
         match kind:

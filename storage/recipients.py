@@ -1,7 +1,6 @@
 """What a claimed message is about, read at the moment it is sent: who gets it, and whether they still want it."""
 
 import datetime
-import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -11,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, exists, insert, select
 
 from domain import reminders
-from storage import allocation, outbox, tables
+from storage import allocation, identity, outbox, tables
 
 Reason = Literal["gone", "settled", "done", "rescheduled", "address_unverified", "no_target"]
 """Why a message is not sent: what it is about, or its reader, is deleted; nothing is open; the user is done with it; its date
@@ -125,16 +124,16 @@ def _account(
         raise LookupError(f"no recipient for messages of kind {claimed.kind}")
     if row.email_verified_at is not None:
         return Suppressed("done")
-    token = _mint(connection, user.id, "verify", hours=VERIFY_HOURS, now=now)
+    token = mint(connection, user.id, "verify", hours=VERIFY_HOURS, now=now)
     return VerifyNotice(user=user, token=token, valid_hours=VERIFY_HOURS)
 
 
-def _mint(connection: Connection, user_id: UUID, purpose: str, *, hours: int, now: datetime.datetime) -> str:
+def mint(connection: Connection, user_id: UUID, purpose: str, *, hours: int, now: datetime.datetime) -> str:
     """A new one-time token; only its SHA-256 is kept. A second attempt mints a second one, and both work."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     connection.execute(
         insert(tables.one_time_tokens).values(
-            hash=hashlib.sha256(token.encode()).digest(),
+            hash=identity.digest(token),
             user_id=user_id,
             purpose=purpose,
             created_at=now,

@@ -1,18 +1,14 @@
 """Deletes what has outlived its horizon: in batches, each a short transaction, until a batch is not full."""
 
 import datetime
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import TextClause, text
 
 from domain import retention
 from domain.retention import Horizons, Kind
-
-Begin = Callable[[], AbstractContextManager[Connection]]
-"""Opens a transaction of the jobs role that commits when its block ends."""
+from storage.engine import Begin
 
 BATCH_ROWS: Final = 1_000
 """Rows a transaction: its locks are gone after milliseconds."""

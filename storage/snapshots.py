@@ -5,8 +5,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -16,8 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 from sqlalchemy import Boolean, Connection, Date, text
 
-Begin = Callable[[], AbstractContextManager[Connection]]
-"""Opens a transaction of the jobs role that commits when its block ends."""
+from storage.engine import Begin
 
 SCHEMA_VERSION: Final = 1
 """Rises with every change of the columns; a file of another version is never built upon."""

@@ -50,7 +50,7 @@ users = Table(
     "users",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("ledger_id", Uuid, nullable=False, unique=True, server_default=text("gen_random_uuid()")),
+    Column("ledger_id", Uuid, nullable=False, unique=True),
     Column("email", Text, nullable=False, unique=True, comment="lower-cased"),
     Column("email_verified_at", _timestamp),
     Column("password_hash", Text, nullable=False),

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 
 from api.settings import Settings
 from api.tokens import TYPE
+from storage import recipients, roles
 from storage.encryption import KeyRing, new_ring
 from tests.fixtures.api import PASSWORD, Client, Server
 
@@ -198,3 +199,36 @@ def test_the_key_ring_opens_only_what_it_sealed() -> None:
             opener.open_data_key(ledger, sealed)
     rotated = KeyRing({"k2": bytes(32), **ring.keys})
     assert rotated.open_data_key("ledger", sealed) == ring.open_data_key("ledger", sealed)
+
+
+def _mail_token(database: Engine, user_id: str) -> str:
+    """What dispatch does when it writes the mail: mint a token of which the database keeps the hash."""
+    now = datetime.datetime.now(datetime.UTC)
+    with database.begin() as connection:
+        roles.enter(connection, roles.JOBS)
+        return recipients.mint(connection, uuid.UUID(user_id), "verify", hours=72, now=now)
+
+
+async def test_an_address_is_verified_by_the_token_from_its_mail_once(alice: Client, api: Server, database: Engine) -> None:
+    token = _mail_token(database, alice.user["id"])
+    async with api.http() as http:
+        assert (await http.post("/api/auth/verify", json={"token": "x" + token})).status_code == 401
+        assert (await alice.get("/api/me"))["email_verified"] is False
+        verified = await http.post("/api/auth/verify", json={"token": token})
+        assert (verified.status_code, verified.json()["user"]["email_verified"]) == (201, True)
+        assert (await http.post("/api/auth/verify", json={"token": token})).status_code == 401
+
+
+async def test_the_page_behind_the_mails_link_verifies_only_when_the_button_is_pressed(
+    alice: Client, api: Server, database: Engine
+) -> None:
+    token = _mail_token(database, alice.user["id"])
+    async with api.http() as http:
+        page = await http.get("/verify", params={"token": token})
+        assert page.status_code == 200
+        assert token in page.text
+        assert (await alice.get("/api/me"))["email_verified"] is False
+        assert "<script>" not in (await http.get("/verify", params={"token": '"><script>'})).text
+        assert (await http.post("/verify", data={"token": token})).status_code == 200
+        assert (await alice.get("/api/me"))["email_verified"] is True
+        assert (await http.post("/verify", data={"token": token})).status_code == 400

@@ -31,6 +31,7 @@ def ledger(connection: Connection, *, created_at: datetime.datetime = BEGINNING,
     connection.execute(
         insert(tables.users).values(
             id=owner_id,
+            ledger_id=ledger_id,
             email=f"{owner_id}@example.org",
             password_hash="-",
             time_zone="UTC",

@@ -290,5 +290,5 @@ def test_a_run_that_only_dagster_believes_in_holds_up_nothing(
     _reminders(database, 1)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.create_run_for_job(jobs.dispatch, status=dg.DagsterRunStatus.STARTED)
-        monkeypatch.setattr(sensors, "PRESUMED_DEAD", datetime.timedelta(0))
+        monkeypatch.setattr(jobs, "MAX_RUNTIME_SECONDS", 0)
         assert isinstance(_tick(database_url, instance), dg.RunRequest)

@@ -6,15 +6,15 @@ import pytest
 from pipelines import definitions
 
 ASSETS = """
+delivery/deliveries
+delivery/outbox
 ledger/balances
 ledger/contacts
 ledger/events
 ledger/postings
 ledger/reminders
 ledger/transactions
-reminders/deliveries
 reminders/due_reminders
-reminders/outbox
 reporting/balances_daily
 upkeep/retention_report
 """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, func, select, text, update
 
 from storage import balances, roles, tables
-from storage.balances import Begin
+from storage.engine import Begin
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Table, func, insert, select, update
 from domain import retention as horizons
 from domain.retention import Kind
 from storage import retention, tables
-from storage.retention import Begin
+from storage.engine import Begin
 from tests.pipelines import postings
 
 NOW = datetime.datetime(2026, 11, 22, 2, 0, tzinfo=datetime.UTC)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from storage import engine, roles, snapshots
-from storage.snapshots import Begin
+from storage.engine import Begin
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
 

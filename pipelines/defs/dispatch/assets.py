@@ -13,7 +13,7 @@ OVERDUE = datetime.timedelta(minutes=15)
 waiting = dg.AssetSpec(
     "outbox",
     deps=["due_reminders"],
-    group_name="reminders",
+    group_name="delivery",
     kinds={"table", "postgres"},
     owners=["team:operations"],
     description=(
@@ -26,7 +26,7 @@ waiting = dg.AssetSpec(
 deliveries = dg.AssetSpec(
     "deliveries",
     deps=["outbox"],
-    group_name="reminders",
+    group_name="delivery",
     kinds={"table", "postgres"},
     owners=["team:operations"],
     description=(

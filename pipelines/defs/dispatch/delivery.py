@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -13,14 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from notifications import channel as channels
 from pipelines.defs.dispatch import messages
 from storage import engine, outbox, recipients, roles
+from storage.engine import Begin
 
 CHANNEL_PAUSE = datetime.timedelta(minutes=5)
 """How long a channel that is down is left alone; an operator has to act, and a few calls an hour show that they did."""
 
 _log = structlog.get_logger(__name__)
 
-Begin = Callable[[], AbstractContextManager[Connection]]
-"""Opens a transaction as the jobs role that commits at its end."""
 Clock = Callable[[], datetime.datetime]
 APPLICATION_NAME = "debitum-dispatch"
 """What pg_stat_activity shows."""

@@ -4,21 +4,13 @@ import datetime
 
 import dagster as dg
 
+from pipelines import runs
 from pipelines.defs import resources
 from pipelines.defs.dispatch import jobs
 from storage import outbox
 
 INTERVAL_SECONDS = 10
 """A mail about an account should be on its way within 20 s: this, and the start of a run."""
-PRESUMED_DEAD = datetime.timedelta(seconds=2 * jobs.MAX_RUNTIME_SECONDS)
-"""A run older than this no longer counts as under way: the outbox must not wait for a run that only Dagster believes in."""
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.sensor(
@@ -34,7 +26,6 @@ def messages_are_ready(context: dg.SensorEvaluationContext, database: resources.
         is_ready = outbox.is_ready(connection, now=now)
     if not is_ready:
         return dg.SkipReason("Nothing is ready to be sent.")
-    under_way = dg.RunsFilter(job_name=jobs.dispatch.name, statuses=UNDER_WAY, created_after=now - PRESUMED_DEAD)
-    if context.instance.get_runs_count(under_way):
+    if runs.is_under_way(context.instance, jobs.dispatch.name, now=now, max_runtime_seconds=jobs.MAX_RUNTIME_SECONDS):
         return dg.SkipReason("A run is under way.")
     return dg.RunRequest()

@@ -1,0 +1,48 @@
+"""Small pages for the links in mails; they work without JavaScript. A link alone changes nothing: programs follow links too."""
+
+import html
+from typing import Any
+
+from sanic import HTTPResponse, Request, Sanic
+
+from api import services
+from storage import identity
+
+_STYLE = (
+    "body{font:17px/1.5 system-ui,sans-serif;max-width:44rem;margin:4rem auto;padding:0 1.2rem;color-scheme:light dark}"
+    "td{padding:.2rem .8rem .2rem 0}button{font:inherit;padding:.5rem 1.4rem;border-radius:.5rem;border:1px solid;cursor:pointer}"
+)
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+MAX_TOKEN_LENGTH = 200
+
+
+def install(app: "Sanic[Any, Any]") -> None:
+    """Serve the pages."""
+
+    @app.get("/verify", name="verify_page")
+    async def ask(request: Request) -> HTTPResponse:
+        token = html.escape(str(request.args.get("token", ""))[:MAX_TOKEN_LENGTH], quote=True)
+        form = f'<form method="post"><input type="hidden" name="token" value="{token}"><button>Confirm</button></form>'
+        return page("Confirm your e-mail address", f"<p>Debitum will then send your reminders there.</p>{form}")
+
+    @app.post("/verify", name="verify_confirmed")
+    async def confirm(request: Request) -> HTTPResponse:
+        form = request.form
+        token = str(form.get("token", "") if form else "")[:MAX_TOKEN_LENGTH]
+        async with services.of(request).transaction() as connection:
+            user_id = await identity.verify_email(connection, token, now=services.now())
+        if user_id is None:
+            return page("This link is not valid any more", "<p>It was used before, or it is too old.</p>", status=400)
+        return page("Thank you", "<p>Your e-mail address is confirmed. You can close this page.</p>")
+
+
+def page(title: str, content: str, *, status: int = 200) -> HTTPResponse:
+    """A page of ours; `content` is HTML."""
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+    whole = f"<head>{head}<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{content}</body>"
+    text = f'<!doctype html><html lang="en">{whole}</html>'
+    return HTTPResponse(text, status=status, headers=_HEADERS, content_type="text/html; charset=utf-8")
