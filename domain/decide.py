@@ -59,7 +59,7 @@ def decide(ledger: Ledger, command: Command, *, recorded_at: str, defaults: Defa
     """The fact that `command` becomes at the head of `ledger`, and what it does; `ledger` stays as it is.
 
     `recorded_at` is RFC 3339 in UTC, `salt` goes into facts that hold a phone number or an address. Raises
-    errors.Rejected. Rules: design.md, "Decision rules".
+    errors.Rejected. The rules in words: docs/events.md.
     """
     base_seq = ledger.version if command.base_seq is None else command.base_seq
     draft = _RULES[command.event_type](_Case(ledger, command, base_seq, recorded_at, defaults))

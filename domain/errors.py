@@ -24,7 +24,7 @@ class DomainError(Exception):
 
 
 class Rejected(DomainError):
-    """A command that is not taken. `remembered`: the same id gets the same answer later (design.md, Retry)."""
+    """A command that is not taken. `remembered`: the same id gets the same answer later (docs/events.md)."""
 
     remembered: ClassVar[bool] = True
 
@@ -100,7 +100,7 @@ class Stale(Rejected):
 
 
 class Reset(DomainError):
-    """The device knows a history that this ledger does not have; it starts over from 0 (api.md, Sync)."""
+    """The device knows a history that this ledger does not have; it starts over from 0."""
 
     code = "reset"
 

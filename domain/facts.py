@@ -175,7 +175,7 @@ class Command(Struct, frozen=True):
     event_data: dict[str, Any]
     """The validated members as they were sent."""
     fingerprinted: Any
-    """What makes two commands of one id the same (api.md, Sync: a retry's fingerprint)."""
+    """What makes two commands of one id the same."""
     base_seq: int | None = None
     timestamp: str | None = None
     device_id: str | None = None
@@ -233,7 +233,7 @@ class Conflict(Struct, frozen=True):
 
 
 class Fact(Struct, frozen=True, kw_only=True):
-    """A decided command; canonical JSON of this, without the hash, is what the chain covers (api.md, Sync)."""
+    """A decided command; canonical JSON of this, without the hash, is what the chain covers."""
 
     seq: int
     id: str

@@ -44,7 +44,7 @@ class Refusal:
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item of a push (api.md, Sync)."""
+    """What became of one item of a push."""
 
     id: str
     status: Literal["accepted", "duplicate", "conflict", "rejected"]

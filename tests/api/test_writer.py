@@ -1,0 +1,104 @@
+"""The write path under trouble: a poisonous change, a lost connection, a full queue, no database at all."""
+
+import asyncio
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from api.settings import Settings
+from tests.fixtures.api import PASSWORD, Client, Server
+
+
+async def test_one_poisonous_change_does_not_fail_the_batch_that_it_came_with(
+    alice: Client, bob: Client, database: Engine
+) -> None:
+    with database.begin() as connection:
+        connection.execute(text("alter table debitum.contacts add constraint poison check (name <> 'poison')"))
+    names = ["poison" if number == 7 else f"contact {number}" for number in range(20)]
+    answers = await asyncio.gather(
+        *((alice if number % 2 else bob).http.post("/api/contacts", json={"name": name}) for number, name in enumerate(names))
+    )
+    assert [answer.status_code for answer in answers] == [500 if name == "poison" else 201 for name in names]
+    assert answers[7].json()["code"] == "internal"
+    assert "poison" not in answers[7].text
+    for client, count in ((alice, 9), (bob, 10)):
+        pulled = await client.post("/api/sync/pull", {})
+        assert [fact["seq"] for fact in pulled["events"]] == list(range(1, count + 1))
+
+
+async def test_a_lost_connection_costs_a_503_at_most_and_a_retry_takes_each_change_once(alice: Client, database: Engine) -> None:
+    keys = [str(uuid.uuid4()) for _ in range(30)]
+
+    async def create(key: str) -> None:
+        while True:
+            answer = await alice.http.post("/api/contacts", json={"name": "Ana"}, headers={"Idempotency-Key": key})
+            if answer.status_code != 503:
+                assert answer.status_code in (200, 201), answer.text
+                return
+            assert answer.headers["Retry-After"] == "1"
+            await asyncio.sleep(0.05)
+
+    async def disturb() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0.02)
+            with database.begin() as connection:
+                connection.execute(
+                    text(
+                        "select pg_terminate_backend(pid) from pg_stat_activity"
+                        " where datname = current_database() and application_name like 'debitum-api%'"
+                    )
+                )
+
+    await asyncio.gather(disturb(), *(create(key) for key in keys))
+    pulled = await alice.post("/api/sync/pull", {})
+    assert sorted(fact["id"] for fact in pulled["events"]) == sorted(keys)
+
+
+async def test_changes_that_wait_for_a_locked_ledger_are_answered_when_it_is_free(alice: Client, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text("select from debitum.ledgers where id = :id for update"), {"id": alice.ledger_id})
+        waiting = [asyncio.create_task(alice.http.post("/api/contacts", json={"name": str(number)})) for number in range(10)]
+        await asyncio.sleep(0.2)
+        assert not any(task.done() for task in waiting)
+    assert {(await task).status_code for task in waiting} == {201}
+
+
+class TestFullQueue:
+    """With room for two."""
+
+    @pytest.fixture
+    def api_settings(self, api_settings: Settings) -> Settings:
+        return replace(api_settings, queue_limit=2)
+
+    async def test_what_does_not_fit_is_told_to_come_back(self, alice: Client, database: Engine) -> None:
+        with database.begin() as connection:
+            connection.execute(text("select from debitum.ledgers where id = :id for update"), {"id": alice.ledger_id})
+            first = asyncio.create_task(alice.http.post("/api/contacts", json={"name": "in flight"}))
+            await asyncio.sleep(0.2)
+            others = [asyncio.create_task(alice.http.post("/api/contacts", json={"name": str(number)})) for number in range(8)]
+            done, _ = await asyncio.wait(others, timeout=2, return_when=asyncio.ALL_COMPLETED)
+            refused = [task.result() for task in done]
+            assert {answer.status_code for answer in refused} == {503}
+            assert {answer.json()["code"] for answer in refused} == {"unavailable"}
+        statuses = [(await task).status_code for task in (first, *others)]
+        assert statuses.count(201) == 3
+        assert len((await alice.get("/api/contacts"))["items"]) == 3
+
+
+class TestNoDatabase:
+    """With an address where no Postgres listens."""
+
+    @pytest.fixture
+    def api_settings(self, api_settings: Settings, tmp_path: Any) -> Settings:
+        return replace(api_settings, database_url=f"postgresql://nobody@/nothing?host={tmp_path}")
+
+    async def test_every_answer_is_a_503_and_the_process_lives(self, api: Server) -> None:
+        async with api.http() as http:
+            assert (await http.get("/health")).status_code == 200
+            ready = await http.get("/health/ready")
+            assert (ready.status_code, ready.json()["checks"]) == (503, {"postgres": "does not answer"})
+            answer = await http.post("/api/auth/register", json={"email": "a@example.org", "password": PASSWORD})
+            assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "unavailable", "1")

@@ -1,0 +1,76 @@
+"""Rules of the house that no linter knows; each says which mistake it prevents."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("api", "debitum", "domain", "notifications", "pipelines", "storage")
+MAX_MODULE_LINES, MAX_FUNCTION_LINES, LONG_FUNCTION_LINES = 400, 60, 30
+FOLLOWS_FROM_THE_LOG = ("events", "postings", "conflicts", "contacts", "transactions", "reminders")
+
+
+def modules() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def functions() -> Iterator[tuple[str, int]]:
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                yield f"{path.relative_to(ROOT)}:{node.name}", node.end_lineno - node.lineno + 1
+
+
+@pytest.mark.parametrize("table", FOLLOWS_FROM_THE_LOG)
+def test_there_is_one_write_path(table: str) -> None:
+    """A second writer would leave out a posting, a mark or a link of the chain one day."""
+    written = re.compile(
+        rf"(insert into|update|delete from)\s+debitum\.{table}\b|(insert|update|delete|upsert)\(\s*(tables\.)?{table}\b",
+        re.IGNORECASE,
+    )
+    writers = {path.relative_to(ROOT).as_posix() for path in modules() if written.search(path.read_text())}
+    assert writers <= {"storage/ledgers.py"}
+    assert (
+        f'_{"insert" if table in ("events", "postings", "conflicts") else "upsert"}("{table}")'
+        in (ROOT / "storage/ledgers.py").read_text()
+    )
+
+
+def test_sql_lives_in_storage() -> None:
+    """A query elsewhere is a query that nobody finds when a table changes."""
+    statement = re.compile(r"\b(select .+ from|insert into|delete from|update \w+ set)\b.*debitum\.", re.IGNORECASE)
+    assert [str(path) for path in modules() if "storage" not in path.parts and statement.search(path.read_text())] == []
+
+
+def test_only_edges_read_the_clock() -> None:
+    """`now` as an argument is what makes rules of time testable."""
+    reads = re.compile(r"(datetime\.now|\.utcnow|(?<!date)time\.time|date\.today)\(")
+    pure = [path for path in modules() if path.relative_to(ROOT).parts[0] in ("domain", "storage")]
+    assert [str(path.relative_to(ROOT)) for path in pure if reads.search(path.read_text())] == []
+
+
+def test_modules_and_functions_fit_on_a_screen() -> None:
+    """What does not fit in a head has a second thing in it."""
+    too_long = [
+        path for path in modules() if "versions" not in path.parts and len(path.read_text().splitlines()) > MAX_MODULE_LINES
+    ]
+    assert [str(path.relative_to(ROOT)) for path in too_long] == []
+    lengths = {name: lines for name, lines in functions() if not name.startswith("storage/migrations/versions")}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_FUNCTION_LINES} == {}
+    assert sum(lines > LONG_FUNCTION_LINES for lines in lengths.values()) <= len(lengths) / 10
+
+
+def test_every_module_says_what_it_is() -> None:
+    """One line at the top saves the next reader the rest of the file."""
+    silent = [path for path in modules() if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert [str(path.relative_to(ROOT)) for path in silent] == []
+
+
+def test_annotations_are_real() -> None:
+    """Dagster and msgspec read annotations at run time; the future import turns them into strings."""
+    assert [str(path) for path in modules() if "from __future__ import annotations" in path.read_text()] == []
