@@ -29,6 +29,8 @@ def page(limit: int, cursor: str | None, key: type[Any]) -> Page:
         return Page(limit)
     try:
         place: tuple[Any, str] = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=tuple[Any, str])
+        if "\x00" in str(place[0]):
+            raise ValueError("no text of ours has a NUL")
         return Page(limit, (msgspec.convert(place[0], key), UUID(place[1])))
     except (ValueError, msgspec.MsgspecError) as error:
         raise errors.Invalid(

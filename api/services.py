@@ -17,7 +17,7 @@ from api.tokens import Tokens
 from api.writer import Writer
 from storage import engine, roles
 
-DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, OSError)
+DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, ConnectionError)
 """What says that Postgres, or a connection to it, is not to be had now."""
 
 

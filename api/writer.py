@@ -75,7 +75,7 @@ class Writer:
         """Commit a batch; where it fails for a reason of its content, each push by itself."""
         try:
             answers = await self._commit([push for push, _ in batch])
-        except (psycopg.OperationalError, OSError) as error:
+        except (psycopg.OperationalError, ConnectionError) as error:
             await self._disconnect()
             _log.warning("write_unavailable", error=type(error).__name__, pushes=len(batch))
             await asyncio.sleep(0 if self._queue.empty() else RECONNECT_SECONDS)

@@ -181,7 +181,9 @@ def _schema(url: str) -> Finding:
         with looker.connect() as connection:
             current = migrations.current(connection)
     except SQLAlchemyError as error:
-        return Finding("schema", f"cannot be read: {type(error).__name__}", "give the login the rights that README names")
+        return Finding(
+            "schema", f"cannot be read: {type(error).__name__}", "give the login the rights that docs/operations.md names"
+        )
     finally:
         looker.dispose()
     remedy = "" if current == newest else "run `debitum migrate`; `debitum up` does it too"

@@ -1,19 +1,17 @@
 """The data folder: what lies in it, and who may read it."""
 
-import base64
 import contextlib
 import hashlib
 import os
-import secrets
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from storage import encryption
+
 PRIVATE: Final = ("mail", "push", "snapshots", "logs", "backups", "dagster")
 """Hold what people owe each other, or what was said about it: for their owner only (0700)."""
-KEY_BYTES: Final = 32
-FIRST_KEY: Final = "k1"
 LONGEST_SOCKET_PATH: Final = 100
 """Linux takes 107 bytes, macOS 103; gRPC adds a few of its own."""
 
@@ -38,7 +36,7 @@ def key_ring(data_dir: Path) -> str:
     """The key ring of `data_dir`/secrets (`kid:base64`, the current key first), made at the first call with mode 0600."""
     file = data_dir / "secrets"
     if not file.exists():
-        _write_once(file, f"{FIRST_KEY}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n")
+        _write_once(file, f"{encryption.new_ring()}\n")
     file.chmod(0o600)
     ring = file.read_text().strip()
     if not ring:

@@ -4,10 +4,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import migrations
-
-DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
-"""Settings without which an acknowledged change may be lost."""
+from storage import migrations, server
 
 _newest = migrations.newest()
 
@@ -29,13 +26,13 @@ async def examine(connection: AsyncConnection) -> Condition:
     """Look at the database that `connection` leads to; needs a transaction of the api role."""
     revision = await connection.scalar(text("select version_num from debitum.alembic_version"))
     rows = await connection.execute(
-        text("select name from pg_settings where name = any(:names) and setting = 'off' order by name"),
-        {"names": list(DURABILITY)},
+        text("select name from pg_settings where name = any(:names) and setting <> 'on' order by name"),
+        {"names": list(server.DURABLE)},
     )
     off = [row.name for row in rows]
     lag = await connection.scalar(text("select debitum.projection_lag_seconds()"))
     return Condition(
         migrations="ok" if revision == _newest else f"the schema is at {revision}, this code needs {_newest}",
-        durability="ok" if not off else f"switched off: {', '.join(off)}",
+        durability="ok" if not off else f"not on: {', '.join(off)}",
         projection_lag_seconds=float(lag or 0),
     )

@@ -48,4 +48,4 @@ def _psycopg_url(url: str) -> URL:
 
 
 def _connect_args(application_name: str) -> dict[str, Any]:
-    return {"application_name": application_name, "prepare_threshold": PREPARE_THRESHOLD, "options": "-c timezone=UTC"}
+    return {"application_name": application_name, "prepare_threshold": PREPARE_THRESHOLD}

@@ -27,7 +27,7 @@ Channel = Literal["email", "push"]
 Outcome = Literal["sent", "transient", "permanent", "channel_down", "target_gone", "unknown"]
 State = Literal["pending", "leased", "sent", "dead", "suppressed"]
 
-ACCOUNT_KINDS: Final = ("verify", "reset", "invite")
+ACCOUNT_KINDS: Final = ("verify",)
 """Mails that somebody sits and waits for: claimed before everything else, and written to unverified addresses too."""
 MAX_ATTEMPTS: Final[dict[Channel, int]] = {"email": 5, "push": 3}
 """Calls after which a message is dead; a push that comes an hour late helps nobody."""
@@ -95,7 +95,7 @@ class Backlog(msgspec.Struct, frozen=True):
     oldest: datetime.datetime | None
 
 
-def account_mail(kind: Literal["verify", "reset", "invite"], ledger_id: UUID, *, now: datetime.datetime) -> Outgoing:
+def account_mail(kind: Literal["verify"], ledger_id: UUID, *, now: datetime.datetime) -> Outgoing:
     """A mail about the account that owns `ledger_id`; each request is a mail of its own.
 
     It holds no token: that is minted when the mail is sent, so that none lies here in clear.

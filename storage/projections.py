@@ -146,9 +146,7 @@ async def transactions(connection: AsyncConnection, ledger_id: UUID, wanted: Tra
     columns = tables.transactions.c
     query = select(tables.transactions).where(columns.ledger_id == ledger_id, *_conditions(wanted))
     if wanted.open is not None or wanted.overdue_on is not None:
-        amounts = allocation.open_amounts(ledger_id=ledger_id, contact_ids=_only(wanted.contact_id)).subquery("open")
-        query = query.outerjoin(amounts, amounts.c.transaction_id == columns.id)
-        is_open = func.coalesce(amounts.c.open_amount, 0) > 0
+        is_open = columns.id == func.any(_open_ids(ledger_id, wanted.contact_id))
         query = query.where(is_open if wanted.open is not False else ~is_open)
     match wanted.sort:
         case "date":
@@ -167,8 +165,14 @@ async def open_amounts(connection: AsyncConnection, ledger_id: UUID, contact_ids
     return {row.transaction_id: row.open_amount for row in rows}
 
 
-def _only(contact_id: UUID | None) -> Collection[UUID] | None:
-    return None if contact_id is None else [contact_id]
+def _open_ids(ledger_id: UUID, contact_id: UUID | None) -> ColumnElement[Any]:
+    """An array of what is open, computed once whatever the planner believes of a table that it does not know yet.
+
+    Joined, the windows ran once a row in a ledger that had just been imported.
+    """
+    contact_ids = None if contact_id is None else [contact_id]
+    amounts = allocation.open_amounts(ledger_id=ledger_id, contact_ids=contact_ids).subquery("open")
+    return func.array(select(amounts.c.transaction_id).where(amounts.c.open_amount > 0).scalar_subquery())
 
 
 def _conditions(wanted: TransactionFilter) -> list[ColumnElement[bool]]:

@@ -1,4 +1,4 @@
-"""The four roles, and the one statement by which a transaction takes one of them.
+"""The four roles, and the one statement by which a transaction takes one of them, and UTC.
 
 Nobody logs in as these roles. Whoever may connect takes one for the length of a transaction: that works behind a
 pooler in transaction mode (start-up options do not), and it needs no password of its own.
@@ -21,9 +21,13 @@ REPORT: Final = "debitum_report"
 """Reads everything but identity's secrets."""
 ALL: Final = (OWNER, API, JOBS, REPORT)
 
-ENTER: Final = "select set_config('role', %(role)s, true), set_config('app.ledgers', %(ledgers)s, true)"
-"""For psycopg; both settings end with the transaction."""
-_ENTER = text("select set_config('role', :role, true), set_config('app.ledgers', :ledgers, true)")
+ENTER: Final = (
+    "select set_config('role', %(role)s, true), set_config('app.ledgers', %(ledgers)s, true), set_config('timezone', 'UTC', true)"
+)
+"""For psycopg; all three settings end with the transaction."""
+_ENTER = text(
+    "select set_config('role', :role, true), set_config('app.ledgers', :ledgers, true), set_config('timezone', 'UTC', true)"
+)
 
 
 def parameters(role: str, ledgers: Iterable[UUID | str] = ()) -> dict[str, str]:

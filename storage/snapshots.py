@@ -86,6 +86,11 @@ def unfinished(root: Path, first: datetime.date, today: datetime.date) -> list[d
     return [day for day in days if day not in finished]
 
 
+def newest_final(root: Path) -> datetime.date | None:
+    """The newest day whose file is final, None where there is none."""
+    return max((day for day, final in _states(root) if final), default=None)
+
+
 def is_over(connection: Connection, day: datetime.date) -> bool:
     """Whether the day has ended by Postgres's clock, which is the one that facts are recorded by."""
     return bool(connection.scalar(_IS_OVER, {"end": end(day)}))
@@ -142,10 +147,10 @@ def write_balances(begin: Begin, root: Path, day: datetime.date, *, patience_sec
         provisional = not is_over(connection, day)
     if not provisional:
         wait_until_settled(begin, end(day), patience_seconds=patience_seconds)
-    yesterday = _path(root, day - datetime.timedelta(days=1))
+    yesterday = path_of(root, day - datetime.timedelta(days=1))
     base = yesterday if yesterday.exists() and _is_final(_marks(yesterday)[str(yesterday)]) else None
     with _workshop(root, day) as work:
-        delta, built, path = work / "delta.csv", work / "part-0.parquet", _path(root, day)
+        delta, built, path = work / "delta.csv", work / "part-0.parquet", path_of(root, day)
         with begin() as connection:
             added = _download(connection, delta, midnight(day) if base else None, end(day))
         rows = _build(built, delta, base, provisional)
@@ -154,7 +159,8 @@ def write_balances(begin: Begin, root: Path, day: datetime.date, *, patience_sec
     return Written(day, path, provisional, rows, added, base, path.stat().st_size, preview)
 
 
-def _path(root: Path, day: datetime.date) -> Path:
+def path_of(root: Path, day: datetime.date) -> Path:
+    """Where the day's file is, or will be."""
     return root / "snapshots" / "balances" / f"day={day.isoformat()}" / "part-0.parquet"
 
 
@@ -184,7 +190,7 @@ def _is_final(marks: dict[str, str]) -> bool:
 def _workshop(root: Path, day: datetime.date) -> Iterator[Path]:
     """A folder beside the day's file, for what is not finished; what a killed run left there goes first."""
     (root / "snapshots").mkdir(mode=0o700, parents=True, exist_ok=True)
-    home = _path(root, day).parent
+    home = path_of(root, day).parent
     home.mkdir(parents=True, exist_ok=True)
     for left in home.glob(".building-*"):
         shutil.rmtree(left, ignore_errors=True)

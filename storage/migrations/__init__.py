@@ -28,7 +28,13 @@ def migrate(connection: Connection) -> None:
 
 def current(connection: Connection) -> str | None:
     """The revision that the database is at, None before the first."""
-    return MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
+    there = "select from pg_tables where schemaname = :schema and tablename = 'alembic_version'"
+    if connection.execute(text(there), {"schema": SCHEMA}).first() is None:
+        return None
+    roles.enter(connection, roles.OWNER)
+    revision = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
+    connection.execute(text("set local role none"))
+    return revision
 
 
 def newest() -> str | None:
@@ -47,12 +53,18 @@ def _create_roles(connection: Connection) -> None:
     """Roles belong to the whole server: two databases that migrate at once must not race for them."""
     connection.execute(text("select pg_advisory_xact_lock(hashtext('debitum roles'))"))
     existing = set(connection.scalars(text("select rolname from pg_roles")))
+    # The login may take the roles, and has none of their rights before it does. PostgreSQL 15 cannot say that of a grant.
+    only_to_take = " with inherit false, set true" if _major_version(connection) >= 16 else ""
     for role in roles.ALL:
         if role not in existing:
             connection.execute(text(f"create role {role} nologin nosuperuser nobypassrls nocreatedb nocreaterole"))
-        connection.execute(text(f"grant {role} to current_user"))
-    if roles.JOBS not in existing:
+        connection.execute(text(f"grant {role} to current_user{only_to_take}"))
+    if not connection.scalar(text(f"select pg_has_role('{roles.JOBS}', 'pg_read_all_stats', 'member')")):
         connection.execute(text(f"grant pg_read_all_stats to {roles.JOBS}"))
+
+
+def _major_version(connection: Connection) -> int:
+    return int(connection.execute(text("select current_setting('server_version_num')::int / 10000")).scalar_one())
 
 
 def _create_schemas(connection: Connection) -> None:

@@ -21,6 +21,7 @@ upkeep/retention_report
 CHECKS = """
 balances:everything_adds_up
 balances:sample_adds_up
+balances_daily:newest_file_adds_up
 outbox:messages_leave
 """
 SCHEDULES = """

@@ -6,11 +6,11 @@ from datetime import UTC, timedelta
 
 import dagster as dg
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from pipelines import definitions
 from pipelines.defs import resources
-from pipelines.defs.snapshots import assets, schedules
+from pipelines.defs.snapshots import assets, checks, schedules
 from storage import snapshots
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
@@ -96,3 +96,25 @@ def tick(bound: dict[str, object], instance: dg.DagsterInstance) -> object:
     at = datetime.datetime(2026, 3, 5, 0, 5, tzinfo=UTC)
     with dg.build_schedule_context(instance=instance, resources=bound, scheduled_execution_time=at) as context:
         return schedules.finish_snapshots_schedule(context)
+
+
+def test_the_newest_final_file_is_held_against_the_postings(
+    database: Engine, bound: dict[str, object], data_folder: resources.DataFolder, instance: dg.DagsterInstance
+) -> None:
+    def passes() -> bool:
+        assets_and_check = [assets.balances_daily, checks.newest_file_adds_up]
+        only = dg.AssetSelection.checks(checks.newest_file_adds_up)
+        result = dg.materialize(assets_and_check, selection=only, instance=instance, resources=bound, raise_on_error=False)
+        [evaluation] = result.get_asset_check_evaluations()
+        return evaluation.passed
+
+    assert passes(), "there is no file yet"
+    with_debt(database)
+    write(bound, instance, "2026-03-01", "2026-03-03")
+    assert passes()
+    with database.begin() as connection:
+        connection.execute(text("update debitum.postings set amount = amount + 1"))
+    assert not passes()
+    with database.begin() as connection:
+        connection.execute(text("update debitum.postings set amount = amount - 1, currency = 'JPY'"))
+    assert not passes()

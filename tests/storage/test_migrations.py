@@ -1,8 +1,12 @@
 """The migrated database and the tables that the code declares are the same thing."""
 
-from sqlalchemy import Engine, text
+import uuid
 
-from storage import migrations, roles, tables
+import pytest
+from sqlalchemy import Engine, make_url, text
+from sqlalchemy.exc import ProgrammingError
+
+from storage import engine, migrations, roles, tables
 
 
 def test_migrating_again_changes_nothing(database: Engine) -> None:
@@ -42,3 +46,33 @@ def test_the_api_role_may_not_change_the_log(database: Engine) -> None:
             {"names": [table.name for table in tables.LOG]},
         ).all()
         assert {tuple(row) for row in held} == {(table.name, action) for table in tables.LOG for action in ("SELECT", "INSERT")}
+
+
+def test_a_login_that_is_no_superuser_migrates_and_sees_nothing_before_it_takes_a_role(database: Engine, database_url: str) -> None:
+    name = f"login_{uuid.uuid4().hex}"
+    with database.connect().execution_options(isolation_level="AUTOCOMMIT") as superuser:
+        superuser.execute(text(f"create role {name} login createrole"))
+        superuser.execute(text(f"grant pg_read_all_stats to {name} with admin option"))
+        for role in roles.ALL:
+            superuser.execute(text(f"grant {role} to {name} with admin true, inherit false"))
+        superuser.execute(text("drop schema debitum cascade"))
+        superuser.execute(text("drop schema dagster cascade"))
+        superuser.execute(text(f"alter database {make_url(database_url).database} owner to {name}"))
+    url = make_url(database_url).set(username=name).render_as_string(hide_password=False)
+    login = engine.sync_engine(url, "debitum-test")
+    try:
+        with login.connect() as connection:
+            assert migrations.current(connection) is None
+            migrations.migrate(connection)
+            assert migrations.current(connection) == migrations.newest()
+        with login.begin() as connection, pytest.raises(ProgrammingError, match="permission denied"):
+            connection.execute(text("select * from debitum.contacts"))
+        with login.begin() as connection:
+            roles.enter(connection, roles.JOBS)
+            assert connection.execute(text("select * from debitum.contacts")).all() == []
+    finally:
+        login.dispose()
+        with database.begin() as superuser:
+            superuser.execute(text(f"reassign owned by {name} to current_user"))
+            superuser.execute(text(f"drop owned by {name}"))
+            superuser.execute(text(f"drop role {name}"))

@@ -1,6 +1,7 @@
 """When balances are brought up to date, and when all of them are checked."""
 
 import datetime
+import uuid
 
 import dagster as dg
 
@@ -38,6 +39,27 @@ check_balances_schedule = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every day at 03:00 UTC. A day missed needs no catching up: each run looks at everything.",
 )
+
+
+class Mistaken(dg.Config):
+    """Which ledgers to sum anew: the ids that a check found."""
+
+    ledger_ids: list[str]
+
+
+@dg.op(description="Throws away the balances of the named ledgers and sums their postings from the first.")
+def resum(context: dg.OpExecutionContext, config: Mistaken, database: resources.Database) -> None:
+    """One transaction a ledger: whoever reads meanwhile sees the old sums or the new ones."""
+    for ledger_id in config.ledger_ids:
+        with database.begin() as connection:
+            rows = store.rebuild(connection, uuid.UUID(ledger_id))
+        context.log.info(f"ledger {ledger_id}: {rows} balances")
+
+
+@dg.job(description="For a ledger that a check found wrong: sums its postings anew. Find out why it was wrong, too.")
+def resum_balances() -> None:
+    """Mend single ledgers."""
+    resum()
 
 
 @dg.sensor(

@@ -18,14 +18,14 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 snapshot_balances = dg.define_asset_job(
     "snapshot_balances",
-    selection=dg.AssetSelection.assets(assets.balances_daily),
+    selection=dg.AssetSelection.assets(assets.balances_daily).without_checks(),
     description="Writes the balances of the running day, provisionally.",
 )
 
 finish_snapshots = dg.define_asset_job(
     "finish_snapshots",
     selection=dg.AssetSelection.assets(assets.balances_daily),
-    description="Writes the days that are over and have no final snapshot yet, all in one run.",
+    description="Writes the days that are over and have no final snapshot yet, all in one run, and checks the newest.",
     tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
 )
 

@@ -1,0 +1,57 @@
+"""Snapshots read back by other means than those that wrote them: Polars for the files, one plain sum in Postgres."""
+
+import datetime
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars
+from sqlalchemy import BigInteger, Connection, DateTime, Text, Uuid, bindparam, text
+
+from storage import snapshots
+
+Account = tuple[str, str, str]
+"""(ledger_id, contact_id, currency)."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An account whose file does not say what its postings do, in minor units; what is missing counts as 0."""
+
+    ledger_id: str
+    contact_id: str
+    currency: str
+    in_file: int
+    posted: int
+
+
+def differences(connection: Connection, root: Path, day: datetime.date) -> list[Difference]:
+    """Every account of the day's file that is not the sum of its postings recorded before the day's end.
+
+    Holds the day's balances in memory twice; raises FileNotFoundError where the day has no file.
+    """
+    filed = _filed(snapshots.path_of(root, day))
+    posted = _posted(connection, snapshots.end(day))
+    wrong = sorted(account for account in filed.keys() | posted.keys() if filed[account] != posted[account])
+    return [Difference(*account, filed[account], posted[account]) for account in wrong]
+
+
+def _filed(path: Path) -> Counter[Account]:
+    frame = polars.read_parquet(path, columns=["ledger_id", "contact_id", "currency", "amount"], hive_partitioning=False)
+    sums = frame.group_by("ledger_id", "contact_id", "currency").agg(polars.col("amount").sum())
+    return Counter({(ledger, contact, currency): amount for ledger, contact, currency, amount in sums.iter_rows()})
+
+
+def _posted(connection: Connection, end: datetime.datetime) -> Counter[Account]:
+    rows = connection.execute(_POSTED, {"end": end})
+    return Counter({(str(row.ledger_id), str(row.contact_id), row.currency): row.amount for row in rows})
+
+
+_POSTED = (
+    text("""
+        select ledger_id, contact_id, currency, sum(amount)::bigint as amount
+        from debitum.postings where recorded_at < :end group by ledger_id, contact_id, currency
+    """)
+    .bindparams(bindparam("end", type_=DateTime(timezone=True)))
+    .columns(ledger_id=Uuid, contact_id=Uuid, currency=Text, amount=BigInteger)
+)
