@@ -2,6 +2,9 @@
 
 No per-ledger table has a foreign key to ledgers: their rows are written under the lock of the ledger's head, which proves
 more than a trigger per row could, and a trigger per row would be most of an insert's cost.
+
+Keys begin with ledger_id; other indexes do not: under row-level security the planner compares the ledger twice, and takes any
+index that begins with it for as good as the key, until the table has been analysed.
 """
 
 from sqlalchemy import (
@@ -157,7 +160,7 @@ events = Table(
     Column("fact", Text, nullable=False, comment="canonical JSON without the hash"),
     PrimaryKeyConstraint("ledger_id", "seq"),
     UniqueConstraint("ledger_id", "event_id"),
-    Index(None, "ledger_id", "aggregate_id", "seq"),
+    Index(None, "aggregate_id", "seq"),
     Index(None, "recorded_at", postgresql_using="brin"),
     CheckConstraint("seq > 0", name="seq_is_positive"),
     CheckConstraint("aggregate_type in ('contact', 'transaction', 'reminder')", name="aggregate_type"),
@@ -178,7 +181,6 @@ rejections = Table(
     Column("command", Text, nullable=False, comment="the item as it was pushed"),
     Column("at", _timestamp, nullable=False, index=True),
     PrimaryKeyConstraint("ledger_id", "event_id"),
-    Index(None, "ledger_id", "at"),
 )
 
 # --- what follows from the log --------------------------------------------------------------------------------------
@@ -236,8 +238,8 @@ transactions = Table(
     Column("returned_at", _timestamp),
     Column("due_changed_at", _timestamp, comment="when due_date last took its value"),
     *_entity_constraints(),
-    Index(None, "ledger_id", "contact_id"),
-    Index(None, "ledger_id", "repays", postgresql_where=text("repays is not null")),
+    Index(None, "contact_id"),
+    Index(None, "repays", postgresql_where=text("repays is not null")),
     Index(
         "transactions_due_idx",
         "due_date",
@@ -268,8 +270,8 @@ reminders = Table(
     Column("done_at", _timestamp),
     Column("schedule_changed_at", _timestamp, nullable=False, comment="when remind_at … channels last took their values"),
     *_entity_constraints(),
-    Index(None, "ledger_id", "contact_id", postgresql_where=text("contact_id is not null")),
-    Index(None, "ledger_id", "transaction_id", postgresql_where=text("transaction_id is not null")),
+    Index(None, "contact_id", postgresql_where=text("contact_id is not null")),
+    Index(None, "transaction_id", postgresql_where=text("transaction_id is not null")),
     Index("reminders_remind_at_idx", "remind_at", postgresql_where=text("deleted_seq is null and done_at is null")),
     Index(
         "reminders_snoozed_until_idx",
@@ -308,7 +310,7 @@ conflicts = Table(
     Column("with_seq", BigInteger, nullable=False),
     Column("resolved_by", Uuid, comment="the event that settled it"),
     PrimaryKeyConstraint("ledger_id", "event_id"),
-    Index(None, "ledger_id", "seq", postgresql_where=text("resolved_by is null")),
+    Index("conflicts_open_idx", "seq", "ledger_id", postgresql_where=text("resolved_by is null")),
     CheckConstraint("kind in ('edit', 'edit_of_deleted', 'delete_vs_edit', 'delete_vs_new')", name="kind"),
 )
 

@@ -69,5 +69,7 @@ def _major_version(connection: Connection) -> int:
 
 def _create_schemas(connection: Connection) -> None:
     connection.execute(text(f"create schema if not exists {SCHEMA} authorization {roles.OWNER}"))
+    connection.execute(text(f"set local role {roles.OWNER}"))
     connection.execute(text(f"grant usage on schema {SCHEMA} to {', '.join(roles.ALL[1:])}"))
+    connection.execute(text("set local role none"))
     connection.execute(text(f"create schema if not exists {DAGSTER_SCHEMA}"))

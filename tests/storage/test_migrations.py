@@ -27,6 +27,22 @@ def test_every_per_ledger_table_is_guarded_by_row_level_security(database: Engin
         assert set(guarded) == {table.name for table in tables.PER_LEDGER}
 
 
+def test_only_keys_begin_with_the_ledger(database: Engine) -> None:
+    """Another index that begins with it was taken instead of the key, and every look-up read the whole ledger."""
+    names = [table.name for table in tables.PER_LEDGER if table is not tables.ledgers]
+    with database.connect() as connection:
+        found = connection.execute(
+            text(
+                "select i.indrelid::regclass::text as on_table, i.indexrelid::regclass::text as name, i.indisunique as is_key,"
+                " a.attname as first from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]"
+                " where i.indrelid = any(array(select ('debitum.' || unnest(cast(:names as text[])))::regclass))"
+            ),
+            {"names": names},
+        ).all()
+    assert len(found) > len(names)
+    assert [row.name for row in found if (row.first == "ledger_id") != row.is_key] == []
+
+
 def test_no_role_of_ours_is_above_row_level_security(database: Engine) -> None:
     with database.connect() as connection:
         rows = connection.execute(
@@ -48,7 +64,9 @@ def test_the_api_role_may_not_change_the_log(database: Engine) -> None:
         assert {tuple(row) for row in held} == {(table.name, action) for table in tables.LOG for action in ("SELECT", "INSERT")}
 
 
-def test_a_login_that_is_no_superuser_migrates_and_sees_nothing_before_it_takes_a_role(database: Engine, database_url: str) -> None:
+def test_a_login_that_is_no_superuser_migrates_and_sees_nothing_before_it_takes_a_role(
+    database: Engine, database_url: str
+) -> None:
     name = f"login_{uuid.uuid4().hex}"
     with database.connect().execution_options(isolation_level="AUTOCOMMIT") as superuser:
         superuser.execute(text(f"create role {name} login createrole"))

@@ -33,7 +33,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('ledger_id', 'event_id', name=op.f('conflicts_pkey')),
     schema='debitum'
     )
-    op.create_index(op.f('conflicts_ledger_id_seq_idx'), 'conflicts', ['ledger_id', 'seq'], unique=False, schema='debitum', postgresql_where=sa.text('resolved_by is null'))
+    op.create_index('conflicts_open_idx', 'conflicts', ['seq', 'ledger_id'], unique=False, schema='debitum', postgresql_where=sa.text('resolved_by is null'))
     op.create_table('contacts',
     sa.Column('ledger_id', sa.Uuid(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -77,7 +77,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('ledger_id', 'event_id', name=op.f('events_ledger_id_event_id_key')),
     schema='debitum'
     )
-    op.create_index(op.f('events_ledger_id_aggregate_id_seq_idx'), 'events', ['ledger_id', 'aggregate_id', 'seq'], unique=False, schema='debitum')
+    op.create_index(op.f('events_aggregate_id_seq_idx'), 'events', ['aggregate_id', 'seq'], unique=False, schema='debitum')
     op.create_index(op.f('events_recorded_at_idx'), 'events', ['recorded_at'], unique=False, schema='debitum', postgresql_using='brin')
     op.create_table('outbox',
     sa.Column('ledger_id', sa.Uuid(), nullable=False),
@@ -141,7 +141,6 @@ def upgrade() -> None:
     schema='debitum'
     )
     op.create_index(op.f('rejections_at_idx'), 'rejections', ['at'], unique=False, schema='debitum')
-    op.create_index(op.f('rejections_ledger_id_at_idx'), 'rejections', ['ledger_id', 'at'], unique=False, schema='debitum')
     op.create_table('reminders',
     sa.Column('ledger_id', sa.Uuid(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -169,10 +168,10 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('ledger_id', 'id', name=op.f('reminders_pkey')),
     schema='debitum'
     )
-    op.create_index(op.f('reminders_ledger_id_contact_id_idx'), 'reminders', ['ledger_id', 'contact_id'], unique=False, schema='debitum', postgresql_where=sa.text('contact_id is not null'))
-    op.create_index(op.f('reminders_ledger_id_transaction_id_idx'), 'reminders', ['ledger_id', 'transaction_id'], unique=False, schema='debitum', postgresql_where=sa.text('transaction_id is not null'))
+    op.create_index(op.f('reminders_contact_id_idx'), 'reminders', ['contact_id'], unique=False, schema='debitum', postgresql_where=sa.text('contact_id is not null'))
     op.create_index('reminders_remind_at_idx', 'reminders', ['remind_at'], unique=False, schema='debitum', postgresql_where=sa.text('deleted_seq is null and done_at is null'))
     op.create_index('reminders_snoozed_until_idx', 'reminders', ['snoozed_until'], unique=False, schema='debitum', postgresql_where=sa.text('deleted_seq is null and done_at is null and snoozed_until is not null'))
+    op.create_index(op.f('reminders_transaction_id_idx'), 'reminders', ['transaction_id'], unique=False, schema='debitum', postgresql_where=sa.text('transaction_id is not null'))
     op.create_table('transactions',
     sa.Column('ledger_id', sa.Uuid(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -209,9 +208,9 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('ledger_id', 'id', name=op.f('transactions_pkey')),
     schema='debitum'
     )
+    op.create_index(op.f('transactions_contact_id_idx'), 'transactions', ['contact_id'], unique=False, schema='debitum')
     op.create_index('transactions_due_idx', 'transactions', ['due_date'], unique=False, schema='debitum', postgresql_where=sa.text('due_date is not null and deleted_seq is null and returned_at is null'))
-    op.create_index(op.f('transactions_ledger_id_contact_id_idx'), 'transactions', ['ledger_id', 'contact_id'], unique=False, schema='debitum')
-    op.create_index(op.f('transactions_ledger_id_repays_idx'), 'transactions', ['ledger_id', 'repays'], unique=False, schema='debitum', postgresql_where=sa.text('repays is not null'))
+    op.create_index(op.f('transactions_repays_idx'), 'transactions', ['repays'], unique=False, schema='debitum', postgresql_where=sa.text('repays is not null'))
     op.create_table('users',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('ledger_id', sa.Uuid(), nullable=False),
