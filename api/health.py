@@ -59,7 +59,7 @@ class Meta(Struct, frozen=True):
 def install(app: "Sanic[Any, Any]") -> None:
     """Serve /health as plain text, for whatever watches processes."""
 
-    @app.get("/health", name="health")
+    @app.route("/health", methods=["GET", "HEAD"], name="health")
     async def health(request: Request) -> HTTPResponse:
         return HTTPResponse("OK", content_type="text/plain; charset=utf-8")
 

@@ -120,7 +120,8 @@ class Routes:
         """Serve every operation."""
         for route in self.all:
             path = route.path.replace("{id}", "<id:str>").replace("{code}", "<code:str>")
-            app.add_route(_endpoint(route), path, methods=[route.method], name=route.name)
+            methods = [route.method, "HEAD"] if route.method == "GET" else [route.method]
+            app.add_route(_endpoint(route), path, methods=methods, name=route.name)
 
 
 def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:

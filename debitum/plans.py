@@ -69,10 +69,10 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's code server: holds the definitions, and starts a process for each run."""
     socket = Path(environment["DEBITUM_CODE_SOCKET"])
     return Plan(
-        name="code",
+        name="code-server",
         command=_python("dagster", "api", "grpc", "--socket", str(socket), "-m", "pipelines.definitions"),
         environment=environment,
-        log=_log(settings, "code"),
+        log=_log(settings, "code-server"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
         answers=probes.unix_socket(socket),
         stale=socket,
@@ -99,10 +99,10 @@ def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
 def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's daemon: schedules, sensors, the queue of runs."""
     return Plan(
-        name="daemon",
+        name="dagster-daemon",
         command=_python("dagster._daemon", "run", "-w", str(folders.workspace())),
         environment=environment,
-        log=_log(settings, "daemon"),
+        log=_log(settings, "dagster-daemon"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
         whole_group=True,
     )

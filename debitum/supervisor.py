@@ -17,7 +17,7 @@ from debitum.settings import Settings
 from storage import embedded, server
 
 STOPPED_BY: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOP_ORDER: Final = (("api", "daemon"), ("dagster",), ("code",))
+STOP_ORDER: Final = (("api", "dagster-daemon"), ("dagster",), ("code-server",))
 """By name: who asks goes before who answers. Postgres comes after all of them."""
 POSTGRES_LOOK_SECONDS: Final = 0.5
 """Between two looks whether the embedded server lives: requests fail with 503 for about this long when it does not."""

@@ -19,6 +19,8 @@ async def test_health_answers_and_ready_says_what_it_looked_at(api: Server, data
     async with api.http() as http:
         health = await http.get("/health")
         assert (health.status_code, health.text, health.headers["content-type"].split(";")[0]) == (200, "OK", "text/plain")
+        head = await http.head("/health")
+        assert (head.status_code, head.content) == (200, b"")
         assert (await http.get("/health/live")).json() == {"status": "ok"}
         ready = await http.get("/health/ready")
         assert (ready.status_code, ready.json()["status"]) == (200, "ok")
