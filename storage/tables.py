@@ -3,8 +3,8 @@
 No per-ledger table has a foreign key to ledgers: their rows are written under the lock of the ledger's head, which proves
 more than a trigger per row could, and a trigger per row would be most of an insert's cost.
 
-Keys begin with ledger_id; other indexes do not: under row-level security the planner compares the ledger twice, and takes any
-index that begins with it for as good as the key, until the table has been analysed.
+Keys begin with ledger_id; other whole indexes do not: while a table is small, one that does looks as good as the key, and
+a plan that was made then is kept (docs/decisions/0007).
 """
 
 from sqlalchemy import (
@@ -310,7 +310,7 @@ conflicts = Table(
     Column("with_seq", BigInteger, nullable=False),
     Column("resolved_by", Uuid, comment="the event that settled it"),
     PrimaryKeyConstraint("ledger_id", "event_id"),
-    Index("conflicts_open_idx", "seq", "ledger_id", postgresql_where=text("resolved_by is null")),
+    Index("conflicts_open_idx", "ledger_id", "seq", postgresql_where=text("resolved_by is null")),
     CheckConstraint("kind in ('edit', 'edit_of_deleted', 'delete_vs_edit', 'delete_vs_new')", name="kind"),
 )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import json
 import random
 import uuid
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from sqlalchemy import Engine, text
 from domain import errors, facts, money, sequence
 from domain.fold import Ledger, fold
 from domain.sequence import Outcome
-from storage import codec, engine, ledgers
+from storage import codec, engine, ledgers, roles
 from storage.encryption import KeyRing, new_ring
 from storage.ledgers import Push, Receipt
 from tests.factories import DEFAULTS, Chaos, command, contact, lent
@@ -257,3 +258,19 @@ async def test_row_level_security_hides_ledgers_that_are_not_named(database: Eng
         await ledgers.commit(connection, [Push(mine, [], DEFAULTS)], KEYS)
         cursor = await connection.execute("select distinct ledger_id::text from debitum.contacts")
         assert await cursor.fetchall() == [(mine,)]
+
+
+async def test_lookups_use_the_keys_also_on_tables_that_were_never_analysed(
+    database: Engine, connection: ledgers.Connection
+) -> None:
+    """A policy that an index can answer made each look-up read the whole ledger (docs/decisions/0007)."""
+    ledger_id, ana = new_ledger(database), new_id()
+    await send(connection, ledger_id, contact(ana), *(lent(new_id(), ana, 1) for _ in range(1_500)))
+    wanted = [{"ledger_id": ledger_id, "kind": kind, "id": new_id()} for kind in ("event", "transaction") for _ in range(300)]
+    async with connection.transaction():
+        await connection.execute(roles.ENTER, roles.parameters(roles.API, [ledger_id]))
+        cursor = await connection.execute(f"explain {ledgers._LOAD}", {"wanted": json.dumps(wanted)}, prepare=False)
+        plan = "\n".join(row[0] for row in await cursor.fetchall())
+    assert "transactions_pkey" in plan
+    assert "events_ledger_id_event_id_key" in plan
+    assert "Seq Scan" not in plan.replace("CTE Scan", "")

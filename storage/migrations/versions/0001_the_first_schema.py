@@ -33,7 +33,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('ledger_id', 'event_id', name=op.f('conflicts_pkey')),
     schema='debitum'
     )
-    op.create_index('conflicts_open_idx', 'conflicts', ['seq', 'ledger_id'], unique=False, schema='debitum', postgresql_where=sa.text('resolved_by is null'))
+    op.create_index('conflicts_open_idx', 'conflicts', ['ledger_id', 'seq'], unique=False, schema='debitum', postgresql_where=sa.text('resolved_by is null'))
     op.create_table('contacts',
     sa.Column('ledger_id', sa.Uuid(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
