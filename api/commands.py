@@ -18,7 +18,8 @@ from storage.ledgers import Push, Receipt
 Represent = Callable[[Call[Any, Any], UUID], Awaitable[Any]]
 """Reads the current representation of a resource by its id."""
 
-_ETAG = re.compile(r'"(\d{1,18})"')
+_ETAG = re.compile(r'"?(\d{1,18})"?')
+"""Quoted, as an ETag is; clients that leave the quotes away mean the same."""
 
 
 def event_data(sent: Struct) -> dict[str, Any]:

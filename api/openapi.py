@@ -86,7 +86,7 @@ def _query_parameters(shape: type[Struct], components: dict[str, Any]) -> list[d
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
     if not route.replays:
         return []
-    uuid, etag = {"type": "string", "format": "uuid"}, {"type": "string", "pattern": '^("[0-9]{1,18}"|\\*)$'}
+    uuid, etag = {"type": "string", "format": "uuid"}, {"type": "string", "pattern": '^("?[0-9]{1,18}"?|\\*)$'}
     return [
         {"name": "Idempotency-Key", "in": "header", "required": False, "schema": uuid},
         {"name": "If-Match", "in": "header", "required": False, "schema": etag},

@@ -90,7 +90,9 @@ async def _represent(call: Call[Any, Any], reminder_id: UUID) -> Reminder:
     return _reminder(row)
 
 
-@routes.add("POST", "/api/reminders", answer=Reminder, status=201, body=ReminderCreate, codes=_CODES, replays=True)
+@routes.add(
+    "POST", "/api/reminders", answer=Reminder, status=201, body=ReminderCreate, codes=("already_exists", *_CODES), replays=True
+)
 async def create(call: Call[ReminderCreate, Nothing]) -> Reply:
     """Ask to be reminded of a contact, a transaction, or just something."""
     return await commands.create(call, KIND, _represent)

@@ -183,7 +183,7 @@ async def pull(call: Call[PullBody, Nothing]) -> Reply:
     return Reply(b'{"events":[' + b",".join(found) + b"]," + rest[1:])
 
 
-@routes.add("GET", "/api/sync/hash", answer=Head, query=HashQuery)
+@routes.add("GET", "/api/sync/hash", answer=Head, query=HashQuery, codes=("not_found",))
 async def hash_(call: Call[None, HashQuery]) -> Reply:
     """The version and hash of the head, or the hash at a seq: two devices agree where these are equal."""
     async with call.reading() as connection:

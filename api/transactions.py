@@ -96,7 +96,15 @@ async def _represent(call: Call[Any, Any], transaction_id: UUID) -> Transaction:
         return _transaction(row, await projections.open_amounts(connection, call.caller.ledger_id, {row.contact_id}))
 
 
-@routes.add("POST", "/api/transactions", answer=Transaction, status=201, body=TransactionCreate, codes=_CODES, replays=True)
+@routes.add(
+    "POST",
+    "/api/transactions",
+    answer=Transaction,
+    status=201,
+    body=TransactionCreate,
+    codes=("already_exists", *_CODES),
+    replays=True,
+)
 async def create(call: Call[TransactionCreate, Nothing]) -> Reply:
     """Record that money or a thing changed hands."""
     return await commands.create(call, KIND, _represent)

@@ -30,7 +30,7 @@ Text = Annotated[str, Meta(max_length=4_000, pattern=_NO_NUL)]
 Item = Annotated[str, Meta(min_length=1, max_length=4_000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 Amount = Annotated[int, Meta(ge=1, le=money.MAX_AMOUNT)]
 """Minor units of the currency; of an item the quantity."""
-CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$", extra_json_schema={"enum": sorted(money.CURRENCIES)})]
 Moment = Annotated[datetime.datetime, Meta(tz=True)]
 ZoneName = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_NUL)]
 ReminderChannel = Literal["email", "push"]
