@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, FromClause, Select, and_, case, cast, func, select, tuple_
+from sqlalchemy import CTE, BindParameter, ColumnElement, FromClause, Select, and_, case, cast, func, select, tuple_
 
 from storage import tables
 
@@ -14,7 +14,7 @@ _transactions = tables.transactions
 def open_amounts(
     *,
     ledger_id: UUID | ColumnElement[UUID] | None = None,
-    contact_ids: Collection[UUID] | None = None,
+    contact_ids: Collection[UUID] | BindParameter[Any] | None = None,
     contacts: Select[UUID, UUID] | None = None,
 ) -> Select[UUID, UUID, int]:
     """Rows (ledger_id, transaction_id, open_amount) of every live transaction in scope; join it as a subquery.

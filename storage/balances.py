@@ -244,9 +244,7 @@ def current(ledger_id: UUID) -> TextualSelect:
     Rows (version, materialized_version, contact_id, currency, amount), amounts other than 0 only, by contact and
     currency. A ledger without balances gives one row whose last three are null; an unknown ledger gives none.
     """
-    return _CURRENT.bindparams(ledger=ledger_id).columns(
-        version=BigInteger, materialized_version=BigInteger, contact_id=Uuid, currency=Text, amount=BigInteger
-    )
+    return _CURRENT.bindparams(ledger=ledger_id).columns(**_CURRENT_COLUMNS)
 
 
 _CURRENT = text("""
@@ -268,3 +266,13 @@ _CURRENT = text("""
     where ledger.id = :ledger
     order by balance.contact_id, balance.currency
 """).bindparams(bindparam("ledger", type_=Uuid))
+_CURRENT_COLUMNS: Final = {
+    "version": BigInteger,
+    "materialized_version": BigInteger,
+    "contact_id": Uuid,
+    "currency": Text,
+    "amount": BigInteger,
+}
+
+CURRENT: Final = _CURRENT.columns(**_CURRENT_COLUMNS)
+"""What `current` gives, with the bound parameter `ledger`."""

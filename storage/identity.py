@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import Row, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -156,13 +156,16 @@ async def end_session(connection: AsyncConnection, session_id: UUID, *, now: dat
 
 async def caller(connection: AsyncConnection, session_id: UUID, *, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
     """Who a live session belongs to: user_id, device_id, ledger_id and what the user set; None where it has ended."""
-    users, sessions = tables.users.c, tables.sessions.c
-    found = await connection.execute(
-        select(sessions.user_id, sessions.device_id, users.ledger_id, users.time_zone, users.locale, users.default_currency)
-        .join(tables.users, users.id == sessions.user_id)
-        .where(sessions.id == session_id, sessions.revoked_at.is_(None), sessions.expires_at > now)
-    )
-    return found.first()
+    return (await connection.execute(_CALLER, {"session": session_id, "now": now})).first()
+
+
+_sessions, _users = tables.sessions.c, tables.users.c
+_CALLER = (
+    select(_sessions.user_id, _sessions.device_id, _users.ledger_id, _users.time_zone, _users.locale, _users.default_currency)
+    .join(tables.users, _users.id == _sessions.user_id)
+    .where(_sessions.id == bindparam("session"), _sessions.revoked_at.is_(None), _sessions.expires_at > bindparam("now"))
+)
+"""Built once: it runs for every request."""
 
 
 async def ledger_of(connection: AsyncConnection, user_id: UUID) -> UUID:

@@ -6,7 +6,23 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, Row, Select, and_, case, cast, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    DateTime,
+    Row,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +31,11 @@ from storage import allocation, balances, tables
 Record = Row[*tuple[Any, ...]]
 Place = tuple[Any, UUID]
 """Where a page ends: the sort key and the id of its last row."""
+
+# What every request runs is built once, with these parameters: to build such a statement takes longer than to run it.
+_LEDGER = bindparam("ledger", type_=Uuid)
+_ID = bindparam("id", type_=Uuid)
+_NOW = bindparam("now", type_=DateTime(timezone=True))
 
 _NEVER = datetime.date(9999, 12, 31)
 """Sorts what has no due date behind what has one."""
@@ -53,13 +74,13 @@ class ContactFilter:
 
 async def contact(connection: AsyncConnection, ledger_id: UUID, contact_id: UUID) -> Record | None:
     """A contact, live or deleted: its columns, `balances` ([{currency, amount}]) and `open_items`."""
-    return (await connection.execute(_contacts(ledger_id).where(tables.contacts.c.id == contact_id))).first()
+    return (await connection.execute(_CONTACT, {"ledger": ledger_id, "id": contact_id})).first()
 
 
 async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: ContactFilter, page: Page) -> Rows:
     """A page of contacts; columns as of `contact`."""
     columns = tables.contacts.c
-    query = _contacts(ledger_id)
+    query = _CONTACTS
     account = query.selected_columns["balances"]
     if not wanted.deleted:
         query = query.where(columns.deleted_seq.is_(None))
@@ -72,22 +93,24 @@ async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: Contact
         query = query.where(empty if wanted.balance == "zero" else ~empty)
     match wanted.sort:
         case "name":
-            return await _page(connection, query, func.lower(columns.name), columns.id, page)
+            return await _page(connection, query, func.lower(columns.name), columns.id, page, ledger=ledger_id)
         case "recent":
-            return await _page(connection, query, columns.changed_seq, columns.id, page, descending=True)
+            return await _page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
         case "balance":
-            amount = _current(ledger_id).alias("sorted")
+            amount = _current().alias("sorted")
             query = query.outerjoin(amount, and_(amount.c.contact_id == columns.id, amount.c.currency == wanted.currency))
-            return await _page(connection, query, func.coalesce(amount.c.amount, 0), columns.id, page, descending=True)
+            return await _page(
+                connection, query, func.coalesce(amount.c.amount, 0), columns.id, page, ledger=ledger_id, descending=True
+            )
 
 
-def _current(ledger_id: UUID) -> Any:
-    return balances.current(ledger_id).subquery()
+def _current() -> Any:
+    return balances.CURRENT.subquery()
 
 
-def _contacts(ledger_id: UUID) -> Select[*tuple[Any, ...]]:
+def _contacts() -> Select[*tuple[Any, ...]]:
     columns, things = tables.contacts.c, tables.transactions.c
-    now = _current(ledger_id)
+    now = _current()
     pair = func.jsonb_build_object("currency", now.c.currency, "amount", now.c.amount)
     accounts = (
         select(now.c.contact_id, func.jsonb_agg(aggregate_order_by(pair, now.c.currency)).label("balances"))
@@ -97,7 +120,7 @@ def _contacts(ledger_id: UUID) -> Select[*tuple[Any, ...]]:
     )
     away = (
         select(things.contact_id, func.count().label("open_items"))
-        .where(things.ledger_id == ledger_id, things.type == "item", things.deleted_seq.is_(None), things.returned_at.is_(None))
+        .where(things.ledger_id == _LEDGER, things.type == "item", things.deleted_seq.is_(None), things.returned_at.is_(None))
         .group_by(things.contact_id)
         .subquery("away")
     )
@@ -109,8 +132,12 @@ def _contacts(ledger_id: UUID) -> Select[*tuple[Any, ...]]:
         )
         .outerjoin(accounts, accounts.c.contact_id == columns.id)
         .outerjoin(away, away.c.contact_id == columns.id)
-        .where(columns.ledger_id == ledger_id)
+        .where(columns.ledger_id == _LEDGER)
     )
+
+
+_CONTACTS = _contacts()
+_CONTACT = _CONTACTS.where(tables.contacts.c.id == _ID)
 
 
 # --- transactions ---------------------------------------------------------------------------------------------------
@@ -136,33 +163,36 @@ class TransactionFilter:
 
 async def transaction(connection: AsyncConnection, ledger_id: UUID, transaction_id: UUID) -> Record | None:
     """A transaction's columns, live or deleted."""
-    columns = tables.transactions.c
-    query = select(tables.transactions).where(columns.ledger_id == ledger_id, columns.id == transaction_id)
-    return (await connection.execute(query)).first()
+    return (await connection.execute(_TRANSACTION, {"ledger": ledger_id, "id": transaction_id})).first()
 
 
 async def transactions(connection: AsyncConnection, ledger_id: UUID, wanted: TransactionFilter, page: Page) -> Rows:
     """A page of transactions; columns as of `transaction`."""
     columns = tables.transactions.c
-    query = select(tables.transactions).where(columns.ledger_id == ledger_id, *_conditions(wanted))
+    query = _TRANSACTIONS.where(*_conditions(wanted))
     if wanted.open is not None or wanted.overdue_on is not None:
         is_open = columns.id == func.any(_open_ids(ledger_id, wanted.contact_id))
         query = query.where(is_open if wanted.open is not False else ~is_open)
     match wanted.sort:
         case "date":
-            return await _page(connection, query, columns.transaction_date, columns.id, page, descending=True)
+            return await _page(connection, query, columns.transaction_date, columns.id, page, ledger=ledger_id, descending=True)
         case "recent":
-            return await _page(connection, query, columns.changed_seq, columns.id, page, descending=True)
+            return await _page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
         case "due":
-            return await _page(connection, query, func.coalesce(columns.due_date, _NEVER), columns.id, page)
+            return await _page(connection, query, func.coalesce(columns.due_date, _NEVER), columns.id, page, ledger=ledger_id)
 
 
 async def open_amounts(connection: AsyncConnection, ledger_id: UUID, contact_ids: Collection[UUID]) -> Mapping[UUID, int]:
     """By transaction id, for every live transaction of these contacts."""
     if not contact_ids:
         return {}
-    rows = await connection.execute(allocation.open_amounts(ledger_id=ledger_id, contact_ids=contact_ids))
+    rows = await connection.execute(_OPEN_AMOUNTS, {"ledger": ledger_id, "contact_ids": list(contact_ids)})
     return {row.transaction_id: row.open_amount for row in rows}
+
+
+_TRANSACTIONS = select(tables.transactions).where(tables.transactions.c.ledger_id == _LEDGER)
+_TRANSACTION = _TRANSACTIONS.where(tables.transactions.c.id == _ID)
+_OPEN_AMOUNTS = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=bindparam("contact_ids", type_=Uuid, expanding=True))
 
 
 def _open_ids(ledger_id: UUID, contact_id: UUID | None) -> ColumnElement[Any]:
@@ -208,14 +238,14 @@ class ReminderFilter:
 
 async def reminder(connection: AsyncConnection, ledger_id: UUID, reminder_id: UUID, *, now: datetime.datetime) -> Record | None:
     """A reminder, live or deleted: its columns, `next_at` and `state` at `now`."""
-    return (await connection.execute(_reminders(ledger_id, now).where(tables.reminders.c.id == reminder_id))).first()
+    return (await connection.execute(_REMINDER, {"ledger": ledger_id, "now": now, "id": reminder_id})).first()
 
 
 async def reminders(
     connection: AsyncConnection, ledger_id: UUID, wanted: ReminderFilter, page: Page, *, now: datetime.datetime
 ) -> Rows:
     """A page of live reminders, the next ones first; columns as of `reminder`."""
-    query = _reminders(ledger_id, now).where(tables.reminders.c.deleted_seq.is_(None))
+    query = _REMINDERS.where(tables.reminders.c.deleted_seq.is_(None))
     at = func.coalesce(query.selected_columns["next_at"], tables.reminders.c.remind_at)
     if wanted.state is not None:
         query = query.where(query.selected_columns["state"] == wanted.state)
@@ -223,16 +253,20 @@ async def reminders(
         query = query.where(at >= wanted.first)
     if wanted.last is not None:
         query = query.where(at <= wanted.last)
-    return await _page(connection, query, at, tables.reminders.c.id, page)
+    return await _page(connection, query, at, tables.reminders.c.id, page, ledger=ledger_id, now=now)
 
 
-def _reminders(ledger_id: UUID, now: datetime.datetime) -> Select[*tuple[Any, ...]]:
+def _reminders() -> Select[*tuple[Any, ...]]:
     columns = tables.reminders.c
     over = or_(columns.done_at.is_not(None), columns.deleted_seq.is_not(None))
-    coming = [case((moment > now, moment)) for moment in (columns.remind_at, columns.snoozed_until)]
+    coming = [case((moment > _NOW, moment)) for moment in (columns.remind_at, columns.snoozed_until)]
     next_at = case((over, None), else_=func.least(*coming))
     state = case((columns.done_at.is_not(None), "done"), (next_at.is_not(None), "pending"), else_="sent")
-    return select(tables.reminders, next_at.label("next_at"), state.label("state")).where(columns.ledger_id == ledger_id)
+    return select(tables.reminders, next_at.label("next_at"), state.label("state")).where(columns.ledger_id == _LEDGER)
+
+
+_REMINDERS = _reminders()
+_REMINDER = _REMINDERS.where(tables.reminders.c.id == _ID)
 
 
 # --- balances -------------------------------------------------------------------------------------------------------
@@ -240,7 +274,7 @@ def _reminders(ledger_id: UUID, now: datetime.datetime) -> Select[*tuple[Any, ..
 
 async def current_balances(connection: AsyncConnection, ledger_id: UUID) -> list[Record]:
     """Rows of storage.balances.current."""
-    return list((await connection.execute(balances.current(ledger_id))).all())
+    return list((await connection.execute(balances.CURRENT, {"ledger": ledger_id})).all())
 
 
 def _contains(text: str, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -255,6 +289,7 @@ async def _page(
     page: Page,
     *,
     descending: bool = False,
+    **parameters: Any,
 ) -> Rows:
     """The rows of `query` by (`key`, `row_id`) behind the page's place: what is inserted meanwhile moves nothing."""
     query = query.add_columns(key.label("page_key"))
@@ -264,7 +299,7 @@ async def _page(
         )
         query = query.where(tuple_(key, row_id) < place if descending else tuple_(key, row_id) > place)
     order = (key.desc(), row_id.desc()) if descending else (key, row_id)
-    rows = list((await connection.execute(query.order_by(*order).limit(page.limit + 1))).all())
+    rows = list((await connection.execute(query.order_by(*order).limit(page.limit + 1), parameters)).all())
     if len(rows) <= page.limit:
         return Rows(rows, None)
     last = rows[page.limit - 1]
