@@ -14,7 +14,7 @@ from storage import identity
 
 routes = Routes("identity")
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
-Locale = Annotated[str, Meta(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+Locale = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$(?!\n)", max_length=35)]
 DEFAULT_ZONE, DEFAULT_LOCALE, DEFAULT_CURRENCY = "UTC", "en", "EUR"
 UNNAMED_DEVICE = "unnamed device"
 

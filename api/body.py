@@ -61,7 +61,7 @@ def parameters(request: Request, shape: type[T]) -> T:
 
 def invalid(error: msgspec.ValidationError) -> errors.Invalid:
     """Msgspec's message as our error, with a JSON pointer."""
-    text = str(error)
+    text = str(error).replace("\x00", "\ufffd")  # it may quote the name of a member, and Postgres stores no NUL
     found = _AT.search(text)
     pointer = "".join(f"/{step[1] or step[2]}" for step in _STEP.finditer(found[2])) if found else ""
     detail = text[: found.start()] if found else text

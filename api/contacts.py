@@ -53,7 +53,7 @@ class ContactQuery(Struct, frozen=True, forbid_unknown_fields=True):
     sort: Literal["name", "recent", "balance"] = "name"
     currency: facts.CurrencyCode | None = None
     include: Literal["deleted"] | None = None
-    changed_since: int | None = None
+    changed_since: facts.Seq | None = None
     limit: paging.Limit = paging.DEFAULT_LIMIT
     cursor: str | None = None
 
@@ -98,7 +98,7 @@ async def listed(call: Call[None, ContactQuery]) -> Reply:
     wanted = projections.ContactFilter(
         query.search, query.balance, query.sort, query.currency, query.include == "deleted", query.changed_since
     )
-    page = paging.page(query.limit, query.cursor, str if query.sort == "name" else int)
+    page = paging.page(query.limit, query.cursor, str if query.sort == "name" else paging.Number)
     async with call.reading() as connection:
         found = await projections.contacts(connection, call.caller.ledger_id, wanted, page)
     return Reply(Items([_contact(row) for row in found.rows], paging.cursor(found.next)))

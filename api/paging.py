@@ -7,13 +7,15 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Struct
 
-from domain import errors
+from domain import errors, money
 from storage.projections import Page, Place
 
 Item = TypeVar("Item")
 MAX_LIMIT = 200
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
 DEFAULT_LIMIT = 50
+Number = Annotated[int, Meta(ge=-money.MAX_AMOUNT, le=money.MAX_AMOUNT)]
+"""A sort key that is a seq or an amount."""
 
 
 class Items(Struct, Generic[Item], frozen=True):
@@ -23,7 +25,7 @@ class Items(Struct, Generic[Item], frozen=True):
     next_cursor: str | None = None
 
 
-def page(limit: int, cursor: str | None, key: type[Any]) -> Page:
+def page(limit: int, cursor: str | None, key: Any) -> Page:
     """The page that `cursor` points to; `key` is the type of the sort key. Raises errors.Invalid."""
     if cursor is None:
         return Page(limit)

@@ -9,7 +9,7 @@ from msgspec import Meta, Raw, Struct
 
 from api import body, problems
 from api.routing import Call, Nothing, Reply, Routes
-from domain import errors, facts, money
+from domain import errors, facts
 from domain.facts import Command, Key, Unreadable
 from domain.sequence import Outcome
 from storage import events
@@ -17,8 +17,7 @@ from storage.ledgers import Push
 
 routes = Routes("sync")
 MAX_PUSH, MAX_PULL, DEFAULT_PULL = 500, 1_000, 500
-Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Seq = Annotated[int, Meta(ge=0, le=money.MAX_AMOUNT)]
+Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class PushBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +36,7 @@ class PushItem(Struct, frozen=True, forbid_unknown_fields=True):
     aggregate_id: UUID
     event_type: facts.EventType
     event_data: Raw
-    base_seq: Seq
+    base_seq: facts.Seq
     timestamp: Annotated[datetime.datetime, Meta(tz=True)]
     version: Literal[1]
 
@@ -53,7 +52,7 @@ class PushResult(Struct, frozen=True):
 class PullBody(Struct, frozen=True, forbid_unknown_fields=True):
     """`since`: the seq that the device has folded; `hash`: the chain's hash there."""
 
-    since: Seq = 0
+    since: facts.Seq = 0
     hash: Hash | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_PULL)] = DEFAULT_PULL
 
@@ -70,7 +69,7 @@ class PullResult(Struct, frozen=True):
 class HashQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """`seq`: instead of the head's."""
 
-    seq: Seq | None = None
+    seq: facts.Seq | None = None
 
 
 class Head(Struct, frozen=True):

@@ -16,7 +16,7 @@ from storage import projections
 routes = Routes("transactions")
 KIND: facts.AggregateType = "transaction"
 _CODES = ("unknown_contact", "unknown_aggregate", "repays_mismatch", "balance_out_of_range")
-_KEYS: dict[str, type[Any]] = {"date": datetime.date, "recent": int, "due": datetime.date}
+_KEYS: dict[str, Any] = {"date": datetime.date, "recent": paging.Number, "due": datetime.date}
 
 
 class TransactionCreate(facts.TransactionCreated, frozen=True):
@@ -61,7 +61,7 @@ class TransactionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     search: facts.Text | None = None
     sort: Literal["date", "recent", "due"] = "date"
     include: Literal["deleted"] | None = None
-    changed_since: int | None = None
+    changed_since: facts.Seq | None = None
     limit: paging.Limit = paging.DEFAULT_LIMIT
     cursor: str | None = None
 

@@ -63,7 +63,7 @@ class Imported(Struct, frozen=True):
     codes=("invalid_backup", "currency_precision"),
     streams=MEDIA_TYPE,
 )
-@stream  # type: ignore[untyped-decorator]
+@stream  # type: ignore[untyped-decorator]  # Sanic leaves this decorator untyped
 async def debitum(call: Call[None, Options]) -> Reply:
     """Take over the Debitum Android app's backup (zip). Doing it twice adds nothing: known rows are skipped."""
     body.check_media_type(call.request, MEDIA_TYPE)

@@ -276,13 +276,21 @@ def _check_range(ledger: Ledger, step: Step) -> None:
             raise errors.BalanceOutOfRange(f"the balance in {account[1]} would leave ±{money.MAX_AMOUNT}")
 
 
+_REFERENCES: tuple[tuple[str, facts.AggregateType], ...] = (
+    ("contact_id", "contact"),
+    ("transaction_id", "transaction"),
+    ("repays", "transaction"),
+)
+"""Members that name another aggregate, and what it is."""
+
+
 def references(command: Command) -> list[facts.Key]:
     """The aggregates that `command` names besides its own."""
     named: list[facts.Key] = []
-    for name, aggregate_type in (("contact_id", "contact"), ("transaction_id", "transaction"), ("repays", "transaction")):
+    for name, aggregate_type in _REFERENCES:
         value = getattr(command.payload, name, UNSET)
         if value is not UNSET and value is not None:
-            named.append((aggregate_type, str(value)))  # type: ignore[arg-type]  # the literal is in the tuple above
+            named.append((aggregate_type, str(value)))
     return named
 
 

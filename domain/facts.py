@@ -22,16 +22,19 @@ VERSION = 1
 """The version of the command language that devices push."""
 
 _NO_NUL = r"^[^\x00]*$"
+# Python's $ also stands before a line break at the end; (?!\n) means the same to JSON Schema and closes that.
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 """A contact's name: 1 … 200 characters, not blank."""
 Short = Annotated[str, Meta(max_length=64, pattern=_NO_NUL)]
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
+Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$(?!\n)")]
 Text = Annotated[str, Meta(max_length=4_000, pattern=_NO_NUL)]
 Item = Annotated[str, Meta(min_length=1, max_length=4_000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 Amount = Annotated[int, Meta(ge=1, le=money.MAX_AMOUNT)]
 """Minor units of the currency; of an item the quantity."""
-CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$", extra_json_schema={"enum": sorted(money.CURRENCIES)})]
+CurrencyCode = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", extra_json_schema={"enum": sorted(money.CURRENCIES)})]
 Moment = Annotated[datetime.datetime, Meta(tz=True)]
+Seq = Annotated[int, Meta(ge=0, le=money.MAX_AMOUNT)]
+"""The seq of a fact, 0 before the first."""
 ZoneName = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_NUL)]
 ReminderChannel = Literal["email", "push"]
 Channels = Annotated[list[ReminderChannel], Meta(min_length=1, max_length=2)]

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 ChannelKind = Literal["email", "push"]
-Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)")]
 """A wall-clock time, HH:MM."""
 MAX_OFFSET_DAYS: Final = 60
 """How far a reminder may be from its due date, either way: bounds let an index on due dates find every candidate."""

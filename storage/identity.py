@@ -73,8 +73,13 @@ async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, 
     try:
         await connection.execute(insert(tables.users).values(values))
     except IntegrityError as error:
-        if getattr(getattr(error.orig, "diag", None), "constraint_name", None) == "users_email_key":
+        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+        if constraint == "users_email_key":
             raise EmailTaken("this address has an account") from error
+        if constraint == "users_email_is_lower_case_check":  # Python and Postgres know different letters
+            raise errors.Invalid(
+                "this address cannot be used", errors=(errors.FieldError("/email", "not an address"),)
+            ) from error
         raise
     await roles.enter_async(connection, roles.API, [ledger_id])
     ledger = {"id": ledger_id, "owner_id": user_id, "data_key": keys.new_data_key(str(ledger_id)), "created_at": now}
