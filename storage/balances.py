@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, Text, TextualSelect, Uuid, bindparam, text
+from sqlalchemy import BigInteger, Connection, Text, Uuid, bindparam, text
 
 from storage.engine import Begin
 
@@ -238,16 +238,8 @@ _ESTIMATE = text("select reltuples::bigint from pg_class where oid = 'debitum.ba
 # --- read -----------------------------------------------------------------------------------------------------------
 
 
-def current(ledger_id: UUID) -> TextualSelect:
-    """The ledger's balances at this moment, for any connection that may see it: materialised plus tail in one statement.
-
-    Rows (version, materialized_version, contact_id, currency, amount), amounts other than 0 only, by contact and
-    currency. A ledger without balances gives one row whose last three are null; an unknown ledger gives none.
-    """
-    return _CURRENT.bindparams(ledger=ledger_id).columns(**_CURRENT_COLUMNS)
-
-
-_CURRENT = text("""
+CURRENT: Final = (
+    text("""
     select ledger.version, coalesce(mark.covered_seq, 0) as materialized_version,
            balance.contact_id, balance.currency, balance.amount
     from debitum.ledgers ledger
@@ -265,14 +257,12 @@ _CURRENT = text("""
     ) balance on true
     where ledger.id = :ledger
     order by balance.contact_id, balance.currency
-""").bindparams(bindparam("ledger", type_=Uuid))
-_CURRENT_COLUMNS: Final = {
-    "version": BigInteger,
-    "materialized_version": BigInteger,
-    "contact_id": Uuid,
-    "currency": Text,
-    "amount": BigInteger,
-}
+""")
+    .bindparams(bindparam("ledger", type_=Uuid))
+    .columns(version=BigInteger, materialized_version=BigInteger, contact_id=Uuid, currency=Text, amount=BigInteger)
+)
+"""The balances of `ledger` at this moment, for any connection that may see it: materialised plus tail in one statement.
 
-CURRENT: Final = _CURRENT.columns(**_CURRENT_COLUMNS)
-"""What `current` gives, with the bound parameter `ledger`."""
+Rows (version, materialized_version, contact_id, currency, amount), amounts other than 0 only, by contact and currency. A
+ledger without balances gives one row whose last three are null; an unknown ledger gives none.
+"""

@@ -85,11 +85,6 @@ def stop(data_dir: Path, *, mode: str = "fast") -> None:
         _execute(server, "pg_ctl", "-w", "-t", str(START_TIMEOUT_SECONDS), "-m", mode, "-D", str(server.pgdata), "stop")
 
 
-def binary(name: str) -> Path:
-    """The path of one of the wheel's PostgreSQL 18 programs (psql, pg_dump, pgbench …)."""
-    return POSTGRES_VERSIONS[18] / name
-
-
 def _url(info: PostmasterInfo, database: str) -> str:
     return f"postgresql://postgres@/{database}?host={urllib.parse.quote(str(info.socket_dir))}"
 

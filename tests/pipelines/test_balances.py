@@ -5,7 +5,7 @@ import uuid
 
 import dagster as dg
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from pipelines import definitions
 from pipelines.defs import resources
@@ -108,3 +108,17 @@ def test_a_tick_and_a_run_fit_into_a_minute() -> None:
 def tick(jobs: resources.Database, instance: dg.DagsterInstance) -> object:
     with dg.build_sensor_context(instance=instance, resources={"database": jobs}) as context:
         return balance_jobs.ledgers_changed(context)
+
+
+def test_a_ledger_that_a_check_found_wrong_is_summed_anew(
+    database: Engine, jobs: resources.Database, instance: dg.DagsterInstance
+) -> None:
+    ledger = ledger_with_debt(database)
+    materialise(jobs, instance)
+    with database.begin() as connection:
+        connection.execute(update(tables.balances).values(amount=4))
+    config = {"ops": {"resum": {"config": {"ledger_ids": [str(ledger)]}}}}
+    result = balance_jobs.resum_balances.execute_in_process(run_config=config, instance=instance, resources={"database": jobs})
+    assert result.success
+    with database.connect() as connection:
+        assert connection.scalars(select(tables.balances.c.amount)).all() == [500]

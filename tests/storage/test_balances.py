@@ -24,7 +24,7 @@ def read(database: Engine, ledger: UUID) -> tuple[int, int, dict[tuple[UUID, str
     """(version, materialized_version, amounts) as the API reads them: in its role, in one statement."""
     with database.begin() as connection:
         roles.enter(connection, roles.API, [ledger])
-        rows = connection.execute(balances.current(ledger)).all()
+        rows = connection.execute(balances.CURRENT, {"ledger": ledger}).all()
     amounts = {(row.contact_id, row.currency): row.amount for row in rows if row.contact_id is not None}
     return rows[0].version, rows[0].materialized_version, amounts
 
