@@ -6,7 +6,7 @@ from uuid import UUID
 from sanic import Request
 
 from api import problems, services
-from domain.decide import Defaults
+from domain.case import Defaults
 from storage import identity
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct
 
 from api import body, problems
 from api.routing import Call, Nothing, Reply, Routes
@@ -94,7 +94,19 @@ async def push(call: Call[PushBody, Nothing]) -> Reply:
         Push(str(call.caller.ledger_id), items, call.caller.defaults, base_hash=base_hash, dry_run=call.body.dry_run)
     )
     headers = {"X-Ledger-Version": str(receipt.version)}
-    return Reply(PushResult(receipt.outcomes, receipt.version, _hex(receipt.hash)), headers=headers)
+    outcomes = [_located(outcome, item) for outcome, item in zip(receipt.outcomes, items, strict=True)]
+    return Reply(PushResult(outcomes, receipt.version, _hex(receipt.hash)), headers=headers)
+
+
+def _located(outcome: Outcome, item: Command | Unreadable) -> Outcome:
+    """The rules point into event_data; an item that was no command points into itself."""
+    if outcome.errors is UNSET or isinstance(item, Unreadable):
+        return outcome
+    return msgspec.structs.replace(outcome, errors=_inside_event_data(outcome.errors))
+
+
+def _inside_event_data(found: tuple[errors.FieldError, ...]) -> tuple[errors.FieldError, ...]:
+    return tuple(errors.FieldError(f"/event_data{error.pointer}", error.detail) for error in found)
 
 
 def _item(raw: Raw, index: int, device_id: str) -> Command | Unreadable:
@@ -119,14 +131,11 @@ def _command(sent: bytes, event_id: str, device_id: str) -> Command:
     if isinstance(version := members.get("version"), int) and version != facts.VERSION:
         raise errors.UnsupportedVersion(f"this server reads version {facts.VERSION}")
     item = body.decode_bytes(sent, PushItem)
-    shape = facts.PAYLOADS.get((item.aggregate_type, item.event_type))
-    if shape is None:
-        raise errors.UnsupportedVersion(f"this server does not know {item.event_type} yet")
+    shape = facts.PAYLOADS[item.aggregate_type, item.event_type]
     try:
         payload = body.decode_bytes(bytes(item.event_data), shape)
     except errors.Invalid as error:
-        inside = tuple(errors.FieldError(f"/event_data{found.pointer}", found.detail) for found in error.errors)
-        raise errors.Invalid(error.detail, errors=inside) from error
+        raise errors.Invalid(error.detail, errors=_inside_event_data(error.errors)) from error
     return Command(
         id=event_id,
         aggregate_type=item.aggregate_type,

@@ -11,9 +11,13 @@ PRIVATE = frozenset({"phone", "email"})
 
 def check_whole(aggregate_type: facts.AggregateType, fields: dict[str, Any]) -> None:
     """Raises errors.Invalid with everything that is wrong with `fields` (every name of the aggregate, null as None)."""
-    found = tuple(_CHECKS[aggregate_type](fields))
-    if found:
+    if found := problems(aggregate_type, fields):
         raise errors.Invalid("the members do not fit together", errors=found)
+
+
+def problems(aggregate_type: facts.AggregateType, fields: dict[str, Any]) -> tuple[errors.FieldError, ...]:
+    """Everything that is wrong with `fields`."""
+    return tuple(_CHECKS[aggregate_type](fields))
 
 
 def is_private(command: facts.Command, changes: list[facts.Change]) -> bool:

@@ -2,67 +2,28 @@
 
 import datetime
 import zoneinfo
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import UNSET
 
 from domain import checks, errors, facts, money
+from domain.case import Case, Defaults, Draft, live, live_repayments, pointing_to, restored
 from domain.facts import Change, Command, Conflict, Fact
 from domain.fold import DELETED_AT, Entity, Ledger, Mark, Step, fold
+from domain.undo import undo
 
 
-@dataclass(frozen=True)
-class Defaults:
-    """What the server fills in for a user: an ISO 4217 code and an IANA time zone."""
-
-    currency: str
-    time_zone: str
-
-
-@dataclass
-class _Draft:
-    """A fact in the making."""
-
-    changes: list[Change] = field(default_factory=list)
-    overwrote: dict[str, Any] = field(default_factory=dict)
-    conflict: Conflict | None = None
-
-
-@dataclass(frozen=True)
-class _Case:
-    """A command and the state that it meets."""
-
-    ledger: Ledger
-    command: Command
-    base_seq: int
-    recorded_at: str
-    defaults: Defaults
-
-    def moved(self, mark: Mark) -> bool:
-        """Whether another device made this mark after what the commanding device had seen."""
-        seq, device = mark
-        return seq > self.base_seq and (device is None or device != self.command.device_id)
-
-    def existing(self) -> Entity:
-        """The aggregate that the command changes."""
-        entity = self.ledger.entities.get(self.command.key)
-        if entity is None:
-            raise errors.UnknownAggregate(f"there is no {self.command.aggregate_type} {self.command.aggregate_id}")
-        if self.command.if_match is not None and self.command.if_match != entity.changed_seq:
-            raise errors.Stale(entity.changed_seq)
-        return entity
-
-
-def decide(ledger: Ledger, command: Command, *, recorded_at: str, defaults: Defaults, salt: str) -> tuple[Fact, Step]:
+def decide(
+    ledger: Ledger, command: Command, *, recorded_at: str, defaults: Defaults, salt: str, undone: Fact | None = None
+) -> tuple[Fact, Step]:
     """The fact that `command` becomes at the head of `ledger`, and what it does; `ledger` stays as it is.
 
-    `recorded_at` is RFC 3339 in UTC, `salt` goes into facts that hold a phone number or an address. Raises
-    errors.Rejected. The rules in words: docs/events.md.
+    `recorded_at` is RFC 3339 in UTC, `salt` goes into facts that hold a phone number or an address, `undone` is the fact
+    that an UNDO names. Raises errors.Rejected. The rules in words: docs/events.md.
     """
     base_seq = ledger.version if command.base_seq is None else command.base_seq
-    draft = _RULES[command.event_type](_Case(ledger, command, base_seq, recorded_at, defaults))
+    draft = _RULES[command.event_type](Case(ledger, command, base_seq, recorded_at, defaults, undone))
     fact = Fact(
         seq=ledger.version + 1,
         id=command.id,
@@ -85,17 +46,17 @@ def decide(ledger: Ledger, command: Command, *, recorded_at: str, defaults: Defa
     return fact, step
 
 
-def _create(case: _Case) -> _Draft:
+def _create(case: Case) -> Draft:
     command = case.command
     if command.key in case.ledger.entities:
         raise errors.AlreadyExists(f"{command.aggregate_type} {command.aggregate_id} exists")
     values = _with_defaults(case, facts.plain(command.payload))
     checks.check_whole(command.aggregate_type, dict.fromkeys(facts.FIELDS[command.aggregate_type]) | values)
     created = Change(*command.key, "create", {name: (None, value) for name, value in values.items() if value is not None})
-    return _Draft([created, *_references(case, values)])
+    return Draft([created, *_references(case, values)])
 
 
-def _with_defaults(case: _Case, values: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(case: Case, values: dict[str, Any]) -> dict[str, Any]:
     match case.command.aggregate_type:
         case "transaction":
             if values.setdefault("type", "money") == "money":
@@ -110,27 +71,25 @@ def _with_defaults(case: _Case, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _update(case: _Case) -> _Draft:
+def _update(case: Case) -> Draft:
     entity = case.existing()
     patch = facts.plain(case.command.payload)
-    if not entity.live:
+    if not entity.live and patch:
         assert entity.deleted_seq is not None
         kept = {DELETED_AT: entity.deleted_at}
-        return _Draft(conflict=Conflict("edit_of_deleted", kept, patch, entity.deleted_seq))
-    draft = _Draft()
+        return Draft(conflict=Conflict("edit_of_deleted", kept, patch, entity.deleted_seq))
+    draft = Draft()
     applied: dict[str, Any] = {}
     for group, offered in _by_group(entity, patch).items():
         if all(entity.fields[name] == value for name, value in offered.items()):
             continue
-        mark = entity.mark(group)
-        if not case.moved(mark):
-            applied |= offered
-        elif group in facts.GROUP_FIELDS:
-            kept = {name: entity.fields[name] for name in offered}
-            draft.conflict = Conflict("edit", kept, offered, mark[0])
-        else:
-            applied |= offered
-            draft.overwrote |= {name: entity.fields[name] for name in offered}
+        mark, known = entity.mark(group), {name: entity.fields[name] for name in offered}
+        if group in facts.GROUP_FIELDS and case.collides(mark):
+            draft.conflict = Conflict("edit", known, offered, mark[0])
+            continue
+        applied |= offered
+        if group not in facts.GROUP_FIELDS and case.moved(mark):
+            draft.overwrote |= known
     changed = {name: (entity.fields[name], value) for name, value in applied.items() if entity.fields[name] != value}
     if changed:
         checks.check_whole(entity.aggregate_type, entity.fields | applied)
@@ -146,43 +105,39 @@ def _by_group(entity: Entity, patch: dict[str, Any]) -> dict[str, dict[str, Any]
     return groups
 
 
-def _references(case: _Case, values: dict[str, Any]) -> list[Change]:
+def _references(case: Case, values: dict[str, Any]) -> list[Change]:
     """Check what new values point to; a deleted contact that comes to be needed is restored, alone."""
     entities = case.ledger.entities
     if (repaid := values.get("repays")) is not None:
         _check_repayable(case, repaid)
     if (about := values.get("transaction_id")) is not None and ("transaction", about) not in entities:
-        raise errors.UnknownAggregate(f"there is no transaction {about}", errors=_pointing_to("transaction_id"))
+        raise errors.UnknownAggregate(f"there is no transaction {about}", errors=pointing_to("transaction_id"))
     if (contact_id := values.get("contact_id")) is None:
         return []
     contact = entities.get(("contact", contact_id))
     if contact is None:
-        raise errors.UnknownContact(f"there is no contact {contact_id}", errors=_pointing_to("contact_id"))
-    return [] if contact.live else [_restored(contact)]
+        raise errors.UnknownContact(f"there is no contact {contact_id}", errors=pointing_to("contact_id"))
+    return [] if contact.live else [restored(contact)]
 
 
-def _pointing_to(name: str) -> tuple[errors.FieldError, ...]:
-    return (errors.FieldError(f"/{name}", "unknown"),)
-
-
-def _check_repayable(case: _Case, repaid: str) -> None:
+def _check_repayable(case: Case, repaid: str) -> None:
     debt = case.ledger.entities.get(("transaction", repaid))
     if debt is None:
-        raise errors.UnknownAggregate(f"there is no transaction {repaid}", errors=_pointing_to("repays"))
+        raise errors.UnknownAggregate(f"there is no transaction {repaid}", errors=pointing_to("repays"))
     if debt.fields["type"] != "money" or debt.fields["repays"] is not None or debt.key == case.command.key:
         raise errors.RepaysMismatch("a repayment names a debt of money that is no repayment itself")
-    if _live_repayments(case.ledger, {case.command.aggregate_id}):
+    if live_repayments(case.ledger, {case.command.aggregate_id}):
         raise errors.RepaysMismatch("this transaction is repaid by others, so it cannot be a repayment")
 
 
-def _delete(case: _Case) -> _Draft:
+def _delete(case: Case) -> Draft:
     entity = case.existing()
     if not entity.live:
-        return _Draft()
+        return Draft()
     doomed = list(_taken_along(case.ledger, entity))
     conflict = _delete_conflict(case, entity, doomed)
     if conflict is not None:
-        return _Draft(conflict=conflict)
+        return Draft(conflict=conflict)
     gone = {entity.key, *(other.key for other in doomed)}
     deletions = [
         Change(*other.key, "delete", {DELETED_AT: (None, case.recorded_at)})
@@ -190,42 +145,33 @@ def _delete(case: _Case) -> _Draft:
     ]
     unlinked = [
         Change(*other.key, "update", {"repays": (other.fields["repays"], None)})
-        for other in _live_repayments(case.ledger, {key[1] for key in gone})
+        for other in live_repayments(case.ledger, {key[1] for key in gone})
         if other.key not in gone
     ]
-    return _Draft(deletions + unlinked)
+    return Draft(deletions + unlinked)
 
 
 def _taken_along(ledger: Ledger, entity: Entity) -> Iterator[Entity]:
     """The live entities that go with `entity`: a contact's transactions and reminders, a transaction's reminders."""
     of_contact = entity.id if entity.aggregate_type == "contact" else None
     transactions = {entity.id} if entity.aggregate_type == "transaction" else set()
-    for other in _live(ledger, "transaction"):
+    for other in live(ledger, "transaction"):
         if of_contact is not None and other.fields["contact_id"] == of_contact:
             transactions.add(other.id)
             yield other
-    for other in _live(ledger, "reminder"):
+    for other in live(ledger, "reminder"):
         of_it = of_contact is not None and other.fields["contact_id"] == of_contact
         if of_it or other.fields["transaction_id"] in transactions:
             yield other
 
 
-def _live(ledger: Ledger, aggregate_type: facts.AggregateType) -> list[Entity]:
-    return [other for other in ledger.entities.values() if other.aggregate_type == aggregate_type and other.live]
-
-
-def _live_repayments(ledger: Ledger, transaction_ids: Collection[str]) -> list[Entity]:
-    found = (other for other in _live(ledger, "transaction") if other.fields["repays"] in transaction_ids)
-    return sorted(found, key=lambda other: other.id)
-
-
-def _delete_conflict(case: _Case, entity: Entity, doomed: list[Entity]) -> Conflict | None:
+def _delete_conflict(case: Case, entity: Entity, doomed: list[Entity]) -> Conflict | None:
     offered = {DELETED_AT: case.recorded_at}
-    if entity.aggregate_type == "transaction" and case.moved(mark := entity.mark("MONEY")):
+    if entity.aggregate_type == "transaction" and case.collides(mark := entity.mark("MONEY")):
         return Conflict("delete_vs_edit", {name: entity.fields[name] for name in facts.MONEY}, offered, mark[0])
     if entity.aggregate_type != "contact":
         return None
-    newer = {other.id: max(marks) for other in doomed if (marks := [mark[0] for mark in _births(other) if case.moved(mark)])}
+    newer = {other.id: max(marks) for other in doomed if (marks := [mark[0] for mark in _births(other) if case.collides(mark)])}
     if not newer:
         return None
     return Conflict("delete_vs_new", {"ids": sorted(newer)}, offered, max(newer.values()))
@@ -237,10 +183,10 @@ def _births(entity: Entity) -> list[Mark]:
     return [(entity.created_seq, entity.created_device), entity.mark(DELETED_AT), *money_mark]
 
 
-def _restore(case: _Case) -> _Draft:
+def _restore(case: Case) -> Draft:
     entity = case.existing()
     if entity.live:
-        return _Draft()
+        return Draft()
     removed = sorted(
         (other for other in case.ledger.entities.values() if other.deleted_seq == entity.deleted_seq and other is not entity),
         key=lambda other: other.key,
@@ -250,18 +196,10 @@ def _restore(case: _Case) -> _Draft:
         contact = case.ledger.entities.get(("contact", other.fields.get("contact_id") or ""))
         if contact is not None and not contact.live:
             back.setdefault(contact.key, contact)
-    return _Draft([_restored(other) for other in back.values()])
+    return Draft([restored(other) for other in back.values()])
 
 
-def _restored(entity: Entity) -> Change:
-    return Change(*entity.key, "restore", {DELETED_AT: (entity.deleted_at, None)})
-
-
-def _unknown(case: _Case) -> _Draft:
-    raise errors.UnsupportedVersion(f"this server does not know {case.command.event_type} yet")
-
-
-_RULES = {"CREATED": _create, "UPDATED": _update, "DELETED": _delete, "RESTORED": _restore, "UNDO": _unknown}
+_RULES = {"CREATED": _create, "UPDATED": _update, "DELETED": _delete, "RESTORED": _restore, "UNDO": undo}
 
 
 def _check_range(ledger: Ledger, step: Step) -> None:

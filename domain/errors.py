@@ -88,6 +88,55 @@ class BalanceOutOfRange(Rejected):
     code = "balance_out_of_range"
 
 
+class UnknownEvent(Rejected):
+    """The event that is to be undone is not in this ledger."""
+
+    code = "unknown_event"
+    remembered = False
+
+
+class WrongAggregate(Rejected):
+    """The event that the command names is about another contact, transaction or reminder."""
+
+    code = "wrong_aggregate"
+
+
+class UndoOfUndo(Rejected):
+    """An UNDO is not undone: say what you want anew."""
+
+    code = "undo_of_undo"
+
+
+class AlreadyUndone(Rejected):
+    """The event has been undone before."""
+
+    code = "already_undone"
+
+
+class UndoSuperseded(Rejected):
+    """Something that came later changed the same, or deleted it."""
+
+    code = "undo_superseded"
+
+
+class HasDependants(Rejected):
+    """What the event created is in use: by transactions, reminders or repayments."""
+
+    code = "has_dependants"
+
+
+class UnknownConflict(Rejected):
+    """The event that is to be settled is no conflict of this ledger."""
+
+    code = "unknown_conflict"
+
+
+class AlreadyResolved(Rejected):
+    """The conflict has been settled before."""
+
+    code = "already_resolved"
+
+
 class Stale(Rejected):
     """The resource has another version than the one that the client saw; `current` is the one it has."""
 
@@ -97,6 +146,12 @@ class Stale(Rejected):
     def __init__(self, current: int) -> None:
         super().__init__(f"the resource is at version {current}")
         self.current = current
+
+
+class LedgerNotEmpty(DomainError):
+    """An export is taken over by an empty ledger only."""
+
+    code = "ledger_not_empty"
 
 
 class Reset(DomainError):

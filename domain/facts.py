@@ -15,6 +15,7 @@ AggregateType = Literal["contact", "transaction", "reminder"]
 EventType = Literal["CREATED", "UPDATED", "DELETED", "RESTORED", "UNDO"]
 Status = Literal["accepted", "conflict"]
 ConflictKind = Literal["edit", "edit_of_deleted", "delete_vs_edit", "delete_vs_new"]
+Operation = Literal["create", "update", "delete", "restore"]
 Key = tuple[AggregateType, str]
 """One contact, transaction or reminder of a ledger."""
 
@@ -46,6 +47,12 @@ class Payload(Struct, frozen=True, forbid_unknown_fields=True):
     creates: ClassVar[bool] = False
 
 
+class Settling(Payload, frozen=True):
+    """What may settle a conflict of its aggregate: `resolves` is the event id of that conflict."""
+
+    resolves: UUID | UnsetType = UNSET
+
+
 class ContactCreated(Payload, frozen=True):
     """A new contact."""
 
@@ -57,7 +64,7 @@ class ContactCreated(Payload, frozen=True):
     notes: Text | UnsetType | None = UNSET
 
 
-class ContactUpdated(Payload, frozen=True):
+class ContactUpdated(Settling, frozen=True):
     """Changed members of a contact."""
 
     name: Name | UnsetType = UNSET
@@ -84,7 +91,7 @@ class TransactionCreated(Payload, frozen=True):
     returned_at: Moment | UnsetType | None = UNSET
 
 
-class TransactionUpdated(Payload, frozen=True):
+class TransactionUpdated(Settling, frozen=True):
     """Changed members of a transaction."""
 
     contact_id: UUID | UnsetType = UNSET
@@ -115,7 +122,7 @@ class ReminderCreated(Payload, frozen=True):
     done_at: Moment | UnsetType | None = UNSET
 
 
-class ReminderUpdated(Payload, frozen=True):
+class ReminderUpdated(Settling, frozen=True):
     """Changed members of a reminder."""
 
     remind_at: Moment | UnsetType = UNSET
@@ -129,12 +136,18 @@ class ReminderUpdated(Payload, frozen=True):
     done_at: Moment | UnsetType | None = UNSET
 
 
-class Deleted(Payload, frozen=True):
+class Deleted(Settling, frozen=True):
     """The aggregate goes."""
 
 
-class Restored(Payload, frozen=True):
+class Restored(Settling, frozen=True):
     """The aggregate comes back, with what its deletion took along."""
+
+
+class Undone(Payload, frozen=True):
+    """What an earlier event did to the aggregate is taken back."""
+
+    undone_event_id: UUID
 
 
 PAYLOADS: dict[tuple[str, str], type[Payload]] = {
@@ -146,13 +159,19 @@ PAYLOADS: dict[tuple[str, str], type[Payload]] = {
     ("reminder", "UPDATED"): ReminderUpdated,
     **{(kind, "DELETED"): Deleted for kind in ("contact", "transaction", "reminder")},
     **{(kind, "RESTORED"): Restored for kind in ("contact", "transaction", "reminder")},
+    **{(kind, "UNDO"): Undone for kind in ("contact", "transaction", "reminder")},
 }
 """The shape of event_data by aggregate type and event type."""
 
+
+def _fields(updated: type[Settling]) -> tuple[str, ...]:
+    return tuple(name for name in updated.__struct_fields__ if name not in Settling.__struct_fields__)
+
+
 FIELDS: dict[AggregateType, tuple[str, ...]] = {
-    "contact": ContactUpdated.__struct_fields__,
-    "transaction": TransactionUpdated.__struct_fields__,
-    "reminder": ReminderUpdated.__struct_fields__,
+    "contact": _fields(ContactUpdated),
+    "transaction": _fields(TransactionUpdated),
+    "reminder": _fields(ReminderUpdated),
 }
 """The fields of an aggregate that clients write."""
 
@@ -192,6 +211,16 @@ class Command(Struct, frozen=True):
         """The aggregate that the command is about."""
         return (self.aggregate_type, self.aggregate_id)
 
+    @property
+    def resolves(self) -> str | None:
+        """The event id of the conflict that it settles."""
+        return _id(getattr(self.payload, "resolves", UNSET))
+
+    @property
+    def undoes(self) -> str | None:
+        """The event id of the fact that it takes back."""
+        return _id(getattr(self.payload, "undone_event_id", UNSET))
+
     def item(self) -> dict[str, Any]:
         """The command as an item of a push."""
         return {
@@ -222,8 +251,13 @@ class Change(Struct, frozen=True):
 
     aggregate_type: AggregateType
     aggregate_id: str
-    op: Literal["create", "update", "delete", "restore"]
+    op: Operation
     fields: dict[str, tuple[Any, Any]]
+
+    @property
+    def key(self) -> Key:
+        """The aggregate that it changes."""
+        return (self.aggregate_type, self.aggregate_id)
 
 
 class Conflict(Struct, frozen=True):
@@ -233,6 +267,11 @@ class Conflict(Struct, frozen=True):
     kept: dict[str, Any]
     offered: dict[str, Any]
     with_seq: int
+
+
+def _id(given: Any) -> str | None:
+    """An id that event_data names, written like every other: clients may send capitals."""
+    return None if given is UNSET or given is None else str(UUID(str(given)))
 
 
 class Fact(Struct, frozen=True, kw_only=True):
@@ -253,6 +292,21 @@ class Fact(Struct, frozen=True, kw_only=True):
     overwrote: dict[str, Any] | UnsetType = UNSET
     conflict: Conflict | UnsetType = UNSET
     salt: str | UnsetType = UNSET
+
+    @property
+    def key(self) -> Key:
+        """The aggregate that the fact is about; its changes may touch others too."""
+        return (self.aggregate_type, self.aggregate_id)
+
+    @property
+    def settles(self) -> str | None:
+        """The event id of the conflict that is settled by it: a command that met a new conflict settles nothing."""
+        return _id(self.event_data.get("resolves")) if self.status == "accepted" else None
+
+    @property
+    def undoes(self) -> str | None:
+        """The event id of the fact that it takes back."""
+        return _id(self.event_data.get("undone_event_id"))
 
 
 class WireFact(Fact, frozen=True, kw_only=True):
@@ -275,9 +329,11 @@ def parse_time(text: str) -> datetime.datetime:
 
 
 def plain(payload: Payload) -> dict[str, Any]:
-    """The members of `payload` that are there, as the JSON values that changes hold."""
+    """The fields that `payload` gives, as the JSON values that changes hold."""
     members = {}
     for name in payload.__struct_fields__:
+        if name in Settling.__struct_fields__:
+            continue
         value = getattr(payload, name)
         if value is not UNSET:
             members[name] = _plain(value)

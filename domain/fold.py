@@ -46,6 +46,23 @@ class Entity(Struct, frozen=True, kw_only=True):
         return self.marks.get(group, (self.created_seq, self.created_device))
 
 
+class Dispute(Struct, frozen=True, kw_only=True):
+    """A fact of status `conflict` that waits for the user, or was settled by the event `resolved_by`."""
+
+    event_id: str
+    seq: int
+    aggregate_type: facts.AggregateType
+    aggregate_id: str
+    kind: facts.ConflictKind
+    with_seq: int
+    resolved_by: str | None = None
+
+    @property
+    def key(self) -> facts.Key:
+        """The aggregate that it is about."""
+        return (self.aggregate_type, self.aggregate_id)
+
+
 @dataclass
 class Ledger:
     """As much of a ledger as some commands need, and its head; changes only by `take`."""
@@ -56,6 +73,10 @@ class Ledger:
     turnover: int = 0
     """Sum of |amount| over all postings: a bound of every balance."""
     entities: dict[facts.Key, Entity] = field(default_factory=dict)
+    conflicts: dict[str, Dispute] = field(default_factory=dict)
+    """By event id, settled ones too."""
+    undone: set[str] = field(default_factory=set)
+    """Ids of events that have been undone."""
     balances: dict[tuple[str, str], int] | None = None
     """By (contact, currency); only there when `turnover` no longer proves that no balance leaves its range."""
 
@@ -63,6 +84,9 @@ class Ledger:
         """Make what `fold` found the state."""
         self.version = step.seq
         self.entities.update(step.entities)
+        self.conflicts.update(step.conflicts)
+        if step.undone is not None:
+            self.undone.add(step.undone)
         self.turnover += sum(abs(posting.amount) for posting in step.postings)
         if self.balances is not None:
             for posting in step.postings:
@@ -73,11 +97,13 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Step:
-    """What one fact does: the entities after it and the postings that it makes."""
+    """What one fact does: the entities and conflicts after it, the postings that it makes, the event that it undoes."""
 
     seq: int
     entities: dict[facts.Key, Entity]
     postings: list[postings.Posting]
+    conflicts: dict[str, Dispute]
+    undone: str | None
 
 
 def fold(ledger: Ledger, fact: facts.Fact) -> Step:
@@ -85,12 +111,32 @@ def fold(ledger: Ledger, fact: facts.Fact) -> Step:
     entities: dict[facts.Key, Entity] = {}
     lines: list[postings.Posting] = []
     for change in fact.changes:
-        key = (change.aggregate_type, change.aggregate_id)
-        before = entities.get(key) or ledger.entities.get(key)
+        before = entities.get(change.key) or ledger.entities.get(change.key)
         after = _after(before, change, fact)
-        entities[key] = after
+        entities[change.key] = after
         lines += postings.difference(_effect(before), _effect(after))
-    return Step(fact.seq, entities, lines)
+    return Step(fact.seq, entities, lines, _disputes(ledger, fact), fact.undoes)
+
+
+def _disputes(ledger: Ledger, fact: facts.Fact) -> dict[str, Dispute]:
+    """The conflicts that `fact` opens, settles, or opens again by undoing their settlement."""
+    changed = []
+    if fact.conflict:
+        opened = Dispute(
+            event_id=fact.id,
+            seq=fact.seq,
+            aggregate_type=fact.aggregate_type,
+            aggregate_id=fact.aggregate_id,
+            kind=fact.conflict.kind,
+            with_seq=fact.conflict.with_seq,
+        )
+        changed.append(opened)
+    if fact.settles is not None:
+        changed.append(structs.replace(ledger.conflicts[fact.settles], resolved_by=fact.id))
+    if fact.undoes is not None:
+        settled = [dispute for dispute in ledger.conflicts.values() if dispute.resolved_by == fact.undoes]
+        changed += [structs.replace(dispute, resolved_by=None) for dispute in settled]
+    return {dispute.event_id: dispute for dispute in changed}
 
 
 def _after(before: Entity | None, change: facts.Change, fact: facts.Fact) -> Entity:

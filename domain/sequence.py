@@ -8,9 +8,10 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from domain import chain, errors
-from domain.decide import Defaults, decide, references
+from domain.case import Defaults
+from domain.decide import decide, references
 from domain.errors import FieldError
-from domain.facts import Command, Fact, Key, Status, Unreadable
+from domain.facts import Command, Fact, Status, Unreadable
 from domain.fold import Ledger, Step
 
 
@@ -80,6 +81,8 @@ class Book:
         ledger = replace(
             self.ledger,
             entities=dict(self.ledger.entities),
+            conflicts=dict(self.ledger.conflicts),
+            undone=set(self.ledger.undone),
             balances=None if self.ledger.balances is None else dict(self.ledger.balances),
         )
         return replace(
@@ -97,22 +100,23 @@ def take(book: Book, items: Iterable[Command | Unreadable], *, defaults: Default
 
     `skip_known`: an id that is in the log is a duplicate whatever its content (imports).
     """
-    failed: set[Key] = set()
+    failed: set[tuple[str, str]] = set()
     return [_take_one(book, item, defaults, skip_known, failed) for item in items]
 
 
-def _take_one(book: Book, item: Command | Unreadable, defaults: Defaults, skip_known: bool, failed: set[Key]) -> Outcome:
+def _take_one(
+    book: Book, item: Command | Unreadable, defaults: Defaults, skip_known: bool, failed: set[tuple[str, str]]
+) -> Outcome:
     fingerprint = chain.fingerprint(book.data_key, item.fingerprinted)
     try:
         if (earlier := _retry(book, item.id, fingerprint, skip_known)) is not None:
             return earlier
         if isinstance(item, Unreadable):
             raise item.error
-        _check_dependencies(book.ledger, item, failed)
+        _check_dependencies(book, item, failed)
         return _decide(book, item, fingerprint, defaults)
     except errors.Rejected as error:
-        if item.key is not None:
-            failed.add(item.key)
+        failed |= {("event", item.id), *([item.key] if item.key else ())}
         if error.remembered and _may_come_again(item) and item.id not in book.refused:
             sent = item.sent if isinstance(item, Unreadable) else chain.canonical(item.item()).decode()
             refusal = Refusal(fingerprint, error.code, error.detail, error.errors, sent)
@@ -140,15 +144,19 @@ def _retry(book: Book, event_id: str, fingerprint: bytes, skip_known: bool) -> O
     return None
 
 
-def _check_dependencies(ledger: Ledger, command: Command, failed: set[Key]) -> None:
+def _check_dependencies(book: Book, command: Command, failed: set[tuple[str, str]]) -> None:
     for key in (command.key, *references(command)):
-        if key in failed and key not in ledger.entities and not (key == command.key and command.payload.creates):
+        if key in failed and key not in book.ledger.entities and not (key == command.key and command.payload.creates):
             raise errors.DependencyFailed(f"{key[0]} {key[1]} was rejected earlier in this push")
+    for event_id in (command.undoes, command.resolves):
+        if ("event", event_id) in failed and event_id not in book.known:
+            raise errors.DependencyFailed(f"event {event_id} was rejected earlier in this push")
 
 
 def _decide(book: Book, command: Command, fingerprint: bytes, defaults: Defaults) -> Outcome:
     salt = chain.salt(book.data_key, command.id)
-    fact, step = decide(book.ledger, command, recorded_at=book.recorded_at, defaults=defaults, salt=salt)
+    undone = book.known[command.undoes].fact() if command.undoes in book.known else None
+    fact, step = decide(book.ledger, command, recorded_at=book.recorded_at, defaults=defaults, salt=salt, undone=undone)
     text = chain.canonical(fact)
     digest = chain.link(book.ledger.hash, text)
     book.ledger.take(step).hash = digest

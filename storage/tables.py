@@ -311,6 +311,7 @@ conflicts = Table(
     Column("resolved_by", Uuid, comment="the event that settled it"),
     PrimaryKeyConstraint("ledger_id", "event_id"),
     Index("conflicts_open_idx", "ledger_id", "seq", postgresql_where=text("resolved_by is null")),
+    Index(None, "resolved_by", postgresql_where=text("resolved_by is not null")),
     CheckConstraint("kind in ('edit', 'edit_of_deleted', 'delete_vs_edit', 'delete_vs_new')", name="kind"),
 )
 

@@ -2,13 +2,15 @@
 
 import random
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from domain import facts
-from domain.decide import Defaults
+from domain.case import Defaults
 from domain.facts import AggregateType, Command, EventType
+from domain.sequence import Outcome
 
 DEFAULTS = Defaults("EUR", "Europe/Berlin")
 
@@ -51,7 +53,10 @@ def lent(transaction_id: str, contact_id: str, amount: int, **members: Any) -> C
 
 
 class Chaos:
-    """An endless source of commands that often fit the ledger and often do not: few ids, so that they meet."""
+    """An endless source of commands that often fit the ledger and sometimes do not: few ids, so that they meet.
+
+    Whoever tells it the outcomes (`hear`) gets more that fit.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # a seed is what makes a failure repeatable
@@ -59,25 +64,63 @@ class Chaos:
             kind: [self._id() for _ in range(count)] for kind, count in (("contact", 4), ("transaction", 8), ("reminder", 4))
         }
         self.devices = [self._id() for _ in range(3)]
-        self.sent: list[Command] = []
+        self.sent: dict[str, Command] = {}
+        self.taken: list[Command] = []
+        self.conflicts: list[Command] = []
+
+    def hear(self, outcomes: Iterable[Outcome]) -> None:
+        """Learn what became of commands."""
+        for outcome in outcomes:
+            if outcome.status in ("accepted", "conflict"):
+                self.taken.append(self.sent[outcome.id])
+            if outcome.status == "conflict":
+                self.conflicts.append(self.sent[outcome.id])
 
     def next(self, version: int) -> Command:
         """One more command, of a device that had seen anything up to `version`; sometimes an old one again."""
-        if self.sent and self.random.random() < 0.15:
-            return self.random.choice(self.sent)
+        dice = self.random.random()
+        if dice < 0.1 and self.sent:
+            return self.random.choice(list(self.sent.values()))
+        if dice < 0.22 and self.taken:
+            return self._undo(version)
+        if dice < 0.34 and self.conflicts:
+            return self._settle(version)
+        there = {command.key for command in self.taken}
         kind = self._any("contact", "transaction", "transaction", "transaction", "reminder")
-        event_type = self._any("CREATED", "CREATED", "CREATED", "UPDATED", "UPDATED", "UPDATED", "DELETED", "RESTORED")
-        data = self._data(kind, event_type)
+        known = [one for one in self.ids[kind] if (kind, one) in there]
+        if not known or self.random.random() < 0.3:
+            new = [one for one in self.ids[kind] if one not in known] if self.random.random() < 0.9 else self.ids[kind]
+            return self._send(kind, "CREATED", self.random.choice(new or known), self._data(kind, "CREATED"), version)
+        event_type = self._any("UPDATED", "UPDATED", "UPDATED", "DELETED", "RESTORED")
+        aggregate_id = self.random.choice(known) if self.random.random() < 0.95 else self._one(kind)
+        return self._send(kind, event_type, aggregate_id, self._data(kind, event_type), version)
+
+    def _undo(self, version: int) -> Command:
+        """Undo something, mostly something recent and by its right aggregate."""
+        earlier = self.random.choice(self.taken[-5:] if self.random.random() < 0.7 else self.taken)
+        kind, aggregate_id = earlier.key if self.random.random() < 0.95 else ("contact", self._one("contact"))
+        event_id = earlier.id if self.random.random() < 0.95 else self._id()
+        return self._send(kind, "UNDO", aggregate_id, {"undone_event_id": event_id}, version)
+
+    def _settle(self, version: int) -> Command:
+        """Settle a conflict one way or the other; sometimes what is none."""
+        earlier = self.random.choice(self.conflicts if self.random.random() < 0.95 else self.taken)
+        kind, aggregate_id = earlier.key
+        event_type = self._any("UPDATED", "DELETED", "RESTORED")
+        data = self._data(kind, event_type) if self.random.random() < 0.7 else {}
+        return self._send(kind, event_type, aggregate_id, data | {"resolves": earlier.id}, version)
+
+    def _send(self, kind: AggregateType, event_type: EventType, aggregate_id: str, data: dict[str, Any], version: int) -> Command:
         made = command(
             kind,
             event_type,
-            self._one(kind),
+            aggregate_id,
             data,
             event_id=self._id(),
             base_seq=self.random.randint(max(0, version - 6), version),
             device_id=self.random.choice(self.devices),
         )
-        self.sent.append(made)
+        self.sent[made.id] = made
         return made
 
     def _data(self, kind: str, event_type: str) -> dict[str, Any]:

@@ -143,7 +143,7 @@ async def test_one_bad_item_never_fails_its_neighbours(alice: Client) -> None:
         "/event_data/name",
         "/event_data/surname",
         "/event_data/amount",
-        "/currency",
+        "/event_data/currency",
         "/aggregate_type",
         "/base_seq",
     ]

@@ -22,7 +22,7 @@ def history(seed: int, length: int = 60) -> Book:
     chaos, book = Chaos(seed), Book(Ledger("l"), KEY, "")
     for number in range(length):
         book.recorded_at = f"2026-11-22T20:00:{number:02}.000001Z"
-        take(book, [chaos.next(book.ledger.version)], defaults=DEFAULTS)
+        chaos.hear(take(book, [chaos.next(book.ledger.version)], defaults=DEFAULTS))
     return book
 
 
@@ -119,7 +119,7 @@ def test_batches_do_not_matter(seed: int) -> None:
     items = []
     for _ in range(40):
         items.append(chaos.next(apart.ledger.version))
-        take(apart, items[-1:], defaults=DEFAULTS)
+        chaos.hear(take(apart, items[-1:], defaults=DEFAULTS))
     take(together, items, defaults=DEFAULTS)
     unclocked = [(fact.id, fact.status) for fact in log(one_by_one)]
     assert [(fact.id, fact.status) for fact in log(apart)] == unclocked

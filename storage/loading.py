@@ -1,0 +1,229 @@
+"""What deciding can ask for, brought into the books before it begins: rows in, entities, events and conflicts out."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+from msgspec import UNSET
+from psycopg.rows import TupleRow
+
+from domain import errors, facts, money
+from domain.decide import references
+from domain.facts import Command, Unreadable
+from domain.fold import Dispute
+from domain.sequence import Book, Known, Refusal
+from storage import codec
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+PLAN_ANEW_FROM = 100
+"""Look-ups in one statement."""
+LARGEST_MOVE = 2
+"""How many times its amount a transaction can move a balance in one fact: an edit reverses the old and posts the new."""
+
+
+Asked = Sequence[tuple[Book, Command | Unreadable]]
+"""What is to be decided, and in which book."""
+
+
+_LOAD = """
+with wanted as materialized (
+    select * from json_to_recordset(%(wanted)s::json) as w(ledger_id uuid, kind text, id uuid)
+), t as materialized (
+    select t.* from wanted w cross join lateral (
+        select * from debitum.transactions t where t.ledger_id = w.ledger_id and t.id = w.id limit 1
+    ) t where w.kind = 'transaction'
+), r as materialized (
+    select r.* from wanted w cross join lateral (
+        select * from debitum.reminders r where r.ledger_id = w.ledger_id and r.id = w.id limit 1
+    ) r where w.kind = 'reminder'
+), people as (
+    select ledger_id, id from wanted where kind = 'contact'
+    union select ledger_id, contact_id from t
+    union select ledger_id, contact_id from r where contact_id is not null
+)
+select 'transaction', ledger_id::text, row_to_json(t)::text from t
+union all select 'reminder', ledger_id::text, row_to_json(r)::text from r
+union all select 'contact', c.ledger_id::text, row_to_json(c)::text from people p cross join lateral (
+    select * from debitum.contacts c where c.ledger_id = p.ledger_id and c.id = p.id limit 1
+) c
+union all select 'event', e.ledger_id::text, row_to_json(e)::text from wanted w cross join lateral (
+    select e.ledger_id, e.event_id, e.seq, e.fingerprint, e.hash, e.fact
+    from debitum.events e where e.ledger_id = w.ledger_id and e.event_id = w.id limit 1
+) e where w.kind = 'event'
+union all select 'rejection', x.ledger_id::text, row_to_json(x)::text from wanted w cross join lateral (
+    select x.ledger_id, x.event_id, x.fingerprint, x.code, x.detail, coalesce(x.errors, '[]') as errors
+    from debitum.rejections x where x.ledger_id = w.ledger_id and x.event_id = w.id limit 1
+) x where w.kind = 'event'
+"""
+
+_LOAD_DEPENDANTS = """
+with wanted as materialized (
+    select * from json_to_recordset(%(wanted)s::json) as w(ledger_id uuid, kind text, id uuid, seq bigint)
+), t as (
+    select t.* from wanted w join debitum.transactions t on t.ledger_id = w.ledger_id and t.contact_id = w.id
+    where w.kind = 'of contact' and t.deleted_seq is null
+    union select t.* from wanted w join debitum.transactions t on t.ledger_id = w.ledger_id and t.deleted_seq = w.seq
+    where w.kind = 'deleted by'
+), about as materialized (
+    select ledger_id, id from t union select ledger_id, id from wanted where kind = 'of transaction'
+), repayments as (
+    select t.* from about a join debitum.transactions t on t.ledger_id = a.ledger_id and t.repays = a.id
+    where t.deleted_seq is null
+), r as (
+    select r.* from wanted w join debitum.reminders r on r.ledger_id = w.ledger_id and r.contact_id = w.id
+    where w.kind = 'of contact' and r.deleted_seq is null
+    union select r.* from about a join debitum.reminders r on r.ledger_id = a.ledger_id and r.transaction_id = a.id
+    where r.deleted_seq is null
+    union select r.* from wanted w join debitum.reminders r on r.ledger_id = w.ledger_id and r.deleted_seq = w.seq
+    where w.kind = 'deleted by'
+), people as (
+    select ledger_id, contact_id from t union select ledger_id, contact_id from r where contact_id is not null
+)
+select 'transaction', ledger_id::text, row_to_json(t)::text from t
+union all select 'transaction', ledger_id::text, row_to_json(repayments)::text from repayments
+union all select 'reminder', ledger_id::text, row_to_json(r)::text from r
+union all select 'contact', c.ledger_id::text, row_to_json(c)::text from debitum.contacts c join people p
+    on p.ledger_id = c.ledger_id and p.contact_id = c.id
+union all select 'contact', c.ledger_id::text, row_to_json(c)::text from wanted w join debitum.contacts c
+    on c.ledger_id = w.ledger_id and c.deleted_seq = w.seq where w.kind = 'deleted by'
+"""
+
+
+_LOAD_SETTLEMENTS = """
+with wanted as materialized (
+    select * from json_to_recordset(%(wanted)s::json) as w(ledger_id uuid, kind text, id uuid)
+)
+select 'conflict', c.ledger_id::text, row_to_json(c)::text
+from wanted w join debitum.conflicts c on c.ledger_id = w.ledger_id and c.event_id = w.id where w.kind = 'conflict'
+union all select 'conflict', c.ledger_id::text, row_to_json(c)::text
+from wanted w join debitum.conflicts c on c.ledger_id = w.ledger_id and c.resolved_by = w.id where w.kind = 'settled by'
+union all select 'undone', e.ledger_id::text, to_json((e.fact::json #>> '{event_data,undone_event_id}')::uuid)::text
+from wanted w join debitum.events e on e.ledger_id = w.ledger_id and e.aggregate_id = w.id and e.event_type = 'UNDO'
+where w.kind = 'undone'
+"""
+
+
+async def load(connection: Connection, asked: Asked) -> None:
+    """Bring into the books of `asked` what deciding them, in any order, can look at."""
+    books = {book.ledger.id: book for book, _ in asked}
+    wanted = {(book.ledger.id, *key) for book, item in asked for key in _keys(item)}
+    await _fetch(connection, books, _LOAD, _rows(wanted))
+    settlements = {(book.ledger.id, *key) for book, item in asked for key in _settlements(item)}
+    if settlements:
+        await _fetch(connection, books, _LOAD_SETTLEMENTS, _rows(settlements))
+    touched = {(book.ledger.id, *key) for book, item in asked for key in _undone_keys(book, item)}
+    if touched - wanted:
+        await _fetch(connection, books, _LOAD, _rows(touched - wanted))
+    dependants = [row for book, item in asked for row in _dependants(book, item)]
+    if dependants:
+        await _fetch(connection, books, _LOAD_DEPENDANTS, dependants)
+    items: defaultdict[str, list[Command | Unreadable]] = defaultdict(list)
+    for book, item in asked:
+        items[book.ledger.id].append(item)
+    for ledger_id, book in books.items():
+        if book.ledger.turnover + _moved_at_most(book, items[ledger_id]) > money.MAX_AMOUNT:
+            await _load_balances(connection, book)
+
+
+def _rows(wanted: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    return [{"ledger_id": ledger_id, "kind": kind, "id": one} for ledger_id, kind, one in wanted]
+
+
+def _keys(item: Command | Unreadable) -> list[tuple[str, str]]:
+    if isinstance(item, Unreadable):
+        return [("event", item.id)]
+    undone = [("event", item.undoes)] if item.undoes else []
+    return [("event", item.id), item.key, *references(item), *undone]
+
+
+def _settlements(item: Command | Unreadable) -> Iterator[tuple[str, str]]:
+    if isinstance(item, Unreadable):
+        return
+    if item.resolves:
+        yield ("conflict", item.resolves)
+    if item.undoes:
+        yield ("settled by", item.undoes)
+        yield ("undone", item.aggregate_id)
+
+
+def _undone(book: Book, item: Command | Unreadable) -> facts.Fact | None:
+    """The fact that an UNDO names; one of the same push has loaded what it touches by itself."""
+    known = book.known.get(item.undoes or "") if isinstance(item, Command) else None
+    return None if known is None else known.fact()
+
+
+def _undone_keys(book: Book, item: Command | Unreadable) -> Iterator[facts.Key]:
+    """What an UNDO changes, and the contacts that it may need again."""
+    if (fact := _undone(book, item)) is None:
+        return
+    for change in fact.changes:
+        yield change.key
+        yield from (("contact", value) for value in change.fields.get("contact_id", ()) if value is not None)
+
+
+def _dependants(book: Book, item: Command | Unreadable) -> Iterator[dict[str, Any]]:
+    """What else a deletion, a restoration, an undo or a new link concerns, beyond what the command names."""
+    if isinstance(item, Unreadable):
+        return
+    entity = book.ledger.entities.get(item.key)
+    if item.event_type == "RESTORED" and entity is not None and not entity.live:
+        yield {"ledger_id": book.ledger.id, "kind": "deleted by", "seq": entity.deleted_seq}
+    elif (item.event_type == "DELETED" and item.aggregate_type != "reminder") or "repays" in item.event_data:
+        yield _of(book, item.key)
+    elif (fact := _undone(book, item)) is not None:
+        yield from (_of(book, change.key) for change in fact.changes if change.op in ("create", "restore"))
+
+
+def _of(book: Book, key: facts.Key) -> dict[str, Any]:
+    return {"ledger_id": book.ledger.id, "kind": f"of {key[0]}", "id": key[1]}
+
+
+async def _fetch(connection: Connection, books: Mapping[str, Book], query: str, wanted: list[dict[str, Any]]) -> None:
+    # A prepared plan may be of the time when the tables were empty; where many rows are wanted, a new one pays for itself.
+    prepare = None if len(wanted) < PLAN_ANEW_FROM else False
+    cursor = await connection.execute(query, {"wanted": msgspec.json.encode(wanted).decode()}, prepare=prepare)
+    for kind, ledger_id, text in await cursor.fetchall():
+        book, row = books[ledger_id], msgspec.json.decode(text)
+        match kind:
+            case "event":
+                book.known[row["event_id"]] = Known(
+                    row["seq"], _bytes(row["fingerprint"]), row["fact"].encode(), _bytes(row["hash"])
+                )
+            case "rejection":
+                found = msgspec.convert(row["errors"], tuple[errors.FieldError, ...])
+                refusal = Refusal(_bytes(row["fingerprint"]), row["code"], row["detail"], found)
+                book.refused[row["event_id"]] = refusal
+            case "conflict":
+                dispute = msgspec.convert(row, Dispute)
+                book.ledger.conflicts[dispute.event_id] = dispute
+            case "undone":
+                book.ledger.undone.add(row)
+            case _:
+                entity = codec.entity(kind, row)
+                book.ledger.entities[entity.key] = entity
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("\\x"))
+
+
+def _moved_at_most(book: Book, items: Iterable[Command | Unreadable]) -> int:
+    """A bound of how far `items` can move any balance of this ledger."""
+    amounts = [other.fields["amount"] for other in book.ledger.entities.values() if "amount" in other.fields]
+    for item in items:
+        amounts.append(getattr(item.payload, "amount", UNSET) if isinstance(item, Command) else UNSET)
+        if (fact := _undone(book, item)) is not None:
+            amounts += [value for change in fact.changes for value in change.fields.get("amount", ())]
+    return LARGEST_MOVE * sum(amount for amount in amounts if isinstance(amount, int))
+
+
+async def _load_balances(connection: Connection, book: Book) -> None:
+    cursor = await connection.execute(
+        "select contact_id::text, currency, sum(amount) from debitum.postings where ledger_id = %s group by 1, 2",
+        (UUID(book.ledger.id),),
+    )
+    book.ledger.balances = {(contact, currency): int(amount) for contact, currency, amount in await cursor.fetchall()}
