@@ -11,9 +11,11 @@ from sanic.exceptions import SanicException
 
 from api import (
     accounts,
+    attention,
     balances,
     body,
     contacts,
+    events,
     health,
     openapi,
     pages,
@@ -27,7 +29,7 @@ from api import (
 from api.settings import Settings
 from domain import errors, ids
 
-RESOURCES = (health, accounts, contacts, transactions, reminders, balances, sync, transfer)
+RESOURCES = (health, accounts, contacts, transactions, reminders, balances, events, sync, attention, transfer)
 ROUTES = [route for resource in RESOURCES for route in resource.routes.all]
 COMPRESS_FROM_BYTES = 1024
 COMPRESSION_LEVEL = 5

@@ -18,6 +18,9 @@ from storage.ledgers import Push, Receipt
 Represent = Callable[[Call[Any, Any], UUID], Awaitable[Any]]
 """Reads the current representation of a resource by its id."""
 
+SETTLING = ("unknown_conflict", "wrong_aggregate", "already_resolved")
+"""Codes of an update that settles a conflict."""
+
 _ETAG = re.compile(r'"?(\d{1,18})"?')
 """Quoted, as an ETag is; clients that leave the quotes away mean the same."""
 
@@ -62,9 +65,24 @@ async def _write(
     *,
     status: int,
 ) -> Reply:
-    key = _idempotency_key(call)
+    command = build(call, kind, resource_id, event_type, data, if_match=if_match(call))
+    push = Push(str(call.caller.ledger_id), [command], call.caller.defaults)
+    return await submit(call, push, represent, status=status)
+
+
+def build(
+    call: Call[Any, Any],
+    kind: AggregateType,
+    resource_id: UUID,
+    event_type: EventType,
+    data: dict[str, Any],
+    *,
+    if_match: int | None = None,
+) -> Command:
+    """The command of a REST write; a retry is known by its Idempotency-Key, method, path and body."""
+    key = idempotency_key(call)
     sent = msgspec.to_builtins(call.body) if call.body is not None else None
-    command = Command(
+    return Command(
         id=str(key or ids.uuid7(services.now())),
         aggregate_type=kind,
         aggregate_id=str(resource_id),
@@ -73,11 +91,16 @@ async def _write(
         event_data=data,
         fingerprinted={"method": call.request.method, "path": call.request.path, "body": sent},
         device_id=str(call.caller.device_id),
-        if_match=_if_match(call),
+        if_match=if_match,
         remembered=key is not None,
     )
-    push = Push(str(call.caller.ledger_id), [command], call.caller.defaults)
+
+
+async def submit(call: Call[Any, Any], push: Push, represent: Represent, *, status: int) -> Reply:
+    """Decide and store a push of one command; the answer is the resource after it."""
     receipt = await call.services.writer.submit(push)
+    [command] = push.items
+    assert isinstance(command, Command)
     return await _answer(call, command, receipt, represent, status)
 
 
@@ -115,7 +138,8 @@ def rejected(outcome: Outcome) -> errors.DomainError:
     raise AssertionError(f"no error has the code {outcome.code}")
 
 
-def _idempotency_key(call: Call[Any, Any]) -> UUID | None:
+def idempotency_key(call: Call[Any, Any]) -> UUID | None:
+    """The event id that the client chose, so that it may ask again. Raises errors.Invalid."""
     text = call.request.headers.get("idempotency-key")
     if text is None:
         return None
@@ -125,7 +149,8 @@ def _idempotency_key(call: Call[Any, Any]) -> UUID | None:
         raise errors.Invalid("Idempotency-Key is not a UUID") from error
 
 
-def _if_match(call: Call[Any, Any]) -> int | None:
+def if_match(call: Call[Any, Any]) -> int | None:
+    """The version that the resource must have. Raises errors.Invalid."""
     text = call.request.headers.get("if-match")
     if text is None or text == "*":
         return None

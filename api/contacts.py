@@ -13,6 +13,7 @@ from storage import projections
 
 routes = Routes("contacts")
 KIND: facts.AggregateType = "contact"
+_UPDATE_CODES = ("edit_of_deleted", *commands.SETTLING)
 
 
 class ContactCreate(facts.ContactCreated, frozen=True):
@@ -111,8 +112,8 @@ async def read(call: Call[None, Nothing]) -> Reply:
     return Reply(contact, headers={"ETag": f'"{contact.version}"'})
 
 
-@routes.add("POST", "/api/contacts/{id}", answer=Contact, body=facts.ContactUpdated, codes=("edit_of_deleted",), replays=True)
-@routes.add("PATCH", "/api/contacts/{id}", answer=Contact, body=facts.ContactUpdated, codes=("edit_of_deleted",), replays=True)
+@routes.add("POST", "/api/contacts/{id}", answer=Contact, body=facts.ContactUpdated, codes=_UPDATE_CODES, replays=True)
+@routes.add("PATCH", "/api/contacts/{id}", answer=Contact, body=facts.ContactUpdated, codes=_UPDATE_CODES, replays=True)
 async def update(call: Call[facts.ContactUpdated, Nothing]) -> Reply:
     """Change the members that are sent; null clears."""
     return await commands.update(call, KIND, _represent)

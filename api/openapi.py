@@ -59,7 +59,8 @@ def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any
         "security": [] if route.public else [{"bearer": []}],
     }
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": by_shape[repr(route.body)]}}}
+        content = {"application/json": {"schema": by_shape[repr(route.body)]}}
+        operation["requestBody"] = {"required": not route.absent, "content": content}
     if route.streams is not None:
         operation["requestBody"] = {
             "required": True,

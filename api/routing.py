@@ -48,11 +48,12 @@ class Call(Generic[Body, Query]):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a handler answers: a struct or plain JSON values, encoded here, or bytes that are JSON already."""
+    """What a handler answers: a struct or plain JSON values, encoded here, or bytes of `content_type` already."""
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Reply]]
@@ -75,6 +76,8 @@ class Route:
     replays: bool
     streams: str | None
     """The media type of a body that the handler reads by itself, as it comes in."""
+    absent: bool
+    """Whether the body may be left out: then every member is."""
 
     @property
     def name(self) -> str:
@@ -107,11 +110,14 @@ class Routes:
         public: bool = False,
         replays: bool = False,
         streams: str | None = None,
+        absent: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler; `path` as in OpenAPI (`/api/contacts/{id}`)."""
 
         def declare(handler: Handler) -> Handler:
-            self.all.append(Route(method, path, handler, self.tag, answer, status, body, query, codes, public, replays, streams))
+            self.all.append(
+                Route(method, path, handler, self.tag, answer, status, body, query, codes, public, replays, streams, absent)
+            )
             return handler
 
         return declare
@@ -131,7 +137,7 @@ def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
         call = Call[Any, Any](
             request=request,
             services=services.of(request),
-            body=body.decode(request, route.body) if route.body is not None else None,
+            body=_body(request, route),
             query=body.parameters(request, route.query),
             path={name: _id(value) for name, value in path.items()},
             who=who,
@@ -139,6 +145,12 @@ def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
         return respond(await route.handler(call))
 
     return endpoint
+
+
+def _body(request: Request, route: Route) -> Any:
+    if route.body is None:
+        return None
+    return route.body() if route.absent and not request.body else body.decode(request, route.body)
 
 
 def _id(text: str) -> UUID:
@@ -153,4 +165,4 @@ def respond(reply: Reply) -> HTTPResponse:
     if reply.body is None:
         return HTTPResponse(None, status=reply.status, headers=reply.headers)
     data = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
-    return HTTPResponse(data, status=reply.status, headers=reply.headers, content_type="application/json")
+    return HTTPResponse(data, status=reply.status, headers=reply.headers, content_type=reply.content_type)

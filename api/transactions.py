@@ -1,5 +1,6 @@
 """Transactions: money and things that changed hands."""
 
+import contextlib
 import datetime
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -10,12 +11,15 @@ from msgspec import UNSET, Struct, UnsetType, field
 from api import commands, paging, problems, services
 from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
-from domain import decide, facts
-from storage import projections
+from domain import decide, errors, facts, ids
+from storage import events, projections
+from storage.ledgers import Moved, Push
 
 routes = Routes("transactions")
 KIND: facts.AggregateType = "transaction"
 _CODES = ("unknown_contact", "unknown_aggregate", "repays_mismatch", "balance_out_of_range")
+_LOOKS = 8
+"""How often the open amount is read anew because another change came between the look and the repayment."""
 _KEYS: dict[str, Any] = {"date": datetime.date, "recent": paging.Number, "due": datetime.date}
 
 
@@ -45,6 +49,20 @@ class Transaction(Struct, frozen=True):
     updated_at: str
     deleted_at: str | None
     version: int
+
+
+class Return(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a thing came back; by default now."""
+
+    returned_at: facts.Moment | UnsetType = UNSET
+
+
+class Repay(Struct, frozen=True, forbid_unknown_fields=True):
+    """What was repaid, by default all that is open; `id` is that of the repayment, where the client has one."""
+
+    id: UUID | UnsetType = UNSET
+    amount: facts.Amount | UnsetType = UNSET
+    transaction_date: datetime.date | UnsetType = UNSET
 
 
 class TransactionQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,7 +161,7 @@ async def read(call: Call[None, Nothing]) -> Reply:
     return Reply(transaction, headers={"ETag": f'"{transaction.version}"'})
 
 
-_UPDATE_CODES = (*_CODES, "edit", "edit_of_deleted")
+_UPDATE_CODES = (*_CODES, "edit", "edit_of_deleted", *commands.SETTLING)
 
 
 @routes.add(
@@ -167,3 +185,76 @@ async def delete(call: Call[None, Nothing]) -> Reply:
 async def restore(call: Call[None, Nothing]) -> Reply:
     """Bring back what the deletion took."""
     return await commands.restore(call, KIND, _represent)
+
+
+@routes.add(
+    "POST", "/api/transactions/{id}/return", answer=Transaction, body=Return, codes=_UPDATE_CODES, replays=True, absent=True
+)
+async def give_back(call: Call[Return, Nothing]) -> Reply:
+    """A thing has come back: an update of returned_at. Without a time, what was returned before keeps the time it has."""
+    returned_at = call.body.returned_at
+    if returned_at is UNSET:
+        before = await _represent(call, call.path["id"])
+        returned_at = services.now() if before.returned_at is None else facts.parse_time(before.returned_at)
+    return await commands.update(call, KIND, _represent, members={"returned_at": facts.wire_time(returned_at)})
+
+
+@routes.add(
+    "POST",
+    "/api/transactions/{id}/repay",
+    answer=Transaction,
+    status=201,
+    body=Repay,
+    codes=("already_exists", *_CODES),
+    replays=True,
+    absent=True,
+)
+async def repay(call: Call[Repay, Nothing]) -> Reply:
+    """Record a repayment: money in the other direction that names the debt. If-Match is compared with the debt.
+
+    The default amount and the debt's version are read before the repayment is decided; where the ledger moved in between,
+    they are read again: two devices that press "repaid" at once do not pay twice.
+    """
+    given = call.body.id
+    new_id = ids.uuid7(services.now()) if given is UNSET else given
+    for _ in range(_LOOKS):
+        version, data = await _repayment(call)
+        command = commands.build(call, KIND, new_id, "CREATED", data)
+        push = Push(str(call.caller.ledger_id), [command], call.caller.defaults, expected_version=version)
+        with contextlib.suppress(Moved):
+            return await commands.submit(call, push, _represent, status=201)
+    raise problems.Unavailable("the ledger changes all the time")
+
+
+async def _repayment(call: Call[Repay, Nothing]) -> tuple[int, dict[str, Any]]:
+    """The head that was looked at, and the members of the repayment. Raises errors.RepaysMismatch, errors.Stale."""
+    debt_id, ledger_id, key = call.path["id"], call.caller.ledger_id, commands.idempotency_key(call)
+    async with call.reading() as connection:
+        head = await events.head(connection, ledger_id)
+        known = key is not None and await events.is_known(connection, ledger_id, key)
+        row = await projections.transaction(connection, ledger_id, debt_id)
+        if row is None:
+            raise problems.NotFound("there is no such transaction")
+        amounts = await projections.open_amounts(connection, ledger_id, {row.contact_id})
+    if not known:  # a retry is answered as the first time, whatever is open now
+        _check_repayable(row, amounts.get(debt_id, 0), commands.if_match(call), call.body.amount)
+    amount = (amounts.get(debt_id) or row.amount) if call.body.amount is UNSET else call.body.amount
+    members = commands.event_data(call.body) | {
+        "contact_id": str(row.contact_id),
+        "direction": "owed" if row.direction == "lent" else "lent",
+        "amount": amount,
+        "currency": row.currency or call.caller.defaults.currency,
+        "repays": str(debt_id),
+    }
+    return head[0], members
+
+
+def _check_repayable(row: projections.Record, open_amount: int, version: int | None, amount: int | UnsetType) -> None:
+    if version is not None and version != row.changed_seq:
+        raise errors.Stale(row.changed_seq)
+    if row.type == "item":
+        raise errors.RepaysMismatch("a thing is returned, not repaid")
+    if row.deleted_seq is not None:
+        raise errors.RepaysMismatch("this debt has been deleted")
+    if open_amount == 0 and amount is UNSET:
+        raise errors.RepaysMismatch("nothing of this debt is open")

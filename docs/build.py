@@ -54,7 +54,7 @@ def _fields(shape: type[facts.Payload]) -> str:
     required = schema.get("required", ())
     rows = [
         f"| `{name}` | {_type(member)}{'; required' if name in required else ''} |"
-        for name, member in schema["properties"].items()
+        for name, member in sorted(schema["properties"].items(), key=lambda pair: pair[0] in facts.Settling.__struct_fields__)
     ]
     return "\n".join(["| member | value |", "|---|---|", *rows, ""])
 

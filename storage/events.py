@@ -1,5 +1,7 @@
 """Reads of the log: heads, facts in order, the chain's hash at any seq."""
 
+import datetime
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import sequence
 from storage import tables
+from storage.projections import Page, Rows
 
 _events, _ledgers = tables.events.c, tables.ledgers.c
 
@@ -33,3 +36,39 @@ async def after(connection: AsyncConnection, ledger_id: UUID, since: int, limit:
         .limit(limit)
     )
     return [sequence.wire(row.fact.encode(), row.hash) for row in await connection.execute(query)]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which facts; `first` … `last` by recorded_at, both inclusive."""
+
+    aggregate_id: UUID | None = None
+    aggregate_type: str | None = None
+    event_type: str | None = None
+    first: datetime.datetime | None = None
+    last: datetime.datetime | None = None
+
+
+async def listed(connection: AsyncConnection, ledger_id: UUID, wanted: Filter, page: Page) -> Rows:
+    """A page of facts, newest first: seq, event_id, fact (JSON text), hash; the sort key is the seq."""
+    query = select(_events.seq, _events.event_id, _events.fact, _events.hash).where(_events.ledger_id == ledger_id)
+    for name in ("aggregate_id", "aggregate_type", "event_type"):
+        if (value := getattr(wanted, name)) is not None:
+            query = query.where(_events[name] == value)
+    if wanted.first is not None:
+        query = query.where(_events.recorded_at >= wanted.first)
+    if wanted.last is not None:
+        query = query.where(_events.recorded_at <= wanted.last)
+    if page.after is not None:
+        query = query.where(_events.seq < page.after[0])
+    rows = list((await connection.execute(query.order_by(_events.seq.desc()).limit(page.limit + 1))).all())
+    if len(rows) <= page.limit:
+        return Rows(rows, None)
+    last = rows[page.limit - 1]
+    return Rows(rows[: page.limit], (last.seq, last.event_id))
+
+
+async def is_known(connection: AsyncConnection, ledger_id: UUID, event_id: UUID) -> bool:
+    """Whether there is an event of this id."""
+    found = await connection.scalar(select(_events.seq).where(_events.ledger_id == ledger_id, _events.event_id == event_id))
+    return found is not None

@@ -38,6 +38,8 @@ class Push:
     base_hash: bytes | None = None
     dry_run: bool = False
     skip_known: bool = False
+    expected_version: int | None = None
+    """The head that what is written was worked out from; where it has moved, and nothing of this is known yet: Moved."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,17 @@ class LedgerGone(errors.DomainError):
     code = "ledger_gone"
 
 
+class Moved(errors.DomainError):
+    """Another change came between a look at the ledger and the change that follows from it."""
+
+    code = "unavailable"
+
+
 async def commit(connection: Connection, pushes: Sequence[Push], keys: KeyRing) -> list[Receipt | errors.DomainError]:
     """Decide and store `pushes` of any number of ledgers; answers stand in the order of `pushes`.
 
     Needs an open transaction and leaves it open: nothing is stored before the caller commits. A push that cannot be
-    decided at all (errors.Reset, LedgerGone) has its error as answer and does not touch its neighbours.
+    decided at all (errors.Reset, LedgerGone, Moved) has its error as answer and does not touch its neighbours.
     """
     ledger_ids = sorted({push.ledger_id for push in pushes})
     books = await _lock(connection, ledger_ids, keys)
@@ -79,7 +87,9 @@ async def commit(connection: Connection, pushes: Sequence[Push], keys: KeyRing) 
     return [answers[index] for index in range(len(pushes))]
 
 
-def _decide(book: Book, push: Push) -> Receipt:
+def _decide(book: Book, push: Push) -> Receipt | Moved:
+    if push.expected_version not in (None, book.ledger.version) and not any(item.id in book.known for item in push.items):
+        return Moved("the ledger has changed meanwhile")
     book = book.copy() if push.dry_run else book
     outcomes = take(book, push.items, defaults=push.defaults, skip_known=push.skip_known)
     events = {item.id: book.known[item.id] for item in push.items if item.id in book.known}

@@ -1,5 +1,6 @@
 """Transactions and balances over HTTP."""
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -206,3 +207,71 @@ async def test_what_is_another_users_does_not_exist(alice: Client, bob: Client) 
     assert (await bob.post("/api/transactions", theft, status=409))["code"] == "unknown_contact"
     assert (await bob.get("/api/transactions", contact_id=ana))["items"] == []
     assert (await bob.get("/api/balances"))["items"] == []
+
+
+async def test_a_thing_is_returned_once_and_keeps_its_time(alice: Client) -> None:
+    ana = await person(alice)
+    body = {"contact_id": ana, "direction": "lent", "type": "item", "item": "tent"}
+    tent = await alice.post("/api/transactions", body, status=201)
+    returned = await alice.post(f"/api/transactions/{tent['id']}/return")
+    assert (returned["open_amount"], returned["returned_at"] is None) == (0, False)
+    again = await alice.post(f"/api/transactions/{tent['id']}/return", {})
+    assert (again["returned_at"], again["version"]) == (returned["returned_at"], returned["version"])
+    at = "2026-11-20T10:00:00.000000Z"
+    assert (await alice.post(f"/api/transactions/{tent['id']}/return", {"returned_at": at}))["returned_at"] == at
+    money = await lend(alice, ana, 5)
+    refused = await alice.post(f"/api/transactions/{money['id']}/return", status=400)
+    assert refused["errors"][0]["pointer"] == "/returned_at"
+    await alice.post(f"/api/transactions/{uuid.uuid4()}/return", status=404)
+
+
+async def test_a_repayment_pays_what_is_open_unless_said_otherwise(alice: Client) -> None:
+    ana = await person(alice)
+    debt = await lend(alice, ana, 1000, currency="JPY")
+    response = await alice.http.post(
+        f"/api/transactions/{debt['id']}/repay", json={"amount": 300, "transaction_date": "2026-11-01"}
+    )
+    part = response.json()
+    assert response.status_code == 201
+    assert response.headers["Location"] == f"/api/transactions/{part['id']}"
+    expected = {"direction": "owed", "amount": 300, "currency": "JPY", "repays": debt["id"], "transaction_date": "2026-11-01"}
+    assert expected.items() <= part.items()
+    new_id = str(uuid.uuid4())
+    rest = await alice.post(f"/api/transactions/{debt['id']}/repay", {"id": new_id}, status=201)
+    assert (rest["id"], rest["amount"]) == (new_id, 700)
+    over = await alice.post(f"/api/transactions/{debt['id']}/repay", status=409)
+    assert (over["code"], over["detail"]) == ("repays_mismatch", "nothing of this debt is open")
+    await alice.post(f"/api/transactions/{debt['id']}/repay", {"amount": 1}, status=201)  # more than is open is allowed
+    assert (await alice.post(f"/api/transactions/{part['id']}/repay", {"amount": 1}, status=409))["code"] == "repays_mismatch"
+    await alice.http.delete(f"/api/transactions/{debt['id']}")
+    assert (await alice.post(f"/api/transactions/{debt['id']}/repay", {"amount": 1}, status=409))["code"] == "repays_mismatch"
+    tent = await alice.post(
+        "/api/transactions", {"contact_id": ana, "direction": "lent", "type": "item", "item": "tent"}, status=201
+    )
+    assert (await alice.post(f"/api/transactions/{tent['id']}/repay", status=409))["code"] == "repays_mismatch"
+    assert (await alice.post(f"/api/transactions/{uuid.uuid4()}/repay", status=404))["code"] == "not_found"
+
+
+async def test_two_who_repay_at_once_do_not_pay_twice(alice: Client) -> None:
+    ana = await person(alice)
+    debt = await lend(alice, ana, 1000)
+    answers = await asyncio.gather(*(alice.http.post(f"/api/transactions/{debt['id']}/repay") for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409, 409]
+    assert (await alice.get(f"/api/transactions/{debt['id']}"))["open_amount"] == 0
+    assert (await alice.get("/api/balances"))["items"] == []
+
+
+async def test_a_retried_repayment_is_the_same_repayment(alice: Client) -> None:
+    ana = await person(alice)
+    debt = await lend(alice, ana, 1000)
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    path = f"/api/transactions/{debt['id']}/repay"
+    first = await alice.http.post(path, headers=headers)
+    again = await alice.http.post(path, headers=headers)
+    assert (first.status_code, again.status_code, again.headers["Idempotency-Replayed"]) == (201, 200, "true")
+    assert again.json() == first.json()
+    assert (await alice.post(path, {"amount": 7}, headers=headers, status=422))["code"] == "id_reused"
+    other = await lend(alice, ana, 50)
+    stale = await alice.post(f"/api/transactions/{other['id']}/repay", headers={"If-Match": '"1"'}, status=412)
+    assert stale["current"] == other["version"]
+    await alice.post(f"/api/transactions/{other['id']}/repay", headers={"If-Match": f'"{other["version"]}"'}, status=201)

@@ -1,0 +1,74 @@
+"""What waits for the user: conflicts with both values, and commands that were rejected."""
+
+import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from api import paging
+from api.paging import Items
+from api.routing import Call, Reply, Routes
+from domain import facts, sequence
+from storage import attention
+
+routes = Routes("sync")
+
+
+class ConflictQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Without `state` both."""
+
+    state: Literal["open", "resolved"] | None = None
+    limit: paging.Limit = paging.DEFAULT_LIMIT
+    cursor: str | None = None
+
+
+class ConflictFact(facts.WireFact, frozen=True, kw_only=True):
+    """A fact of status `conflict`; `resolved_by` is the event that settled it."""
+
+    state: Literal["open", "resolved"]
+    resolved_by: UUID | None
+
+
+class RejectionQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page."""
+
+    limit: paging.Limit = paging.DEFAULT_LIMIT
+    cursor: str | None = None
+
+
+class Rejection(Struct, frozen=True):
+    """A command that was not taken, as it was sent; where it was no JSON object, its text."""
+
+    id: UUID
+    code: str
+    detail: str | None
+    command: Any
+    at: str
+
+
+@routes.add("GET", "/api/sync/conflicts", answer=Items[ConflictFact], query=ConflictQuery)
+async def conflicts(call: Call[None, ConflictQuery]) -> Reply:
+    """Conflicts, newest first. `resolves` in an update, deletion or restoration settles one."""
+    query = call.query
+    page = paging.page(query.limit, query.cursor, facts.Seq)
+    resolved = None if query.state is None else query.state == "resolved"
+    async with call.reading() as connection:
+        found = await attention.conflicts(connection, call.caller.ledger_id, page, resolved=resolved)
+    return Reply(Items([_conflict(row) for row in found.rows], paging.cursor(found.next)))
+
+
+def _conflict(row: Any) -> msgspec.Raw:
+    state = {"state": "resolved" if row.resolved_by else "open", "resolved_by": row.resolved_by}
+    return msgspec.Raw(msgspec.json.encode(state)[:-1] + b"," + sequence.wire(row.fact.encode(), row.hash)[1:])
+
+
+@routes.add("GET", "/api/sync/rejections", answer=Items[Rejection], query=RejectionQuery)
+async def rejections(call: Call[None, RejectionQuery]) -> Reply:
+    """Commands that were rejected and are remembered, newest first: the same id gets the same answer."""
+    page = paging.page(call.query.limit, call.query.cursor, datetime.datetime)
+    async with call.reading() as connection:
+        found = await attention.rejections(connection, call.caller.ledger_id, page)
+    items = [Rejection(row.event_id, row.code, row.detail, attention.command(row), facts.wire_time(row.at)) for row in found.rows]
+    return Reply(Items(items, paging.cursor(found.next)))

@@ -1,0 +1,41 @@
+"""The audit log: every fact of the ledger, newest first."""
+
+import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from api import paging
+from api.paging import Items
+from api.routing import Call, Reply, Routes
+from domain import facts, sequence
+from storage import events
+
+routes = Routes("events")
+Moment = Annotated[datetime.datetime, Meta(tz=True)]
+
+
+class EventQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`from` and `to` are of recorded_at, both inclusive."""
+
+    aggregate_id: UUID | None = None
+    aggregate_type: facts.AggregateType | None = None
+    event_type: facts.EventType | None = None
+    first: Moment | None = field(default=None, name="from")
+    last: Moment | None = field(default=None, name="to")
+    limit: paging.Limit = paging.DEFAULT_LIMIT
+    cursor: str | None = None
+
+
+@routes.add("GET", "/api/events", answer=Items[facts.WireFact], query=EventQuery)
+async def listed(call: Call[None, EventQuery]) -> Reply:
+    """What happened, newest first: the facts as they are in the log."""
+    query = call.query
+    wanted = events.Filter(query.aggregate_id, query.aggregate_type, query.event_type, query.first, query.last)
+    page = paging.page(query.limit, query.cursor, facts.Seq)
+    async with call.reading() as connection:
+        found = await events.listed(connection, call.caller.ledger_id, wanted, page)
+    items = [msgspec.Raw(sequence.wire(row.fact.encode(), row.hash)) for row in found.rows]
+    return Reply(Items(items, paging.cursor(found.next)))

@@ -1,0 +1,58 @@
+"""Reads of what waits for the user: conflicts, and commands that were rejected."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import BigInteger, Boolean, DateTime, Uuid, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.projections import Page, Record, Rows
+
+
+async def conflicts(connection: AsyncConnection, ledger_id: UUID, page: Page, *, resolved: bool | None = None) -> Rows:
+    """A page of conflicts, newest first: seq, event_id, fact (JSON text), hash, resolved_by; the sort key is the seq."""
+    bound = {"ledger": ledger_id, "after": page.after[0] if page.after else None, "resolved": resolved, "limit": page.limit + 1}
+    rows = list((await connection.execute(_CONFLICTS, bound)).all())
+    return _cut(rows, page, "seq")
+
+
+async def rejections(connection: AsyncConnection, ledger_id: UUID, page: Page) -> Rows:
+    """A page of remembered rejections, newest first: event_id, code, detail, command (text), at; the sort key is `at`."""
+    at, event_id = page.after or (None, None)
+    bound = {"ledger": ledger_id, "at": at, "event_id": event_id, "limit": page.limit + 1}
+    rows = list((await connection.execute(_REJECTIONS, bound)).all())
+    return _cut(rows, page, "at")
+
+
+def command(row: Record) -> Any:
+    """The rejected item as JSON; where it was none, its text."""
+    try:
+        return msgspec.json.decode(row.command)
+    except (msgspec.DecodeError, RecursionError):
+        return row.command
+
+
+def _cut(rows: list[Record], page: Page, key: str) -> Rows:
+    if len(rows) <= page.limit:
+        return Rows(rows, None)
+    last = rows[page.limit - 1]
+    return Rows(rows[: page.limit], (getattr(last, key), last.event_id))
+
+
+_LEDGER = bindparam("ledger", type_=Uuid)
+
+_CONFLICTS = text("""
+    select conflict.seq, conflict.event_id, conflict.resolved_by, event.fact, event.hash
+    from debitum.conflicts conflict
+    join debitum.events event on event.ledger_id = conflict.ledger_id and event.seq = conflict.seq
+    where conflict.ledger_id = :ledger and (:after is null or conflict.seq < :after)
+      and (cast(:resolved as boolean) is null or (conflict.resolved_by is not null) = :resolved)
+    order by conflict.seq desc limit :limit
+""").bindparams(_LEDGER, bindparam("after", type_=BigInteger), bindparam("resolved", type_=Boolean))
+
+_REJECTIONS = text("""
+    select event_id, code, detail, command, at from debitum.rejections
+    where ledger_id = :ledger and (:at is null or (at, event_id) < (:at, :event_id))
+    order by at desc, event_id desc limit :limit
+""").bindparams(_LEDGER, bindparam("at", type_=DateTime(timezone=True)), bindparam("event_id", type_=Uuid))
