@@ -21,7 +21,9 @@ from api import (
     pages,
     problems,
     reminders,
+    reports,
     services,
+    statements,
     sync,
     transactions,
     transfer,
@@ -29,7 +31,20 @@ from api import (
 from api.settings import Settings
 from domain import errors, ids
 
-RESOURCES = (health, accounts, contacts, transactions, reminders, balances, events, sync, attention, transfer)
+RESOURCES = (
+    health,
+    accounts,
+    contacts,
+    statements,
+    transactions,
+    reminders,
+    balances,
+    reports,
+    events,
+    sync,
+    attention,
+    transfer,
+)
 ROUTES = [route for resource in RESOURCES for route in resource.routes.all]
 COMPRESS_FROM_BYTES = 1024
 COMPRESSION_LEVEL = 5

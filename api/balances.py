@@ -1,11 +1,13 @@
-"""Balances: what is owed per contact and currency, exact at every moment."""
+"""Balances: what is owed per contact and currency, exact at every moment, also at those that are over."""
 
+import datetime
 from uuid import UUID
 
 from msgspec import Struct
 
-from api.routing import Call, Nothing, Reply, Routes
-from storage import projections
+from api.routing import Call, Reply, Routes
+from domain import errors, facts
+from storage import projections, reports
 
 routes = Routes("balances")
 
@@ -27,8 +29,15 @@ class Total(Struct, frozen=True):
     net: int
 
 
+class PointQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`as_of`: what was known then, inclusive; `effective_on`: only transactions with a date up to then."""
+
+    as_of: facts.Moment | None = None
+    effective_on: datetime.date | None = None
+
+
 class Balances(Struct, frozen=True):
-    """`version`: the fact up to which they are true; `materialized_version`: up to which Dagster has summed them."""
+    """`version`: the fact up to which they are true; `materialized_version`: up to which Dagster has summed them by now."""
 
     items: list[Balance]
     totals: list[Total]
@@ -36,11 +45,17 @@ class Balances(Struct, frozen=True):
     materialized_version: int
 
 
-@routes.add("GET", "/api/balances", answer=Balances)
-async def read(call: Call[None, Nothing]) -> Reply:
-    """Every balance that is not zero, and the totals per currency."""
+@routes.add("GET", "/api/balances", answer=Balances, query=PointQuery)
+async def read(call: Call[None, PointQuery]) -> Reply:
+    """Every balance that is not zero, and the totals per currency: now, or at a point of the past."""
+    point = reports.Point(call.query.as_of, call.query.effective_on)
     async with call.reading() as connection:
-        rows = await projections.current_balances(connection, call.caller.ledger_id)
+        if point == reports.NOW:
+            rows = await projections.current_balances(connection, call.caller.ledger_id)
+        else:
+            rows = await reports.balances(connection, call.caller.ledger_id, point)
+    if point != reports.NOW and rows[0].is_future:
+        raise errors.Invalid("a member does not fit", errors=(errors.FieldError("/as_of", "lies in the future"),))
     items = [Balance(row.contact_id, row.currency, row.amount) for row in rows if row.contact_id is not None]
     return Reply(Balances(items, _totals(items), rows[0].version, rows[0].materialized_version))
 

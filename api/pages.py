@@ -12,11 +12,12 @@ _STYLE = (
     "body{font:17px/1.5 system-ui,sans-serif;max-width:44rem;margin:4rem auto;padding:0 1.2rem;color-scheme:light dark}"
     "td{padding:.2rem .8rem .2rem 0}button{font:inherit;padding:.5rem 1.4rem;border-radius:.5rem;border:1px solid;cursor:pointer}"
 )
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+MEDIA_TYPE = "text/html; charset=utf-8"
 MAX_TOKEN_LENGTH = 200
 
 
@@ -42,7 +43,11 @@ def install(app: "Sanic[Any, Any]") -> None:
 
 def page(title: str, content: str, *, status: int = 200) -> HTTPResponse:
     """A page of ours; `content` is HTML."""
+    return HTTPResponse(document(title, content), status=status, headers=HEADERS, content_type=MEDIA_TYPE)
+
+
+def document(title: str, content: str) -> bytes:
+    """The HTML of a page; to be sent with HEADERS."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
     whole = f"<head>{head}<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{content}</body>"
-    text = f'<!doctype html><html lang="en">{whole}</html>'
-    return HTTPResponse(text, status=status, headers=_HEADERS, content_type="text/html; charset=utf-8")
+    return f'<!doctype html><html lang="en">{whole}</html>'.encode()

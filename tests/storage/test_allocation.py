@@ -5,14 +5,15 @@ import uuid
 from random import Random
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, select, text
 
 from domain import allocation as rules
 from storage import allocation, roles, tables
 from tests.storage import rows
 
-LEDGERS = 400
+LEDGERS = 10_000
 SEED = 20261122
 
 
@@ -83,8 +84,15 @@ def generated(database: Engine) -> dict[uuid.UUID, list[dict[str, Any]]]:
     for _ in range(LEDGERS):
         ledger_id = uuid.UUID(int=random.getrandbits(128), version=4)
         ledgers[ledger_id] = _generated(random, ledger_id)
+    names = list(next(iter(ledgers.values()))[0])
     with database.begin() as connection:
-        connection.execute(insert(tables.transactions), [row for ledger in ledgers.values() for row in ledger])
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        with driver.cursor() as cursor, cursor.copy(f"copy debitum.transactions ({', '.join(names)}) from stdin") as copy:
+            for ledger in ledgers.values():
+                for row in ledger:
+                    copy.write_row(["{}" if name == "marks" else row[name] for name in names])
+        connection.execute(text("analyze debitum.transactions"))
     return ledgers
 
 
