@@ -10,6 +10,7 @@ from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts
 from storage import projections
+from storage.pages import Record
 
 routes = Routes("contacts")
 KIND: facts.AggregateType = "contact"
@@ -59,7 +60,7 @@ class ContactQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-def _contact(row: projections.Record) -> Contact:
+def _contact(row: Record) -> Contact:
     return Contact(
         id=row.id,
         name=row.name,

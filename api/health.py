@@ -14,7 +14,7 @@ from storage import condition
 
 routes = Routes("service")
 VERSION = importlib.metadata.version("debitum")
-FEATURES = ["contacts", "transactions", "reminders", "balances", "sync", "import_debitum"]
+FEATURES = ["contacts", "transactions", "reminders", "balances", "reports", "search", "sync", "import_debitum"]
 
 
 class Live(Struct, frozen=True):

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from domain import errors, money
-from storage.projections import Page, Place
+from storage.pages import Page, Place
 
 Item = TypeVar("Item")
 MAX_LIMIT = 200

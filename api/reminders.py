@@ -6,11 +6,12 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from api import commands, paging, problems, services
+from api import body, commands, paging, problems, services
 from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
-from domain import facts
-from storage import projections
+from domain import errors, facts
+from storage import preview, reminders
+from storage.pages import Record
 
 routes = Routes("reminders")
 KIND: facts.AggregateType = "reminder"
@@ -24,7 +25,12 @@ class ReminderCreate(facts.ReminderCreated, frozen=True):
 
 
 class Reminder(Struct, frozen=True):
-    """`next_at` is the next occurrence; state "sent": the last one lies in the past."""
+    """`next_at` is the next occurrence, of `repeat` too; state "sent": the last one lies in the past.
+
+    `repeat` is an RRULE of RFC 5545, FREQ=DAILY or rarer, with remind_at in time_zone as its DTSTART: the first occurrence
+    whether or not the rule names it, and one of COUNT. Times are local: 09:00 stays 09:00 when clocks change. A leading
+    `RRULE:` may stand there. done_at ends all of it.
+    """
 
     id: UUID
     contact_id: UUID | None
@@ -57,11 +63,40 @@ class ReminderQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
+class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
+    """When to come back; what the schedule has for later stays as it is."""
+
+    until: Moment
+
+
+class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How far to look ahead."""
+
+    days: Annotated[int, Meta(ge=1, le=366)] = 30
+
+
+class Planned(Struct, frozen=True, omit_defaults=True):
+    """One message that will be sent if nothing changes: `at`, not before the end of quiet hours, over `channel`.
+
+    `key` is what it will be sent once by. `why`: "reminder", "snoozed", "due today", "due in 3 days", "1 day overdue".
+    `contact_id` is null where it is about nobody.
+    """
+
+    key: str
+    at: str
+    kind: Literal["explicit", "due"]
+    contact_id: UUID | None
+    channel: facts.ReminderChannel
+    why: str
+    reminder_id: UUID | UnsetType = UNSET
+    transaction_id: UUID | UnsetType = UNSET
+
+
 def _time(moment: datetime.datetime | None) -> str | None:
     return None if moment is None else facts.wire_time(moment)
 
 
-def _reminder(row: projections.Record) -> Reminder:
+def _reminder(row: Record) -> Reminder:
     return Reminder(
         id=row.id,
         contact_id=row.contact_id,
@@ -84,7 +119,7 @@ def _reminder(row: projections.Record) -> Reminder:
 
 async def _represent(call: Call[Any, Any], reminder_id: UUID) -> Reminder:
     async with call.reading() as connection:
-        row = await projections.reminder(connection, call.caller.ledger_id, reminder_id, now=services.now())
+        row = await reminders.one(connection, call.caller.ledger_id, reminder_id, now=services.now())
     if row is None:
         raise problems.NotFound("there is no such reminder")
     return _reminder(row)
@@ -102,11 +137,35 @@ async def create(call: Call[ReminderCreate, Nothing]) -> Reply:
 async def listed(call: Call[None, ReminderQuery]) -> Reply:
     """Reminders by their time, a page at a time."""
     query = call.query
-    wanted = projections.ReminderFilter(query.state, query.first, query.last)
+    wanted = reminders.Filter(query.state, query.first, query.last)
     page = paging.page(query.limit, query.cursor, Moment)
     async with call.reading() as connection:
-        found = await projections.reminders(connection, call.caller.ledger_id, wanted, page, now=services.now())
+        found = await reminders.listed(connection, call.caller.ledger_id, wanted, page, now=services.now())
     return Reply(Items([_reminder(row) for row in found.rows], paging.cursor(found.next)))
+
+
+@routes.add("GET", "/api/reminders/preview", answer=Items[Planned], query=PreviewQuery)
+async def previewed(call: Call[None, PreviewQuery]) -> Reply:
+    """What will be sent in the next days, whole: by reminders and because of due dates."""
+    async with call.reading() as connection:
+        found = await preview.planned(connection, call.caller.ledger_id, now=services.now(), days=call.query.days)
+    if found is None:
+        what = f"more than {preview.MAX_ITEMS} messages: ask for fewer days"
+        raise errors.Invalid("the preview would be too long", errors=(errors.FieldError("/days", what),))
+    return Reply(Items([_planned(item) for item in found]))
+
+
+def _planned(item: preview.Planned) -> Planned:
+    return Planned(
+        key=item.due.key,
+        at=facts.wire_time(item.at),
+        kind="due" if item.due.kind == "due" else "explicit",
+        contact_id=item.contact_id,
+        channel=item.due.channel,
+        why=item.why,
+        reminder_id=item.due.reminder_id or UNSET,
+        transaction_id=item.due.transaction_id or UNSET,
+    )
 
 
 @routes.add("GET", "/api/reminders/{id}", answer=Reminder)
@@ -116,7 +175,7 @@ async def read(call: Call[None, Nothing]) -> Reply:
     return Reply(reminder, headers={"ETag": f'"{reminder.version}"'})
 
 
-_UPDATE_CODES = (*_CODES, "edit", "edit_of_deleted")
+_UPDATE_CODES = (*_CODES, "edit", "edit_of_deleted", *commands.SETTLING)
 
 
 @routes.add("POST", "/api/reminders/{id}", answer=Reminder, body=facts.ReminderUpdated, codes=_UPDATE_CODES, replays=True)
@@ -136,3 +195,18 @@ async def delete(call: Call[None, Nothing]) -> Reply:
 async def restore(call: Call[None, Nothing]) -> Reply:
     """Bring back a deleted reminder."""
     return await commands.restore(call, KIND, _represent)
+
+
+@routes.add("POST", "/api/reminders/{id}/snooze", answer=Reminder, body=Snooze, codes=_UPDATE_CODES, replays=True)
+async def snooze(call: Call[Snooze, Nothing]) -> Reply:
+    """Be reminded again at `until`: an update of snoozed_until."""
+    members = {"snoozed_until": facts.wire_time(call.body.until)}
+    return await commands.update(call, KIND, _represent, members=members)
+
+
+@routes.add("POST", "/api/reminders/{id}/done", answer=Reminder, codes=_UPDATE_CODES, replays=True)
+async def done(call: Call[None, Nothing]) -> Reply:
+    """Be done with a reminder, however often it would repeat: an update of done_at to now; another time is a PATCH."""
+    if call.request.body:
+        body.decode(call.request, Nothing)  # {} is as good as nothing, and nothing else is
+    return await commands.update(call, KIND, _represent, members={"done_at": facts.wire_time(services.now())})

@@ -18,6 +18,7 @@ from api.paging import Items
 from api.routing import Call, Reply, Routes
 from domain import decide, errors, facts, money
 from storage import projections, reports
+from storage.pages import Record
 
 routes = Routes("contacts")
 
@@ -78,7 +79,7 @@ class Statement(Struct, frozen=True):
     accounts: list[Account]
 
 
-async def _contact(call: Call[None, ExplainQuery] | Call[None, StatementQuery], connection: object) -> projections.Record:
+async def _contact(call: Call[None, ExplainQuery] | Call[None, StatementQuery], connection: object) -> Record:
     row = await projections.contact(connection, call.caller.ledger_id, call.path["id"])  # type: ignore[arg-type]
     if row is None:
         raise problems.NotFound("there is no such contact")
@@ -141,7 +142,7 @@ def _month(call: Call[None, StatementQuery]) -> tuple[datetime.date, datetime.da
     return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
 
 
-def _accounts(rows: Iterable[projections.Record]) -> list[Account]:
+def _accounts(rows: Iterable[Record]) -> list[Account]:
     accounts: dict[str, Account] = {}
     for row in rows:
         account = accounts.setdefault(row.currency, Account(row.currency, 0, [], 0))

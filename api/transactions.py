@@ -14,6 +14,7 @@ from api.routing import Call, Nothing, Reply, Routes
 from domain import decide, errors, facts, ids
 from storage import events, projections
 from storage.ledgers import Moved, Push
+from storage.pages import Record
 
 routes = Routes("transactions")
 KIND: facts.AggregateType = "transaction"
@@ -84,7 +85,7 @@ class TransactionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-def _transaction(row: projections.Record, open_amounts: Mapping[UUID, int]) -> Transaction:
+def _transaction(row: Record, open_amounts: Mapping[UUID, int]) -> Transaction:
     return Transaction(
         id=row.id,
         contact_id=row.contact_id,
@@ -249,7 +250,7 @@ async def _repayment(call: Call[Repay, Nothing]) -> tuple[int, dict[str, Any]]:
     return head[0], members
 
 
-def _check_repayable(row: projections.Record, open_amount: int, version: int | None, amount: int | UnsetType) -> None:
+def _check_repayable(row: Record, open_amount: int, version: int | None, amount: int | UnsetType) -> None:
     if version is not None and version != row.changed_seq:
         raise errors.Stale(row.changed_seq)
     if row.type == "item":

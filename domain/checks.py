@@ -1,9 +1,10 @@
 """What must hold of an aggregate as a whole, beyond the types of its single fields."""
 
+import zoneinfo
 from collections.abc import Iterator
 from typing import Any
 
-from domain import errors, facts, money
+from domain import errors, facts, money, recurrence
 
 PRIVATE = frozenset({"phone", "email"})
 """Fields of a contact that are worth hiding: facts that hold one carry a salt."""
@@ -58,10 +59,22 @@ def _money(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
 def _reminder(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
     if not facts.is_zone(fields["time_zone"]):
         yield errors.FieldError("/time_zone", "not an IANA time zone")
-    if fields["repeat"] is not None:
-        yield errors.FieldError("/repeat", "repeating reminders are not supported yet")
+    elif fields["repeat"] is not None and (reason := _wrong_with_rule(fields)) is not None:
+        yield errors.FieldError("/repeat", reason)
     if len(set(fields["channels"])) != len(fields["channels"]):
         yield errors.FieldError("/channels", "a channel stands there twice")
+
+
+def _wrong_with_rule(fields: dict[str, Any]) -> str | None:
+    try:
+        start = facts.parse_time(fields["remind_at"]).astimezone(zoneinfo.ZoneInfo(fields["time_zone"]))
+    except OverflowError:
+        return "remind_at lies at the end of the calendar, where nothing repeats"
+    try:
+        recurrence.check(fields["repeat"], start)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 _CHECKS = {"contact": _contact, "transaction": _transaction, "reminder": _reminder}

@@ -1,12 +1,15 @@
 """What is due: the occurrences of reminders and of due dates in a window of time, and the keys that send each only once."""
 
 import datetime
+import itertools
 import zoneinfo
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
+
+from domain import recurrence
 
 ChannelKind = Literal["email", "push"]
 Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)")]
@@ -60,13 +63,17 @@ class Debt(msgspec.Struct, frozen=True):
 
 
 class Reminder(msgspec.Struct, frozen=True, kw_only=True):
-    """A live reminder. Times are aware; `schedule_changed_at`: when remind_at … channels last took their values."""
+    """A live reminder. Times are aware; `schedule_changed_at`: when remind_at … channels last took their values.
+
+    `repeat` is an RRULE whose DTSTART is `remind_at` in `time_zone`: every day at 09:00 stays 09:00 when clocks change.
+    """
 
     reminder_id: UUID
     remind_at: datetime.datetime
     time_zone: str
     channels: tuple[ChannelKind, ...]
     schedule_changed_at: datetime.datetime
+    repeat: str | None = None
     contact_id: UUID | None = None
     transaction_id: UUID | None = None
     snoozed_until: datetime.datetime | None = None
@@ -134,10 +141,50 @@ def explicit(reminder: Reminder, *, after: datetime.datetime, until: datetime.da
 
 def occurrences(reminder: Reminder, *, after: datetime.datetime, until: datetime.datetime) -> Iterator[datetime.datetime]:
     """The times of a reminder in (after, until]: those of its schedule since that last changed, and its snooze."""
-    if after < reminder.remind_at <= until and reminder.remind_at >= reminder.schedule_changed_at:
-        yield reminder.remind_at
+    for at in itertools.chain([reminder.remind_at], _repeats(reminder, after, until)):
+        if after < at <= until and at >= reminder.schedule_changed_at:
+            yield at
     if reminder.snoozed_until is not None and after < reminder.snoozed_until <= until:
         yield reminder.snoozed_until
+
+
+def next_occurrence(reminder: Reminder, *, after: datetime.datetime) -> datetime.datetime | None:
+    """The first time of a reminder after `after`; None: nothing is to come, or not within a hundred years."""
+    if reminder.done:
+        return None
+    horizon = _shifted(after, datetime.timedelta(days=366 * recurrence.HORIZON_YEARS))
+    first = next(occurrences(reminder, after=after, until=horizon), None)
+    # Where clocks skip an hour, what it holds moves behind what follows: the first in local time may not be the first.
+    return None if first is None else min(occurrences(reminder, after=after, until=first))
+
+
+def _repeats(reminder: Reminder, after: datetime.datetime, until: datetime.datetime) -> Iterator[datetime.datetime]:
+    """The occurrences behind remind_at in (after, until], by local time; twice where clocks show two local times as one."""
+    rule = None if reminder.repeat is None else recurrence.read(reminder.repeat)
+    if rule is None:
+        return
+    in_zone = zone(reminder.time_zone)
+    try:
+        start = reminder.remind_at.astimezone(in_zone).replace(tzinfo=None)
+    except OverflowError:  # beyond the years 1 … 9999
+        return
+    # A zone may be a day ahead or behind, and a skipped local time moves on by a day at most (Samoa, 2011).
+    until = min(until, rule.until) if rule.until is not None and rule.until.tzinfo is not None else until
+    days = after.toordinal() - 2, until.toordinal() + 1
+    for local in recurrence.times(rule, start, days):
+        try:
+            at = instant(local.date(), local.time(), in_zone)
+        except OverflowError:
+            return
+        if after < at <= until and at > reminder.remind_at:
+            yield at
+
+
+def _shifted(at: datetime.datetime, by: datetime.timedelta) -> datetime.datetime:
+    try:
+        return at + by
+    except OverflowError:
+        return datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
 def due_key(transaction_id: UUID, due_date: datetime.date, offset_days: int, channel: ChannelKind) -> str:
@@ -174,6 +221,14 @@ def after_quiet_hours(at: datetime.datetime, settings: Settings, time_zone: str)
         quiet, ends_on = clock >= start or clock < end, day + datetime.timedelta(days=clock >= start)
     # Never earlier than `at`: in an hour that clocks show twice, the end's first showing may already be over.
     return max(at, instant(ends_on, end, zone(time_zone))) if quiet else at
+
+
+def send_at(due: Due, settings: Settings, time_zone: str, *, now: datetime.datetime) -> datetime.datetime:
+    """When `due`, found at `now`, may go out: automatic ones by the end of quiet hours, which explicit ones never wait for.
+
+    Quiet hours count when it really would go out: a late run does not break into them.
+    """
+    return due.at if due.kind == "reminder" else after_quiet_hours(max(due.at, now), settings, time_zone)
 
 
 def zone(name: str) -> zoneinfo.ZoneInfo:

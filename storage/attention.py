@@ -7,22 +7,20 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, DateTime, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.projections import Page, Record, Rows
+from storage.pages import Page, Record, Rows, cut
 
 
 async def conflicts(connection: AsyncConnection, ledger_id: UUID, page: Page, *, resolved: bool | None = None) -> Rows:
     """A page of conflicts, newest first: seq, event_id, fact (JSON text), hash, resolved_by; the sort key is the seq."""
     bound = {"ledger": ledger_id, "after": page.after[0] if page.after else None, "resolved": resolved, "limit": page.limit + 1}
-    rows = list((await connection.execute(_CONFLICTS, bound)).all())
-    return _cut(rows, page, "seq")
+    return cut((await connection.execute(_CONFLICTS, bound)).all(), page, "seq", "event_id")
 
 
 async def rejections(connection: AsyncConnection, ledger_id: UUID, page: Page) -> Rows:
     """A page of remembered rejections, newest first: event_id, code, detail, command (text), at; the sort key is `at`."""
     at, event_id = page.after or (None, None)
     bound = {"ledger": ledger_id, "at": at, "event_id": event_id, "limit": page.limit + 1}
-    rows = list((await connection.execute(_REJECTIONS, bound)).all())
-    return _cut(rows, page, "at")
+    return cut((await connection.execute(_REJECTIONS, bound)).all(), page, "at", "event_id")
 
 
 def command(row: Record) -> Any:
@@ -31,13 +29,6 @@ def command(row: Record) -> Any:
         return msgspec.json.decode(row.command)
     except (msgspec.DecodeError, RecursionError):
         return row.command
-
-
-def _cut(rows: list[Record], page: Page, key: str) -> Rows:
-    if len(rows) <= page.limit:
-        return Rows(rows, None)
-    last = rows[page.limit - 1]
-    return Rows(rows[: page.limit], (getattr(last, key), last.event_id))
 
 
 _LEDGER = bindparam("ledger", type_=Uuid)

@@ -2,13 +2,20 @@
 
 from typing import Any
 
-from domain import facts
+from domain import facts, recurrence, words
 from domain.fold import Entity
 
 _TIMED = {"transaction": "due_changed_at", "reminder": "schedule_changed_at"}
 """The column that holds Entity.timed_at."""
 _TIMES = frozenset({"returned_at", "remind_at", "snoozed_until", "done_at"})
 """Fields of entities that are times."""
+
+
+_SEARCHED: dict[str, dict[str, str]] = {
+    "contact": {"A": "name", "B": "username", "C": "notes"},
+    "transaction": {"A": "item", "B": "description"},
+}
+"""The fields that search looks at, by the weight of what is found in them."""
 
 
 def entity(aggregate_type: facts.AggregateType, row: dict[str, Any]) -> Entity:
@@ -48,7 +55,20 @@ def columns(ledger_id: str, entity: Entity) -> dict[str, Any]:
     }
     if (timed := _TIMED.get(entity.aggregate_type)) is not None:
         row[timed] = entity.timed_at
+    if (searched := _SEARCHED.get(entity.aggregate_type)) is not None:
+        row["words"] = words.vector({weight: entity.fields[name] for weight, name in searched.items()})
+    if entity.aggregate_type == "reminder":
+        row |= _repeat_columns(entity.fields)
     return row
+
+
+def _repeat_columns(fields: dict[str, Any]) -> dict[str, Any]:
+    """What an index can know of a repeat rule: it follows from repeat and remind_at, and from nothing that moves."""
+    if fields["repeat"] is None:
+        return {"repeat_days": None, "repeat_until": None}
+    remind_at = facts.parse_time(fields["remind_at"])
+    last = recurrence.last_day(fields["repeat"], remind_at)
+    return {"repeat_days": recurrence.marks(fields["repeat"], remind_at), "repeat_until": last and last.isoformat()}
 
 
 def _time(text: str | None) -> str | None:

@@ -15,30 +15,36 @@ from sqlalchemy import (
     Date,
     RowMapping,
     Select,
+    SmallInteger,
     Uuid,
     and_,
     cast,
     exists,
     func,
+    or_,
     select,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from domain import reminders
+from domain import recurrence, reminders
 from storage import allocation, outbox, recipients, tables
 
-Source = Literal["due_date", "remind_at", "snoozed_until"]
+Source = Literal["due_date", "remind_at", "snoozed_until", "repeat"]
 """The columns that something can come due by."""
-SOURCES: Final[tuple[Source, ...]] = ("due_date", "remind_at", "snoozed_until")
+SOURCES: Final[tuple[Source, ...]] = ("due_date", "remind_at", "snoozed_until", "repeat")
 PAGE_ROWS: Final = 500
 """Candidates a page: bounds memory, and how long one transaction takes."""
+REPEAT_PAGE_ROWS: Final = 4_000
+"""The same of what may repeat: each page finds and sorts all of those again, so that they are fewer and larger."""
+_ORDER: Final[Mapping[Source, str]] = {**{source: source for source in SOURCES}, "repeat": "remind_at"}
+"""The columns that pages are read by."""
 
 _WESTMOST = datetime.timedelta(hours=12)
 _EASTMOST = datetime.timedelta(hours=14)
 _users, _transactions, _reminders = tables.users, tables.transactions, tables.reminders
 _has_push = exists().where(tables.devices.c.user_id == _users.c.id, tables.devices.c.push_value.is_not(None))
-_USER = (
+USER = (
     _users.c.time_zone.label("user_zone"),
     _users.c.reminder_settings,
     _users.c.email_verified_at,
@@ -81,18 +87,20 @@ class _Candidate(msgspec.Struct, frozen=True):
 
 
 def enqueue_page(
-    connection: Connection, source: Source, *, now: datetime.datetime, cursor: Cursor | None = None, limit: int = PAGE_ROWS
+    connection: Connection, source: Source, *, now: datetime.datetime, cursor: Cursor | None = None, limit: int | None = None
 ) -> Page:
     """Enqueue what came due in the 24 hours up to `now`, of the next `limit` candidates of `source`; as the jobs role."""
+    limit = limit or (REPEAT_PAGE_ROWS if source == "repeat" else PAGE_ROWS)
     statement = _debts(now) if source == "due_date" else _explicit(source, now)
     table = _transactions if source == "due_date" else _reminders
-    position = (table.c[source], table.c.ledger_id, table.c.id)
+    order = _ORDER[source]
+    position = (table.c[order], table.c.ledger_id, table.c.id)
     if cursor is not None:
         statement = statement.where(tuple_(*position) > tuple_(cursor.at, cursor.ledger_id, cursor.id))
     rows = connection.execute(statement.order_by(*position).limit(limit)).mappings().all()
     candidates = [candidate for row in rows for candidate in _due_of(row, source, now)]
     fresh = _without_nothing_open(connection, _unsent(connection, candidates))
-    following = Cursor(rows[-1][source], rows[-1]["ledger_id"], rows[-1]["id"]) if len(rows) == limit else None
+    following = Cursor(rows[-1][order], rows[-1]["ledger_id"], rows[-1]["id"]) if len(rows) == limit else None
     return Page(candidates=len(rows), enqueued=_enqueue(connection, fresh, now), following=following)
 
 
@@ -103,7 +111,7 @@ def _debts(now: datetime.datetime) -> Select[Any]:
     furthest = datetime.timedelta(days=reminders.MAX_OFFSET_DAYS)
     due_date = _transactions.c.due_date
     return (
-        select(_transactions, *_USER)
+        select(_transactions, *USER)
         .join(_users, _users.c.ledger_id == _transactions.c.ledger_id)
         .where(
             due_date.between(first - furthest, last + furthest),
@@ -124,13 +132,16 @@ def _asks_for_one_of(days: Sequence[datetime.date]) -> ColumnElement[bool]:
 
 
 def _explicit(source: Source, now: datetime.datetime) -> Select[Any]:
-    """Live reminders, not done, that have an occurrence of `source` in the window."""
+    """Live reminders, not done, that have an occurrence of `source` in the window, or whose rule may have one."""
+    if source == "repeat":
+        is_candidate = _may_repeat(now)
+    else:
+        is_candidate = and_(_reminders.c[source] > now - reminders.LATE, _reminders.c[source] <= now)
     return (
-        select(_reminders, *_USER)
+        select(_reminders, *USER)
         .join(_users, _users.c.ledger_id == _reminders.c.ledger_id)
         .where(
-            _reminders.c[source] > now - reminders.LATE,
-            _reminders.c[source] <= now,
+            is_candidate,
             _reminders.c.deleted_seq.is_(None),
             _reminders.c.done_at.is_(None),
             _users.c.deleting_at.is_(None),
@@ -138,12 +149,29 @@ def _explicit(source: Source, now: datetime.datetime) -> Select[Any]:
     )
 
 
+def _may_repeat(now: datetime.datetime) -> ColumnElement[bool]:
+    """Reminders whose rule names a day that is in the window somewhere on earth; a skipped local time is of the day before."""
+    first, last = (now - reminders.LATE - _WESTMOST).date() - datetime.timedelta(days=1), (now + _EASTMOST).date()
+    days = [first + datetime.timedelta(days=day) for day in range((last - first).days + 1)]
+    marks = sorted({mark for day in days for mark in recurrence.marks_of(day)})
+    return and_(
+        _reminders.c.repeat_days.is_not(None),
+        _reminders.c.repeat_days.bool_op("&&")(cast(marks, ARRAY(SmallInteger))),
+        or_(_reminders.c.repeat_until.is_(None), _reminders.c.repeat_until >= first),
+        _reminders.c.remind_at < now,
+    )
+
+
+def debt_of(row: Mapping[Any, Any]) -> reminders.Debt:
+    """The debt of a row of transactions with a due date, as the rules take it."""
+    return reminders.Debt(row["id"], row["contact_id"], row["due_date"], row["due_changed_at"])
+
+
 def _due_of(row: RowMapping, source: Source, now: datetime.datetime) -> Iterable[_Candidate]:
     after = now - reminders.LATE
     if source == "due_date":
-        debt = reminders.Debt(row["id"], row["contact_id"], row["due_date"], row["due_changed_at"])
         settings = reminders.read_settings(row["reminder_settings"])
-        dues = reminders.due_dates(debt, settings, row["user_zone"], after=after, until=now)
+        dues = reminders.due_dates(debt_of(row), settings, row["user_zone"], after=after, until=now)
     else:
         dues = reminders.explicit(recipients.reminder_of(row), after=after, until=now)
     return (_Candidate(row["ledger_id"], due, row) for due in dues)
@@ -155,11 +183,12 @@ def _unsent(connection: Connection, candidates: Sequence[_Candidate]) -> list[_C
     return [
         candidate
         for candidate in candidates
-        if candidate.key not in known or _is_wanted_again(known[candidate.key], candidate.user)
+        if candidate.key not in known or is_wanted_again(known[candidate.key], candidate.user)
     ]
 
 
-def _is_wanted_again(known: outbox.Known, user: RowMapping) -> bool:
+def is_wanted_again(known: outbox.Known, user: RowMapping) -> bool:
+    """Whether what the outbox knows is suppressed for a reason that is none any more; `user` has the columns of USER."""
     if known.state != "suppressed":
         return False
     match known.reason:
@@ -202,7 +231,7 @@ def _open_amounts(connection: Connection, wanted: set[tuple[UUID, UUID]]) -> Map
 
 
 def _enqueue(connection: Connection, candidates: Sequence[_Candidate], now: datetime.datetime) -> list[Enqueued]:
-    planned = {candidate.key: Enqueued(candidate.ledger_id, candidate.due, _send_at(candidate, now)) for candidate in candidates}
+    planned = {candidate.key: _planned(candidate, now) for candidate in candidates}
     messages = [
         outbox.Outgoing(
             ledger_id=entry.ledger_id,
@@ -217,12 +246,10 @@ def _enqueue(connection: Connection, candidates: Sequence[_Candidate], now: date
     return [planned[key] for key in sorted(outbox.enqueue(connection, messages, now=now))]
 
 
-def _send_at(candidate: _Candidate, now: datetime.datetime) -> datetime.datetime:
-    """Automatic ones wait for the end of quiet hours, by the time at which they really would go out; explicit ones never."""
-    if candidate.due.kind == "reminder":
-        return candidate.due.at
+def _planned(candidate: _Candidate, now: datetime.datetime) -> Enqueued:
     settings = reminders.read_settings(candidate.user["reminder_settings"])
-    return reminders.after_quiet_hours(max(candidate.due.at, now), settings, candidate.user["user_zone"])
+    next_at = reminders.send_at(candidate.due, settings, candidate.user["user_zone"], now=now)
+    return Enqueued(candidate.ledger_id, candidate.due, next_at)
 
 
 def _payload(due: reminders.Due) -> dict[str, str | int]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import sequence
 from storage import tables
-from storage.projections import Page, Rows
+from storage.pages import Page, Rows, cut
 
 _events, _ledgers = tables.events.c, tables.ledgers.c
 
@@ -61,11 +61,8 @@ async def listed(connection: AsyncConnection, ledger_id: UUID, wanted: Filter, p
         query = query.where(_events.recorded_at <= wanted.last)
     if page.after is not None:
         query = query.where(_events.seq < page.after[0])
-    rows = list((await connection.execute(query.order_by(_events.seq.desc()).limit(page.limit + 1))).all())
-    if len(rows) <= page.limit:
-        return Rows(rows, None)
-    last = rows[page.limit - 1]
-    return Rows(rows[: page.limit], (last.seq, last.event_id))
+    rows = (await connection.execute(query.order_by(_events.seq.desc()).limit(page.limit + 1))).all()
+    return cut(rows, page, "seq", "event_id")
 
 
 async def is_known(connection: AsyncConnection, ledger_id: UUID, event_id: UUID) -> bool:

@@ -1,4 +1,4 @@
-"""Reads of what follows from the log: contacts with balances, transactions with what is open, reminders."""
+"""Reads of what follows from the log: contacts with balances, transactions with what is open."""
 
 import datetime
 from collections.abc import Collection, Mapping
@@ -6,55 +6,24 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Date,
-    DateTime,
-    Row,
-    Select,
-    Uuid,
-    and_,
-    bindparam,
-    case,
-    cast,
-    func,
-    literal,
-    or_,
-    select,
-    tuple_,
-)
+from sqlalchemy import Column, ColumnElement, Select, Table, Uuid, and_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import allocation, balances, tables
-
-Record = Row[*tuple[Any, ...]]
-Place = tuple[Any, UUID]
-"""Where a page ends: the sort key and the id of its last row."""
+from storage import allocation, balances, search, tables
+from storage.pages import Page, Record, Rows, read_page
 
 # What every request runs is built once, with these parameters: to build such a statement takes longer than to run it.
 _LEDGER = bindparam("ledger", type_=Uuid)
 _ID = bindparam("id", type_=Uuid)
-_NOW = bindparam("now", type_=DateTime(timezone=True))
 
 _NEVER = datetime.date(9999, 12, 31)
 """Sorts what has no due date behind what has one."""
 
 
-@dataclass(frozen=True)
-class Page:
-    """Up to `limit` rows behind `after`."""
-
-    limit: int
-    after: Place | None = None
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A page's rows; `next` is where the following page begins, None at the end."""
-
-    rows: list[Record]
-    next: Place | None
+def _shown(table: Table) -> list[Column[Any]]:
+    """All columns but what only search looks at."""
+    return [column for column in table.c if column.name != "words"]
 
 
 # --- contacts -------------------------------------------------------------------------------------------------------
@@ -87,19 +56,19 @@ async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: Contact
     if wanted.changed_since is not None:
         query = query.where(columns.changed_seq > wanted.changed_since)
     if wanted.search:
-        query = query.where(_contains(wanted.search, columns.name, columns.username, columns.notes))
+        query = query.where(search.matches(columns.words, wanted.search))
     if wanted.balance != "any":
         empty = func.jsonb_array_length(account) == 0
         query = query.where(empty if wanted.balance == "zero" else ~empty)
     match wanted.sort:
         case "name":
-            return await _page(connection, query, func.lower(columns.name), columns.id, page, ledger=ledger_id)
+            return await read_page(connection, query, func.lower(columns.name), columns.id, page, ledger=ledger_id)
         case "recent":
-            return await _page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
+            return await read_page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
         case "balance":
             amount = _current().alias("sorted")
             query = query.outerjoin(amount, and_(amount.c.contact_id == columns.id, amount.c.currency == wanted.currency))
-            return await _page(
+            return await read_page(
                 connection, query, func.coalesce(amount.c.amount, 0), columns.id, page, ledger=ledger_id, descending=True
             )
 
@@ -126,7 +95,7 @@ def _contacts() -> Select[*tuple[Any, ...]]:
     )
     return (
         select(
-            tables.contacts,
+            *_shown(tables.contacts),
             func.coalesce(accounts.c.balances, func.jsonb_build_array()).label("balances"),
             func.coalesce(away.c.open_items, 0).label("open_items"),
         )
@@ -175,11 +144,13 @@ async def transactions(connection: AsyncConnection, ledger_id: UUID, wanted: Tra
         query = query.where(is_open if wanted.open is not False else ~is_open)
     match wanted.sort:
         case "date":
-            return await _page(connection, query, columns.transaction_date, columns.id, page, ledger=ledger_id, descending=True)
+            return await read_page(
+                connection, query, columns.transaction_date, columns.id, page, ledger=ledger_id, descending=True
+            )
         case "recent":
-            return await _page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
+            return await read_page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
         case "due":
-            return await _page(connection, query, func.coalesce(columns.due_date, _NEVER), columns.id, page, ledger=ledger_id)
+            return await read_page(connection, query, func.coalesce(columns.due_date, _NEVER), columns.id, page, ledger=ledger_id)
 
 
 async def open_amounts(connection: AsyncConnection, ledger_id: UUID, contact_ids: Collection[UUID]) -> Mapping[UUID, int]:
@@ -190,7 +161,7 @@ async def open_amounts(connection: AsyncConnection, ledger_id: UUID, contact_ids
     return {row.transaction_id: row.open_amount for row in rows}
 
 
-_TRANSACTIONS = select(tables.transactions).where(tables.transactions.c.ledger_id == _LEDGER)
+_TRANSACTIONS = select(*_shown(tables.transactions)).where(tables.transactions.c.ledger_id == _LEDGER)
 _TRANSACTION = _TRANSACTIONS.where(tables.transactions.c.id == _ID)
 _OPEN_AMOUNTS = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=bindparam("contact_ids", type_=Uuid, expanding=True))
 
@@ -220,53 +191,8 @@ def _conditions(wanted: TransactionFilter) -> list[ColumnElement[bool]]:
     if wanted.changed_since is not None:
         conditions.append(columns.changed_seq > wanted.changed_since)
     if wanted.search:
-        conditions.append(_contains(wanted.search, columns.description, columns.item))
+        conditions.append(search.matches(columns.words, wanted.search))
     return conditions
-
-
-# --- reminders ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ReminderFilter:
-    """Which reminders, by state and by the time of the next occurrence (or of the last, where none is to come)."""
-
-    state: Literal["pending", "sent", "done"] | None = None
-    first: datetime.datetime | None = None
-    last: datetime.datetime | None = None
-
-
-async def reminder(connection: AsyncConnection, ledger_id: UUID, reminder_id: UUID, *, now: datetime.datetime) -> Record | None:
-    """A reminder, live or deleted: its columns, `next_at` and `state` at `now`."""
-    return (await connection.execute(_REMINDER, {"ledger": ledger_id, "now": now, "id": reminder_id})).first()
-
-
-async def reminders(
-    connection: AsyncConnection, ledger_id: UUID, wanted: ReminderFilter, page: Page, *, now: datetime.datetime
-) -> Rows:
-    """A page of live reminders, the next ones first; columns as of `reminder`."""
-    query = _REMINDERS.where(tables.reminders.c.deleted_seq.is_(None))
-    at = func.coalesce(query.selected_columns["next_at"], tables.reminders.c.remind_at)
-    if wanted.state is not None:
-        query = query.where(query.selected_columns["state"] == wanted.state)
-    if wanted.first is not None:
-        query = query.where(at >= wanted.first)
-    if wanted.last is not None:
-        query = query.where(at <= wanted.last)
-    return await _page(connection, query, at, tables.reminders.c.id, page, ledger=ledger_id, now=now)
-
-
-def _reminders() -> Select[*tuple[Any, ...]]:
-    columns = tables.reminders.c
-    over = or_(columns.done_at.is_not(None), columns.deleted_seq.is_not(None))
-    coming = [case((moment > _NOW, moment)) for moment in (columns.remind_at, columns.snoozed_until)]
-    next_at = case((over, None), else_=func.least(*coming))
-    state = case((columns.done_at.is_not(None), "done"), (next_at.is_not(None), "pending"), else_="sent")
-    return select(tables.reminders, next_at.label("next_at"), state.label("state")).where(columns.ledger_id == _LEDGER)
-
-
-_REMINDERS = _reminders()
-_REMINDER = _REMINDERS.where(tables.reminders.c.id == _ID)
 
 
 # --- balances -------------------------------------------------------------------------------------------------------
@@ -275,32 +201,3 @@ _REMINDER = _REMINDERS.where(tables.reminders.c.id == _ID)
 async def current_balances(connection: AsyncConnection, ledger_id: UUID) -> list[Record]:
     """Rows of storage.balances.current."""
     return list((await connection.execute(balances.CURRENT, {"ledger": ledger_id})).all())
-
-
-def _contains(text: str, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
-    return or_(*(column.icontains(text, autoescape=True) for column in columns))
-
-
-async def _page(
-    connection: AsyncConnection,
-    query: Select[*tuple[Any, ...]],
-    key: ColumnElement[Any],
-    row_id: ColumnElement[Any],
-    page: Page,
-    *,
-    descending: bool = False,
-    **parameters: Any,
-) -> Rows:
-    """The rows of `query` by (`key`, `row_id`) behind the page's place: what is inserted meanwhile moves nothing."""
-    query = query.add_columns(key.label("page_key"))
-    if page.after is not None:
-        place = tuple_(
-            cast(literal(page.after[0]), key.type) if isinstance(key.type, Date) else literal(page.after[0]), page.after[1]
-        )
-        query = query.where(tuple_(key, row_id) < place if descending else tuple_(key, row_id) > place)
-    order = (key.desc(), row_id.desc()) if descending else (key, row_id)
-    rows = list((await connection.execute(query.order_by(*order).limit(page.limit + 1), parameters)).all())
-    if len(rows) <= page.limit:
-        return Rows(rows, None)
-    last = rows[page.limit - 1]
-    return Rows(rows[: page.limit], (last.page_key, last.id))

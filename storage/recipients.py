@@ -193,6 +193,7 @@ def reminder_of(row: Mapping[Any, Any]) -> reminders.Reminder:
         time_zone=row["time_zone"],
         channels=tuple(row["channels"]),
         schedule_changed_at=row["schedule_changed_at"],
+        repeat=row["repeat"],
         contact_id=row["contact_id"],
         transaction_id=row["transaction_id"],
         snoozed_until=row["snoozed_until"],

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Date, DateTime, Integer, Text, Uuid, bindpara
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import allocation, tables
-from storage.projections import Page, Record, Rows
+from storage.pages import Page, Record, Rows, cut
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,7 @@ async def explanation(
         "after": page.after[0] if page.after else 0,
         "limit": page.limit + 1,
     }
-    rows = list((await connection.execute(_EXPLANATION, bound)).all())
-    if len(rows) <= page.limit:
-        return Rows(rows, None)
-    last = rows[page.limit - 1]
-    return Rows(rows[: page.limit], (last.number, last.transaction_id))
+    return cut((await connection.execute(_EXPLANATION, bound)).all(), page, "number", "transaction_id")
 
 
 async def statement(

@@ -30,7 +30,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 SCHEMA = "debitum"
 
@@ -218,6 +218,7 @@ contacts = Table(
     Column("phone", Text),
     Column("email", Text),
     Column("notes", Text),
+    Column("words", TSVECTOR, comment="what search looks at, from domain/words.py"),
     *_entity_constraints(),
 )
 
@@ -237,6 +238,7 @@ transactions = Table(
     Column("repays", Uuid),
     Column("returned_at", _timestamp),
     Column("due_changed_at", _timestamp, comment="when due_date last took its value"),
+    Column("words", TSVECTOR, comment="what search looks at, from domain/words.py"),
     *_entity_constraints(),
     Index(None, "contact_id"),
     Index(None, "repays", postgresql_where=text("repays is not null")),
@@ -255,6 +257,8 @@ transactions = Table(
     CheckConstraint("(due_date is null) = (due_changed_at is null)", name="due_changed_iff_due"),
 )
 
+_AWAITED = "deleted_seq is null and done_at is null"
+
 reminders = Table(
     "reminders",
     metadata,
@@ -269,15 +273,16 @@ reminders = Table(
     Column("snoozed_until", _timestamp),
     Column("done_at", _timestamp),
     Column("schedule_changed_at", _timestamp, nullable=False, comment="when remind_at … channels last took their values"),
+    Column("repeat_days", ARRAY(SmallInteger), comment="marks of the days on which it may happen again (domain/recurrence.py)"),
+    Column("repeat_until", Date, comment="it happens on no later day, in whatever zone; null: there is no end"),
     *_entity_constraints(),
     Index(None, "contact_id", postgresql_where=text("contact_id is not null")),
     Index(None, "transaction_id", postgresql_where=text("transaction_id is not null")),
-    Index("reminders_remind_at_idx", "remind_at", postgresql_where=text("deleted_seq is null and done_at is null")),
-    Index(
-        "reminders_snoozed_until_idx",
-        "snoozed_until",
-        postgresql_where=text("deleted_seq is null and done_at is null and snoozed_until is not null"),
-    ),
+    Index(None, "remind_at", postgresql_where=text(_AWAITED)),
+    Index(None, "snoozed_until", postgresql_where=text(f"{_AWAITED} and snoozed_until is not null")),
+    Index(None, "repeat_days", postgresql_using="gin", postgresql_where=text(f"{_AWAITED} and repeat_days is not null")),
+    CheckConstraint("(repeat is null) = (repeat_days is null)", name="repeat_days_iff_repeat"),
+    CheckConstraint("repeat_until is null or repeat is not null", name="repeat_until_only_of_repeating"),
     CheckConstraint("channels <@ array['email', 'push']", name="channels"),
 )
 

@@ -34,6 +34,7 @@ def reminder(
     schedule_changed_at: datetime.datetime = LONG_AGO,
     snoozed_until: str | None = None,
     done: bool = False,
+    repeat: str | None = None,
 ) -> reminders.Reminder:
     return reminders.Reminder(
         reminder_id=REMINDER,
@@ -41,6 +42,7 @@ def reminder(
         time_zone=time_zone,
         channels=channels,
         schedule_changed_at=schedule_changed_at,
+        repeat=repeat,
         snoozed_until=None if snoozed_until is None else utc(snoozed_until),
         done=done,
     )

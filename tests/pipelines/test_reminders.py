@@ -74,6 +74,18 @@ def test_a_run_reads_all_pages(database: Engine, remind: dg.JobDefinition) -> No
     assert _metadata(_run(remind))["reminder_email"] == 501
 
 
+def test_a_run_finds_what_repeats(database: Engine, remind: dg.JobDefinition) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    with database.begin() as connection:
+        ledger = rows.ledger(connection)
+        reminder = ledger.reminder(now - datetime.timedelta(days=30, minutes=2), repeat="FREQ=DAILY;INTERVAL=10")
+    assert _metadata(_run(remind))["reminder_email"] == 1
+    assert _metadata(_run(remind))["reminder_email"] == 0
+    with database.connect() as connection:
+        (key,) = connection.scalars(select(tables.outbox.c.dedupe_key))
+    assert key == f"reminder:{reminder}:{now - datetime.timedelta(minutes=2):%FT%T}:email"
+
+
 def _check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
     (evaluation,) = result.get_asset_check_evaluations()
     return evaluation

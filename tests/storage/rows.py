@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert
 
+from domain import recurrence
 from storage import tables
 
 LONG_AGO = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -37,7 +38,12 @@ class Ledger:
         return self._transaction({**defaults, "contact_id": contact_id, "item": item, **columns})
 
     def reminder(self, remind_at: datetime.datetime, **columns: Any) -> uuid.UUID:
-        """An explicit reminder."""
+        """An explicit reminder; `repeat` may stand without what follows from it."""
+        if (rule := columns.get("repeat")) is not None:
+            columns = {
+                "repeat_days": recurrence.marks(rule, remind_at),
+                "repeat_until": recurrence.last_day(rule, remind_at),
+            } | columns
         defaults = {"time_zone": "UTC", "channels": ["email"], "schedule_changed_at": LONG_AGO}
         return self._entity(tables.reminders, {**defaults, "remind_at": remind_at, **columns})
 

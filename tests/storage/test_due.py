@@ -5,9 +5,12 @@ import hashlib
 import uuid
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, event, select, update
 
+from domain import reminders as rules
 from storage import due, outbox, recipients, roles, tables
 from tests.storage import rows
 
@@ -15,6 +18,7 @@ NOW = datetime.datetime(2026, 11, 22, 9, 2, tzinfo=datetime.UTC)
 TODAY = NOW.date()
 DAY = datetime.timedelta(days=1)
 MINUTE = datetime.timedelta(minutes=1)
+HOUR = datetime.timedelta(hours=1)
 
 
 @pytest.fixture
@@ -236,6 +240,60 @@ def test_a_reminder_says_what_it_is_about(connection: Connection) -> None:
     assert (notice.debt.item, notice.debt.open_amount) == ("Drill", 1)
 
 
+def test_a_repeating_reminder_goes_on_after_each_occurrence_until_it_is_done(connection: Connection) -> None:
+    reminder = rows.ledger(connection).reminder(NOW - 40 * DAY, repeat="FREQ=DAILY;INTERVAL=2", time_zone="Europe/Berlin")
+    for day, expected in ((0, ["2026-11-22T11:02:00"]), (1, []), (2, ["2026-11-24T11:02:00"]), (10, ["2026-12-02T11:02:00"])):
+        now = NOW + day * DAY + HOUR  # 10:02 UTC was 11:02 in Berlin's summer time, when 09:02 UTC was first asked for
+        assert tick(connection, now) == [f"reminder:{reminder}:{occurrence}:email" for occurrence in expected]
+    connection.execute(update(tables.reminders).values(done_at=NOW))
+    assert tick(connection, NOW + 12 * DAY + HOUR) == []
+
+
+OFTEN = (
+    "FREQ=DAILY",
+    "FREQ=WEEKLY;BYDAY=SU,WE",
+    "FREQ=MONTHLY",
+    "FREQ=MONTHLY;BYMONTHDAY=-1",
+    "FREQ=YEARLY;BYMONTH=11;BYDAY=4SU",
+)
+ENDS = ("", ";COUNT=4", ";UNTIL=20261126", ";UNTIL=20261126T000000Z")
+FAR_AND_WIDE = ("UTC", "Pacific/Kiritimati", "Pacific/Niue", "America/New_York", "Nowhere/At_All")
+asked = st.tuples(
+    st.integers(-60 * 24, 10 * 24), st.sampled_from(OFTEN), st.sampled_from(ENDS), st.sampled_from(FAR_AND_WIDE), st.booleans()
+)
+
+
+@hypothesis.given(st.lists(asked, min_size=1, max_size=8), st.lists(st.integers(1, 24), min_size=10, max_size=30))
+@hypothesis.settings(max_examples=12, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_any_ticks_find_every_occurrence_of_every_rule(
+    connection: Connection, reminders: list[tuple[int, str, str, str, bool]], gaps: list[int]
+) -> None:
+    connection.execute(delete(tables.reminders))  # those of the example before
+    ledger = rows.ledger(connection)
+    for hour, rule, end, zone, is_new in reminders:
+        at = NOW + hour * HOUR
+        changed = NOW + 2 * DAY if is_new else rows.LONG_AGO
+        ledger.reminder(at, repeat=rule + end, time_zone=zone, schedule_changed_at=changed)
+    stored = connection.execute(select(tables.reminders).where(tables.reminders.c.ledger_id == ledger.id)).mappings().all()
+    now, found = NOW, list[str]()
+    for gap in gaps:
+        now += gap * HOUR
+        found += tick(connection, now, limit=3)
+    window = {"after": NOW + gaps[0] * HOUR - DAY, "until": now}
+    expected = [each.key for row in stored for each in rules.explicit(recipients.reminder_of(row), **window)]
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_rule_is_a_candidate_on_its_days_only(connection: Connection) -> None:
+    ledger = rows.ledger(connection)
+    for rule in ("FREQ=MONTHLY;BYMONTHDAY=3", "FREQ=YEARLY", "FREQ=WEEKLY;BYDAY=TU", "FREQ=DAILY;COUNT=5"):
+        ledger.reminder(NOW - 100 * DAY, repeat=rule)
+    ledger.reminder(NOW - 100 * DAY, repeat="FREQ=DAILY", done_at=NOW)
+    ledger.reminder(NOW - 100 * DAY, repeat="FREQ=DAILY")
+    roles.enter(connection, roles.JOBS)
+    assert due.enqueue_page(connection, "repeat", now=NOW).candidates == 1
+
+
 CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
     "the debt is deleted": ("transactions", {"deleted_seq": 9, "deleted_at": NOW, "changed_seq": 9}, "gone"),
     "the date has moved": ("transactions", {"due_date": TODAY + DAY}, "rescheduled"),
@@ -261,6 +319,29 @@ REMINDER_CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "it is deleted": ({"deleted_seq": 9, "deleted_at": NOW, "changed_seq": 9}, "gone"),
     "it has moved": ({"remind_at": NOW + MINUTE}, "rescheduled"),
 }
+RULE_CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
+    "nothing": ({}, None),
+    "it is done": ({"done_at": NOW}, "done"),
+    "it has another rule": ({"repeat": "FREQ=DAILY;INTERVAL=7"}, "rescheduled"),
+    "it repeats no more": ({"repeat": None, "repeat_days": None}, "rescheduled"),
+    "its zone has moved it": ({"time_zone": "Asia/Tokyo"}, "rescheduled"),
+    "it came to its end": ({"repeat": "FREQ=DAILY;UNTIL=20261121"}, "rescheduled"),
+}
+
+
+@pytest.mark.parametrize("change", RULE_CHANGES.values(), ids=RULE_CHANGES)
+def test_an_occurrence_of_a_rule_is_looked_at_again(connection: Connection, change: tuple[dict[str, Any], str | None]) -> None:
+    columns, reason = change
+    rows.ledger(connection).reminder(NOW - 5 * DAY, repeat="FREQ=DAILY")
+    assert len(tick(connection)) == 1
+    if columns:
+        connection.execute(update(tables.reminders).values(columns))
+    notice = load(connection)
+    if reason is None:
+        assert isinstance(notice, recipients.ReminderNotice)
+        assert notice.at == NOW
+    else:
+        assert notice == recipients.Suppressed(reason)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("change", REMINDER_CHANGES.values(), ids=REMINDER_CHANGES)

@@ -1,0 +1,78 @@
+"""Words as search sees them: without case, accents and punctuation, the same for what is stored and for what is asked."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+MAX_WORD: Final = 64
+"""Characters of a word that are looked at; a longer one is found by its beginning."""
+MAX_QUERY_WORDS: Final = 16
+_WORD = re.compile(r"[^\W_]+(?:['’‑-][^\W_]+)*")
+_PART = re.compile(r"[^\W_]+")
+_IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
+"""Chinese and Japanese are written without spaces: each of their characters is a word."""
+_LETTERS: Final = str.maketrans(
+    {
+        "ł": "l",
+        "ø": "o",
+        "đ": "d",
+        "ð": "d",
+        "ħ": "h",
+        "ı": "i",
+        "ŋ": "n",
+        "ŧ": "t",
+        "ß": "ss",
+        "æ": "ae",
+        "œ": "oe",
+        "þ": "th",
+        "ĸ": "k",
+        "ə": "e",
+        "ƒ": "f",
+    }
+)
+"""Letters that people without them on their keyboard write otherwise, and that no decomposition of Unicode takes apart."""
+
+
+def folded(text: str) -> str:
+    """`text` without case and accents."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in apart if not unicodedata.combining(sign)).casefold().translate(_LETTERS)
+
+
+def split(text: str) -> list[str]:
+    """The words of `text`, folded, in their order; "o'neil" and "e-mail" give their parts."""
+    return [part[:MAX_WORD] for part in _PART.findall(_IDEOGRAPH.sub(r" \1 ", folded(text)))]
+
+
+def vector(texts: Mapping[str, str | None]) -> str:
+    """A Postgres tsvector of the words of `texts`, which stand by weight ("A" counts most); in the notation of its input.
+
+    What is joined by an apostrophe or a hyphen is found by its parts and as one word.
+    """
+    places: dict[str, str] = {}
+    for weight in sorted(texts):
+        text = texts[weight] or ""
+        joined = (re.sub(r"['’‑-]", "", found) for found in _WORD.findall(folded(text)) if not found.isalnum())
+        for word in (*split(text), *(one[:MAX_WORD] for one in joined)):
+            places.setdefault(word, weight)
+    return " ".join(f"'{word}':{number}{places[word]}" for number, word in enumerate(sorted(places), start=1))
+
+
+def query(text: str) -> list[str]:
+    """The words that are asked for, each to be found as the beginning of a word; none where `text` has only signs."""
+    return list(dict.fromkeys(split(text)))[:MAX_QUERY_WORDS]
+
+
+def passage(text: str, asked: list[str], width: int) -> str | None:
+    """About `width` characters of `text` around the first word that begins like one of `asked`; None where none does."""
+    for found in _WORD.finditer(unicodedata.normalize("NFC", text)):
+        if any(word.startswith(one) for word in (*split(found[0]), folded(found[0])) for one in asked):
+            return _cut(unicodedata.normalize("NFC", text), found.start(), width)
+    return None
+
+
+def _cut(text: str, at: int, width: int) -> str:
+    start = max(0, min(at - width // 3, len(text) - width))
+    piece = " ".join(text[start : start + width].split())
+    return f"{'…' if start else ''}{piece}{'…' if start + width < len(text) else ''}"

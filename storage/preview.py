@@ -1,0 +1,117 @@
+"""What a ledger's owner will be sent in the next days if nothing changes, by the rules of the run that will send it."""
+
+import asyncio
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain import reminders
+from storage import allocation, due, outbox, recipients, tables
+
+MAX_ITEMS: Final = 10_000
+"""A reminder every hour for a year, and more than anyone reads; what would be longer is not shown in part."""
+
+_transactions, _reminders = tables.transactions, tables.reminders
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """Something that will be sent, not before `at`. `contact_id` is the transaction's where a reminder names none itself."""
+
+    due: reminders.Due
+    at: datetime.datetime
+    contact_id: UUID | None
+    why: str
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """What may ask for something: the user, and live rows that are not done, returned or settled."""
+
+    user: RowMapping
+    debts: list[RowMapping]
+    reminders: list[RowMapping]
+    contacts: dict[UUID, UUID]
+    """By transaction."""
+
+
+async def planned(connection: AsyncConnection, ledger_id: UUID, *, now: datetime.datetime, days: int) -> list[Planned] | None:
+    """All of the next `days`, by time; None where that are more than MAX_ITEMS.
+
+    Included: what has come due and waits for the end of quiet hours. Not looked at: whether the address is proven and
+    whether a device takes pushes, which is seen when a message goes out.
+    """
+    wanted = await connection.run_sync(_wanted, ledger_id, now, days)
+    if wanted is None:
+        return []
+    found = await asyncio.to_thread(_expanded, wanted, now, now + datetime.timedelta(days=days))
+    if found is None or not found:
+        return found
+    known = await connection.run_sync(outbox.known, {(ledger_id, item.due.key) for item in found})
+    return [item for item in found if _will_be_sent(known.get((ledger_id, item.due.key)), wanted.user)]
+
+
+def _will_be_sent(known: outbox.Known | None, user: RowMapping) -> bool:
+    return known is None or known.state in ("pending", "leased") or due.is_wanted_again(known, user)
+
+
+def _wanted(connection: Connection, ledger_id: UUID, now: datetime.datetime, days: int) -> _Wanted | None:
+    users = tables.users
+    user = connection.execute(select(*due.USER, users.c.deleting_at).where(users.c.ledger_id == ledger_id)).mappings().first()
+    if user is None or user["deleting_at"] is not None:
+        return None
+    asked = connection.execute(
+        select(_reminders).where(
+            _reminders.c.ledger_id == ledger_id, _reminders.c.deleted_seq.is_(None), _reminders.c.done_at.is_(None)
+        )
+    )
+    furthest = datetime.timedelta(days=reminders.MAX_OFFSET_DAYS + 2)  # a zone is a day ahead or behind, and a look back
+    near = _transactions.c.due_date.between(now.date() - furthest, now.date() + furthest + datetime.timedelta(days=days))
+    opened = allocation.open_amounts(ledger_id=ledger_id).subquery("opened")
+    still_open = (
+        select(_transactions, func.coalesce(near, False).label("near"))
+        .join(opened, (opened.c.ledger_id == _transactions.c.ledger_id) & (opened.c.transaction_id == _transactions.c.id))
+        .where(_transactions.c.ledger_id == ledger_id, opened.c.open_amount > 0)
+    )
+    debts = list(connection.execute(still_open).mappings())
+    contacts = {row["id"]: row["contact_id"] for row in debts}
+    relevant = [row for row in asked.mappings() if row["transaction_id"] is None or row["transaction_id"] in contacts]
+    return _Wanted(user, [row for row in debts if row["near"]], relevant, contacts)
+
+
+def _expanded(wanted: _Wanted, now: datetime.datetime, end: datetime.datetime) -> list[Planned] | None:
+    found: list[Planned] = []
+    settings = reminders.read_settings(wanted.user["reminder_settings"])
+    for item in _all(wanted, settings, now, end):
+        if now < item.at <= end:
+            found.append(item)
+        if len(found) > MAX_ITEMS:
+            return None
+    return sorted(found, key=lambda item: (item.at, item.due.key))
+
+
+def _all(wanted: _Wanted, settings: reminders.Settings, now: datetime.datetime, end: datetime.datetime) -> Iterator[Planned]:
+    window = {"after": now - reminders.LATE, "until": end}
+    zone = wanted.user["user_zone"]
+    for row in wanted.debts:
+        for each in reminders.due_dates(due.debt_of(row), settings, zone, **window):
+            at = reminders.send_at(each, settings, zone, now=now)
+            yield Planned(each, at, each.contact_id, _why_due(int(each.offset_days or 0)))
+    for row in wanted.reminders:
+        contact_id = row["contact_id"] or wanted.contacts.get(row["transaction_id"])
+        for each in reminders.explicit(recipients.reminder_of(row), **window):
+            yield Planned(each, each.at, contact_id, _why_asked(row, each.at))
+
+
+def _why_due(offset_days: int) -> str:
+    if offset_days == 0:
+        return "due today"
+    days = f"{abs(offset_days)} day{'s' if abs(offset_days) > 1 else ''}"
+    return f"due in {days}" if offset_days < 0 else f"{days} overdue"
+
+
+def _why_asked(row: Mapping[Any, Any], at: datetime.datetime) -> str:
+    return "snoozed" if at == row["snoozed_until"] else "reminder"
