@@ -1,0 +1,92 @@
+"""What measurements share: a scratch server as users run it, medians with their range, tables and result files."""
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from storage import embedded, engine, migrations
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Row(msgspec.Struct, omit_defaults=True):
+    """A figure: the median of several (or a percentile) with its range; `floor` must hold, `goal` should."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    better: Literal["more", "less"]
+    floor: float | None = None
+    goal: float | None = None
+    reason: str | None = None
+    """Why it does not reach its goal."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it reaches its goal, or there is none."""
+        return self.goal is None or (self.value >= self.goal if self.better == "more" else self.value <= self.goal)
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """URL of a migrated database on an embedded server of its own, with the settings that users get."""
+    with tempfile.TemporaryDirectory(prefix="debitum-bench-") as folder:
+        data = Path(folder) / "data"
+        url = embedded.start(data).url
+        try:
+            with engine.sync_engine(url, "debitum-bench").connect() as connection:
+                migrations.migrate(connection)
+            yield url
+        finally:
+            embedded.stop(data, mode="immediate")
+
+
+def row(name: str, rounds: Sequence[float], unit: str, better: Literal["more", "less"] = "less", **limits: float) -> Row:
+    """The median of `rounds`, with the least and the most of them."""
+    ordered = sorted(rounds)
+    return Row(name, statistics.median(ordered), ordered[0], ordered[-1], unit, better, limits.get("floor"), limits.get("goal"))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` (0 … 1) of `values` lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def report(name: str, rows: Sequence[Row], **notes: object) -> None:
+    """Print a table and write bench/results/<name>.json."""
+    table = Table(title=name)
+    for heading in ("row", "median", "range", "unit", "goal", ""):
+        table.add_column(heading)
+    for one in rows:
+        goal = "" if one.goal is None else f"{'≥' if one.better == 'more' else '≤'} {one.goal:g}"
+        verdict = "" if one.goal is None else ("✓" if one.holds else "✗")
+        table.add_row(one.name, f"{one.value:.3g}", f"{one.low:.3g} … {one.high:.3g}", one.unit, goal, verdict)
+    Console().print(table)
+    RESULTS.mkdir(exist_ok=True)
+    found = {"machine": machine(), "rows": [msgspec.to_builtins(one) for one in rows], **notes}
+    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+def machine() -> dict[str, object]:
+    """What the figures were taken on, and what ran beside."""
+    return {
+        "cpus": os.cpu_count(),
+        "cpu": platform.processor() or platform.machine(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+        "load_average": round(os.getloadavg()[0], 1),
+    }
