@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 OK: Final = 0
 WRONG: Final = 1
@@ -153,6 +154,34 @@ def _sql_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default table")
 
 
+def _verify(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
+    from debitum import database, repair, settings
+
+    loaded = settings.load(os.environ, Path(".env"), flags)
+    try:
+        return WRONG if repair.prove(loaded, say, parsed.ledger) else OK
+    except database.DatabaseError as error:
+        _complain(str(error))
+        return USAGE  # not 1: nothing was found wrong, and nothing was found right
+
+
+def _verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ledger", type=UUID, metavar="ID", help="only this one")
+
+
+def _rebuild(flags: Mapping[str, str], _: argparse.Namespace) -> int:
+    from debitum import database, repair, settings
+    from storage import rebuild
+
+    loaded = settings.load(os.environ, Path(".env"), flags)
+    try:
+        repair.recreate(loaded, say)
+    except (database.DatabaseError, rebuild.RebuildRunsError, rebuild.RebuildBlockedError) as error:
+        _complain(str(error))
+        return WRONG
+    return OK
+
+
 def _demo(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
     from debitum import demo, demo_stack, settings
 
@@ -173,5 +202,7 @@ COMMANDS: Final = (
     Command("migrate", "bring the database's schema to this version", _migrate, (DATA_DIR,)),
     Command("doctor", "check what Debitum needs and say in words what is wrong", _doctor, UP_FLAGS),
     Command("demo", "show the whole way of a debt, from the import of a backup to the mail", _demo, (DATA_DIR,), _demo_arguments),
+    Command("verify", "prove that everything follows from the logs", _verify, (DATA_DIR,), _verify_arguments),
+    Command("rebuild", "recreate everything that follows from the logs, while it is in use", _rebuild, (DATA_DIR,)),
     Command("sql", "ask the daily snapshots a question in SQL (DuckDB)", _sql, (DATA_DIR,), _sql_arguments),
 )

@@ -55,11 +55,14 @@ def columns(ledger_id: str, entity: Entity) -> dict[str, Any]:
     }
     if (timed := _TIMED.get(entity.aggregate_type)) is not None:
         row[timed] = entity.timed_at
-    if (searched := _SEARCHED.get(entity.aggregate_type)) is not None:
-        row["words"] = words.vector({weight: entity.fields[name] for weight, name in searched.items()})
+    return row | derived(entity)
+
+
+def derived(entity: Entity) -> dict[str, Any]:
+    """The columns that only help to find the row: they follow from its fields."""
     if entity.aggregate_type == "reminder":
-        row |= _repeat_columns(entity.fields)
-    return row
+        return _repeat_columns(entity.fields)
+    return {"words": words.vector({weight: entity.fields[name] for weight, name in _SEARCHED[entity.aggregate_type].items()})}
 
 
 def _repeat_columns(fields: dict[str, Any]) -> dict[str, Any]:

@@ -11,14 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Table
 
 from domain import errors, facts
 from domain.case import Defaults
 from domain.facts import Command, Unreadable
 from domain.fold import Ledger
 from domain.sequence import Book, Known, Outcome, Refusal, take
-from storage import codec, loading, roles, tables
+from storage import loading, projecting, roles
 from storage.encryption import KeyRing
 
 Connection = loading.Connection
@@ -130,36 +129,14 @@ async def _reset(connection: Connection, ledger: Ledger, push: Push) -> errors.R
     return None if row is not None and row[0] == push.base_hash else errors.Reset("base_hash is not this chain's at base_seq")
 
 
-def _insert(table: str) -> str:
-    """Insert rows of `table` from a JSON array; columns are named, so that newer ones may have defaults."""
-    names = ", ".join(_names(table))
-    rows = f"json_populate_recordset(null::debitum.{table}, %({table})s::json)"
-    return f"insert into debitum.{table} ({names}) select {names} from {rows}"  # noqa: S608  # names of our own tables
-
-
-def _upsert(table: str) -> str:
-    """The same, overwriting the rows that are there."""
-    keys = [column.name for column in _table(table).primary_key]
-    updates = ", ".join(f"{name} = excluded.{name}" for name in _names(table) if name not in keys)
-    return f"{_insert(table)} on conflict ({', '.join(keys)}) do update set {updates}"
-
-
-def _names(table: str) -> list[str]:
-    return [column.name for column in _table(table).columns]
-
-
-def _table(name: str) -> Table:
-    return tables.metadata.tables[f"{tables.SCHEMA}.{name}"]
-
-
 _WRITE = f"""
-with contacts_written as ({_upsert("contacts")}),
-transactions_written as ({_upsert("transactions")}),
-reminders_written as ({_upsert("reminders")}),
-postings_written as ({_insert("postings")}),
-conflicts_written as ({_upsert("conflicts")}),
-rejections_written as ({_insert("rejections")} on conflict do nothing),
-events_written as ({_insert("events")})
+with contacts_written as ({projecting.upsert("contacts")}),
+transactions_written as ({projecting.upsert("transactions")}),
+reminders_written as ({projecting.upsert("reminders")}),
+postings_written as ({projecting.insert("postings")}),
+conflicts_written as ({projecting.upsert("conflicts")}),
+rejections_written as ({projecting.insert("rejections")} on conflict do nothing),
+events_written as ({projecting.insert("events")})
 update debitum.ledgers l
 set version = h.version, head_hash = h.hash, recorded_at = h.recorded_at, turnover = h.turnover, dirty = true
 from json_to_recordset(%(heads)s::json) as h(id uuid, version bigint, hash bytea, recorded_at timestamptz, turnover numeric)
@@ -168,28 +145,21 @@ where l.id = h.id
 
 
 async def _write(connection: Connection, books: Mapping[str, Book]) -> None:
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _SECTIONS}
+    rows: projecting.Rows = {name: [] for name in _SECTIONS}
     for book in books.values():
         _add_rows(rows, book)
     if any(rows.values()):
         await connection.execute(_WRITE, {name: msgspec.json.encode(section).decode() for name, section in rows.items()})
 
 
-_SECTIONS = ("heads", "events", "contacts", "transactions", "reminders", "postings", "conflicts", "rejections")
+_SECTIONS = ("heads", "events", "rejections", *projecting.PROJECTED)
 
 
-def _add_rows(rows: dict[str, list[dict[str, Any]]], book: Book) -> None:
+def _add_rows(rows: projecting.Rows, book: Book) -> None:
     ledger_id, ledger = book.ledger.id, book.ledger
-    for fact, step in book.steps:
-        known = book.known[fact.id]
-        place = {"ledger_id": ledger_id, "seq": fact.seq}
-        rows["events"].append(place | _event(fact, known))
-        for line, posting in enumerate(step.postings):
-            rows["postings"].append(place | {"line": line, "recorded_at": fact.recorded_at} | msgspec.structs.asdict(posting))
-    for event_id in {event_id for _, step in book.steps for event_id in step.conflicts}:
-        rows["conflicts"].append({"ledger_id": ledger_id} | msgspec.structs.asdict(ledger.conflicts[event_id]))
-    for key in {key for _, step in book.steps for key in step.entities}:
-        rows[f"{key[0]}s"].append(codec.columns(ledger_id, ledger.entities[key]))
+    for name, found in projecting.rows(ledger, book.steps).items():
+        rows[name] += found
+    rows["events"] += [{"ledger_id": ledger_id} | _event(fact, book.known[fact.id]) for fact, _ in book.steps]
     for event_id, refusal in book.refusals.items():
         rows["rejections"].append(_rejection(ledger_id, event_id, refusal, book.recorded_at))
     if book.steps:
@@ -200,6 +170,7 @@ def _add_rows(rows: dict[str, list[dict[str, Any]]], book: Book) -> None:
 
 def _event(fact: facts.Fact, known: Known) -> dict[str, Any]:
     return {
+        "seq": fact.seq,
         "event_id": fact.id,
         "aggregate_type": fact.aggregate_type,
         "aggregate_id": fact.aggregate_id,

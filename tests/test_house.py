@@ -35,7 +35,8 @@ def test_there_is_one_write_path(table: str) -> None:
     )
     writers = {path.relative_to(ROOT).as_posix() for path in modules() if written.search(path.read_text())}
     assert writers <= {"storage/ledgers.py"}
-    assert f'_{"insert" if table in ("events", "postings") else "upsert"}("{table}")' in (ROOT / "storage/ledgers.py").read_text()
+    written_by = f'projecting.{"insert" if table in ("events", "postings") else "upsert"}("{table}")'
+    assert written_by in (ROOT / "storage/ledgers.py").read_text()
 
 
 def test_sql_lives_in_storage() -> None:

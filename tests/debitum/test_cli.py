@@ -1,8 +1,10 @@
 """The command line beside `up`: sql and its formats, migrate, --help."""
 
+import asyncio
 import json
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import psycopg
@@ -10,6 +12,10 @@ import pytest
 from sqlalchemy import make_url
 
 from debitum import cli, printing
+from storage import engine
+from storage.ledgers import Push
+from tests.factories import DEFAULTS, contact
+from tests.storage.test_ledgers import commit, new_ledger
 
 QUERY = "select 'a,b' as name, 12 as amount, null as nothing union all select 'c' || chr(10) || 'd', 3, null order by amount"
 
@@ -82,3 +88,42 @@ def test_help_imports_nothing_heavy() -> None:
     ended = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
     assert "argparse" in ended.stderr.split()
     assert not {"sqlalchemy", "dagster", "duckdb", "sanic", "psycopg"} & set(ended.stderr.split())
+
+
+def test_verify_and_rebuild_end_with_codes_that_scripts_can_use(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    verify, rebuild = ["verify", "--data-dir", str(tmp_path)], ["rebuild", "--data-dir", str(tmp_path)]
+    ledger_id = _ledger_with_a_contact(database_url)
+    assert cli.main(verify) == cli.OK
+    assert "1 ledgers, 0 findings: everything follows from the logs" in capsys.readouterr().out
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("update debitum.contacts set name = 'Bo'")
+    assert cli.main([*verify, "--ledger", ledger_id]) == cli.WRONG
+    found = capsys.readouterr().out
+    assert f"ledger {ledger_id}, seq 1: contacts" in found
+    assert "name" in found
+    assert cli.main(rebuild) == cli.OK
+    assert "rebuilt 1 ledgers from 1 facts" in capsys.readouterr().out
+    assert cli.main(verify) == cli.OK
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("update debitum.alembic_version set version_num = '0001'")
+    assert (cli.main(verify), cli.main(rebuild)) == (cli.USAGE, cli.WRONG)
+    assert "run `debitum migrate` first" in capsys.readouterr().err
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    assert (cli.main(verify), cli.main(rebuild)) == (cli.USAGE, cli.WRONG)
+
+
+def _ledger_with_a_contact(database_url: str) -> str:
+    created = engine.sync_engine(database_url, "debitum-test")
+    ledger_id = new_ledger(created)
+    created.dispose()
+
+    async def write() -> None:
+        connection = await engine.async_connection(database_url, "debitum-test")
+        await commit(connection, Push(ledger_id, [contact(str(uuid.uuid4()))], DEFAULTS))
+        await connection.close()
+
+    asyncio.run(write())
+    return ledger_id
