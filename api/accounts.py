@@ -105,7 +105,8 @@ class SignedIn(Struct, frozen=True):
     expires_in: int
 
 
-def _user(row: Any) -> User:
+def shown(row: Any) -> User:
+    """A row of identity.user as its user sees it."""
     return User(
         id=row.id,
         email=row.email,
@@ -137,7 +138,7 @@ def _device(given: DeviceBody | None) -> identity.Device:
 
 async def _signed_in(call: Call[Any, Any], session: identity.Session, now: datetime.datetime, status: int = 200) -> Reply:
     async with call.services.transaction() as connection:
-        user = _user(await identity.user(connection, session.user_id))
+        user = shown(await identity.user(connection, session.user_id))
     tokens = call.services.tokens
     answer = SignedIn(
         user=user,
@@ -229,7 +230,7 @@ async def logout(call: Call[None, Nothing]) -> Reply:
 async def me(call: Call[None, Nothing]) -> Reply:
     """The signed-in user."""
     async with call.services.transaction() as connection:
-        return Reply(_user(await identity.user(connection, call.caller.user_id)))
+        return Reply(shown(await identity.user(connection, call.caller.user_id)))
 
 
 @routes.add("PATCH", "/api/me", answer=User, body=MeBody)
@@ -242,4 +243,4 @@ async def update_me(call: Call[MeBody, Nothing]) -> Reply:
             before = (await identity.user(connection, call.caller.user_id)).reminder_settings
             changed["reminder_settings"] = before | changed["reminder_settings"]
         await identity.update_user(connection, call.caller.user_id, changed)
-        return Reply(_user(await identity.user(connection, call.caller.user_id)))
+        return Reply(shown(await identity.user(connection, call.caller.user_id)))

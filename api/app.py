@@ -16,7 +16,9 @@ from api import (
     body,
     contacts,
     events,
+    export,
     health,
+    import_json,
     openapi,
     pages,
     problems,
@@ -46,6 +48,8 @@ RESOURCES = (
     sync,
     attention,
     transfer,
+    import_json,
+    export,
 )
 ROUTES = [route for resource in RESOURCES for route in resource.routes.all]
 COMPRESS_FROM_BYTES = 1024

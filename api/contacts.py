@@ -60,7 +60,8 @@ class ContactQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-def _contact(row: Record) -> Contact:
+def shown(row: Record) -> Contact:
+    """A row of projections.contact as clients see it."""
     return Contact(
         id=row.id,
         name=row.name,
@@ -82,7 +83,7 @@ async def _represent(call: Call[Any, Any], contact_id: UUID) -> Contact:
         row = await projections.contact(connection, call.caller.ledger_id, contact_id)
     if row is None:
         raise problems.NotFound("there is no such contact")
-    return _contact(row)
+    return shown(row)
 
 
 @routes.add("POST", "/api/contacts", answer=Contact, status=201, body=ContactCreate, codes=("already_exists",), replays=True)
@@ -103,7 +104,7 @@ async def listed(call: Call[None, ContactQuery]) -> Reply:
     page = paging.page(query.limit, query.cursor, str if query.sort == "name" else paging.Number)
     async with call.reading() as connection:
         found = await projections.contacts(connection, call.caller.ledger_id, wanted, page)
-    return Reply(Items([_contact(row) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([shown(row) for row in found.rows], paging.cursor(found.next)))
 
 
 @routes.add("GET", "/api/contacts/{id}", answer=Contact)

@@ -14,7 +14,18 @@ from storage import condition
 
 routes = Routes("service")
 VERSION = importlib.metadata.version("debitum")
-FEATURES = ["contacts", "transactions", "reminders", "balances", "reports", "search", "sync", "import_debitum"]
+FEATURES = [
+    "contacts",
+    "transactions",
+    "reminders",
+    "balances",
+    "reports",
+    "search",
+    "sync",
+    "import_debitum",
+    "import_json",
+    "export",
+]
 
 
 class Live(Struct, frozen=True):

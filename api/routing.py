@@ -1,7 +1,9 @@
 """Routes as data: what a handler reads and answers is declared once, for the server and for the OpenAPI document."""
 
+import asyncio
+import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -10,6 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 from sanic import HTTPResponse, Request, Sanic
+from sanic.http import Http
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import auth, body, problems, services
@@ -18,6 +21,12 @@ from api.services import Services
 
 Body = TypeVar("Body")
 Query = TypeVar("Query")
+
+
+STREAM_SECONDS = 900.0
+"""A stream holds a connection of the pool and a snapshot: both for so long at most."""
+STALL_SECONDS = 30.0
+"""A reader that takes nothing for so long has gone."""
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +63,8 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    chunks: AsyncGenerator[bytes, None] | None = None
+    """Instead of `body`: sent as it comes. Where it fails the connection ends without its last chunk, so that clients notice."""
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Reply]]
@@ -130,9 +141,9 @@ class Routes:
             app.add_route(_endpoint(route), path, methods=methods, name=route.name)
 
 
-def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
+def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
     @functools.wraps(route.handler)
-    async def endpoint(request: Request, **path: str) -> HTTPResponse:
+    async def endpoint(request: Request, **path: str) -> HTTPResponse | None:
         who = None if route.public else await auth.authenticate(request)
         call = Call[Any, Any](
             request=request,
@@ -142,7 +153,11 @@ def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse]]:
             path={name: _id(value) for name, value in path.items()},
             who=who,
         )
-        return respond(await route.handler(call))
+        reply = await route.handler(call)
+        if reply.chunks is None:
+            return respond(reply)
+        await _stream(request, reply, reply.chunks)
+        return None  # it has been sent
 
     return endpoint
 
@@ -158,6 +173,27 @@ def _id(text: str) -> UUID:
         return UUID(text)
     except ValueError as error:
         raise problems.NotFound("this is not the id of anything") from error
+
+
+async def _stream(request: Request, reply: Reply, chunks: AsyncGenerator[bytes, None]) -> None:
+    """Send `reply` as it comes; what fails before the first chunk is still a problem like any other."""
+    assert isinstance(request.stream, Http)
+    request.stream.protocol.response_timeout = STREAM_SECONDS  # of this connection alone
+    async with contextlib.aclosing(chunks) as source, asyncio.timeout(STREAM_SECONDS):
+        chunk = await anext(source, None)
+        response: HTTPResponse = await request.respond(
+            status=reply.status, headers=reply.headers, content_type=reply.content_type
+        )
+        try:
+            while chunk is not None:
+                async with asyncio.timeout(STALL_SECONDS):
+                    await response.send(chunk)
+                chunk = await anext(source, None)
+            await response.send(end_stream=True)
+        except BaseException:
+            if (transport := request.stream.protocol.transport) is not None:
+                transport.abort()  # Sanic would end the body as if it were whole
+            raise
 
 
 def respond(reply: Reply) -> HTTPResponse:

@@ -1,5 +1,6 @@
 """What the handlers of one worker share: settings, connections, the writer, tokens and the password hasher."""
 
+import asyncio
 import datetime
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ from api.tokens import Tokens
 from api.writer import Writer
 from storage import engine, roles
 
+MAX_EXPORTS = 2
+"""Each holds a connection of the pool for as long as its reader takes."""
 DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, ConnectionError)
 """What says that Postgres, or a connection to it, is not to be had now."""
 
@@ -32,6 +35,8 @@ class Services:
     writer: Writer
     tokens: Tokens
     hasher: Hasher
+    exports: asyncio.Semaphore
+    """What bounds the exports of this process."""
 
     @asynccontextmanager
     async def transaction(self, *ledgers: UUID) -> AsyncIterator[AsyncConnection]:
@@ -66,7 +71,7 @@ def make(settings: Settings) -> Services:
     writer = Writer(settings.database_url, settings.keys, limit=settings.queue_limit)
     writer.start()
     reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return Services(settings, pool, reader, writer, Tokens(settings.keys), Hasher())
+    return Services(settings, pool, reader, writer, Tokens(settings.keys), Hasher(), asyncio.Semaphore(MAX_EXPORTS))
 
 
 def of(request: Request) -> Services:

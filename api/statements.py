@@ -155,7 +155,7 @@ def _accounts(rows: Iterable[Record]) -> list[Account]:
     return list(accounts.values())
 
 
-def _decimal(amount: int, currency: str) -> str:
+def decimal(amount: int, currency: str) -> str:
     """Minor units as a decimal number, as spreadsheets read it."""
     return str(Decimal(amount).scaleb(-money.CURRENCIES[currency].exponent))
 
@@ -166,12 +166,12 @@ def _csv(found: Statement) -> str:
     lines.writerow(["currency", "date", "description", "amount", "balance", "amount_minor", "balance_minor", "transaction_id"])
     for account in found.accounts:
         code = account.currency
-        lines.writerow([code, "", "opening", "", _decimal(account.opening, code), "", account.opening, ""])
+        lines.writerow([code, "", "opening", "", decimal(account.opening, code), "", account.opening, ""])
         for one in account.movements:
             said = [code, one.date.isoformat(), plain_cell(one.description or "")]
-            decimals = [_decimal(one.amount, code), _decimal(one.running_total, code)]
+            decimals = [decimal(one.amount, code), decimal(one.running_total, code)]
             lines.writerow([*said, *decimals, one.amount, one.running_total, one.transaction_id])
-        lines.writerow([code, "", "closing", "", _decimal(account.closing, code), "", account.closing, ""])
+        lines.writerow([code, "", "closing", "", decimal(account.closing, code), "", account.closing, ""])
     return out.getvalue()
 
 
@@ -190,9 +190,9 @@ def _table(account: Account) -> str:
 
     code = account.currency
     moved = "".join(
-        row(one.date.isoformat(), one.description or "", _decimal(one.amount, code), _decimal(one.running_total, code))
+        row(one.date.isoformat(), one.description or "", decimal(one.amount, code), decimal(one.running_total, code))
         for one in account.movements
     )
-    first = row("", "Before", "", _decimal(account.opening, code))
-    last = row("", "After", "", _decimal(account.closing, code))
+    first = row("", "Before", "", decimal(account.opening, code))
+    last = row("", "After", "", decimal(account.closing, code))
     return f"<h2>{code}</h2><table>{row('Date', 'What', 'Amount', 'Balance', tag='th')}{first}{moved}{last}</table>"

@@ -85,7 +85,8 @@ class TransactionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-def _transaction(row: Record, open_amounts: Mapping[UUID, int]) -> Transaction:
+def shown(row: Record, open_amounts: Mapping[UUID, int]) -> Transaction:
+    """A row of projections.transaction as clients see it."""
     return Transaction(
         id=row.id,
         contact_id=row.contact_id,
@@ -112,7 +113,7 @@ async def _represent(call: Call[Any, Any], transaction_id: UUID) -> Transaction:
         row = await projections.transaction(connection, call.caller.ledger_id, transaction_id)
         if row is None:
             raise problems.NotFound("there is no such transaction")
-        return _transaction(row, await projections.open_amounts(connection, call.caller.ledger_id, {row.contact_id}))
+        return shown(row, await projections.open_amounts(connection, call.caller.ledger_id, {row.contact_id}))
 
 
 @routes.add(
@@ -152,7 +153,7 @@ async def listed(call: Call[None, TransactionQuery]) -> Reply:
     async with call.reading() as connection:
         found = await projections.transactions(connection, caller.ledger_id, wanted, page)
         amounts = await projections.open_amounts(connection, caller.ledger_id, {row.contact_id for row in found.rows})
-    return Reply(Items([_transaction(row, amounts) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([shown(row, amounts) for row in found.rows], paging.cursor(found.next)))
 
 
 @routes.add("GET", "/api/transactions/{id}", answer=Transaction)

@@ -70,7 +70,7 @@ async def debitum(call: Call[None, Options]) -> Reply:
     currency = _currency(call.query.currency or call.caller.defaults.currency)
     with tempfile.TemporaryDirectory(prefix="debitum-import-") as folder:
         file = Path(folder, "upload.zip")
-        await _receive(call.request, file)
+        await receive(call.request, file)
         held = await asyncio.to_thread(files.read, file)
     translated = await asyncio.to_thread(backup.translate, held, currency, services.now().date())
     outcomes, version = await _store(call, translated.commands)
@@ -84,8 +84,8 @@ def _currency(code: str) -> money.Currency:
     return found
 
 
-async def _receive(request: Request, file: Path) -> None:
-    """The body, as it comes in. Raises problems.TooLarge."""
+async def receive(request: Request, file: Path) -> None:
+    """Put the body into `file` as it comes in. Raises problems.TooLarge."""
     assert isinstance(request.stream, Http)
     request.stream.protocol.response_timeout = RESPONSE_SECONDS  # of this connection alone
     if int(request.headers.get("content-length") or 0) > MAX_IMPORT_BYTES:
@@ -100,7 +100,7 @@ async def _receive(request: Request, file: Path) -> None:
 
 
 def _too_large() -> problems.TooLarge:
-    return problems.TooLarge(f"a backup takes at most {MAX_IMPORT_BYTES >> 20} MiB")
+    return problems.TooLarge(f"an import takes at most {MAX_IMPORT_BYTES >> 20} MiB")
 
 
 async def _store(call: Call[Any, Options], commands: Sequence[facts.Command]) -> tuple[dict[str, Outcome], int]:

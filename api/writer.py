@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -57,6 +57,26 @@ class Writer:
         except asyncio.QueueFull as error:
             raise problems.Unavailable("too many changes are waiting") from error
         return await answer
+
+    async def take_over(self, ledger_id: str, pushes: Iterable[Push]) -> int:
+        """Store `pushes` of one ledger in one transaction, on a connection of its own, so that nobody else waits; its version.
+
+        Raises what the first push is refused for, and problems.Unavailable: then nothing is stored.
+        """
+        try:
+            async with (
+                await engine.async_connection(self._database_url, "debitum-api-import") as connection,
+                connection.transaction(),
+            ):
+                version = 0
+                for push in pushes:
+                    [answer] = await ledgers.commit(connection, [push], self._keys)
+                    if not isinstance(answer, Receipt):
+                        raise answer
+                    version = answer.version
+                return version
+        except (psycopg.OperationalError, ConnectionError) as error:
+            raise problems.Unavailable("the database does not answer") from error
 
     async def _run(self) -> None:
         while True:

@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import UNSET
 
-from domain import checks, errors, facts, money
+from domain import checks, errors, facts
+from domain.balance_range import check_range
 from domain.case import Case, Defaults, Draft, live, live_repayments, pointing_to, restored
 from domain.facts import Change, Command, Conflict, Fact
 from domain.fold import DELETED_AT, Entity, Ledger, Mark, Step, fold
@@ -42,7 +43,7 @@ def decide(
         salt=salt if checks.is_private(command, draft.changes) else UNSET,
     )
     step = fold(ledger, fact)
-    _check_range(ledger, step)
+    check_range(ledger, step)
     return fact, step
 
 
@@ -202,19 +203,7 @@ def _restore(case: Case) -> Draft:
 _RULES = {"CREATED": _create, "UPDATED": _update, "DELETED": _delete, "RESTORED": _restore, "UNDO": undo}
 
 
-def _check_range(ledger: Ledger, step: Step) -> None:
-    if ledger.balances is None:
-        return
-    moved: dict[tuple[str, str], int] = {}
-    for posting in step.postings:
-        account = (posting.contact_id, posting.currency)
-        moved[account] = moved.get(account, 0) + posting.amount
-    for account, amount in moved.items():
-        if abs(ledger.balances.get(account, 0) + amount) > money.MAX_AMOUNT:
-            raise errors.BalanceOutOfRange(f"the balance in {account[1]} would leave ±{money.MAX_AMOUNT}")
-
-
-_REFERENCES: tuple[tuple[str, facts.AggregateType], ...] = (
+REFERENCES: tuple[tuple[str, facts.AggregateType], ...] = (
     ("contact_id", "contact"),
     ("transaction_id", "transaction"),
     ("repays", "transaction"),
@@ -225,7 +214,7 @@ _REFERENCES: tuple[tuple[str, facts.AggregateType], ...] = (
 def references(command: Command) -> list[facts.Key]:
     """The aggregates that `command` names besides its own."""
     named: list[facts.Key] = []
-    for name, aggregate_type in _REFERENCES:
+    for name, aggregate_type in REFERENCES:
         value = getattr(command.payload, name, UNSET)
         if value is not UNSET and value is not None:
             named.append((aggregate_type, str(value)))

@@ -270,8 +270,11 @@ class Conflict(Struct, frozen=True):
 
 
 def _id(given: Any) -> str | None:
-    """An id that event_data names, written like every other: clients may send capitals."""
-    return None if given is UNSET or given is None else str(UUID(str(given)))
+    """An id that event_data names, written like every other: clients may send capitals. None where it is none."""
+    try:
+        return str(UUID(str(given)))
+    except ValueError:
+        return None
 
 
 class Fact(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from domain import chain, errors
+from domain.adoption import Decided, adopt
 from domain.case import Defaults
 from domain.decide import decide, references
 from domain.errors import FieldError
@@ -63,12 +64,13 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Book:
     """One ledger under its lock: what is known of it, and what this batch adds.
 
-    `recorded_at` (RFC 3339, UTC) is Postgres's clock at the lock, never before the head's.
+    `recorded_at` (RFC 3339, UTC) is Postgres's clock at the lock, never before the head's, which is `head_recorded_at`.
     """
 
     ledger: Ledger
     data_key: bytes
     recorded_at: str
+    head_recorded_at: str | None = None
     known: dict[str, Known] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
     steps: list[tuple[Fact, Step]] = field(default_factory=list)
@@ -95,8 +97,12 @@ class Book:
         )
 
 
-def take(book: Book, items: Iterable[Command | Unreadable], *, defaults: Defaults, skip_known: bool = False) -> list[Outcome]:
-    """Decide `items` in order, one outcome each; what is accepted is added to `book`.
+Item = Command | Unreadable | Decided
+"""What a push is made of; Decided only where a log is taken over."""
+
+
+def take(book: Book, items: Iterable[Item], *, defaults: Defaults, skip_known: bool = False) -> list[Outcome]:
+    """Decide `items` in order, one outcome each; what is accepted is added to `book`. Raises what a Decided is refused for.
 
     `skip_known`: an id that is in the log is a duplicate whatever its content (imports).
     """
@@ -104,9 +110,9 @@ def take(book: Book, items: Iterable[Command | Unreadable], *, defaults: Default
     return [_take_one(book, item, defaults, skip_known, failed) for item in items]
 
 
-def _take_one(
-    book: Book, item: Command | Unreadable, defaults: Defaults, skip_known: bool, failed: set[tuple[str, str]]
-) -> Outcome:
+def _take_one(book: Book, item: Item, defaults: Defaults, skip_known: bool, failed: set[tuple[str, str]]) -> Outcome:
+    if isinstance(item, Decided):
+        return _adopt(book, item)
     fingerprint = chain.fingerprint(book.data_key, item.fingerprinted)
     try:
         if (earlier := _retry(book, item.id, fingerprint, skip_known)) is not None:
@@ -157,6 +163,11 @@ def _decide(book: Book, command: Command, fingerprint: bytes, defaults: Defaults
     salt = chain.salt(book.data_key, command.id)
     undone = book.known[command.undoes].fact() if command.undoes in book.known else None
     fact, step = decide(book.ledger, command, recorded_at=book.recorded_at, defaults=defaults, salt=salt, undone=undone)
+    return _add(book, fact, step, fingerprint)
+
+
+def _add(book: Book, fact: Fact, step: Step, fingerprint: bytes) -> Outcome:
+    """Chain the fact to those before."""
     text = chain.canonical(fact)
     digest = chain.link(book.ledger.hash, text)
     book.ledger.take(step).hash = digest
@@ -164,6 +175,19 @@ def _decide(book: Book, command: Command, fingerprint: bytes, defaults: Defaults
     book.steps.append((fact, step))
     code = fact.conflict.kind if fact.conflict else UNSET
     return Outcome(id=fact.id, status=fact.status, seq=fact.seq, code=code, overwrote=fact.overwrote)
+
+
+def _adopt(book: Book, item: Decided) -> Outcome:
+    try:
+        if item.id in book.known:
+            raise errors.Invalid("", errors=(errors.FieldError("/id", "stands there twice"),))
+        undone = book.known[item.fact.undoes].fact() if item.fact.undoes in book.known else None
+        fact, step = adopt(book.ledger, item.fact, recorded_at=book.recorded_at, undone=undone)
+    except errors.Rejected as error:
+        inside = tuple(errors.FieldError(f"/events/{item.index}{found.pointer}", found.detail) for found in error.errors)
+        whole = (errors.FieldError(f"/events/{item.index}", error.detail),)
+        raise errors.Invalid("the log does not fold", errors=inside or whole) from error
+    return _add(book, fact, step, chain.fingerprint(book.data_key, item.fingerprinted))
 
 
 def _rejected(

@@ -14,9 +14,9 @@ import msgspec
 
 from domain import errors, facts
 from domain.case import Defaults
-from domain.facts import Command, Unreadable
+from domain.facts import Command
 from domain.fold import Ledger
-from domain.sequence import Book, Known, Outcome, Refusal, take
+from domain.sequence import Book, Item, Known, Outcome, Refusal, take
 from storage import loading, projecting, roles
 from storage.encryption import KeyRing
 
@@ -32,11 +32,13 @@ class Push:
     """
 
     ledger_id: str
-    items: Sequence[Command | Unreadable]
+    items: Sequence[Item]
     defaults: Defaults
     base_hash: bytes | None = None
     dry_run: bool = False
     skip_known: bool = False
+    adopts: bool = False
+    """Whether `items` are facts of another log (domain.adoption), which all get the time of the first: Invalid fails them all."""
     expected_version: int | None = None
     """The head that what is written was worked out from; where it has moved, and nothing of this is known yet: Moved."""
 
@@ -87,16 +89,19 @@ async def commit(connection: Connection, pushes: Sequence[Push], keys: KeyRing) 
 
 
 def _decide(book: Book, push: Push) -> Receipt | Moved:
-    if push.expected_version not in (None, book.ledger.version) and not any(item.id in book.known for item in push.items):
+    known = not push.adopts and any(item.id in book.known for item in push.items)
+    if push.expected_version not in (None, book.ledger.version) and not known:
         return Moved("the ledger has changed meanwhile")
     book = book.copy() if push.dry_run else book
+    if push.adopts:
+        book.recorded_at = book.head_recorded_at or book.recorded_at
     outcomes = take(book, push.items, defaults=push.defaults, skip_known=push.skip_known)
     events = {item.id: book.known[item.id] for item in push.items if item.id in book.known}
     return Receipt(outcomes, book.ledger.version, book.ledger.hash, events)
 
 
 _LOCK = """
-select id::text, version, head_hash, data_key, turnover, greatest(clock_timestamp(), recorded_at)
+select id::text, version, head_hash, data_key, turnover, greatest(clock_timestamp(), recorded_at), recorded_at
 from debitum.ledgers where id = any(%(ids)s) order by id for no key update
 """
 
@@ -109,8 +114,9 @@ async def _lock(connection: Connection, ledger_ids: list[str], keys: KeyRing) ->
             Ledger(ledger_id, version, head_hash, int(turnover)),
             keys.open_data_key(ledger_id, data_key),
             facts.wire_time(now),
+            None if last is None else facts.wire_time(last),
         )
-        for ledger_id, version, head_hash, data_key, turnover, now in await cursor.fetchall()
+        for ledger_id, version, head_hash, data_key, turnover, now, last in await cursor.fetchall()
     }
 
 

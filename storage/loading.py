@@ -11,10 +11,11 @@ from msgspec import UNSET
 from psycopg.rows import TupleRow
 
 from domain import errors, facts, money
-from domain.decide import references
+from domain.adoption import Decided, is_id
+from domain.decide import REFERENCES, references
 from domain.facts import Command, Unreadable
 from domain.fold import Dispute
-from domain.sequence import Book, Known, Refusal
+from domain.sequence import Book, Item, Known, Refusal
 from storage import codec
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -25,7 +26,7 @@ LARGEST_MOVE = 2
 """How many times its amount a transaction can move a balance in one fact: an edit reverses the old and posts the new."""
 
 
-Asked = Sequence[tuple[Book, Command | Unreadable]]
+Asked = Sequence[tuple[Book, Item]]
 """What is to be decided, and in which book."""
 
 
@@ -121,7 +122,7 @@ async def load(connection: Connection, asked: Asked) -> None:
     dependants = [row for book, item in asked for row in _dependants(book, item)]
     if dependants:
         await _fetch(connection, books, _LOAD_DEPENDANTS, dependants)
-    items: defaultdict[str, list[Command | Unreadable]] = defaultdict(list)
+    items: defaultdict[str, list[Item]] = defaultdict(list)
     for book, item in asked:
         items[book.ledger.id].append(item)
     for ledger_id, book in books.items():
@@ -133,30 +134,43 @@ def _rows(wanted: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
     return [{"ledger_id": ledger_id, "kind": kind, "id": one} for ledger_id, kind, one in wanted]
 
 
-def _keys(item: Command | Unreadable) -> list[tuple[str, str]]:
+def _keys(item: Item) -> list[tuple[str, str]]:
     if isinstance(item, Unreadable):
         return [("event", item.id)]
+    if isinstance(item, Decided):
+        return list(_decided_keys(item.fact))
     undone = [("event", item.undoes)] if item.undoes else []
     return [("event", item.id), item.key, *references(item), *undone]
 
 
-def _settlements(item: Command | Unreadable) -> Iterator[tuple[str, str]]:
+def _decided_keys(fact: facts.Fact) -> Iterator[tuple[str, str]]:
+    """What a fact touches and names; ids that are none are refused when it is taken over."""
+    named: list[tuple[str, str]] = [("event", fact.id), *(change.key for change in fact.changes)]
+    for change in fact.changes:
+        named += [(kind, change.fields[name][1]) for name, kind in REFERENCES if name in change.fields]
+    named += [("event", fact.undoes)] if fact.undoes else []
+    yield from ((kind, one) for kind, one in named if is_id(one))
+
+
+def _settlements(item: Item) -> Iterator[tuple[str, str]]:
     if isinstance(item, Unreadable):
         return
-    if item.resolves:
-        yield ("conflict", item.resolves)
-    if item.undoes:
-        yield ("settled by", item.undoes)
-        yield ("undone", item.aggregate_id)
+    resolves, undoes = (item.fact.settles, item.fact.undoes) if isinstance(item, Decided) else (item.resolves, item.undoes)
+    if resolves:
+        yield ("conflict", resolves)
+    if undoes:
+        yield ("settled by", undoes)
+        if is_id(item.key[1]):
+            yield ("undone", item.key[1])
 
 
-def _undone(book: Book, item: Command | Unreadable) -> facts.Fact | None:
+def _undone(book: Book, item: Item) -> facts.Fact | None:
     """The fact that an UNDO names; one of the same push has loaded what it touches by itself."""
     known = book.known.get(item.undoes or "") if isinstance(item, Command) else None
     return None if known is None else known.fact()
 
 
-def _undone_keys(book: Book, item: Command | Unreadable) -> Iterator[facts.Key]:
+def _undone_keys(book: Book, item: Item) -> Iterator[facts.Key]:
     """What an UNDO changes, and the contacts that it may need again."""
     if (fact := _undone(book, item)) is None:
         return
@@ -165,9 +179,13 @@ def _undone_keys(book: Book, item: Command | Unreadable) -> Iterator[facts.Key]:
         yield from (("contact", value) for value in change.fields.get("contact_id", ()) if value is not None)
 
 
-def _dependants(book: Book, item: Command | Unreadable) -> Iterator[dict[str, Any]]:
+def _dependants(book: Book, item: Item) -> Iterator[dict[str, Any]]:
     """What else a deletion, a restoration, an undo or a new link concerns, beyond what the command names."""
     if isinstance(item, Unreadable):
+        return
+    if isinstance(item, Decided):
+        gone = (change for change in item.fact.changes if change.op == "delete" and change.aggregate_type == "contact")
+        yield from (_of(book, change.key) for change in gone if is_id(change.aggregate_id))
         return
     entity = book.ledger.entities.get(item.key)
     if item.event_type == "RESTORED" and entity is not None and not entity.live:
@@ -211,12 +229,13 @@ def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.removeprefix("\\x"))
 
 
-def _moved_at_most(book: Book, items: Iterable[Command | Unreadable]) -> int:
+def _moved_at_most(book: Book, items: Iterable[Item]) -> int:
     """A bound of how far `items` can move any balance of this ledger."""
     amounts = [other.fields["amount"] for other in book.ledger.entities.values() if "amount" in other.fields]
     for item in items:
         amounts.append(getattr(item.payload, "amount", UNSET) if isinstance(item, Command) else UNSET)
-        if (fact := _undone(book, item)) is not None:
+        fact = item.fact if isinstance(item, Decided) else _undone(book, item)
+        if fact is not None:
             amounts += [value for change in fact.changes for value in change.fields.get("amount", ())]
     return LARGEST_MOVE * sum(amount for amount in amounts if isinstance(amount, int))
 

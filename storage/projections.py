@@ -49,7 +49,7 @@ async def contact(connection: AsyncConnection, ledger_id: UUID, contact_id: UUID
 async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: ContactFilter, page: Page) -> Rows:
     """A page of contacts; columns as of `contact`."""
     columns = tables.contacts.c
-    query = _CONTACTS
+    query = CONTACTS
     account = query.selected_columns["balances"]
     if not wanted.deleted:
         query = query.where(columns.deleted_seq.is_(None))
@@ -105,8 +105,8 @@ def _contacts() -> Select[*tuple[Any, ...]]:
     )
 
 
-_CONTACTS = _contacts()
-_CONTACT = _CONTACTS.where(tables.contacts.c.id == _ID)
+CONTACTS = _contacts()
+_CONTACT = CONTACTS.where(tables.contacts.c.id == _ID)
 
 
 # --- transactions ---------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ async def transaction(connection: AsyncConnection, ledger_id: UUID, transaction_
 async def transactions(connection: AsyncConnection, ledger_id: UUID, wanted: TransactionFilter, page: Page) -> Rows:
     """A page of transactions; columns as of `transaction`."""
     columns = tables.transactions.c
-    query = _TRANSACTIONS.where(*_conditions(wanted))
+    query = TRANSACTIONS.where(*_conditions(wanted))
     if wanted.open is not None or wanted.overdue_on is not None:
         is_open = columns.id == func.any(_open_ids(ledger_id, wanted.contact_id))
         query = query.where(is_open if wanted.open is not False else ~is_open)
@@ -161,8 +161,8 @@ async def open_amounts(connection: AsyncConnection, ledger_id: UUID, contact_ids
     return {row.transaction_id: row.open_amount for row in rows}
 
 
-_TRANSACTIONS = select(*_shown(tables.transactions)).where(tables.transactions.c.ledger_id == _LEDGER)
-_TRANSACTION = _TRANSACTIONS.where(tables.transactions.c.id == _ID)
+TRANSACTIONS = select(*_shown(tables.transactions)).where(tables.transactions.c.ledger_id == _LEDGER)
+_TRANSACTION = TRANSACTIONS.where(tables.transactions.c.id == _ID)
 _OPEN_AMOUNTS = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=bindparam("contact_ids", type_=Uuid, expanding=True))
 
 

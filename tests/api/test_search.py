@@ -55,7 +55,8 @@ async def test_what_is_deleted_or_renamed_is_not_found(alice: Client) -> None:
 async def test_pages_have_no_gaps(alice: Client) -> None:
     for number in range(7):
         await person(alice, f"Ana {number}")
-    seen, cursor = [], {}
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
     while True:
         page = await alice.get("/api/search", q="ana", limit=3, **cursor)
         seen += [item["title"] for item in page["items"]]
