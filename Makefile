@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
+BENCHES := balances search
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .PHONY: help
@@ -26,6 +27,20 @@ demo: $(RUN) ## show the whole way of a debt, from the import to the mail
 .PHONY: test
 test: $(DEV) ## run the tests, on a real Postgres of their own
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# Prints its seed first: FUZZ_SEED=… replays a run.
+FUZZ_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+FUZZ_EXAMPLES ?= 2000
+
+.PHONY: fuzz
+fuzz: $(DEV) ## the property tests with new examples, many more of them (FUZZ_SEED, FUZZ_EXAMPLES)
+	@echo "FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES)"
+	@HYPOTHESIS_PROFILE=fuzz FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -n 2 --hypothesis-seed=$(FUZZ_SEED) tests/domain $(ARGS) \
+		|| { echo "failed: replay with FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) make fuzz"; exit 1; }
+
+.PHONY: bench
+bench: $(DEV) ## measurements, each a question; results in bench/results
+	@for question in $(BENCHES); do echo "bench.$$question"; $(BIN)/python -m bench.$$question || exit 1; done
 
 .PHONY: check
 check: $(DEV) ## style, types, architecture, migrations, Dagster's definitions

@@ -76,6 +76,15 @@ class Chaos:
             if outcome.status == "conflict":
                 self.conflicts.append(self.sent[outcome.id])
 
+    def hear_of(self, items: Iterable[Command], outcomes: Iterable[Outcome]) -> None:
+        """The same of commands that were sent under other ids."""
+        self.sent |= {item.id: item for item in items}
+        self.hear(outcomes)
+
+    def fresh_id(self) -> str:
+        """An id that no command has."""
+        return self._id()
+
     def next(self, version: int) -> Command:
         """One more command, of a device that had seen anything up to `version`; sometimes an old one again."""
         dice = self.random.random()
