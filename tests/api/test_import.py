@@ -62,6 +62,7 @@ async def _balances(client: Client) -> dict[str, int]:
 
 @pytest.mark.parametrize(("sample", "currency"), [("small", "EUR"), ("yen", "JPY")])
 async def test_a_sample_shows_what_its_json_says(alice: Client, sample: str, currency: str) -> None:
+    """An importer that took the app's "you owe" for "they owe" turned every balance around."""
     content, expected = _sample(sample)
     response = await _send(alice, content, currency=currency)
     version = expected["contacts"] + expected["transactions"]
