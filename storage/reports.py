@@ -33,7 +33,11 @@ async def balances(connection: AsyncConnection, ledger_id: UUID, point: Point) -
     `version` is the newest fact that was known; `is_future`: the point lies after Postgres's clock and the head. There
     is always one row; where nothing is owed it has no contact.
     """
-    return list((await connection.execute(_BALANCES, point.bound(ledger_id))).all())
+    statement, bound = BALANCES[point.as_of is not None, point.effective_on is not None], point.bound(ledger_id)
+    if point.effective_on is None:
+        del bound["effective_on"]
+    await connection.execute(_PLAN_ANEW)
+    return list((await connection.execute(statement, bound)).all())
 
 
 async def explanation(
@@ -50,6 +54,7 @@ async def explanation(
         "after": page.after[0] if page.after else 0,
         "limit": page.limit + 1,
     }
+    await connection.execute(_PLAN_ANEW)
     return cut((await connection.execute(_EXPLANATION, bound)).all(), page, "number", "transaction_id")
 
 
@@ -73,7 +78,10 @@ async def ageing(connection: AsyncConnection, ledger_id: UUID, today: datetime.d
     return list((await connection.execute(_AGEING, {"ledger": ledger_id, "today": today})).all())
 
 
-_POINT = (
+_PLAN_ANEW = text("set local plan_cache_mode = force_custom_plan")
+"""A plan for the ledger that is asked about: one for the average ledger sorts where a large one has to hash."""
+
+POINT = (
     bindparam("ledger", type_=Uuid),
     bindparam("as_of", type_=DateTime(timezone=True)),
     bindparam("effective_on", type_=Date),
@@ -96,15 +104,12 @@ _KNOWN = """
 """
 """The newest fact recorded at or before `as_of`, in some twenty look-ups: recorded_at never decreases along seq."""
 
-_BALANCES = (
-    text(
-        _KNOWN  # noqa: S608  # our own text; every value is bound
-        + """
-    , sums as (
+
+def _balances(*conditions: str) -> Any:
+    """A statement for each combination of axes: one for all would be planned for none of them."""
+    statement = f"""{_KNOWN}, sums as (
         select contact_id, currency, sum(amount)::bigint as amount
-        from debitum.postings
-        where ledger_id = :ledger and seq <= (select version from known)
-          and (:effective_on is null or effective_date <= :effective_on)
+        from debitum.postings where ledger_id = :ledger {" ".join(conditions)}
         group by contact_id, currency having sum(amount) <> 0
     )
     select sums.contact_id, sums.currency, sums.amount, known.version,
@@ -112,12 +117,20 @@ _BALANCES = (
            coalesce(:as_of > greatest(clock_timestamp(), ledger.recorded_at), false) as is_future
     from known join debitum.ledgers ledger on ledger.id = :ledger
     left join sums on true
-    order by sums.contact_id, sums.currency
-"""
-    )
-    .bindparams(*_POINT)
-    .columns(contact_id=Uuid, currency=Text, amount=BigInteger, version=BigInteger, materialized_version=BigInteger)
-)
+    order by sums.contact_id, sums.currency"""  # noqa: S608  # our own text; every value is bound
+    used = [parameter for parameter in POINT if f":{parameter.key}" in statement]
+    types = {"contact_id": Uuid, "currency": Text, "amount": BigInteger}
+    return text(statement).bindparams(*used).columns(**types, version=BigInteger, materialized_version=BigInteger)
+
+
+_AS_OF, _EFFECTIVE_ON = "and seq <= (select version from known)", "and effective_date <= :effective_on"
+BALANCES = {
+    (True, True): _balances(_AS_OF, _EFFECTIVE_ON),
+    (True, False): _balances(_AS_OF),
+    (False, True): _balances(_EFFECTIVE_ON),
+    (False, False): _balances(),
+}
+"""By whether as_of and effective_on are given."""
 
 _EXPLANATION = text(
     _KNOWN  # noqa: S608  # our own text; every value is bound
@@ -139,7 +152,7 @@ _EXPLANATION = text(
     where number > :after order by number limit :limit
 """
 ).bindparams(
-    *_POINT,
+    *POINT,
     bindparam("contact", type_=Uuid),
     bindparam("currency", type_=Text),
     bindparam("after", type_=BigInteger),
