@@ -13,6 +13,8 @@ from storage.pages import Record
 
 Section = Literal["contacts", "transactions", "reminders", "conflicts", "events"]
 FETCH_ROWS: Final = 500
+_ALL_ROWS: Final = "set local cursor_tuple_fraction = 1; set local enable_nestloop = off"
+"""Every row is wanted, not the first ones soon; and a ledger that was just imported is larger than the planner knows."""
 _LEDGER = bindparam("ledger", type_=Uuid)
 
 
@@ -23,6 +25,7 @@ async def rows(connection: AsyncConnection, section: Section, ledger_id: UUID) -
     columns. conflicts: event_id, resolved_by. events: seq, fact (JSON text), hash.
     """
     query = _COMPILED[section]
+    await connection.exec_driver_sql(_ALL_ROWS)
     await connection.exec_driver_sql(
         f"declare {section} no scroll cursor for {query}", query.construct_params({"ledger": ledger_id})
     )
