@@ -26,6 +26,8 @@ from api import (
     reports,
     search,
     services,
+    sockets,
+    state,
     statements,
     sync,
     transactions,
@@ -46,6 +48,7 @@ RESOURCES = (
     search,
     events,
     sync,
+    state,
     attention,
     transfer,
     import_json,
@@ -78,6 +81,7 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     health.install(app)
     openapi.install(app, ROUTES)
     pages.install(app)
+    sockets.install(app)
     for resource in RESOURCES:
         resource.routes.install(app)
     return app

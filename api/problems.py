@@ -25,6 +25,7 @@ KINDS: dict[str, Kind] = {
     "unauthorized": Kind(401, "Sign in first"),
     "invalid_credentials": Kind(401, "The address or the password is wrong"),
     "invalid_token": Kind(401, "The token is not valid"),
+    "foreign_origin": Kind(403, "This page may not do that"),
     "signup_closed": Kind(403, "This server takes no new users"),
     "not_found": Kind(404, "There is nothing here"),
     "unknown_aggregate": Kind(409, "It points to something that is not there"),
@@ -85,6 +86,12 @@ class InvalidToken(errors.DomainError):
     """The token is unknown, expired, revoked or used up."""
 
     code = "invalid_token"
+
+
+class ForeignOrigin(errors.DomainError):
+    """The request comes from a page of somewhere else, which the operator has not allowed."""
+
+    code = "foreign_origin"
 
 
 class SignupClosed(errors.DomainError):

@@ -96,7 +96,8 @@ def _time(moment: datetime.datetime | None) -> str | None:
     return None if moment is None else facts.wire_time(moment)
 
 
-def _reminder(row: Record) -> Reminder:
+def shown(row: Record) -> Reminder:
+    """A row of storage.reminders as clients see it."""
     return Reminder(
         id=row.id,
         contact_id=row.contact_id,
@@ -122,7 +123,7 @@ async def _represent(call: Call[Any, Any], reminder_id: UUID) -> Reminder:
         row = await reminders.one(connection, call.caller.ledger_id, reminder_id, now=services.now())
     if row is None:
         raise problems.NotFound("there is no such reminder")
-    return _reminder(row)
+    return shown(row)
 
 
 @routes.add(
@@ -141,7 +142,7 @@ async def listed(call: Call[None, ReminderQuery]) -> Reply:
     page = paging.page(query.limit, query.cursor, Moment)
     async with call.reading() as connection:
         found = await reminders.listed(connection, call.caller.ledger_id, wanted, page, now=services.now())
-    return Reply(Items([_reminder(row) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([shown(row) for row in found.rows], paging.cursor(found.next)))
 
 
 @routes.add("GET", "/api/reminders/preview", answer=Items[Planned], query=PreviewQuery)

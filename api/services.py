@@ -12,11 +12,12 @@ from sanic import Request
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from api.feed import Feed
 from api.passwords import Hasher
 from api.settings import Settings
 from api.tokens import Tokens
 from api.writer import Writer
-from storage import engine, roles
+from storage import engine, identity, roles
 
 MAX_EXPORTS = 2
 """Each holds a connection of the pool for as long as its reader takes."""
@@ -35,6 +36,7 @@ class Services:
     writer: Writer
     tokens: Tokens
     hasher: Hasher
+    feed: Feed
     exports: asyncio.Semaphore
     """What bounds the exports of this process."""
 
@@ -55,6 +57,7 @@ class Services:
     async def close(self) -> None:
         """Finish what is queued, then give the connections back."""
         await self.writer.stop()
+        await self.feed.stop()
         await self.engine.dispose()
         self.hasher.close()
 
@@ -68,10 +71,18 @@ def make(settings: Settings) -> Services:
         max_overflow=0,
         pool_timeout=settings.pool_timeout_seconds,
     )
-    writer = Writer(settings.database_url, settings.keys, limit=settings.queue_limit)
+
+    async def live_sessions(session_ids: set[UUID]) -> set[UUID]:
+        async with pool.begin() as connection:
+            await roles.enter_async(connection, roles.API)
+            return await identity.live(connection, session_ids, now=now())
+
+    feed = Feed(settings.database_url, settings.direct_url or settings.database_url, live_sessions)
+    feed.start()
+    writer = Writer(settings.database_url, settings.keys, limit=settings.queue_limit, moved=feed.moved)
     writer.start()
     reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return Services(settings, pool, reader, writer, Tokens(settings.keys), Hasher(), asyncio.Semaphore(MAX_EXPORTS))
+    return Services(settings, pool, reader, writer, Tokens(settings.keys), Hasher(), feed, asyncio.Semaphore(MAX_EXPORTS))
 
 
 def of(request: Request) -> Services:

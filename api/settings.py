@@ -25,6 +25,10 @@ class Settings:
     pool_size: int = 8
     pool_timeout_seconds: float = 2.0
     queue_limit: int = 2_000
+    direct_url: str = ""
+    """Of the same database without a pooler, for LISTEN; empty: database_url."""
+    cors_origins: tuple[str, ...] = ()
+    """Pages of other origins that may use the API."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -38,6 +42,8 @@ class Settings:
             keys=keys,
             host=environment.get("DEBITUM_HOST", "127.0.0.1"),
             port=_number(environment, "DEBITUM_PORT", 8000, least=0),
+            direct_url=environment.get("DATABASE_DIRECT_URL", ""),
+            cors_origins=tuple(one.strip() for one in environment.get("DEBITUM_CORS_ORIGINS", "").split(",") if one.strip()),
             workers=_number(environment, "DEBITUM_WORKERS", 1, least=1),
             signup="closed" if _choice(environment, "DEBITUM_SIGNUP", ("open", "closed")) == "closed" else "open",
             environment="production" if _choice(environment, "DEBITUM_ENV", ENVIRONMENTS) == "production" else "development",

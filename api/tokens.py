@@ -1,6 +1,7 @@
 """Access tokens: JWT (RFC 9068), one algorithm, signed by a key of the ring, every claim required."""
 
 import datetime
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import jwt
@@ -15,6 +16,14 @@ ISSUER = AUDIENCE = "debitum"
 LIFETIME = datetime.timedelta(minutes=10)
 LEEWAY_SECONDS = 5
 REQUIRED = ("iss", "aud", "sub", "sid", "jti", "iat", "exp")
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The session that a token was issued for, and until when it is good."""
+
+    session_id: UUID
+    expires_at: datetime.datetime
 
 
 class Tokens:
@@ -42,8 +51,8 @@ class Tokens:
         headers = {"kid": self._keys.current, "typ": TYPE}
         return jwt.encode(claims, self._keys.derive(self._keys.current, "access tokens"), ALGORITHM, headers=headers)
 
-    def session(self, token: str) -> UUID:
-        """The session that `token` was issued for. Raises problems.Unauthorized for every kind of bad token alike."""
+    def read(self, token: str) -> Claims:
+        """What `token` says, if it is good. Raises problems.Unauthorized for every kind of bad token alike."""
         try:
             header = jwt.get_unverified_header(token)
             if header.get("typ") != TYPE:
@@ -58,6 +67,6 @@ class Tokens:
                 options={"require": list(REQUIRED)},
             )
             UUID(claims["sub"])
-            return UUID(claims["sid"])
+            return Claims(UUID(claims["sid"]), datetime.datetime.fromtimestamp(claims["exp"], datetime.UTC))
         except (jwt.InvalidTokenError, KeyRingError, ValueError, AttributeError, TypeError) as error:
             raise problems.Unauthorized("the access token is not valid") from error

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -12,6 +12,7 @@ from api import problems
 from domain import errors
 from storage import engine, ledgers
 from storage.encryption import KeyRing
+from storage.feed import Head
 from storage.ledgers import Push, Receipt
 
 BATCH_COMMANDS = 500
@@ -19,15 +20,18 @@ BATCH_COMMANDS = 500
 RECONNECT_SECONDS = 0.2
 _log = structlog.get_logger(__name__)
 
+Moved = Callable[[Iterable[Head]], None]
+"""Told of the heads that a commit has moved."""
 _Waiting = tuple[Push, "asyncio.Future[Receipt]"]
 
 
 class Writer:
     """One writing connection of this process, fed from a bounded queue."""
 
-    def __init__(self, database_url: str, keys: KeyRing, *, limit: int) -> None:
+    def __init__(self, database_url: str, keys: KeyRing, *, limit: int, moved: Moved) -> None:
         self._database_url = database_url
         self._keys = keys
+        self._moved = moved
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limit)
         self._connection: ledgers.Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -68,15 +72,16 @@ class Writer:
                 await engine.async_connection(self._database_url, "debitum-api-import") as connection,
                 connection.transaction(),
             ):
-                version = 0
+                last = Receipt([], 0, None)
                 for push in pushes:
                     [answer] = await ledgers.commit(connection, [push], self._keys)
                     if not isinstance(answer, Receipt):
                         raise answer
-                    version = answer.version
-                return version
+                    last = answer
         except (psycopg.OperationalError, ConnectionError) as error:
             raise problems.Unavailable("the database does not answer") from error
+        self._moved([_head(ledger_id, last)])
+        return last.version
 
     async def _run(self) -> None:
         while True:
@@ -109,6 +114,7 @@ class Writer:
             for single in batch:
                 await self._process([single])
         else:
+            self._moved(_heads([push for push, _ in batch], answers))
             for (_, waiting), answer in zip(batch, answers, strict=True):
                 _settle(waiting, answer)
 
@@ -123,6 +129,17 @@ class Writer:
         if connection is not None:
             with contextlib.suppress(Exception):  # it is broken already: nothing more can be lost by closing it
                 await connection.close()
+
+
+def _heads(pushes: Sequence[Push], answers: Sequence[Receipt | errors.DomainError]) -> list[Head]:
+    """Where each ledger stands after the batch: the last answer says it; a dry run moves nothing."""
+    stored = zip(pushes, answers, strict=True)
+    found = {push.ledger_id: answer for push, answer in stored if isinstance(answer, Receipt) and not push.dry_run}
+    return [_head(ledger_id, answer) for ledger_id, answer in found.items()]
+
+
+def _head(ledger_id: str, receipt: Receipt) -> Head:
+    return Head(ledger_id, receipt.version, None if receipt.hash is None else receipt.hash.hex())
 
 
 def _settle(waiting: "asyncio.Future[Receipt]", answer: Any) -> None:

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -162,6 +163,13 @@ async def end_session(connection: AsyncConnection, session_id: UUID, *, now: dat
 async def caller(connection: AsyncConnection, session_id: UUID, *, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
     """Who a live session belongs to: user_id, device_id, ledger_id and what the user set; None where it has ended."""
     return (await connection.execute(_CALLER, {"session": session_id, "now": now})).first()
+
+
+async def live(connection: AsyncConnection, session_ids: Collection[UUID], *, now: datetime.datetime) -> set[UUID]:
+    """Those of these sessions that have not ended."""
+    columns = tables.sessions.c
+    going = select(columns.id).where(columns.id.in_(session_ids), columns.revoked_at.is_(None), columns.expires_at > now)
+    return set((await connection.scalars(going)).all())
 
 
 _sessions, _users = tables.sessions.c, tables.users.c

@@ -1,0 +1,58 @@
+"""The first screen of a new device."""
+
+import asyncio
+import json
+from typing import Any
+
+from tests.api.test_sync import event
+from tests.api.test_transactions import lend, person
+from tests.fixtures.api import Client
+
+
+async def state(client: Client) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The head, and the resources behind it."""
+    answer = await client.http.get("/api/sync/state")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
+    head, *rest = [json.loads(line) for line in answer.text.splitlines()]
+    return head, rest
+
+
+async def test_everything_live_at_one_version(alice: Client, bob: Client) -> None:
+    assert await state(alice) == ({"version": 0, "hash": None}, [])
+    ana, gone = await person(alice), await person(alice, "gone")
+    debt = await lend(alice, ana, 1_000)
+    await lend(alice, ana, 400, direction="owed")
+    reminder = {"remind_at": "2026-12-01T09:00:00Z", "repeat": "FREQ=DAILY"}
+    ids = {(await alice.post("/api/reminders", reminder, status=201))["id"] for _ in range(3)}
+    await alice.http.delete(f"/api/contacts/{gone}")
+    await person(bob)
+    head, lines = await state(alice)
+    assert head == await alice.get("/api/sync/hash")
+    by_id = {line["id"]: line for line in lines}
+    assert len(lines) == 6
+    assert by_id[ana] == {"kind": "contact"} | await alice.get(f"/api/contacts/{ana}")
+    assert by_id[debt["id"]] == {"kind": "transaction"} | await alice.get(f"/api/transactions/{debt['id']}")
+    assert by_id[debt["id"]]["open_amount"] == 600
+    for reminder_id in ids:
+        assert by_id[reminder_id] == {"kind": "reminder"} | await alice.get(f"/api/reminders/{reminder_id}")
+
+
+async def test_it_is_one_snapshot_while_others_write(alice: Client) -> None:
+    async def write() -> None:
+        for _ in range(30):
+            await alice.push(event("contact", "CREATED", {"name": "Ana"}))
+
+    async def read() -> list[Any]:
+        return [await state(alice) for _ in range(6)]
+
+    _, found = await asyncio.gather(write(), read())
+    for head, lines in found:
+        assert len(lines) == head["version"]
+
+
+async def test_what_follows_the_state_is_pulled_from_its_version(alice: Client) -> None:
+    await person(alice)
+    head, _ = await state(alice)
+    await person(alice, "Bo")
+    pulled = await alice.post("/api/sync/pull", {"since": head["version"], "hash": head["hash"]})
+    assert [fact["event_data"]["name"] for fact in pulled["events"]] == ["Bo"]
