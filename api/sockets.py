@@ -29,7 +29,7 @@ MAX_FRAME_BYTES = 1024 * 1024
 """Beyond it the connection is cut by the protocol (1009) before a message is whole."""
 SEND_BUFFER_BYTES = 32 * 1024
 """Of the operating system: a reader that does not read shows after a few hundred heads, and 1,000 sockets stay small."""
-TRY_AGAIN, BAD_MESSAGE, UNAUTHORIZED, TOO_MANY, TOO_LARGE, LAGS = 1013, 4400, 4401, 4409, 4413, 4429
+GOING_AWAY, TRY_AGAIN, BAD_MESSAGE, UNAUTHORIZED, TOO_MANY, TOO_LARGE, LAGS = 1001, 1013, 4400, 4401, 4409, 4413, 4429
 
 
 class Auth(Struct, tag_field="type", tag="auth", frozen=True):
@@ -85,6 +85,10 @@ def install(app: "Sanic[Any, Any]") -> None:
                 await ws.close(end.code, str(end))
         except (ConnectionClosed, WebsocketClosed):
             pass
+        except asyncio.CancelledError:
+            # Sanic would say 1000, as if all were said.
+            ws.end_connection(GOING_AWAY, "the server stops")  # type: ignore[no-untyped-call]
+            raise
 
 
 def _may_connect(request: Request) -> bool:

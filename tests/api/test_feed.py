@@ -224,3 +224,12 @@ async def test_a_reader_that_never_reads_is_dropped(api: Server, alice: Client, 
             heard = (await until(reader, heard + 1))["version"]
         await pushing
         deaf.transport.abort()
+
+
+async def test_a_server_that_stops_says_so(api: Server, alice: Client) -> None:
+    async with serve(api.settings) as stopping:
+        listeners = [await connect(address(stopping)) for _ in range(2)]
+        for one in listeners:
+            await one.send(token(alice))
+            await hear(one)
+    assert [await closed(one) for one in listeners] == [sockets.GOING_AWAY] * 2
