@@ -7,10 +7,11 @@ import html
 import io
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import pages, paging, problems, services
 from api.balances import PointQuery
@@ -79,8 +80,8 @@ class Statement(Struct, frozen=True):
     accounts: list[Account]
 
 
-async def _contact(call: Call[None, ExplainQuery] | Call[None, StatementQuery], connection: object) -> Record:
-    row = await projections.contact(connection, call.caller.ledger_id, call.path["id"])  # type: ignore[arg-type]
+async def _contact(call: Call[Any, Any], connection: AsyncConnection) -> Record:
+    row = await projections.contact(connection, call.caller.ledger_id, call.path["id"])
     if row is None:
         raise problems.NotFound("there is no such contact")
     return row

@@ -3,9 +3,7 @@
 import asyncio
 import datetime
 import random
-import time
 import uuid
-from collections.abc import Awaitable
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -64,13 +62,6 @@ def point(dice: random.Random, size: int, axes: str) -> reports.Point:
     return reports.Point(as_of, datetime.date(2026, 1, 1) + datetime.timedelta(dice.randint(0, 300)) if "on" in axes else None)
 
 
-async def timed(work: Awaitable[object]) -> float:
-    """Milliseconds."""
-    began = time.perf_counter()
-    await work
-    return (time.perf_counter() - began) * 1_000
-
-
 async def measure(url: str, ledgers: dict[int, uuid.UUID]) -> list[harness.Row]:
     """p99 over CALLS calls, ROUNDS times, the questions in turn; through the API's own function, as its role."""
     dice, pool = random.Random(1), engine.async_engine(url, "debitum-bench")
@@ -81,11 +72,11 @@ async def measure(url: str, ledgers: dict[int, uuid.UUID]) -> list[harness.Row]:
             async with pool.begin() as connection:
                 await roles.enter_async(connection, roles.API, [ledgers[size]])
                 points = [point(dice, size, axes) for _ in range(CALLS)]
-                asked = [await timed(reports.balances(connection, ledgers[size], one)) for one in points]
+                asked = [await harness.timed(reports.balances(connection, ledgers[size], one)) for one in points]
                 found.setdefault(f"{axes}_{size}_with_driver", []).append(harness.percentile(asked, 0.99))
                 inside = [await in_database(connection, ledgers[size], one) for one in points]
                 found.setdefault(f"{axes}_{size}", []).append(harness.percentile(inside, 0.99))
-                bare = [await timed(connection.execute(_SUM, {"id": ledgers[size]})) for _ in range(CALLS)]
+                bare = [await harness.timed(connection.execute(_SUM, {"id": ledgers[size]})) for _ in range(CALLS)]
                 found.setdefault(f"bare_sum_{size}", []).append(harness.percentile(bare, 0.99))
     await pool.dispose()
     rows = [harness.row(name, rounds, "ms p99") for name, rounds in found.items()]

@@ -5,7 +5,8 @@ import os
 import platform
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -58,6 +59,13 @@ def row(name: str, rounds: Sequence[float], unit: str, better: Literal["more", "
     """The median of `rounds`, with the least and the most of them."""
     ordered = sorted(rounds)
     return Row(name, statistics.median(ordered), ordered[0], ordered[-1], unit, better, limits.get("floor"), limits.get("goal"))
+
+
+async def timed(work: Awaitable[object]) -> float:
+    """How long it takes, in milliseconds."""
+    began = time.perf_counter()
+    await work
+    return (time.perf_counter() - began) * 1_000
 
 
 def percentile(values: Sequence[float], share: float) -> float:

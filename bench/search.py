@@ -3,9 +3,7 @@
 import asyncio
 import json
 import random
-import time
 import uuid
-from typing import Any
 
 from sqlalchemy import text
 
@@ -61,8 +59,10 @@ async def measure(url: str, ledgers: dict[int, uuid.UUID]) -> list[harness.Row]:
             async with pool.begin() as connection:
                 await roles.enter_async(connection, roles.API, [ledger_id])
                 asked = [" ".join(word[:4] for word in dice.choices(VOCABULARY, k=dice.randint(1, 3))) for _ in range(CALLS)]
-                times = [await timed(search.ranked(connection, ledger_id, one, Page(50))) for one in asked]
-                bare = [await timed(connection.execute(_BARE, {"ledger": ledger_id, "like": "%pizza%"})) for _ in range(CALLS)]
+                times = [await harness.timed(search.ranked(connection, ledger_id, one, Page(50))) for one in asked]
+                bare = [
+                    await harness.timed(connection.execute(_BARE, {"ledger": ledger_id, "like": "%pizza%"})) for _ in range(CALLS)
+                ]
             found.setdefault(f"search_{size}", []).append(harness.percentile(times, 0.99))
             found.setdefault(f"bare_ilike_{size}", []).append(harness.percentile(bare, 0.99))
     await pool.dispose()
@@ -70,13 +70,6 @@ async def measure(url: str, ledgers: dict[int, uuid.UUID]) -> list[harness.Row]:
     largest = max(size for size, _ in SHAPE)
     whole = harness.row("search_1m", found[f"search_{largest}"], "ms p99", goal=50.0)
     return [whole, *rows]
-
-
-async def timed(work: Any) -> float:
-    """Milliseconds."""
-    began = time.perf_counter()
-    await work
-    return (time.perf_counter() - began) * 1_000
 
 
 async def check(url: str, ledgers: dict[int, uuid.UUID]) -> None:

@@ -12,17 +12,13 @@ from sqlalchemy import Connection, Row, Uuid, bindparam, text
 from domain import chain, facts
 from domain.facts import Fact
 from domain.fold import DELETED_AT, Dispute, Entity, Ledger, Step, fold
-from storage import codec, projecting
+from storage import codec
 from storage.engine import Begin
 
 PAGE_ROWS: Final = 1_000
 _STREAM: Final = {"yield_per": PAGE_ROWS}
 _FIRST: Final = UUID(int=0)
-_KINDS: Final[Mapping[str, facts.AggregateType]] = {
-    "contacts": "contact",
-    "transactions": "transaction",
-    "reminders": "reminder",
-}
+_KINDS: Final[Mapping[str, facts.AggregateType]] = {"contacts": "contact", "transactions": "transaction", "reminders": "reminder"}
 
 
 @dataclass(frozen=True)
@@ -227,4 +223,3 @@ _BALANCES = text("""
     from debitum.projection_marks mark left join debitum.balances balance on balance.ledger_id = mark.ledger_id
     where mark.ledger_id = :ledger
 """).bindparams(_OF_LEDGER)
-assert set(projecting.PROJECTED) == {*_KINDS, "postings", "conflicts"}, "a table that follows from the log is not looked at"
