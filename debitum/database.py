@@ -64,6 +64,14 @@ def migrate(database: Database) -> str:
         migrator.dispose()
 
 
+def require_durability(database: Database) -> None:
+    """Refuse a server that could forget what it has acknowledged. Raises DatabaseError."""
+    weak = check(database.url).not_durable
+    if weak:
+        said = ", ".join(f"{name} = {value}" for name, value in weak.items())
+        raise DatabaseError(f"this Postgres could lose acknowledged changes ({said}): turn that on, then start again")
+
+
 def stop(database: Database) -> None:
     """Stop the server if it is ours."""
     if database.embedded is not None:

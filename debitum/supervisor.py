@@ -87,6 +87,7 @@ class Supervisor:
     def _prepare(self, found: database.Database) -> dict[str, str]:
         """Schema, keys and Dagster's home; returns the environment of the children."""
         began = time.monotonic()
+        database.require_durability(found)
         revision = database.migrate(found)
         self._say(f"schema is at revision {revision} ({time.monotonic() - began:.1f} s)")
         if not self._settings.no_dagster:

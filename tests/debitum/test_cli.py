@@ -127,3 +127,14 @@ def _ledger_with_a_contact(database_url: str) -> str:
 
     asyncio.run(write())
     return ledger_id
+
+
+def test_a_start_refuses_a_server_that_could_forget(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = make_url(database_url).database
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"alter database {name} set synchronous_commit = off")
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert cli.main(["up", "--no-dagster", "--data-dir", str(tmp_path)]) == cli.WRONG
+    assert "could lose acknowledged changes (synchronous_commit = off)" in capsys.readouterr().err
