@@ -77,6 +77,12 @@ class _Unsaid:
     closed: list[feed.Socket] = field(default_factory=list)
     there: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def put_back(self, news: News) -> None:
+        """It could not be told: it goes with the next, unless there is a newer head by then."""
+        self.heads = {head.ledger_id: head for head in news.heads} | self.heads
+        self.opened, self.closed = news.opened + self.opened, news.closed + self.closed
+        self.there.set()
+
     def take(self, origin: str) -> News:
         """Everything, as news of the process `origin`."""
         news = News(origin, list(self.heads.values()), self.opened, self.closed)
@@ -164,7 +170,11 @@ class Feed:
         await self._unsaid.there.wait()
         await asyncio.sleep(TELL_SECONDS)
         news = self._unsaid.take(self._origin)
-        await self._with_connection(lambda connection: feed.tell(connection, news))
+        try:
+            await self._with_connection(lambda connection: feed.tell(connection, news))
+        except (psycopg.OperationalError, OSError):
+            self._unsaid.put_back(news)
+            raise
 
     async def _hear(self) -> None:
         connection = await engine.async_connection(self._direct_url, "debitum-api-feed-listen")
@@ -218,6 +228,6 @@ async def _forever(step: Callable[[], Coroutine[Any, Any, None]]) -> None:
         except (psycopg.OperationalError, OSError) as error:
             _log.warning("feed_unavailable", step=step.__name__, error=type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
-        except Exception:
+        except Exception:  # a mistake of ours must not end the feed for everyone
             _log.exception("feed_failed", step=step.__name__)
             await asyncio.sleep(RECONNECT_SECONDS)

@@ -165,7 +165,7 @@ def _check_result(ledger: Ledger, step: Step, entity: Entity, pointer: str) -> N
         raise _wrong(f"{pointer}/fields{problem.pointer}", problem.detail)
     for name, kind in (("contact_id", "contact"), ("transaction_id", "transaction"), ("repays", "transaction")):
         named = entity.fields.get(name)
-        other = None if named is None else _after(ledger, step, (kind, named))  # type: ignore[arg-type]
+        other = None if named is None else _after(ledger, step, (kind, named))  # type: ignore[arg-type]  # mypy widens the literals of a loop
         if named is not None and other is None:
             raise _wrong(f"{pointer}/fields/{name}", "there is no such thing")
         if name == "contact_id" and other is not None and entity.live and not other.live:

@@ -62,6 +62,6 @@ _QUERIES: Final[dict[Section, Select[*tuple[Any, ...]]]] = {
     "conflicts": _CONFLICTS,
     "events": _EVENTS,
 }
-_DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]
+_DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 _COMPILED: Final = {section: query.compile(dialect=_DIALECT) for section, query in _QUERIES.items()}
 """A cursor of Postgres rather than of the driver: it ends with the transaction, however that ends."""

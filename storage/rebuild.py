@@ -192,7 +192,7 @@ def _load(driver: psycopg.Connection[TupleRow], ledger: Ledger, page: list[Fact]
         kind = name.removesuffix("s")
         ids = [UUID(key[1]) for key in keys if key[0] == kind]
         for row in _rows(driver, name, "id = any(%(ids)s)", {"ledger": UUID(ledger.id), "ids": ids}) if ids else ():
-            entity = codec.entity(kind, row)  # type: ignore[arg-type]
+            entity = codec.entity(kind, row)  # type: ignore[arg-type]  # the name of a table without its s
             ledger.entities[entity.key] = entity
     named = [UUID(one) for fact in page for one in (fact.settles, fact.undoes) if one is not None]
     if named:
@@ -229,7 +229,11 @@ def _swap_now(connection: Connection, versions: dict[UUID, int]) -> int:
     connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
     connection.execute(text("lock table debitum.ledgers in exclusive mode"))
     driver, applied = _driver(connection), 0
-    for ledger_id, version in connection.execute(text("select id, version from debitum.ledgers order by id")).all():
+    heads = connection.execute(text("select id, version from debitum.ledgers order by id")).all()
+    if gone := list(versions.keys() - {ledger_id for ledger_id, _ in heads}):  # erased meanwhile: it must not come back
+        for name in projecting.PROJECTED:
+            connection.execute(text(f"delete from {FRESH}.{name} where ledger_id = any(:gone)"), {"gone": gone})  # noqa: S608  # names of ours
+    for ledger_id, version in heads:
         behind = versions.get(ledger_id, 0)
         if behind < version:
             _apply(driver, ledger_id, behind, version)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, text
 
@@ -203,6 +204,28 @@ async def _send_apart(url: str, ledger_id: str, items: list[Any]) -> None:
     own = await engine.async_connection(url, "debitum-test")
     await commit(own, Push(ledger_id, [*items, contact(new_id())], DEFAULTS))
     await own.close()
+
+
+async def test_a_ledger_that_is_erased_meanwhile_does_not_come_back(
+    database: Engine,
+    connection: ledgers.Connection,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone, stays = await histories(database, connection, count=2, length=20)
+    applied = rebuild._catch_up
+
+    def disturbed(fresh: Connection, versions: Any) -> int:
+        result = applied(fresh, versions)
+        with database.begin() as erasing:
+            for name in ("ledgers", "events", *projecting.PROJECTED):
+                column = "id" if name == "ledgers" else "ledger_id"
+                erasing.execute(text(f"delete from debitum.{name} where {column} = :gone"), {"gone": gone})
+        return result
+
+    monkeypatch.setattr(rebuild, "_catch_up", disturbed)
+    run(database)
+    assert {msgspec.json.decode(row)["ledger_id"] for rows in dump(database).values() for row in rows} == {stays}
+    assert findings(database) == []
 
 
 @pytest.fixture
