@@ -1,0 +1,81 @@
+"""Who is signed in on a device: the device's id and tokens, kept across restarts and exchanged before they expire."""
+
+import datetime
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from client.errors import AnotherAccount, Refused, SignedOut, Unavailable
+from client.store import Store
+from client.wire import Wire
+
+EARLY_SECONDS = 60
+"""A token is exchanged this long before it expires."""
+
+Clock = Callable[[], datetime.datetime]
+
+
+class Session:
+    """Signs in, sends requests as the user, signs out."""
+
+    def __init__(self, wire: Wire, store: Store, clock: Clock, device: Mapping[str, Any]) -> None:
+        self._wire = wire
+        self._store = store
+        self._clock = clock
+        self._device = dict(device)
+
+    async def enter(self, path: str, **credentials: Any) -> None:
+        """Register or log in at `path`. Raises Refused, Unavailable, AnotherAccount."""
+        try:
+            answer = await self._wire.ask("POST", path, json={**credentials, "device": self._device})
+        except SignedOut as error:
+            raise Refused({"code": "invalid_credentials", "detail": str(error)}) from error
+        known = self._store.remembered("ledger_id")
+        if known is not None and known != answer["ledger_id"]:
+            raise AnotherAccount("this device belongs to another account")
+        self._keep(answer)
+
+    async def leave(self) -> None:
+        """Sign out; where the server cannot be told, the session ends by itself."""
+        token = self._store.remembered("access_token")
+        self._store.remember(access_token=None, refresh_token=None, expires_at=None)
+        if token is not None:
+            try:
+                await self._wire.ask("POST", "/api/auth/logout", token=token)
+            except (Unavailable, SignedOut):
+                return
+
+    async def ask(self, method: str, path: str, json: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+        """A request of the signed-in user; a token that is not good any more is exchanged once."""
+        try:
+            return await self._wire.ask(method, path, token=await self.token(), json=json, query=query)
+        except SignedOut:
+            return await self._wire.ask(method, path, token=await self._exchanged(), json=json, query=query)
+
+    async def token(self) -> str:
+        """An access token that is good for a while yet. Raises SignedOut, Unavailable."""
+        token = self._store.remembered("access_token")
+        if token is None:
+            raise SignedOut("nobody is signed in on this device")
+        return await self._exchanged() if self.seconds_left() < EARLY_SECONDS else str(token)
+
+    def seconds_left(self) -> float:
+        """How long the access token is good for."""
+        expires_at = self._store.remembered("expires_at")
+        return float(expires_at or 0) - self._clock().timestamp()
+
+    async def _exchanged(self) -> str:
+        token = self._store.remembered("refresh_token")
+        if token is None:
+            raise SignedOut("nobody is signed in on this device")
+        answer = await self._wire.ask("POST", "/api/auth/refresh", json={"refresh_token": token})
+        self._keep(answer)
+        return str(answer["access_token"])
+
+    def _keep(self, answer: Mapping[str, Any]) -> None:
+        self._store.remember(
+            ledger_id=answer["ledger_id"],
+            user=answer["user"],
+            access_token=answer["access_token"],
+            refresh_token=answer["refresh_token"],
+            expires_at=self._clock().timestamp() + answer["expires_in"],
+        )
