@@ -69,7 +69,7 @@ class Device:
         self._store.remember(device_id=self.id)
         self._session = Session(self._wire, self._store, clock, {"id": self.id, "name": name})
         self._one_at_a_time = asyncio.Lock()
-        self._acted = asyncio.Event()
+        self._stirred = asyncio.Event()
         self._grown_to = 0
         """Where the log was when what waits for others was last sent."""
 
@@ -142,7 +142,7 @@ class Device:
             "version": 1,
         }
         self._store.queue(item)
-        self._acted.set()
+        self._stirred.set()
         return str(item["id"])
 
     def _new_id(self) -> str:
@@ -227,7 +227,10 @@ class Device:
 
     async def follow(self) -> None:
         """Stay in sync until cancelled, through every loss of the connection. Raises SignedOut, BrokenLog, Refused."""
-        await live.follow(self._server, self._session, self.sync, lambda: self.head, self._acted, self._dice)
+        await live.follow(self._server, self._session, self.sync, self._is_news, self._stirred, self._dice)
+
+    def _is_news(self, head: tuple[int, str | None]) -> bool:
+        return head != self.head or self._store.count("queued") > 0
 
     async def _pull(self) -> None:
         acknowledged = self._store.acknowledged()

@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -16,17 +15,20 @@ from client.session import EARLY_SECONDS, Session
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 READY_SECONDS = 10.0
 """For the answer to `auth`."""
+LEAST_REST_SECONDS = 1.0
+"""Between two renewals of a token, however short its life is."""
 TOO_MANY = 4409
 """Close code: a newer socket of this user needed the place. Coming back at once would only chase another away."""
 
 Sync = Callable[[], Awaitable[Any]]
-Head = Callable[[], tuple[int, str | None]]
+IsNews = Callable[[tuple[int, str | None]], bool]
+"""Whether a sync would change anything, given where the server's ledger stands."""
 
 
 async def follow(
-    server: str, session: Session, sync: Sync, head: Head, acted: asyncio.Event, dice: random.Random | random.SystemRandom
+    server: str, session: Session, sync: Sync, is_news: IsNews, stirred: asyncio.Event, dice: random.Random | random.SystemRandom
 ) -> None:
-    """Sync whenever the feed tells of a head that is not `head()`, or the user has `acted`; until cancelled.
+    """Sync whenever something is new, there or here (`stirred`); until cancelled. Raises what `sync` does but Unavailable.
 
     Every attempt to connect begins with a sync, so that a network that lets no WebSocket through still brings everything home.
     """
@@ -34,12 +36,11 @@ async def follow(
     while True:
         wait = 0.0
         try:
-            acted.clear()
             await sync()
             async with connect(server.replace("http", "ws", 1) + "/api/sync/ws") as socket:
                 await _authenticate(socket, session)
                 failures = 0
-                await _listen(socket, session, sync, head, acted)
+                await _listen(socket, session, sync, is_news, stirred)
         except Unavailable as error:
             wait = error.retry_after
         except (OSError, InvalidHandshake, TimeoutError):
@@ -59,28 +60,43 @@ async def _authenticate(socket: ClientConnection, session: Session) -> None:
     await socket.send(json.dumps({"type": "auth", "token": await session.token()}))
 
 
-async def _listen(socket: ClientConnection, session: Session, sync: Sync, head: Head, acted: asyncio.Event) -> None:
-    """Until the connection ends, which raises."""
+async def _listen(socket: ClientConnection, session: Session, sync: Sync, is_news: IsNews, stirred: asyncio.Event) -> None:
+    """Until the connection ends, which raises ConnectionClosed."""
     async with asyncio.timeout(READY_SECONDS):
-        message = json.loads(await socket.recv())
-    listening = asyncio.create_task(socket.recv())
-    acting = asyncio.create_task(acted.wait())
+        heads = [_head(await socket.recv())]
+    reading = asyncio.create_task(_read(socket, heads, stirred))
     try:
-        while True:
-            if (message["version"], message["hash"]) != head() or acted.is_set():
-                acted.clear()
+        while not reading.done():
+            stirred.clear()
+            if is_news(heads[-1]):
                 await sync()
-            if acting.done():
-                acting = asyncio.create_task(acted.wait())
-            left = max(session.seconds_left() - EARLY_SECONDS, 0.0)
-            await asyncio.wait({listening, acting}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if listening.done():
-                message = json.loads(listening.result())
-                listening = asyncio.create_task(socket.recv())
+            await _rest(stirred, max(session.seconds_left() - EARLY_SECONDS, LEAST_REST_SECONDS))
             if session.seconds_left() <= EARLY_SECONDS:
                 await _authenticate(socket, session)
+        reading.result()
     finally:
-        for task in (listening, acting):
-            task.cancel()
-            with suppress(asyncio.CancelledError, ConnectionClosed):
-                await task
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _read(socket: ClientConnection, heads: list[tuple[int, str | None]], stirred: asyncio.Event) -> None:
+    """Keep the newest head. It is read even while a sync is under way: what is not read keeps a socket from being closed."""
+    try:
+        while True:
+            heads[:] = [_head(await socket.recv())]
+            stirred.set()
+    finally:
+        stirred.set()
+
+
+async def _rest(stirred: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stirred.wait()
+    except TimeoutError:
+        pass
+
+
+def _head(message: str | bytes) -> tuple[int, str | None]:
+    said = json.loads(message)
+    return said["version"], said["hash"]

@@ -126,7 +126,7 @@ class Store:
 
     def queue(self, item: Mapping[str, Any]) -> None:
         """Keep a command until the log has it; its base is what is folded now."""
-        values = (item["id"], item["aggregate_type"], item["aggregate_id"], self.head()[0], json.dumps(item))
+        values = (item["id"], item["aggregate_type"], item["aggregate_id"], self.head()[0], facts.canonical(item))
         with self._transaction():
             self._file.execute(
                 "insert into commands (id, kind, aggregate_id, base_seq, item, state) values (?, ?, ?, ?, ?, 'queued')", values

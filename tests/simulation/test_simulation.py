@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Engine
 
 from storage import verify
+from tests.faults import history, recording
 from tests.simulation.backend import Backend, running
-from tests.simulation.world import STEPS_TAKEN, World
+from tests.simulation.world import STEPS_TAKEN, Operation, World
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
@@ -41,8 +42,9 @@ def judge(world: World, database: Engine) -> None:
         assert device.state() == state
     with database.begin() as connection:
         assert list(verify.verify(connection, world.ledger_id)) == []
+    seen = [_seen(one) for one in world.operations if one.path in (recording.PUSH, recording.PULL)]
+    assert history.check(seen, {"anna": recording.final("anna", log).log}) == []
     there = Counter(fact["id"] for fact in log)
-    assert set(there.values()) <= {1}
     refused = {one["command"]["id"] for device in everyone for one in device.attention().rejections}
     for device in everyone:
         assert device.pending == 0
@@ -50,6 +52,11 @@ def judge(world: World, database: Engine) -> None:
     assert pushed == there.keys() | refused, "something that a device did is neither in the log nor refused"
     if not world.restored:
         assert not there.keys() & refused
+
+
+def _seen(one: Operation) -> history.Operation:
+    span = (float(one.began), float(one.ended or one.began))
+    return recording.operation("anna", one.device, one.path, one.sent, one.status, one.answer, span, one.epoch)
 
 
 async def simulate(seed: int, backend: Backend, folder: Path, database: Engine) -> World:

@@ -32,6 +32,7 @@ class Operation:
     ended: int = 0
     status: int | None = None
     answer: Any = None
+    epoch: int = 0
 
 
 class Network(httpx.AsyncBaseTransport):
@@ -201,7 +202,7 @@ class World:
     def noticed(self, name: str, request: httpx.Request) -> Operation:
         """A request has been sent."""
         sent = json.loads(request.content) if request.content else dict(request.url.params)
-        self.operations.append(Operation(name, request.url.path, sent, self.moment()))
+        self.operations.append(Operation(name, request.url.path, sent, self.moment(), epoch=self.restored))
         return self.operations[-1]
 
     async def deliver(self, name: str, request: httpx.Request) -> httpx.Response:

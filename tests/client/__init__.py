@@ -1,0 +1,1 @@
+"""The reference device against a real server, over real HTTP and WebSocket."""

@@ -1,0 +1,181 @@
+"""What a device does by itself: keeps, proves, doubts, waits, and stays signed in."""
+
+import asyncio
+import datetime
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from api import tokens
+from client import BrokenLog, Device, Refused, SignedOut, Unavailable, live, session
+from tests.client.conftest import Person, agree, until
+from tests.client.test_scenarios import following, lunch
+from tests.fixtures.api import PASSWORD, Server
+
+Answer = dict[str, Any]
+
+
+class Between(httpx.AsyncHTTPTransport):
+    """A network that does something to requests and answers of a path."""
+
+    def __init__(self, path: str, change: Callable[[Answer], object] = lambda _: None) -> None:
+        super().__init__()
+        self.path, self.change = path, change
+        self.requests: list[bytes] = []
+        self.losing = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if request.url.path != self.path:
+            return response
+        self.requests.append(request.content)
+        if self.losing:
+            raise httpx.ReadError("the reply is lost", request=request)
+        answer = json.loads(await response.aread())
+        self.change(answer)
+        return httpx.Response(response.status_code, json=answer, request=request)
+
+
+def _take_out(answer: Answer) -> None:
+    del answer["events"][1]
+
+
+def _swap(answer: Answer) -> None:
+    events = answer["events"]
+    events[0], events[1] = events[1], events[0]
+
+
+def _raise(answer: Answer) -> None:
+    answer["events"][1]["changes"][0]["fields"]["amount"][1] = 10**6
+
+
+def _forge(answer: Answer) -> None:
+    answer["events"][2]["hash"] = "0" * 64
+
+
+def _end_early(answer: Answer) -> None:
+    del answer["events"][2]
+
+
+@pytest.mark.parametrize("change", [_take_out, _swap, _raise, _forge, _end_early])
+async def test_a_log_that_does_not_prove_itself_is_not_folded(
+    anna: Person, api: Server, tmp_path: Path, change: Callable[[Answer], None]
+) -> None:
+    phone = await anna.device()
+    ana = phone.create("contact", {"name": "Ana"})
+    phone.create("transaction", lunch(ana, 1))
+    phone.create("transaction", lunch(ana, 2))
+    await phone.sync()
+    async with Device(tmp_path / "doubtful", api.url, transport=Between("/api/sync/pull", change)) as doubtful:
+        await doubtful.login(anna.email, PASSWORD)
+        with pytest.raises(BrokenLog):
+            await doubtful.sync()
+        assert doubtful.head.version in (0, 2)
+        assert doubtful.head.version == (2 if change is _end_early else 0)
+
+
+async def test_a_push_stays_below_what_the_server_takes(anna: Person, api: Server, tmp_path: Path) -> None:
+    network = Between("/api/sync/push")
+    async with Device(tmp_path / "talkative", api.url, transport=network) as device:
+        await device.login(anna.email, PASSWORD)
+        for number in range(510):
+            device.create("contact", {"name": f"contact {number}", "notes": "ñ" * 4_000 if number < 200 else "short"})
+        await device.sync()
+        assert device.head.version == 510
+    sizes = [(len(content), len(json.loads(content)["events"])) for content in network.requests]
+    assert all(size <= 1024 * 1024 and count <= 500 for size, count in sizes)
+    assert len(sizes) == 3
+
+
+async def test_what_the_user_did_survives_the_device(anna: Person, api: Server, tmp_path: Path) -> None:
+    """The process ends at any moment without a word: its file has everything."""
+    first = Device(tmp_path / "file", api.url)
+    await first.login(anna.email, PASSWORD)
+    ana = first.create("contact", {"name": "Ana"})
+    await first.sync()
+    first.create("transaction", lunch(ana, 5))
+    async with Device(tmp_path / "file", api.url) as again:
+        assert (again.id, again.pending, again.head) == (first.id, 1, first.head)
+        await again.sync()
+        assert again.balances() == {(ana, "EUR"): 5}
+    await first.close()
+
+
+async def test_ids_are_in_the_order_in_which_they_were_made(anna: Person) -> None:
+    phone = await anna.device()
+    ids = []
+    for number in range(5):
+        ids.append(phone.create("contact", {"name": str(number)}))
+        await asyncio.sleep(0.002)
+    assert sorted(ids) == ids
+    assert {UUID(one).version for one in ids} == {7}
+
+
+async def test_a_lost_reply_to_a_refresh_signs_nobody_out(anna: Person, api: Server, tmp_path: Path) -> None:
+    network = Between("/api/auth/refresh")
+    late = 0.0
+    clock = lambda: datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=late)  # noqa: E731
+    async with Device(tmp_path / "file", api.url, transport=network, clock=clock) as device:
+        await device.login(anna.email, PASSWORD)
+        late, network.losing = 570.0, True  # past the moment at which a token is exchanged
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await device.sync()
+        network.losing = False
+        await device.sync()
+        assert len(network.requests) == 4
+
+
+async def test_who_is_signed_out_keeps_what_waits(anna: Person) -> None:
+    phone, laptop = await anna.device("phone"), await anna.device("laptop")
+    phone.create("contact", {"name": "Ana"})
+    await phone.logout()
+    phone.create("contact", {"name": "Bo"})
+    for work in (phone.sync, phone.follow):
+        with pytest.raises(SignedOut):
+            await work()
+    with pytest.raises(Refused) as wrong:
+        await phone.login(anna.email, "not the password")
+    assert wrong.value.code == "invalid_credentials"
+    await phone.login(anna.email, PASSWORD)
+    assert (await agree(phone, laptop)).version == 2
+
+
+async def test_a_following_device_outlives_its_tokens(anna: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "LIFETIME", datetime.timedelta(seconds=3))
+    monkeypatch.setattr(live, "EARLY_SECONDS", 2)
+    monkeypatch.setattr(session, "EARLY_SECONDS", 2)
+    phone, laptop = await anna.device("phone"), await anna.device("laptop")
+    async with following(phone):
+        first = laptop.create("contact", {"name": "Ana"})
+        await laptop.sync()
+        await until(lambda: phone.get("contact", first))
+        await asyncio.sleep(4)
+        second = laptop.create("contact", {"name": "Bo"})
+        await laptop.sync()
+        await until(lambda: phone.get("contact", second), 1)
+
+
+def test_pauses_grow_to_a_bound_and_are_not_in_step() -> None:
+    dice = random.Random(1)
+    pauses = [[live.pause(failures, dice) for _ in range(200)] for failures in range(1, 30)]
+    for failures, some in enumerate(pauses, start=1):
+        bound = min(live.LONGEST_PAUSE_SECONDS, live.FIRST_PAUSE_SECONDS * 2 ** (failures - 1))
+        assert 0.9 * bound < max(some) <= bound
+        assert min(some) < 0.1 * bound
+
+
+async def test_the_server_says_when_to_come_back(tmp_path: Path) -> None:
+    def busy(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(503, headers={"Retry-After": "7"}, json={"code": "unavailable"}, request=request)
+
+    async with Device(tmp_path / "file", "http://busy", transport=httpx.MockTransport(busy)) as device:
+        with pytest.raises(Unavailable) as told:
+            await device.login("anna@example.org", PASSWORD)
+        assert told.value.retry_after == 7

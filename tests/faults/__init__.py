@@ -1,0 +1,1 @@
+"""What is promised while processes, networks and backups fail."""
