@@ -2,5 +2,5 @@
 
 from api.server import main
 
-if __name__ == "__main__":  # Sanic's workers import this module again
+if __name__ == "__main__":
     main()

@@ -61,7 +61,7 @@ COMPRESSION_LEVEL = 5
 GRACE_SECONDS = 10.0
 """What a stopping server gives to requests in flight."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 503: "unavailable"}
+_CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large", 503: "unavailable"}
 _log = structlog.get_logger("api")
 
 

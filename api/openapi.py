@@ -12,7 +12,7 @@ from api import facts_schema, pages, problems
 from api.health import VERSION
 from api.routing import Nothing, Route
 
-EVERYWHERE = ("invalid", "internal", "unavailable", "too_large")
+EVERYWHERE = ("invalid", "internal", "unavailable", "too_large", "too_slow")
 """Codes that every operation can answer with."""
 SIGNED_IN = ("unauthorized",)
 REPLAYABLE = ("id_reused", "stale")

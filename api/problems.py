@@ -31,6 +31,7 @@ KINDS: dict[str, Kind] = {
     "unknown_aggregate": Kind(409, "It points to something that is not there"),
     "ledger_gone": Kind(404, "This ledger does not exist any more"),
     "method_not_allowed": Kind(405, "The method does not fit the resource"),
+    "too_slow": Kind(408, "The request came too slowly"),
     "already_exists": Kind(409, "The id is taken"),
     "unknown_contact": Kind(409, "There is no such contact"),
     "dependency_failed": Kind(409, "Something that this needs was rejected"),

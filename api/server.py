@@ -1,48 +1,45 @@
-"""Where the server begins: `create()` for each worker, `main()` for `python -m api`."""
+"""Where the server begins: `main()` for `python -m api`."""
 
 import logging
 import os
 import sys
 from functools import partial
-from typing import Any
+from typing import Final, NoReturn
 
 import structlog
-from sanic import Sanic
-from sanic.worker.loader import AppLoader
 
-from api.app import create_app
+from api import serving, workers
+from api.app import GRACE_SECONDS, create_app
 from api.settings import Settings, SettingsError
 
+LAST_WORDS_SECONDS: Final = 3 * serving.CLOSE_SECONDS
+"""What a worker may need after the grace, and a little more, before it is killed."""
 _log = structlog.get_logger("api")
 
 
-def create() -> "Sanic[Any, Any]":
-    """The application with the environment's settings."""
-    _configure_logging()
-    return create_app(Settings.from_environment(os.environ))
-
-
 def main() -> None:
-    """Serve until SIGTERM or SIGINT; exits with 2 when a setting is wrong."""
+    """Serve until SIGTERM or SIGINT; exits with 2 where a setting is wrong or the port cannot be had."""
     _configure_logging()
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
-        sys.exit(f"debitum api: {error}")
-    loader = AppLoader(factory=partial(create))
-    app = loader.load()
-    app.prepare(
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        single_process=settings.workers == 1,
-        access_log=False,
-        motd=False,
-    )
+        _give_up(str(error))
+    app = create_app(settings)
+    try:
+        listener = serving.listen(settings.host, settings.port)
+    except OSError as error:
+        _give_up(f"port {settings.port} of {settings.host} cannot be used: {error.strerror}")
+    host, port = listener.getsockname()[:2]
+    _log.info("listening", host=host, port=port, workers=settings.workers)
+    serve = partial(serving.run, app, listener)
     if settings.workers == 1:
-        Sanic.serve_single(primary=app)
-    else:
-        Sanic.serve(primary=app, app_loader=loader)
+        serve()
+    workers.keep(settings.workers, listener, serve, grace_seconds=GRACE_SECONDS + LAST_WORDS_SECONDS)
+
+
+def _give_up(reason: str) -> NoReturn:
+    sys.stderr.write(f"debitum api: {reason}\n")
+    sys.exit(2)
 
 
 def _configure_logging() -> None:
@@ -56,5 +53,6 @@ def _configure_logging() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(),  # a line is one write, so that lines of several workers do not mix
         cache_logger_on_first_use=True,
     )

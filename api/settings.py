@@ -40,7 +40,7 @@ class Settings:
         return cls(
             database_url=_required(environment, "DATABASE_URL"),
             keys=keys,
-            host=environment.get("DEBITUM_HOST", "127.0.0.1"),
+            host=environment.get("DEBITUM_HOST") or "127.0.0.1",
             port=_number(environment, "DEBITUM_PORT", 8000, least=0),
             direct_url=environment.get("DATABASE_DIRECT_URL", ""),
             cors_origins=tuple(one.strip() for one in environment.get("DEBITUM_CORS_ORIGINS", "").split(",") if one.strip()),

@@ -10,8 +10,8 @@ from debitum.children import Plan
 from debitum.settings import Settings, reachable
 from storage import engine, migrations
 
-API_GRACE_SECONDS: Final = 10.0
-"""Requests in flight are answered within this."""
+API_GRACE_SECONDS: Final = 12.0
+"""The API answers requests in flight within 10, and ends whatever is left within 2 more (api.app, api.server)."""
 DAGSTER_GRACE_SECONDS: Final = 15.0
 """A run that is told to end writes its last events."""
 LOOPBACK: Final = "127.0.0.1"

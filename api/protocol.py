@@ -1,0 +1,93 @@
+"""The connection of a client: Sanic's own, with a limit to how slowly a request may come in."""
+
+import asyncio
+
+from sanic.exceptions import BadRequest
+from sanic.http import Http
+from sanic.http.constants import Stage
+from sanic.server.protocols.websocket_protocol import WebSocketProtocol
+
+RECEIVE_SECONDS = 10.0
+"""How long a request may keep us waiting, beside what its bytes earn; and how long a new connection may say nothing."""
+MIN_BYTES_PER_SECOND = 1024
+"""What earns a second more: a phone at the edge of its cell is twice as fast, so that even 256 MiB have the time they need."""
+MOST_PATIENCE_SECONDS = 60.0
+"""What a request that began fast can save up: enough for a tunnel, not for holding a connection on a few bytes."""
+
+
+class TooSlow(BadRequest):
+    """The request came too slowly. A BadRequest: for those Sanic drops the connection even while it reads a rest of a body."""
+
+    status_code = 408
+    quiet = True
+
+
+class _Http(Http):
+    """Tells the connection where a request begins."""
+
+    __slots__ = ()
+
+    def init_for_request(self) -> None:
+        super().init_for_request()
+        assert isinstance(self.protocol, Protocol)
+        self.protocol.request_begins()
+
+
+class Protocol(WebSocketProtocol):
+    """Sanic counts its REQUEST_TIMEOUT anew from every byte, so that a byte a minute holds a connection for ever.
+
+    Here only the time counts in which we wait for the client, over the whole of a request: RECEIVE_SECONDS and a second
+    for each MIN_BYTES_PER_SECOND. What comes after the request takes no part in it: handlers, streamed answers, WebSockets.
+    Between requests Sanic's KEEP_ALIVE_TIMEOUT holds.
+    """
+
+    HTTP_CLASS = _Http
+    __slots__ = ("_patience_seconds", "_requests")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called once, before anything else."""
+        self._requests = 0
+        self._patience_seconds = RECEIVE_SECONDS
+        super().connection_made(transport)
+
+    def request_begins(self) -> None:
+        """The connection waits for its next request."""
+        self._requests += 1
+        self._patience_seconds = RECEIVE_SECONDS
+
+    async def receive_more(self) -> None:
+        """Wait for bytes. Raises TooSlow."""
+        between = self._http.stage is Stage.IDLE and not self._http.request_body  # else: the rest of a body, after its answer
+        if not between:
+            await self._receive_in_time()
+        elif self._requests > 1:
+            await super().receive_more()
+        else:
+            await self._receive_first()
+
+    async def _receive_in_time(self) -> None:
+        began, had = self.loop.time(), len(self.recv_buffer)
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                await super().receive_more()
+        except TimeoutError:
+            self._http.keep_alive = False
+            raise TooSlow("the request came too slowly") from None
+        finally:
+            earned = (len(self.recv_buffer) - had) / MIN_BYTES_PER_SECOND
+            left = self._patience_seconds - (self.loop.time() - began) + earned
+            self._patience_seconds = min(left, MOST_PATIENCE_SECONDS)
+
+    async def _receive_first(self) -> None:
+        """There is no request yet that could be answered: the connection is closed without a word."""
+        giving_up = self.loop.call_later(RECEIVE_SECONDS, self.close)
+        try:
+            await super().receive_more()
+        finally:
+            giving_up.cancel()
+
+    def close_if_idle(self) -> bool:
+        """Close unless a request is there, or has come and not been looked at yet; whether it was closed."""
+        if self.websocket is None and self.recv_buffer:
+            return False
+        return bool(super().close_if_idle())
