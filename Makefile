@@ -31,12 +31,18 @@ test: $(DEV) ## run the tests, on a real Postgres of their own
 # Prints its seed first: FUZZ_SEED=… replays a run.
 FUZZ_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 FUZZ_EXAMPLES ?= 2000
+SIMULATION_SEEDS ?= 10000
 
 .PHONY: fuzz
-fuzz: $(DEV) ## the property tests with new examples, many more of them (FUZZ_SEED, FUZZ_EXAMPLES)
-	@echo "FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES)"
-	@HYPOTHESIS_PROFILE=fuzz FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -n 2 --hypothesis-seed=$(FUZZ_SEED) tests/domain $(ARGS) \
+fuzz: $(DEV) ## property tests and simulated devices with new examples, many more of them (FUZZ_SEED, FUZZ_EXAMPLES, SIMULATION_SEEDS)
+	@echo "FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) SIMULATION_SEEDS=$(SIMULATION_SEEDS)"
+	@HYPOTHESIS_PROFILE=fuzz FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) SIMULATION_FIRST=$(FUZZ_SEED) SIMULATION_SEEDS=$(SIMULATION_SEEDS) \
+		$(BIN)/python -m pytest -n 2 --hypothesis-seed=$(FUZZ_SEED) tests/domain tests/simulation $(ARGS) \
 		|| { echo "failed: replay with FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) make fuzz"; exit 1; }
+
+.PHONY: faults
+faults: $(DEV) ## kill workers, stop Postgres, fill the disk, under load: nothing acknowledged is lost (5 minutes; FAULTS_SEED)
+	@$(BIN)/python -m tests.faults
 
 .PHONY: bench
 bench: $(DEV) ## measurements, each a question; results in bench/results

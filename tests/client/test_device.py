@@ -90,7 +90,7 @@ async def test_a_push_stays_below_what_the_server_takes(anna: Person, api: Serve
         assert device.head.version == 510
     sizes = [(len(content), len(json.loads(content)["events"])) for content in network.requests]
     assert all(size <= 1024 * 1024 and count <= 500 for size, count in sizes)
-    assert len(sizes) == 3
+    assert len(sizes) == 2
 
 
 async def test_what_the_user_did_survives_the_device(anna: Person, api: Server, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def simulate(seed: int, backend: Backend, folder: Path, database: Engine) 
         judge(world, database)
         assert await world.taken_by_now() == [], "what waited for others was not sent again when they came"
     except Exception as error:
-        error.add_note(f"replay with: SIMULATION_FIRST={seed} SIMULATION_SEEDS=1 make fuzz-sync")
+        error.add_note(f"replay with: SIMULATION_FIRST={seed} SIMULATION_SEEDS=1 make test ARGS=tests/simulation")
         raise
     finally:
         await world.close()

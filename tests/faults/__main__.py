@@ -1,0 +1,94 @@
+"""`make faults`: the fault suite in its long form. The last line is JSON; whatever does not hold ends it with an exception."""
+
+import asyncio
+import logging
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from api.settings import Settings
+from bench import harness
+from storage.encryption import KeyRing, new_ring
+from tests.faults import scenes
+from tests.faults.household import Figures
+from tests.fixtures.api import serve
+
+SEED = int(os.environ.get("FAULTS_SEED", "1"))
+KILLS, KILL_SECONDS, LEAST_ACKNOWLEDGED = 55, 1.1, 10_000
+STOPS = 20
+DAWDLERS, ROUNDS, MOST_SLOWER = 500, 3, 2.0
+
+
+async def _reported(what: str, scene: Awaitable[Figures]) -> Figures:
+    began = time.monotonic()
+    figures = await scene
+    print(f"{what}: {msgspec.json.encode(figures).decode()} in {time.monotonic() - began:.0f} s", flush=True)
+    return figures
+
+
+async def _kills(folder: Path) -> Figures:
+    with scenes.postgres(folder / "data") as url:
+        figures = await scenes.workers_are_killed(
+            folder, url, workers=4, writers=16, kills=KILLS, every_seconds=KILL_SECONDS, seed=SEED
+        )
+    assert figures.acknowledged >= LEAST_ACKNOWLEDGED
+    return figures
+
+
+async def _stops(folder: Path) -> Figures:
+    with scenes.postgres(folder / "data") as url:
+        stopped = await scenes.postgres_is_stopped(
+            folder, folder / "data", url, stops=STOPS, writers=16, pauses=(1.0, 5.0), seed=SEED
+        )
+        control = await scenes.nothing_is_flushed(folder, folder / "data", url, writers=16, most_stops=20, seed=SEED)
+    return stopped + Figures(control_lost=control.control_lost)
+
+
+async def _pool(folder: Path) -> Figures:
+    with scenes.postgres(folder / "data") as url:
+        async with serve(Settings(database_url=url, keys=KeyRing.parse(new_ring()), pool_size=5)) as server:
+            await scenes.the_pool_is_exhausted(server.url, url, requests=200, pool=5)
+    return Figures()
+
+
+async def _dawdlers(folder: Path) -> Figures:
+    """Normal requests beside 500 that never end, and without them, in turn."""
+    ratios = []
+    with scenes.postgres(folder / "data") as url:
+        async with scenes.api(folder, url, 1) as process:
+            for _ in range(ROUNDS):
+                alone = await scenes.baseline(process.url, 12)
+                closed, beside = await scenes.clients_dawdle(process.url, connections=DAWDLERS)
+                assert max(closed) < 15, f"one was still open after {max(closed):.1f} s"
+                ratios.append(harness.percentile(beside, 0.99) / harness.percentile(alone, 0.99))
+    spread = f"{min(ratios):.2f} … {max(ratios):.2f}"
+    print(f"p99 beside {DAWDLERS} slow clients: {statistics.median(ratios):.2f} of that without ({spread})")
+    assert statistics.median(ratios) < MOST_SLOWER
+    return Figures()
+
+
+async def main() -> None:
+    """Every scene on a server of its own, one after the other."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    print(f"FAULTS_SEED={SEED}", flush=True)
+    total = Figures()
+    scenes_in_order = {
+        "workers killed": _kills,
+        "Postgres stopped": _stops,
+        "disk full": lambda folder: scenes.the_disk_is_full(folder, writers=8, seed=SEED),
+        "pool exhausted": _pool,
+        "slow clients": _dawdlers,
+    }
+    for what, scene in scenes_in_order.items():
+        with tempfile.TemporaryDirectory(prefix="debitum-faults-") as folder:
+            total += await _reported(what, scene(Path(folder)))
+    print(msgspec.json.encode(total).decode())
+
+
+asyncio.run(main())
