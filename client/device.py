@@ -21,6 +21,8 @@ from client.wire import Wire
 MOST_EVENTS, MOST_BYTES = 500, 900_000
 """Of a push; the server takes 500 and 1 MiB."""
 PAGE = 1_000
+MOST_TRIES = 3
+"""Of what waits for others, in one sync: they may be writing faster than we ask."""
 MOST_RESETS = 3
 """In one sync: a server that is put back more often while it is asked is left alone for a while."""
 
@@ -70,8 +72,8 @@ class Device:
         self._session = Session(self._wire, self._store, clock, {"id": self.id, "name": name})
         self._one_at_a_time = asyncio.Lock()
         self._stirred = asyncio.Event()
-        self._grown_to = 0
-        """Where the log was when what waits for others was last sent."""
+        self._pushed_at = 0
+        """How much of the log was folded when something was last sent."""
 
     async def close(self) -> None:
         """Let go of the file and the connections."""
@@ -205,12 +207,12 @@ class Device:
         Raises Unavailable (nothing is known of a push in flight: it is sent again under the same ids), SignedOut, BrokenLog.
         """
         async with self._one_at_a_time:
-            resets = 0
-            waited = False
+            resets = tries = 0
             while True:
                 try:
                     await self._pull()
-                    waited = waited or self._send_what_waited()
+                    if tries < MOST_TRIES and self._send_what_waited():
+                        tries += 1
                     if not await self._push():
                         return self.head
                 except Reset as reset:
@@ -230,14 +232,14 @@ class Device:
         await live.follow(self._server, self._session, self.sync, self._is_news, self._stirred, self._dice)
 
     def _is_news(self, head: tuple[int, str | None]) -> bool:
-        return head != self.head or self._store.count("queued") > 0
+        return head != self.head or self._store.count("queued") > 0 or self._may_pass_now()
 
     async def _pull(self) -> None:
         acknowledged = self._store.acknowledged()
         while True:
             version, digest = self._store.head()
             page = await self._session.ask("POST", "/api/sync/pull", {"since": version, "hash": digest, "limit": PAGE})
-            self._store.fold(page["events"])
+            self._store.fold(page["events"], self.id)
             if not page["has_more"]:
                 break
         if (head := self.head) != Head(page["version"], page["hash"]):
@@ -246,11 +248,13 @@ class Device:
         self._store.queue_again(acknowledged & self._store.acknowledged())
 
     def _send_what_waited(self) -> bool:
-        """What was refused because something was unknown may pass now that the log has grown; tried once a sync."""
-        if self._store.head()[0] != self._grown_to:
-            self._grown_to = self._store.head()[0]
+        """What was refused because something was unknown is sent again once the log has grown; whether there is any."""
+        if waits := self._may_pass_now():
             self._store.queue_waiting()
-        return True
+        return waits
+
+    def _may_pass_now(self) -> bool:
+        return self.head.version != self._pushed_at and self._store.count("waiting") > 0
 
     async def _push(self) -> bool:
         """Send the first of what waits; False where there is nothing."""
@@ -260,6 +264,7 @@ class Device:
         base_hash = self._store.hash_at(max(item["base_seq"] for item in batch))
         answer = await self._session.ask("POST", "/api/sync/push", {"events": batch, "base_hash": base_hash})
         self._store.settle(answer["results"])
+        self._pushed_at = self.head.version
         return True
 
     async def _common_version(self) -> int:

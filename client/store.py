@@ -83,14 +83,19 @@ class Store:
         for (text,) in self._file.execute("select fact from facts where seq > ? order by seq", (since,)):
             yield json.loads(text)
 
-    def fold(self, page: Iterable[Fact]) -> None:
-        """Verify and fold facts that follow the head. Raises BrokenLog: then nothing of the page is folded."""
+    def fold(self, page: Iterable[Fact], device_id: str) -> None:
+        """Verify and fold facts that follow the head; those of `device_id` are commands of ours that have come home.
+
+        Raises BrokenLog: then nothing of the page is folded.
+        """
         with self._transaction():
             version, digest = self.head()
             for seq, fact in enumerate(page, start=version + 1):
                 facts.verify(fact, seq, digest)
                 digest = fact["hash"]
                 self._fold(fact)
+                if fact.get("device_id") == device_id:
+                    self._file.execute("update commands set state = 'folded' where id = ?", (fact["id"],))
 
     def _fold(self, fact: Fact) -> None:
         seq, event_id = fact["seq"], fact["id"]
@@ -105,7 +110,6 @@ class Store:
             self._file.execute("update conflicts set resolved_by = ? where event_id = ?", (event_id, settled))
         if (undone := facts.undoes(fact)) is not None:
             self._file.execute("update conflicts set resolved_by = null where resolved_by = ?", (undone,))
-        self._file.execute("update commands set state = 'folded' where id = ?", (event_id,))
 
     def folded(self, kind: str, entity_id: str) -> Fields | None:
         """An entity as the log has it."""
