@@ -11,6 +11,7 @@ import structlog
 from api import serving, workers
 from api.app import GRACE_SECONDS, create_app
 from api.settings import Settings, SettingsError
+from storage import server as postgres
 
 LAST_WORDS_SECONDS: Final = 3 * serving.CLOSE_SECONDS
 """What a worker may need after the grace, and a little more, before it is killed."""
@@ -35,6 +36,17 @@ def main() -> None:
     if settings.workers == 1:
         serve()
     workers.keep(settings.workers, listener, serve, grace_seconds=GRACE_SECONDS + LAST_WORDS_SECONDS)
+
+
+def _require_durability(database_url: str) -> None:
+    """A Postgres that could forget what it has acknowledged is refused. One that does not answer yet may come up later."""
+    try:
+        found = postgres.inspect(database_url, "debitum-api")
+    except postgres.UnreachableError:
+        _log.warning("database_unavailable")
+        return
+    if found.objection is not None:
+        _give_up(found.objection)
 
 
 def _give_up(reason: str) -> NoReturn:

@@ -66,10 +66,8 @@ def migrate(database: Database) -> str:
 
 def require_durability(database: Database) -> None:
     """Refuse a server that could forget what it has acknowledged. Raises DatabaseError."""
-    weak = check(database.url).not_durable
-    if weak:
-        said = ", ".join(f"{name} = {value}" for name, value in weak.items())
-        raise DatabaseError(f"this Postgres could lose acknowledged changes ({said}): turn that on, then start again")
+    if (objection := check(database.url).objection) is not None:
+        raise DatabaseError(objection)
 
 
 def stop(database: Database) -> None:

@@ -26,13 +26,12 @@ async def examine(connection: AsyncConnection) -> Condition:
     """Look at the database that `connection` leads to; needs a transaction of the api role."""
     revision = await connection.scalar(text("select version_num from debitum.alembic_version"))
     rows = await connection.execute(
-        text("select name from pg_settings where name = any(:names) and setting <> 'on' order by name"),
-        {"names": list(server.DURABLE)},
+        text("select name, setting from pg_settings where name = any(:names) order by name"), {"names": list(server.DURABLE)}
     )
-    off = [row.name for row in rows]
+    weak = [f"{row.name} = {row.setting}" for row in rows if row.setting not in server.DURABLE[row.name]]
     lag = await connection.scalar(text("select debitum.projection_lag_seconds()"))
     return Condition(
         migrations="ok" if revision == _newest else f"the schema is at {revision}, this code needs {_newest}",
-        durability="ok" if not off else f"not on: {', '.join(off)}",
+        durability="ok" if not weak else ", ".join(weak),
         projection_lag_seconds=float(lag or 0),
     )

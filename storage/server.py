@@ -12,8 +12,12 @@ MINIMUM_VERSION: Final = 15
 """The oldest major version that the schema and the grants are written for."""
 CONNECT_TIMEOUT_SECONDS: Final = 5
 """Somebody waits at a terminal; a server on the network answers in well under this."""
-DURABLE: Final = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-"""What an acknowledged event relies on. Stronger values of synchronous_commit serve too."""
+DURABLE: Final = {
+    "fsync": ("on",),
+    "full_page_writes": ("on",),
+    "synchronous_commit": ("on", "remote_write", "remote_apply"),
+}
+"""What an acknowledged event relies on: settings, and the values that will do."""
 UNFINISHED: Final = ("STARTING", "STARTED", "CANCELING")
 """States of a Dagster run that has a process."""
 
@@ -35,8 +39,13 @@ class Server:
     @property
     def not_durable(self) -> dict[str, str]:
         """The settings by which an acknowledged event could be lost, with their values."""
-        stronger = {"synchronous_commit": ("on", "remote_write", "remote_apply")}
-        return {name: value for name, value in self.durability.items() if value not in stronger.get(name, ("on",))}
+        return {name: value for name, value in self.durability.items() if value not in DURABLE[name]}
+
+    @property
+    def objection(self) -> str | None:
+        """Why nobody should start on this server, where it could forget what it has acknowledged."""
+        weak = ", ".join(f"{name} = {value}" for name, value in self.not_durable.items())
+        return f"this Postgres could lose acknowledged changes ({weak}): turn that on, then start again" if weak else None
 
 
 def inspect(url: str, application_name: str) -> Server:

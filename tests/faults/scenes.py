@@ -14,8 +14,10 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 
-from storage import embedded, engine, migrations
+from debitum import database
+from storage import embedded, engine, migrations, server
 from tests.faults.household import Figures, Household, household, sent_again
 from tests.fixtures.api import PASSWORD
 from tests.fixtures.process import Process
@@ -165,6 +167,25 @@ async def nothing_is_flushed(folder: Path, data: Path, database_url: str, *, wri
         there = {(user, logged.id) for user, log in logs.items() for logged in log}
         assert again <= there, "what the server forgot was not brought back by the devices"
         return Figures(stops=stops, control_lost=len(again))
+
+
+async def what_could_forget_is_refused(folder: Path, database_url: str) -> None:
+    """Each setting that durability rests on is switched off under a running server: it says so, and another does not start."""
+    async with api(folder, database_url, 1) as running, httpx.AsyncClient(base_url=running.url) as http:
+        for name in server.DURABLE:
+            _set(database_url, f"alter system set {name} = off")
+            try:
+                ready = await http.get("/health/ready")
+                assert (ready.status_code, ready.json()["checks"]["durability"]) == (503, f"{name} = off")
+                refused = Process(folder, database_url, 1)
+                assert await refused.ended() == 2
+                assert f"{name} = off" in refused.last_words()
+                refused.clean_up()
+                with pytest.raises(database.DatabaseError, match=f"{name} = off"):
+                    database.require_durability(database.Database(database_url, None, ""))
+            finally:
+                _set(database_url, f"alter system reset {name}")
+        assert (await http.get("/health/ready")).status_code == 200
 
 
 def _set(database_url: str, statement: str) -> None:

@@ -32,6 +32,7 @@ async def test_postgres_is_stopped_and_a_control_loses(folder: Path) -> None:
         assert figures.acknowledged > 100
         control = await scenes.nothing_is_flushed(folder, folder / "data", url, writers=6, most_stops=10, seed=2)
         assert control.control_lost > 0
+        await scenes.what_could_forget_is_refused(folder, url)
 
 
 async def test_the_disk_is_full(folder: Path) -> None:
