@@ -19,12 +19,13 @@ _log = structlog.get_logger("api")
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT; exits with 2 where a setting is wrong or the port cannot be had."""
+    """Serve until SIGTERM or SIGINT; exits with 2 where a setting is wrong, Postgres could forget, or the port cannot be had."""
     _configure_logging()
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
         _give_up(str(error))
+    _require_durability(settings.database_url)
     app = create_app(settings)
     try:
         listener = serving.listen(settings.host, settings.port)

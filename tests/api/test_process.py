@@ -40,7 +40,7 @@ def count(request: pytest.FixtureRequest) -> int:
 def running(tmp_path: Path, database_url: str, count: int) -> Iterator[Process]:
     process = Process(tmp_path, database_url, count)
     yield process
-    process.clean_up()
+    process.close()
 
 
 class Writer:
@@ -246,4 +246,4 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         process = Process(tmp_path, "postgresql://nobody@localhost/nothing", 1, port)
         assert await process.ended() == 2
         assert f"port {port} of 127.0.0.1 cannot be used" in (tmp_path / "said.txt").read_text()
-        process.clean_up()
+        process.close()

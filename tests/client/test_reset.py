@@ -21,7 +21,7 @@ from client.device import Head
 from tests.client.conftest import agree, until
 from tests.client.test_scenarios import following, lunch
 from tests.fakes.line import Line, line
-from tests.faults import history, recording
+from tests.faults import checker, history, recording
 from tests.fixtures.api import PASSWORD, Server, serve
 
 
@@ -88,7 +88,7 @@ class Installation:
 
     def prove(self, device: Device) -> None:
         """The checker finds nothing: seq rules within an epoch, presence and isolation across."""
-        assert history.check(self.seen, {"anna": recording.final("anna", device.log()).log}) == []
+        assert checker.check(self.seen, {"anna": recording.final("anna", device.log()).log}) == []
 
 
 @pytest.fixture

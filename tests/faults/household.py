@@ -8,18 +8,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 
-from client import Device, Unavailable
-from tests.faults import history, recording
+from client import Device, Unavailable, live
+from tests.faults import checker, history, recording
 from tests.fixtures.api import PASSWORD
 
 PATIENCE_SECONDS = 60.0
 """For all to be quiet again once nothing disturbs them any more."""
 RETRY_SECONDS = 0.05
-FEED_SECONDS = 40.0
-"""For a device that follows to be where the others are: a reconnection may wait for 30 s after many that failed."""
+LONGEST_PAUSE_SECONDS = 1.0
+"""Of a device that follows, between attempts to connect: it has 30 s otherwise."""
+FEED_SECONDS = 10.0
+"""For that device to be where the others are."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,12 +62,18 @@ class Writer:
     def _act(self) -> None:
         amount = self.dice.randint(1, 10**6)
         if len(self.debts) < 3 or self.dice.random() < 0.7:
-            members = {"contact_id": self.contact, "direction": "lent", "amount": amount, "currency": "EUR"}
-            self.debts.append(self.device.create("transaction", members | {"description": "x" * self.padding}))
+            text = self.dice.randbytes(self.padding // 2).hex()
+            members = {"contact_id": self.contact, "direction": "lent", "amount": amount, "currency": "EUR", "description": text}
+            self.debts.append(self.device.create("transaction", members))
         elif self.dice.random() < 0.7:
             self.device.update("transaction", self.dice.choice(self.debts), {"amount": amount})
         else:
             self.device.delete("transaction", self.debts.pop(self.dice.randrange(len(self.debts))))
+
+
+async def _follow(device: Device) -> None:
+    with mock.patch.object(live, "LONGEST_PAUSE_SECONDS", LONGEST_PAUSE_SECONDS):
+        await device.follow()
 
 
 async def _sync(device: Device) -> bool:
@@ -108,7 +117,7 @@ class Household:
         """
         over = asyncio.Event()
         follower = await self.device("user 0")
-        following = asyncio.create_task(follower.follow())
+        following = asyncio.create_task(_follow(follower))
         tasks = [asyncio.create_task(writer.run(over)) for writer in self.writers]
         try:
             yield
@@ -142,9 +151,9 @@ class Household:
     async def judge(self) -> Figures:
         """The figures of a run in which nothing may be lost. Raises AssertionError with what the checker found."""
         logs = await self.logs()
-        found = history.check(self.seen, logs)
+        found = checker.check(self.seen, logs)
         assert found == [], [violation.text for violation in found[:5]]
-        summary, again = history.summary(self.seen, logs), sent_again(self.seen)
+        summary, again = checker.summary(self.seen, logs), sent_again(self.seen)
         assert again == set(), f"{len(again)} acknowledged events had to be sent again"
         return Figures(acknowledged=summary.acknowledged, lost=summary.lost, twice=summary.twice)
 

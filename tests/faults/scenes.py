@@ -1,6 +1,7 @@
 """What is done to a running Debitum: workers killed, Postgres stopped, connections and disk used up, clients that dawdle."""
 
 import asyncio
+import contextlib
 import os
 import random
 import statistics
@@ -33,7 +34,7 @@ async def api(folder: Path, database_url: str, workers: int) -> AsyncIterator[Pr
         await process.listens()
         yield process
     finally:
-        process.clean_up()
+        process.close()
 
 
 @asynccontextmanager
@@ -170,20 +171,20 @@ async def nothing_is_flushed(folder: Path, data: Path, database_url: str, *, wri
 
 
 async def what_could_forget_is_refused(folder: Path, database_url: str) -> None:
-    """Each setting that durability rests on is switched off under a running server: it says so, and another does not start."""
+    """Each setting that durability rests on is switched off under a running server: it says so, and nothing starts."""
     async with api(folder, database_url, 1) as running, httpx.AsyncClient(base_url=running.url) as http:
-        for name in server.DURABLE:
-            _set(database_url, f"alter system set {name} = off")
-            try:
+        try:
+            for name in server.DURABLE:
+                _set(database_url, f"alter system set {name} = off")
                 ready = await http.get("/health/ready")
-                assert (ready.status_code, ready.json()["checks"]["durability"]) == (503, f"{name} = off")
-                refused = Process(folder, database_url, 1)
-                assert await refused.ended() == 2
-                assert f"{name} = off" in refused.last_words()
-                refused.clean_up()
+                assert (ready.status_code, f"{name} = off" in ready.json()["checks"]["durability"]) == (503, True)
                 with pytest.raises(database.DatabaseError, match=f"{name} = off"):
                     database.require_durability(database.Database(database_url, None, ""))
-            finally:
+            with contextlib.closing(Process(folder, database_url, 1)) as refused:
+                assert await refused.ended() == 2
+                assert all(f"{name} = off" in refused.last_words() for name in server.DURABLE)
+        finally:
+            for name in server.DURABLE:
                 _set(database_url, f"alter system reset {name}")
         assert (await http.get("/health/ready")).status_code == 200
 

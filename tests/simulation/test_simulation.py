@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from storage import verify
-from tests.faults import history, recording
+from tests.faults import checker, history, recording
 from tests.simulation.backend import Backend, running
 from tests.simulation.world import STEPS_TAKEN, Operation, World
 
@@ -43,7 +43,7 @@ def judge(world: World, database: Engine) -> None:
     with database.begin() as connection:
         assert list(verify.verify(connection, world.ledger_id)) == []
     seen = [_seen(one) for one in world.operations if one.path in (recording.PUSH, recording.PULL)]
-    assert history.check(seen, {"anna": recording.final("anna", log).log}) == []
+    assert checker.check(seen, {"anna": recording.final("anna", log).log}) == []
     there = Counter(fact["id"] for fact in log)
     refused = {one["command"]["id"] for device in everyone for one in device.attention().rejections}
     for device in everyone:

@@ -1,181 +1,25 @@
 """The checker of histories: silent about a correct server, and about none of the ways in which one can be wrong."""
 
 import functools
-import heapq
 import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.faults import history
-from tests.faults.history import Fact, Final, Item, Logged, Operation, Outcome, Pull, Push, Result
+from tests.faults import checker, history
+from tests.faults.correct import DEVICES_EACH, RESULTS, USERS, World, renumbered
+from tests.faults.history import Fact, Final, Item, Logged, Operation, Outcome, Pull, Push
 
 T = TypeVar("T")
 SEEDS = range(50)
 OPERATIONS, CHECK_SECONDS = 99_996, 3
 """A multiple of the number of devices; of the processor's time, which others on the machine do not use up."""
-RESULTS: list[Result] = ["ok", "fail", "unknown"]
-USERS, DEVICES_EACH, STEPS = ("ana", "ben", "eva"), 2, 25
-
-
-@dataclass
-class Ledger:
-    """One user's log on a correct server."""
-
-    log: list[Item] = field(default_factory=list)
-    known: dict[str, int] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
-    restored: bool = False
-
-    def take(self, item: Item, dice: random.Random) -> Outcome:
-        """Ids that end in x are refused for good, unless a restored server decides otherwise; those in y are not always taken."""
-        if (seq := self.known.get(item.id)) is not None:
-            same = self.log[seq - 1] == item
-            return Outcome(item.id, "duplicate", seq) if same else Outcome(item.id, "rejected", code="id_reused")
-        if item.id in self.refused or (item.id.endswith("x") and (not self.restored or dice.random() < 0.5)):
-            self.refused.add(item.id)
-            return Outcome(item.id, "rejected", code="invalid")
-        if item.id.endswith("y") and dice.random() < 0.5:
-            return Outcome(item.id, "rejected", code="unknown_contact")
-        self.log.append(item)
-        self.known[item.id] = len(self.log)
-        return Outcome(item.id, dice.choice(["accepted", "accepted", "conflict"]), len(self.log))
-
-    def restore(self, version: int) -> None:
-        for item in self.log[version:]:
-            del self.known[item.id]
-        del self.log[version:]
-        self.refused, self.restored = set(), True
-
-
-@dataclass
-class Device:
-    """What a device remembers; it asks one thing at a time."""
-
-    user: str
-    name: str
-    epoch: int = 0
-    head: int = 0
-    waiting: dict[Item, None] = field(default_factory=dict)
-    """Sent and not answered for good."""
-    acknowledged: list[Item] = field(default_factory=list)
-    """In this epoch; `lost`: in an earlier one and not yet again."""
-    lost: set[Item] = field(default_factory=set)
-    refused: list[Item] = field(default_factory=list)
-
-
-class World:
-    """A correct server, and a network that loses, delays and repeats. `seen` is the history; a restore is its second epoch."""
-
-    def __init__(self, seed: int, *, steps: int = STEPS, restored: bool = False) -> None:
-        self.dice = random.Random(seed)
-        self.now, self.epoch, self.last_epoch, self.steps = 0.0, 0, int(restored), steps
-        self.seen: list[Operation] = []
-        self.ledgers = {user: Ledger() for user in USERS}
-        self.numbers = itertools.count(1)
-        self.agenda: list[tuple[float, int, Iterator[float]]] = []
-        for user, number in itertools.product(USERS, range(DEVICES_EACH)):
-            self.begin(self.live(Device(user, f"{user}-{number}")))
-        if restored:
-            self.begin(self.restore())
-        while self.agenda:
-            self.now, _, task = heapq.heappop(self.agenda)
-            self.begin(task)
-
-    def begin(self, task: Iterator[float]) -> None:
-        """Run a task up to its next wait, in seconds."""
-        if (seconds := next(task, None)) is not None:
-            heapq.heappush(self.agenda, (self.now + seconds, next(self.numbers), task))
-
-    def logs(self) -> dict[str, list[Logged]]:
-        return {user: renumbered(ledger.log) for user, ledger in self.ledgers.items()}
-
-    def restore(self) -> Iterator[float]:
-        yield self.steps * 0.3
-        backup = {user: len(ledger.log) for user, ledger in self.ledgers.items()}
-        yield self.steps * 0.4
-        self.epoch += 1
-        for user, version in backup.items():
-            self.ledgers[user].restore(version)
-
-    def live(self, device: Device) -> Iterator[float]:
-        """Some steps with faults; then without any, until all that was acknowledged in an earlier epoch is home again."""
-        for step in itertools.count():
-            yield self.dice.random() / 5
-            if device.epoch != self.epoch:  # a device that meets a reset pulls from the beginning and pushes all its own
-                device.lost = set(device.acknowledged)
-                device.waiting = dict.fromkeys([*device.acknowledged, *device.waiting, *device.refused])
-                device.epoch, device.head, device.acknowledged = self.epoch, 0, []
-            calm = step >= self.steps
-            if calm and self.epoch == self.last_epoch and not device.lost:
-                return
-            result: Result = "ok" if calm else self.dice.choices(RESULTS, [8, 1, 2])[0]
-            yield from self.dice.choice([self.pull, self.push, self.push])(device, result, [] if calm else self.news(device))
-
-    def news(self, device: Device) -> list[Item]:
-        """New events, and now and then one that was acknowledged, or its id with other content."""
-        ends = self.dice.choices(["", "x", "y"], [8, 1, 1], k=self.dice.randrange(4))
-        items = [Item(f"{number}{end}", f"content {number}") for end, number in zip(ends, self.numbers, strict=False)]
-        if device.acknowledged and self.dice.random() < 0.3:
-            old = self.dice.choice(device.acknowledged)
-            items.append(old if self.dice.random() < 0.8 else replace(old, fingerprint="other"))
-        return items
-
-    def push(self, device: Device, result: Result, news: list[Item]) -> Iterator[float]:
-        start, epoch = self.now, self.epoch
-        items = [*(item for item in list(device.waiting)[:9] if self.dice.random() < 0.7), *news]
-        outcomes: list[Outcome] = []
-        if result == "unknown" and self.dice.random() < 0.7:
-            self.begin(self.arrive(device.user, items, []))
-        elif result == "ok":
-            yield from self.arrive(device.user, items, outcomes)
-        yield self.dice.random()
-        if self.epoch != epoch:
-            result, outcomes = "unknown", []
-        answers = list(zip(items, outcomes, strict=result == "ok"))
-        home = [item for item, said in answers if said.taken]
-        device.acknowledged += home
-        device.lost -= set(home)
-        device.refused += [item for item, said in answers if said.refused]
-        settled = {item for item, said in answers if said.taken or said.refused or said.code == "id_reused"}
-        sent = [item for item in items if result == "ok" or self.dice.random() < 0.6]  # or else the user gives up
-        kept = (item for item in (*device.waiting, *sent) if item not in settled and item.fingerprint != "other")
-        device.waiting = dict.fromkeys(kept)
-        same: dict[str, Any] = {"user": device.user, "device": device.name, "start": start, "end": self.now, "epoch": epoch}
-        self.seen.append(Push(items=tuple(items), result=result, outcomes=tuple(outcomes), **same))
-
-    def arrive(self, user: str, items: list[Item], outcomes: list[Outcome]) -> Iterator[float]:
-        """Some time later, which may be after the device has stopped to wait."""
-        epoch = self.epoch
-        yield self.dice.random() * self.dice.choice([1, 4])
-        if self.epoch == epoch:
-            outcomes += [self.ledgers[user].take(item, self.dice) for item in items]
-
-    def pull(self, device: Device, result: Result, _: list[Item]) -> Iterator[float]:
-        start, epoch = self.now, self.epoch
-        since = device.head if self.dice.random() < 0.9 else 0
-        yield self.dice.random()
-        log, limit = self.ledgers[device.user].log, self.dice.randint(1, 25)
-        facts = tuple(Fact(seq, item.id) for seq, item in enumerate(log[since : since + limit], since + 1))
-        found: dict[str, Any] = {"facts": facts, "version": len(log), "has_more": since + len(facts) < len(log)}
-        yield self.dice.random()
-        if self.epoch != epoch:
-            result = "unknown"
-        if result == "ok":
-            device.head = since + len(facts)
-        same: dict[str, Any] = {"user": device.user, "device": device.name, "start": start, "end": self.now, "epoch": epoch}
-        self.seen.append(Pull(since=since, result=result, **same, **(found if result == "ok" else {})))
-
-
-def renumbered(log: Sequence[Item | Logged]) -> list[Logged]:
-    return [Logged(seq, logged.id, logged.fingerprint) for seq, logged in enumerate(log, 1)]
 
 
 class Sending(NamedTuple):
@@ -457,15 +301,15 @@ def invert(it: Case) -> None:
     it.relog(user, log)
 
 
-def rules(found: list[history.Violation]) -> set[int]:
+def rules(found: list[checker.Violation]) -> set[int]:
     return {violation.rule for violation in found}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_correct_server_breaks_no_rule(seed: int) -> None:
     it = case(seed)
-    assert history.check(it.seen, it.logs) == []
-    found = history.summary(it.seen, it.logs)
+    assert checker.check(it.seen, it.logs) == []
+    found = checker.summary(it.seen, it.logs)
     assert (found.acknowledged, found.lost, found.twice) == (len(it.taken), 0, 0)
     without_answer = {item.id for push in it.pushes if push.result == "unknown" for item in push.items}
     assert found.unknown == len(without_answer - {sending.item.id for sending in it.sendings}) > 0
@@ -481,7 +325,7 @@ def test_what_is_wrong_is_found(change: Callable[[Case], None], must: set[int], 
         except Impossible:
             continue
         possible += 1
-        assert must <= rules(history.check(it.seen, it.logs)) <= must | may, seed
+        assert must <= rules(checker.check(it.seen, it.logs)) <= must | may, seed
     assert possible >= least
 
 
@@ -490,9 +334,9 @@ def test_the_order_of_a_history_does_not_matter(seed: int) -> None:
     it = case(seed)
     for spoil in (tear_a_hole, invert, answer_another_seq, show_a_refused):
         spoil(it)
-    found = history.check(it.seen, it.logs)
+    found = checker.check(it.seen, it.logs)
     it.dice.shuffle(it.seen)
-    assert history.check(it.seen, it.logs) == found
+    assert checker.check(it.seen, it.logs) == found
     assert [violation.rule for violation in found] == sorted(violation.rule for violation in found)
 
 
@@ -519,7 +363,7 @@ def test_what_was_seen_has_everything_in_it() -> None:
 
 def test_epochs_are_what_excuses_a_restore() -> None:
     restored = [case(seed) for seed in SEEDS if world(seed).last_epoch]
-    found = [rules(history.check([replace(done, epoch=0) for done in it.seen], it.logs)) for it in restored]
+    found = [rules(checker.check([replace(done, epoch=0) for done in it.seen], it.logs)) for it in restored]
     assert sum(bool(broken) for broken in found) > 20
 
 
@@ -529,7 +373,7 @@ def test_summary_counts_what_is_wrong() -> None:
     it.rewrite(user, index, id="of nobody")
     twice = it.pick(it.logs[user])
     it.append(user, twice.id, twice.fingerprint)
-    found, before = history.summary(it.seen, it.logs), history.summary(case(0).seen, case(0).logs)
+    found, before = checker.summary(it.seen, it.logs), checker.summary(case(0).seen, case(0).logs)
     assert found == replace(before, lost=1, twice=1)
 
 
@@ -564,5 +408,25 @@ def test_a_long_history_takes_no_longer_than_it_is() -> None:
     it = World(0, steps=OPERATIONS // (len(USERS) * DEVICES_EACH))
     assert len(it.seen) == OPERATIONS
     began = time.process_time()
-    assert history.check(it.seen, it.logs()) == []
+    assert checker.check(it.seen, it.logs()) == []
     assert time.process_time() - began < CHECK_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "refused", "rules_broken"), [(0, 1, set()), (0, None, {1}), (1, 0, {1}), (1, 1, {1}), (0, 0, {1})]
+)
+def test_what_is_refused_after_a_restore_was_not_lost_in_silence(
+    acknowledged: int, refused: int | None, rules_broken: set[int]
+) -> None:
+    """What an event rests on may be gone with a restore: its device was told so in a later epoch than it was acknowledged in."""
+    item = Item("a", "content")
+
+    def push(start: float, epoch: int, said: Outcome) -> Push:
+        same: dict[str, Any] = {"user": "ana", "device": "phone", "start": start, "end": start + 1, "epoch": epoch}
+        return Push(items=(item,), result="ok", outcomes=(said,), **same)
+
+    seen = [push(0.0, acknowledged, Outcome("a", "accepted", 1))]
+    if refused is not None:
+        seen.append(push(2.0, refused, Outcome("a", "rejected", code="unknown_contact")))
+    assert rules(checker.check(seen, {"ana": []})) == rules_broken
+    assert checker.summary(seen, {"ana": []}).lost == len(rules_broken)
