@@ -52,7 +52,7 @@ class Export(Struct, frozen=True):
     events: list[facts.WireFact]
 
 
-@routes.add("GET", "/api/export", answer=Export, query=ExportQuery)
+@routes.add("GET", "/api/export", answer=Export, query=ExportQuery, media=("application/zip",))
 async def export(call: Call[None, ExportQuery]) -> Reply:
     """Everything of the user, streamed, as one consistent snapshot."""
     if call.services.exports.locked():

@@ -97,8 +97,11 @@ def _header_parameters(route: Route) -> list[dict[str, Any]]:
 def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
     statuses = {route.status} | ({200} if route.replays and route.status == 201 else set())
     success: dict[str, Any] = {"description": "Done"}
+    content = {media_type: {"schema": {"type": "string"}} for media_type in route.media}
     if route.answer is not None:
-        success["content"] = {"application/json": {"schema": by_shape[repr(route.answer)]}}
+        content["application/json"] = {"schema": by_shape[repr(route.answer)]}
+    if content:
+        success["content"] = content
     responses: dict[str, Any] = {str(status): success for status in sorted(statuses)}
     for status, codes in _problems(route).items():
         schema = {"allOf": [by_shape[repr(problems.Problem)], {"properties": {"code": {"enum": codes}}}]}

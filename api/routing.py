@@ -89,6 +89,8 @@ class Route:
     """The media type of a body that the handler reads by itself, as it comes in."""
     absent: bool
     """Whether the body may be left out: then every member is."""
+    media: tuple[str, ...]
+    """The media types in which it can answer beside `answer` as JSON."""
 
     @property
     def name(self) -> str:
@@ -122,13 +124,13 @@ class Routes:
         replays: bool = False,
         streams: str | None = None,
         absent: bool = False,
+        media: tuple[str, ...] = (),
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler; `path` as in OpenAPI (`/api/contacts/{id}`)."""
 
         def declare(handler: Handler) -> Handler:
-            self.all.append(
-                Route(method, path, handler, self.tag, answer, status, body, query, codes, public, replays, streams, absent)
-            )
+            described = (answer, status, body, query, codes, public, replays, streams, absent, media)
+            self.all.append(Route(method, path, handler, self.tag, *described))
             return handler
 
         return declare

@@ -18,7 +18,7 @@ routes = Routes("sync")
 MEDIA_TYPE = "application/x-ndjson"
 
 
-@routes.add("GET", "/api/sync/state")
+@routes.add("GET", "/api/sync/state", media=(MEDIA_TYPE,))
 async def state(call: Call[None, Nothing]) -> Reply:
     """The live resources at one version, a JSON object a line: first {version, hash}, then {kind, …the resource}."""
     headers = {"Cache-Control": "no-store"}

@@ -112,7 +112,7 @@ async def explain(call: Call[None, ExplainQuery]) -> Reply:
     return Reply(Items(items, paging.cursor(found.next)))
 
 
-@routes.add("GET", "/api/contacts/{id}/statement", answer=Statement, query=StatementQuery)
+@routes.add("GET", "/api/contacts/{id}/statement", answer=Statement, query=StatementQuery, media=("text/csv", "text/html"))
 async def statement(call: Call[None, StatementQuery]) -> Reply:
     """The month of a contact: as JSON, as CSV for spreadsheets, or as a page to print."""
     first, last = _month(call)

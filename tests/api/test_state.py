@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.api.test_sync import event
 from tests.api.test_transactions import lend, person
-from tests.fixtures.api import Client
+from tests.fixtures.api import Client, Server
 
 
 async def state(client: Client) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -35,6 +35,13 @@ async def test_everything_live_at_one_version(alice: Client, bob: Client) -> Non
     assert by_id[debt["id"]]["open_amount"] == 600
     for reminder_id in ids:
         assert by_id[reminder_id] == {"kind": "reminder"} | await alice.get(f"/api/reminders/{reminder_id}")
+
+
+async def test_what_is_no_json_is_described_as_what_it_is(api: Server) -> None:
+    async with api.http() as http:
+        paths = (await http.get("/docs/openapi.json")).json()["paths"]
+    described = {path: set(paths[path]["get"]["responses"]["200"]["content"]) for path in ("/api/sync/state", "/api/export")}
+    assert described == {"/api/sync/state": {"application/x-ndjson"}, "/api/export": {"application/json", "application/zip"}}
 
 
 async def test_it_is_one_snapshot_while_others_write(alice: Client) -> None:

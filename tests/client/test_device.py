@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,14 @@ async def test_the_server_says_when_to_come_back(tmp_path: Path) -> None:
         with pytest.raises(Unavailable) as told:
             await device.login("anna@example.org", PASSWORD)
         assert told.value.retry_after == 7
+
+
+async def test_the_readme_shows_what_works(api: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    [shown] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    script = shown.replace("http://127.0.0.1:8000", api.url).replace("phone.sqlite", str(tmp_path / "phone.sqlite"))
+    await asyncio.to_thread(exec, script, {})
+    said = capsys.readouterr().out
+    assert "Head(version=2, hash='" in said
+    assert "'EUR'): 900}" in said
+    assert "Attention(conflicts=[], rejections=[])" in said
