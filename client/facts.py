@@ -23,19 +23,25 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def link(previous: str | None, fact: Fact) -> str:
-    """The hash that `fact` must have after `previous` (both hex; None before the first)."""
-    content = canonical({name: value for name, value in fact.items() if name != "hash"})
+def content(fact: Fact) -> str:
+    """What the hash of `fact` covers: its canonical JSON without `hash`."""
+    return canonical({name: value for name, value in fact.items() if name != "hash"})
+
+
+def link(previous: str | None, covered: str) -> str:
+    """The hash of a fact after `previous` (both hex; None before the first); `covered` is its content."""
     before = bytes.fromhex(previous) if previous else b""
-    return hashlib.sha256(before + hashlib.sha256(content.encode()).digest()).hexdigest()
+    return hashlib.sha256(before + hashlib.sha256(covered.encode()).digest()).hexdigest()
 
 
-def verify(fact: Fact, seq: int, previous: str | None) -> None:
-    """Raises BrokenLog unless `fact` is the one at `seq` behind `previous`."""
+def proven(fact: Fact, seq: int, previous: str | None) -> str:
+    """The content of `fact`. Raises BrokenLog unless it is the one at `seq` behind `previous`."""
+    covered = content(fact)
     if fact["seq"] != seq:
         raise BrokenLog(f"seq {seq} is missing: {fact['seq']} came")
-    if fact["hash"] != link(previous, fact):
+    if fact["hash"] != link(previous, covered):
         raise BrokenLog(f"seq {seq}: the hash is not that of this fact behind the one before")
+    return covered
 
 
 def changed(before: Fields | None, change: Mapping[str, Any], seq: int) -> Fields:

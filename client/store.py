@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from client import facts
+from client.errors import BrokenLog
 from client.facts import Fact, Fields, Key
 
 _SCHEMA = """
@@ -75,13 +76,13 @@ class Store:
 
     def fact(self, event_id: str) -> Fact | None:
         """The fact of that event."""
-        row = self._file.execute("select fact from facts where id = ?", (event_id,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        row = self._file.execute("select fact, hash from facts where id = ?", (event_id,)).fetchone()
+        return None if row is None else _fact(*row)
 
     def facts(self, since: int = 0) -> Iterator[Fact]:
         """The log behind `since`."""
-        for (text,) in self._file.execute("select fact from facts where seq > ? order by seq", (since,)):
-            yield json.loads(text)
+        for row in self._file.execute("select fact, hash from facts where seq > ? order by seq", (since,)):
+            yield _fact(*row)
 
     def fold(self, page: Iterable[Fact], device_id: str) -> None:
         """Verify and fold facts that follow the head; those of `device_id` are commands of ours that have come home.
@@ -91,15 +92,18 @@ class Store:
         with self._transaction():
             version, digest = self.head()
             for seq, fact in enumerate(page, start=version + 1):
-                facts.verify(fact, seq, digest)
+                content = facts.proven(fact, seq, digest)
                 digest = fact["hash"]
+                try:
+                    self._file.execute("insert into facts values (?, ?, ?, ?)", (seq, fact["id"], digest, content))
+                except sqlite3.IntegrityError as error:
+                    raise BrokenLog(f"seq {seq}: its event is in the log already") from error
                 self._fold(fact)
                 if fact.get("device_id") == device_id:
                     self._file.execute("update commands set state = 'folded' where id = ?", (fact["id"],))
 
     def _fold(self, fact: Fact) -> None:
         seq, event_id = fact["seq"], fact["id"]
-        self._file.execute("insert into facts values (?, ?, ?, ?)", (seq, event_id, fact["hash"], facts.canonical(fact)))
         for change in fact["changes"]:
             key = change["aggregate_type"], change["aggregate_id"]
             fields = facts.changed(self.folded(*key), change, seq)
@@ -123,8 +127,8 @@ class Store:
 
     def open_conflicts(self) -> list[Fact]:
         """The facts of the conflicts that nobody has settled, oldest first."""
-        rows = self._file.execute("select fact from conflicts join facts using (seq) where resolved_by is null order by seq")
-        return [json.loads(text) for (text,) in rows]
+        unsettled = "select fact, hash from conflicts join facts using (seq) where resolved_by is null order by seq"
+        return [_fact(*row) for row in self._file.execute(unsettled)]
 
     # --- the commands of the user -----------------------------------------------------------------------------------
 
@@ -221,6 +225,10 @@ class Store:
             self._file.execute("rollback")
             raise
         self._file.execute("commit")
+
+
+def _fact(content: str, digest: str) -> Fact:
+    return {**json.loads(content), "hash": digest}
 
 
 def _state(outcome: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from tests.conformance.scripts.together import lunch
 def _relink(body: dict[str, Any], previous: str | None) -> None:
     """Give altered facts hashes that fit."""
     for fact in body["events"]:
-        fact["hash"] = previous = facts.link(previous, fact)
+        fact["hash"] = previous = facts.link(previous, facts.content(fact))
     body["hash"] = previous
 
 
