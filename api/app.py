@@ -1,6 +1,5 @@
 """The application: its routes, what happens around each request, and how errors leave it."""
 
-import gzip
 import re
 import time
 from typing import Any
@@ -14,6 +13,7 @@ from api import (
     attention,
     balances,
     body,
+    compression,
     contacts,
     events,
     export,
@@ -55,9 +55,6 @@ RESOURCES = (
     export,
 )
 ROUTES = [route for resource in RESOURCES for route in resource.routes.all]
-COMPRESS_FROM_BYTES = 1024
-COMPRESSION_LEVEL = 5
-"""Beyond it the bytes saved are few and the time is not."""
 GRACE_SECONDS = 10.0
 """What a stopping server gives to requests in flight."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -124,20 +121,10 @@ def _request_id(request: Request) -> str:
 def _compress(request: Request, response: HTTPResponse) -> None:
     if not isinstance(response, HTTPResponse) or response.body is None:
         return
-    if request.path.startswith("/api/auth/"):  # tokens: what is secret and what a client sends must not be compressed together
-        return
     response.headers["Vary"] = "Accept-Encoding"
-    if len(response.body) >= COMPRESS_FROM_BYTES and _accepts_gzip(request.headers.get("accept-encoding", "")):
-        response.body = gzip.compress(response.body, COMPRESSION_LEVEL, mtime=0)
+    if len(response.body) >= compression.FROM_BYTES and compression.accepted(request):
+        response.body = compression.whole(response.body)
         response.headers["Content-Encoding"] = "gzip"
-
-
-def _accepts_gzip(header: str) -> bool:
-    for part in header.split(","):
-        coding, _, weight = part.strip().partition(";")
-        if coding.strip().lower() in ("gzip", "*"):
-            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
-    return False
 
 
 def _setup_errors(app: "Sanic[Any, Any]") -> None:

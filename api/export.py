@@ -1,6 +1,5 @@
 """Everything of a user in one file: JSON that can be imported again, or a zip of tables for spreadsheets."""
 
-import contextlib
 import csv
 import datetime
 import io
@@ -12,16 +11,16 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import accounts, balances, contacts, problems, services, transactions
+from api import accounts, balances, contacts, services, transactions
 from api.routing import Call, Reply, Routes
 from api.statements import decimal, plain_cell
+from api.streams import snapshot_stream
 from domain import facts, sequence
 from storage import events, exports, identity, projections
 from storage.pages import Record
 
 routes = Routes("transfer")
 FORMAT, VERSION = "debitum-export", 1
-CHUNK_BYTES = 64 * 1024
 _COLUMNS = {
     "contacts": ("id", "name", "username", "phone", "email", "notes", "created_at", "updated_at", "deleted_at", "version"),
     "transactions": transactions.Transaction.__struct_fields__,
@@ -55,28 +54,10 @@ class Export(Struct, frozen=True):
 @routes.add("GET", "/api/export", answer=Export, query=ExportQuery, media=("application/zip",))
 async def export(call: Call[None, ExportQuery]) -> Reply:
     """Everything of the user, streamed, as one consistent snapshot."""
-    if call.services.exports.locked():
-        raise problems.Unavailable("other exports are running")
     write, media_type = (_json, "application/json") if call.query.format == "json" else (_zip, "application/zip")
     name = f"debitum-{services.now():%Y-%m-%d}.{'json' if call.query.format == 'json' else 'zip'}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return Reply(headers=headers, content_type=media_type, chunks=_in_one_snapshot(call, write))
-
-
-Write = Callable[[AsyncConnection, Call[None, ExportQuery]], AsyncGenerator[bytes, None]]
-
-
-async def _in_one_snapshot(call: Call[None, ExportQuery], write: Write) -> AsyncGenerator[bytes, None]:
-    async with call.services.exports, call.reading() as connection:
-        parts: list[bytes] = []
-        async with contextlib.aclosing(write(connection, call)) as source:
-            async for part in source:
-                parts.append(part)
-                if sum(map(len, parts)) >= CHUNK_BYTES:
-                    yield b"".join(parts)
-                    parts.clear()
-        if parts:
-            yield b"".join(parts)
+    return Reply(headers=headers, content_type=media_type, chunks=snapshot_stream(call, write))
 
 
 async def _head(connection: AsyncConnection, call: Call[None, ExportQuery]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.http import Http
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import auth, body, problems, services
+from api import auth, body, compression, problems, services
 from api.auth import Caller
 from api.services import Services
 
@@ -25,6 +25,8 @@ Query = TypeVar("Query")
 
 STREAM_SECONDS = 900.0
 """A stream holds a connection of the pool and a snapshot: both for so long at most."""
+PACKED = ("application/zip",)
+"""Media types that gain nothing from being compressed."""
 STALL_SECONDS = 30.0
 """A reader that takes nothing for so long has gone."""
 
@@ -181,11 +183,12 @@ async def _stream(request: Request, reply: Reply, chunks: AsyncGenerator[bytes, 
     """Send `reply` as it comes; what fails before the first chunk is still a problem like any other."""
     assert isinstance(request.stream, Http)
     request.stream.protocol.response_timeout = STREAM_SECONDS  # of this connection alone
-    async with contextlib.aclosing(chunks) as source, asyncio.timeout(STREAM_SECONDS):
+    headers, packed = {"Vary": "Accept-Encoding", **reply.headers}, chunks
+    if reply.content_type not in PACKED and compression.accepted(request):
+        headers["Content-Encoding"], packed = "gzip", compression.stream(chunks)
+    async with contextlib.aclosing(chunks), contextlib.aclosing(packed) as source, asyncio.timeout(STREAM_SECONDS):
         chunk = await anext(source, None)
-        response: HTTPResponse = await request.respond(
-            status=reply.status, headers=reply.headers, content_type=reply.content_type
-        )
+        response: HTTPResponse = await request.respond(status=reply.status, headers=headers, content_type=reply.content_type)
         try:
             while chunk is not None:
                 async with asyncio.timeout(STALL_SECONDS):

@@ -19,8 +19,8 @@ from api.tokens import Tokens
 from api.writer import Writer
 from storage import engine, identity, roles
 
-MAX_EXPORTS = 2
-"""Each holds a connection of the pool for as long as its reader takes."""
+MAX_STREAMS = 4
+"""Exports and first screens at a time: each holds a connection of the pool for as long as its reader takes."""
 DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, ConnectionError)
 """What says that Postgres, or a connection to it, is not to be had now."""
 
@@ -37,8 +37,8 @@ class Services:
     tokens: Tokens
     hasher: Hasher
     feed: Feed
-    exports: asyncio.Semaphore
-    """What bounds the exports of this process."""
+    streams: asyncio.Semaphore
+    """What bounds the streamed answers of this process."""
 
     @asynccontextmanager
     async def transaction(self, *ledgers: UUID) -> AsyncIterator[AsyncConnection]:
@@ -82,7 +82,7 @@ def make(settings: Settings) -> Services:
     writer = Writer(settings.database_url, settings.keys, limit=settings.queue_limit, moved=feed.moved)
     writer.start()
     reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return Services(settings, pool, reader, writer, Tokens(settings.keys), Hasher(), feed, asyncio.Semaphore(MAX_EXPORTS))
+    return Services(settings, pool, reader, writer, Tokens(settings.keys), Hasher(), feed, asyncio.Semaphore(MAX_STREAMS))
 
 
 def of(request: Request) -> Services:

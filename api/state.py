@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import contacts, reminders, services, transactions
 from api.paging import MAX_LIMIT
 from api.routing import Call, Nothing, Reply, Routes
+from api.streams import snapshot_stream
 from storage import events, exports
 from storage import reminders as stored
 from storage.pages import Page
@@ -22,22 +23,21 @@ MEDIA_TYPE = "application/x-ndjson"
 async def state(call: Call[None, Nothing]) -> Reply:
     """The live resources at one version, a JSON object a line: first {version, hash}, then {kind, …the resource}."""
     headers = {"Cache-Control": "no-store"}
-    return Reply(headers=headers, content_type=MEDIA_TYPE, chunks=_lines(call))
+    return Reply(headers=headers, content_type=MEDIA_TYPE, chunks=snapshot_stream(call, _lines))
 
 
-async def _lines(call: Call[None, Nothing]) -> AsyncGenerator[bytes, None]:
+async def _lines(connection: AsyncConnection, call: Call[None, Nothing]) -> AsyncGenerator[bytes, None]:
     ledger_id = call.caller.ledger_id
-    async with call.reading() as connection:
-        version, digest = await events.head(connection, ledger_id)
-        yield _line({"version": version, "hash": digest and digest.hex()})
-        async for row in exports.rows(connection, "contacts", ledger_id):
-            if row.deleted_at is None:
-                yield _line({"kind": "contact"}, contacts.shown(row))
-        async for row in exports.rows(connection, "transactions", ledger_id):
-            if row.deleted_at is None:
-                yield _line({"kind": "transaction"}, transactions.shown(row, {row.id: row.open_amount}))
-        async for line in _reminders(connection, call):
-            yield line
+    version, digest = await events.head(connection, ledger_id)
+    yield _line({"version": version, "hash": digest and digest.hex()})
+    async for row in exports.rows(connection, "contacts", ledger_id):
+        if row.deleted_at is None:
+            yield _line({"kind": "contact"}, contacts.shown(row))
+    async for row in exports.rows(connection, "transactions", ledger_id):
+        if row.deleted_at is None:
+            yield _line({"kind": "transaction"}, transactions.shown(row, {row.id: row.open_amount}))
+    async for line in _reminders(connection, call):
+        yield line
 
 
 async def _reminders(connection: AsyncConnection, call: Call[None, Nothing]) -> AsyncGenerator[bytes, None]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+from api import services
 from tests.api.test_sync import event
 from tests.api.test_transactions import lend, person
 from tests.fixtures.api import Client, Server
@@ -42,6 +43,27 @@ async def test_what_is_no_json_is_described_as_what_it_is(api: Server) -> None:
         paths = (await http.get("/docs/openapi.json")).json()["paths"]
     described = {path: set(paths[path]["get"]["responses"]["200"]["content"]) for path in ("/api/sync/state", "/api/export")}
     assert described == {"/api/sync/state": {"application/x-ndjson"}, "/api/export": {"application/json", "application/zip"}}
+
+
+async def test_it_is_compressed_where_that_is_accepted(alice: Client) -> None:
+    for _ in range(50):
+        await person(alice)
+    plain = await alice.http.get("/api/sync/state", headers={"Accept-Encoding": "identity"})
+    packed = await alice.http.get("/api/sync/state", headers={"Accept-Encoding": "gzip"})
+    assert ("content-encoding" in plain.headers, packed.headers["content-encoding"]) == (False, "gzip")
+    assert packed.content == plain.content
+    assert packed.num_bytes_downloaded < plain.num_bytes_downloaded / 4
+
+
+async def test_so_many_at_a_time_that_others_still_have_connections(api: Server, alice: Client) -> None:
+    streams = api.app.ctx.services.streams
+    for _ in range(services.MAX_STREAMS):
+        await streams.acquire()
+    for path in ("/api/sync/state", "/api/export"):
+        busy = await alice.http.get(path)
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+    streams.release()
+    assert await state(alice) == ({"version": 0, "hash": None}, [])
 
 
 async def test_it_is_one_snapshot_while_others_write(alice: Client) -> None:

@@ -1,0 +1,35 @@
+"""Answers that are larger than memory should be: written from one snapshot while they are read."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import problems
+from api.routing import Call
+
+CHUNK_BYTES: Final = 64 * 1024
+"""Small parts are gathered up to this: a write each costs more than what is written."""
+
+Write = Callable[[AsyncConnection, Call[Any, Any]], AsyncGenerator[bytes, None]]
+"""Gives the parts of an answer, from a connection that sees one snapshot of the caller's ledger."""
+
+
+def snapshot_stream(call: Call[Any, Any], write: Write) -> AsyncGenerator[bytes, None]:
+    """What `write` gives, in chunks. Raises problems.Unavailable where too many are running."""
+    if call.services.streams.locked():
+        raise problems.Unavailable("too many answers of this size are on their way")
+    return _gathered(call, write)
+
+
+async def _gathered(call: Call[Any, Any], write: Write) -> AsyncGenerator[bytes, None]:
+    async with call.services.streams, call.reading() as connection, contextlib.aclosing(write(connection, call)) as source:
+        chunk = bytearray()
+        async for part in source:
+            chunk += part
+            if len(chunk) >= CHUNK_BYTES:
+                yield bytes(chunk)
+                chunk.clear()
+        if chunk:
+            yield bytes(chunk)
