@@ -4,12 +4,14 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import psutil
@@ -19,6 +21,8 @@ from rich.table import Table
 from storage import embedded, engine, migrations
 
 RESULTS = Path(__file__).parent / "results"
+START_SECONDS, STOP_SECONDS = 30.0, 15.0
+"""Of an API server: it imports everything; and it gives the requests in flight ten seconds."""
 
 
 class Row(msgspec.Struct, omit_defaults=True):
@@ -53,6 +57,68 @@ def database() -> Iterator[str]:
             yield url
         finally:
             embedded.stop(data, mode="immediate")
+
+
+class Api(NamedTuple):
+    """A running API server, and its process."""
+
+    url: str
+    process: psutil.Process
+
+
+@contextmanager
+def api(database_url: str, keys: str) -> Iterator[Api]:
+    """A server on a free port of loopback, in a process of its own, started as `debitum up` does it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
+    settings = {"DATABASE_URL": database_url, "DEBITUM_KEYS": keys, "DEBITUM_PORT": "0"}
+    with tempfile.TemporaryFile() as log:
+        command = [sys.executable, "-P", "-m", "api"]
+        process = psutil.Popen(command, env=inherited | settings, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            said = _listening(process, log.fileno())
+            yield Api(f"http://{said['host']}:{said['port']}", process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except psutil.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _listening(process: psutil.Process, log: int) -> dict[str, Any]:
+    """What a server says once it listens."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        text = os.pread(log, 1_000_000, 0)  # it and the server share the file's position
+        for line in text.splitlines(keepends=True):
+            if line.startswith(b"{") and line.endswith(b"}\n") and (said := json.loads(line))["event"] == "listening":
+                found: dict[str, Any] = said
+                return found
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
+            raise RuntimeError(f"the API did not start: {text.decode()}")
+        time.sleep(0.02)
+
+
+class Cores:
+    """How many cores each of some processes, with those of its children that are not named themselves, keeps busy."""
+
+    def __init__(self, **processes: psutil.Process) -> None:
+        self._processes = processes
+        self._looked_at, self._used = self._look()
+
+    def since(self) -> dict[str, float]:
+        """By name, since the last call or the beginning."""
+        before, used, (self._looked_at, self._used) = self._looked_at, self._used, self._look()
+        return {name: (self._used[name] - used[name]) / (self._looked_at - before) for name in used}
+
+    def _look(self) -> tuple[float, dict[str, float]]:
+        named = set(self._processes.values())
+        used = {
+            name: sum(sum(one.cpu_times()[:2]) for one in {process, *process.children()} - (named - {process}))
+            for name, process in self._processes.items()
+        }
+        return time.perf_counter(), used
 
 
 def row(name: str, rounds: Sequence[float], unit: str, better: Literal["more", "less"] = "less", **limits: float) -> Row:
