@@ -171,7 +171,7 @@ async def pages(http: httpx.AsyncClient, limit: int, encoding: str = "gzip") -> 
 async def state(http: httpx.AsyncClient, lines: list[bytes]) -> None:
     """Fetch the first screen to its last line."""
     async with http.stream("GET", "/api/sync/state") as answer:
-        chunks = [chunk async for chunk in answer.aiter_raw()]
+        chunks = [chunk async for chunk in answer.aiter_bytes()]
     lines += b"".join(chunks).splitlines()
 
 

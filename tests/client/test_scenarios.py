@@ -174,33 +174,22 @@ async def test_signing_out_and_in_again_with_a_queue(anna: Person, people: Peopl
     assert {fact["device_id"] for fact in laptop.log()} == {device_id}
 
 
-@pytest.mark.parametrize("sent", [500, 40_000, 72_000])
-async def test_a_push_that_is_interrupted_anywhere(anna: Person, sent: int) -> None:
+@pytest.mark.parametrize(
+    ("where", "after"),
+    [
+        *(("cut_after_sent", count) for count in (500, 40_000, 72_000)),
+        *(("cut_after_received", count) for count in (1, 2_000, 12_000)),
+    ],
+)
+async def test_a_sync_that_is_interrupted_anywhere(anna: Person, where: str, after: int) -> None:
+    """In the middle of a push; of its reply, so that it was taken and nobody told the device; of a page of a pull."""
     phone, wire = await anna.on_a_line()
     laptop = await anna.device("laptop")
     ana = phone.create("contact", {"name": "Ana"})
     await phone.sync()
     for number in range(200):
         phone.create("transaction", lunch(ana, number + 1))
-    wire.cut_after_sent = sent
-    with pytest.raises(Unavailable):
-        await phone.sync()
-    assert wire.cuts == 1
-    await agree(phone, laptop)
-    assert laptop.balances() == {(ana, "EUR"): 20_100}
-    assert laptop.head.version == 201
-
-
-@pytest.mark.parametrize("received", [1, 2_000, 12_000])
-async def test_a_reply_that_is_interrupted_anywhere(anna: Person, received: int) -> None:
-    """The push was taken, and nobody told the device; the pull breaks off in the middle of a page."""
-    phone, wire = await anna.on_a_line()
-    laptop = await anna.device("laptop")
-    ana = phone.create("contact", {"name": "Ana"})
-    await phone.sync()
-    for number in range(200):
-        phone.create("transaction", lunch(ana, number + 1))
-    wire.cut_after_received = received
+    setattr(wire, where, after)
     with pytest.raises(Unavailable):
         await phone.sync()
     assert wire.cuts == 1
