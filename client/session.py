@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from client.errors import AnotherAccount, Refused, SignedOut, Unavailable
@@ -31,6 +32,8 @@ class Session:
             raise Refused({"code": "invalid_credentials", "detail": str(error)}) from error
         known = self._store.remembered("ledger_id")
         if known is not None and known != answer["ledger_id"]:
+            with suppress(Unavailable):
+                await self._wire.ask("POST", "/api/auth/logout", token=answer["access_token"])
             raise AnotherAccount("this device belongs to another account")
         self._keep(answer)
 
@@ -39,10 +42,8 @@ class Session:
         token = self._store.remembered("access_token")
         self._store.remember(access_token=None, refresh_token=None, expires_at=None)
         if token is not None:
-            try:
+            with suppress(Unavailable, SignedOut):
                 await self._wire.ask("POST", "/api/auth/logout", token=token)
-            except (Unavailable, SignedOut):
-                return
 
     async def ask(self, method: str, path: str, json: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """A request of the signed-in user; a token that is not good any more is exchanged once."""

@@ -94,6 +94,10 @@ async def test_a_push_stays_below_what_the_server_takes(anna: Person, api: Serve
     assert len(sizes) == 2
 
 
+def _open_to_others(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.stat().st_mode & 0o077]
+
+
 async def test_what_the_user_did_survives_the_device(anna: Person, api: Server, tmp_path: Path) -> None:
     """The process ends at any moment without a word: its file has everything."""
     first = Device(tmp_path / "file", api.url)
@@ -105,6 +109,7 @@ async def test_what_the_user_did_survives_the_device(anna: Person, api: Server, 
         assert (again.id, again.pending, again.head) == (first.id, 1, first.head)
         await again.sync()
         assert again.balances() == {(ana, "EUR"): 5}
+    assert _open_to_others(tmp_path) == []
     await first.close()
 
 
