@@ -8,6 +8,7 @@ import socket as sockets_of_python
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,6 +174,9 @@ async def test_pages_of_elsewhere_may_not_listen(api: Server, alice: Client) -> 
     assert refused.value.response.status_code == 403
     async with listening(api, alice, origin=api.url):
         pass
+    friend = "https://app.example.org"
+    async with serve(replace(api.settings, cors_origins=(friend,))) as open_to_it, listening(open_to_it, alice, origin=friend):
+        pass
 
 
 async def test_the_feed_comes_back_when_postgres_does(api: Server, other_host: Server, alice: Client, database: Engine) -> None:
@@ -223,7 +227,8 @@ async def test_a_reader_that_never_reads_is_dropped(api: Server, alice: Client, 
         while not pushing.done() or heard < version:
             heard = (await until(reader, heard + 1))["version"]
         await pushing
-        deaf.transport.abort()
+        deaf.transport.resume_reading()
+        assert await closed(deaf) == sockets.LAGS
 
 
 async def test_a_server_that_stops_says_so(api: Server, alice: Client) -> None:
