@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from api import problems, services
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts, money, reminders
-from storage import identity
+from storage import devices, identity, sessions
 
 routes = Routes("identity")
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
@@ -130,13 +130,13 @@ def _check(time_zone: str | UnsetType, currency: str | UnsetType) -> None:
         raise errors.Invalid("a member does not fit", errors=tuple(wrong))
 
 
-def _device(given: DeviceBody | None) -> identity.Device:
+def _device(given: DeviceBody | None) -> devices.Device:
     if given is None:
-        return identity.Device(uuid4(), UNNAMED_DEVICE)
-    return identity.Device(uuid4() if given.id is UNSET else given.id, given.name, given.platform)
+        return devices.Device(uuid4(), UNNAMED_DEVICE)
+    return devices.Device(uuid4() if given.id is UNSET else given.id, given.name, given.platform)
 
 
-async def _signed_in(call: Call[Any, Any], session: identity.Session, now: datetime.datetime, status: int = 200) -> Reply:
+async def _signed_in(call: Call[Any, Any], session: sessions.Session, now: datetime.datetime, status: int = 200) -> Reply:
     async with call.services.transaction() as connection:
         user = shown(await identity.user(connection, session.user_id))
     tokens = call.services.tokens
@@ -177,7 +177,7 @@ async def register(call: Call[RegisterBody, Nothing]) -> Reply:
     )
     async with call.services.transaction() as connection:
         user_id = await identity.register(connection, new, call.services.settings.keys, now=now)
-        session = await identity.open_session(connection, user_id, _device(wanted.device), now=now)
+        session = await sessions.begin(connection, user_id, _device(wanted.device), now=now)
     return await _signed_in(call, session, now, 201)
 
 
@@ -191,7 +191,7 @@ async def login(call: Call[LoginBody, Nothing]) -> Reply:
     if found is None or not right:
         raise problems.InvalidCredentials("the address or the password is wrong")
     async with call.services.transaction() as connection:
-        session = await identity.open_session(connection, found.id, _device(call.body.device), now=now)
+        session = await sessions.begin(connection, found.id, _device(call.body.device), now=now)
     return await _signed_in(call, session, now)
 
 
@@ -200,7 +200,7 @@ async def refresh(call: Call[RefreshBody, Nothing]) -> Reply:
     """Exchange a refresh token for new tokens."""
     now = services.now()
     async with call.services.transaction() as connection:
-        session = await identity.refresh(connection, call.body.refresh_token, now=now)
+        session = await sessions.refresh(connection, call.body.refresh_token, now=now)
     if session is None:  # raised only here: what was found out about the token's reuse is committed
         raise problems.InvalidToken("the refresh token is not valid")
     return await _signed_in(call, session, now)
@@ -214,15 +214,15 @@ async def verify(call: Call[TokenBody, Nothing]) -> Reply:
         user_id = await identity.verify_email(connection, call.body.token, now=now)
         if user_id is None:
             raise problems.InvalidToken("the token is not valid any more")
-        session = await identity.open_session(connection, user_id, _device(None), now=now)
+        session = await sessions.begin(connection, user_id, _device(None), now=now)
     return await _signed_in(call, session, now, 201)
 
 
-@routes.add("POST", "/api/auth/logout", status=204)
+@routes.add("POST", "/api/auth/logout", status=204, needs="session")
 async def logout(call: Call[None, Nothing]) -> Reply:
     """End this session; its tokens are good for nothing from now on."""
     async with call.services.transaction() as connection:
-        await identity.end_session(connection, call.caller.session_id, now=services.now())
+        await sessions.end(connection, call.caller.user_id, call.caller.credential_id, now=services.now())
     return Reply(None, 204)
 
 
@@ -233,7 +233,7 @@ async def me(call: Call[None, Nothing]) -> Reply:
         return Reply(shown(await identity.user(connection, call.caller.user_id)))
 
 
-@routes.add("PATCH", "/api/me", answer=User, body=MeBody)
+@routes.add("PATCH", "/api/me", answer=User, body=MeBody, needs="session")
 async def update_me(call: Call[MeBody, Nothing]) -> Reply:
     """Change the members that are sent."""
     _check(call.body.time_zone, call.body.default_currency)

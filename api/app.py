@@ -15,17 +15,25 @@ from api import (
     body,
     compression,
     contacts,
+    cors,
+    credentials,
+    devices,
     events,
     export,
+    headers,
     health,
     import_json,
+    limits,
     openapi,
     pages,
+    personal_tokens,
     problems,
     reminders,
     reports,
+    reset_page,
     search,
     services,
+    sessions,
     sockets,
     state,
     statements,
@@ -39,6 +47,10 @@ from domain import errors, ids
 RESOURCES = (
     health,
     accounts,
+    sessions,
+    credentials,
+    devices,
+    personal_tokens,
     contacts,
     statements,
     transactions,
@@ -75,9 +87,13 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     _setup_lifecycle(app, settings)
     _setup_requests(app)
     _setup_errors(app)
+    headers.install(app, settings.public_url)
+    cors.install(app, settings.cors_origins)
+    limits.install(app, settings)
     health.install(app)
     openapi.install(app, ROUTES)
     pages.install(app)
+    reset_page.install(app)
     sockets.install(app)
     for resource in RESOURCES:
         resource.routes.install(app)
@@ -121,7 +137,7 @@ def _request_id(request: Request) -> str:
 def _compress(request: Request, response: HTTPResponse) -> None:
     if not isinstance(response, HTTPResponse) or response.body is None:
         return
-    response.headers["Vary"] = "Accept-Encoding"
+    headers.vary(response, "Accept-Encoding")
     if len(response.body) >= compression.FROM_BYTES and compression.accepted(request):
         response.body = compression.whole(response.body)
         response.headers["Content-Encoding"] = "gzip"

@@ -90,7 +90,7 @@ def build(
         payload=msgspec.convert(data, facts.PAYLOADS[kind, event_type]),
         event_data=data,
         fingerprinted={"method": call.request.method, "path": call.request.path, "body": sent},
-        device_id=str(call.caller.device_id),
+        device_id=call.caller.device,
         if_match=if_match,
         remembered=key is not None,
     )

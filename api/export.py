@@ -56,7 +56,7 @@ async def export(call: Call[None, ExportQuery]) -> Reply:
     """Everything of the user, streamed, as one consistent snapshot."""
     write, media_type = (_json, "application/json") if call.query.format == "json" else (_zip, "application/zip")
     name = f"debitum-{services.now():%Y-%m-%d}.{'json' if call.query.format == 'json' else 'zip'}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Reply(headers=headers, content_type=media_type, chunks=snapshot_stream(call, write))
 
 

@@ -39,7 +39,7 @@ class Listener:
     """
 
     ledger_id: str
-    session_id: UUID
+    credential_id: UUID
     opened_at: float
     id: str = field(default_factory=lambda: str(uuid4()))
     head: Head | None = None
@@ -201,9 +201,9 @@ class Feed:
             return
         await self.look(self._listeners)
         everyone = [listener for listeners in self._listeners.values() for listener in listeners]
-        live = await self._live_sessions({listener.session_id for listener in everyone})
+        live = await self._live_sessions({listener.credential_id for listener in everyone})
         for listener in everyone:
-            if listener.session_id not in live:
+            if listener.credential_id not in live:
                 listener.dismiss(Over.SESSION_ENDED)
 
     async def _with_connection(self, work: Callable[[feed.Connection], Coroutine[Any, Any, Any]]) -> Any:

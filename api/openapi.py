@@ -16,6 +16,7 @@ EVERYWHERE = ("invalid", "internal", "unavailable", "too_large", "too_slow")
 """Codes that every operation can answer with."""
 SIGNED_IN = ("unauthorized",)
 REPLAYABLE = ("id_reused", "stale")
+_TOKENS = "An access token of a session, or a personal token; what the operation needs is `read`, `write` or `session`."
 _REF = "#/components/schemas/{name}"
 
 
@@ -35,7 +36,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": _TOKENS}},
         },
     }
 
@@ -56,7 +57,7 @@ def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any
         "summary": (route.handler.__doc__ or "").strip().splitlines()[0],
         "parameters": [*_path_parameters(route), *_query_parameters(route.query, components), *_header_parameters(route)],
         "responses": _responses(route, by_shape),
-        "security": [] if route.public else [{"bearer": []}],
+        "security": [] if route.public else [{"bearer": [route.needs]}],
     }
     if route.body is not None:
         content = {"application/json": {"schema": by_shape[repr(route.body)]}}
@@ -115,6 +116,8 @@ def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
 def _problems(route: Route) -> dict[int, list[str]]:
     codes = [*EVERYWHERE, *route.codes]
     codes += [] if route.public else SIGNED_IN
+    codes += ["scope"] if not route.public and route.needs != "read" else []
+    codes += ["rate_limited"] if route.limited else []
     codes += REPLAYABLE if route.replays else ()
     codes += ["unsupported_media_type"] if route.reads_body else []
     found: dict[int, list[str]] = {}

@@ -26,6 +26,7 @@ KINDS: dict[str, Kind] = {
     "invalid_credentials": Kind(401, "The address or the password is wrong"),
     "invalid_token": Kind(401, "The token is not valid"),
     "foreign_origin": Kind(403, "This page may not do that"),
+    "scope": Kind(403, "This token may not do that"),
     "signup_closed": Kind(403, "This server takes no new users"),
     "not_found": Kind(404, "There is nothing here"),
     "unknown_aggregate": Kind(409, "It points to something that is not there"),
@@ -57,6 +58,7 @@ KINDS: dict[str, Kind] = {
     "unsupported_media_type": Kind(415, "The body is of a type that is not read here"),
     "id_reused": Kind(422, "The id belongs to something else"),
     "currency_precision": Kind(422, "The currency has fewer decimals than the amounts"),
+    "rate_limited": Kind(429, "Not so often"),
     "internal": Kind(500, "Something went wrong here"),
     "unavailable": Kind(503, "Try again in a moment"),
 }
@@ -95,10 +97,26 @@ class ForeignOrigin(errors.DomainError):
     code = "foreign_origin"
 
 
+class OutOfScope(errors.DomainError):
+    """A personal token does not reach so far: one to read does not write, and none does what needs a signed-in device."""
+
+    code = "scope"
+
+
 class SignupClosed(errors.DomainError):
     """The operator registers users."""
 
     code = "signup_closed"
+
+
+class RateLimited(errors.DomainError):
+    """The user, or the address, has asked too often; wait for as long as Retry-After says."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"try again in {retry_after_seconds} s")
+        self.retry_after_seconds = retry_after_seconds
 
 
 class TooLarge(errors.DomainError):
@@ -155,6 +173,8 @@ def respond(error: errors.DomainError, request_id: str) -> HTTPResponse:
             problem.current = error.current
         case errors.Reset():
             problem.common_version = error.common_version
+        case RateLimited():
+            return encode(problem, {"Retry-After": str(error.retry_after_seconds)})
         case CommandConflict():
             problem.conflict = msgspec.Raw(error.fact)
         case errors.UnknownAggregate() if not error.errors:

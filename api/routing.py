@@ -15,14 +15,16 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.http import Http
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import auth, body, compression, problems, services
-from api.auth import Caller
+from api import auth, body, compression, limits, problems, services
+from api.auth import Caller, Scope
 from api.services import Services
 
 Body = TypeVar("Body")
 Query = TypeVar("Query")
 
 
+SIGNING_IN = "/api/auth/"
+"""Where somebody can guess passwords and tokens: limited by address, before anybody knows who it is."""
 STREAM_SECONDS = 900.0
 """A stream holds a connection of the pool and a snapshot: both for so long at most."""
 PACKED = ("application/zip",)
@@ -93,11 +95,18 @@ class Route:
     """Whether the body may be left out: then every member is."""
     media: tuple[str, ...]
     """The media types in which it can answer beside `answer` as JSON."""
+    needs: Scope
+    """What the caller must be allowed to do: `read`, `write`, or what only a signed-in device may (`session`)."""
 
     @property
     def name(self) -> str:
         """The operation's id: its handler's module and name."""
         return f"{self.tag}_{self.handler.__name__}_{self.method.lower()}"
+
+    @property
+    def limited(self) -> bool:
+        """Whether it can be asked too often."""
+        return not self.public or self.path.startswith(SIGNING_IN)
 
     @property
     def reads_body(self) -> bool:
@@ -127,11 +136,13 @@ class Routes:
         streams: str | None = None,
         absent: bool = False,
         media: tuple[str, ...] = (),
+        needs: Scope | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Declare the decorated handler; `path` as in OpenAPI (`/api/contacts/{id}`)."""
+        """Declare the decorated handler; `path` as in OpenAPI (`/api/contacts/{id}`). GET needs `read`, the others `write`."""
+        scope = needs or ("read" if method == "GET" else "write")
 
         def declare(handler: Handler) -> Handler:
-            described = (answer, status, body, query, codes, public, replays, streams, absent, media)
+            described = (answer, status, body, query, codes, public, replays, streams, absent, media, scope)
             self.all.append(Route(method, path, handler, self.tag, *described))
             return handler
 
@@ -148,7 +159,7 @@ class Routes:
 def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
     @functools.wraps(route.handler)
     async def endpoint(request: Request, **path: str) -> HTTPResponse | None:
-        who = None if route.public else await auth.authenticate(request)
+        who = await _who(request, route)
         call = Call[Any, Any](
             request=request,
             services=services.of(request),
@@ -164,6 +175,18 @@ def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse | 
         return None  # it has been sent
 
     return endpoint
+
+
+async def _who(request: Request, route: Route) -> Caller | None:
+    """The caller, unless the route is for everybody; and whether they, or their address, may ask so often, and this."""
+    if route.path.startswith(SIGNING_IN):
+        limits.of(request).count_address(request)
+    if route.public:
+        return None
+    who = await auth.authenticate(request)
+    limits.of(request).count_user(request, who.user_id)
+    auth.require(who, route.needs)
+    return who
 
 
 def _body(request: Request, route: Route) -> Any:

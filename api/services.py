@@ -17,7 +17,7 @@ from api.passwords import Hasher
 from api.settings import Settings
 from api.tokens import Tokens
 from api.writer import Writer
-from storage import engine, identity, roles
+from storage import engine, personal_tokens, roles, sessions
 
 MAX_STREAMS = 4
 """Exports and first screens at a time: each holds a connection of the pool for as long as its reader takes."""
@@ -75,7 +75,8 @@ def make(settings: Settings) -> Services:
     async def live_sessions(session_ids: set[UUID]) -> set[UUID]:
         async with pool.begin() as connection:
             await roles.enter_async(connection, roles.API)
-            return await identity.live(connection, session_ids, now=now())
+            going = await sessions.live(connection, session_ids, now=now())
+            return going | await personal_tokens.live(connection, session_ids - going, now=now())
 
     feed = Feed(settings.database_url, settings.direct_url or settings.database_url, live_sessions)
     feed.start()

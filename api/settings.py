@@ -1,10 +1,15 @@
 """The API's settings, read once from the environment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from functools import partial
+from typing import Literal, Self, TypeVar
 
+from api import refusals
 from storage.encryption import KeyRing, KeyRingError
+
+Given = TypeVar("Given")
+Value = TypeVar("Value")
 
 
 class SettingsError(Exception):
@@ -29,6 +34,15 @@ class Settings:
     """Of the same database without a pooler, for LISTEN; empty: database_url."""
     cors_origins: tuple[str, ...] = ()
     """Pages of other origins that may use the API."""
+    public_url: str = ""
+    """How people reach the server; empty: nobody has said so."""
+
+    auth_per_minute: int | None = None
+    """Requests of an address to /api/auth; None: as many as it likes."""
+    user_per_second: int | None = None
+    """Requests of a user; None: as many as they like."""
+    trusted_proxies: int = 0
+    """Proxies in front, each of which appends to X-Forwarded-For; 0: the header is ignored, anybody can write it."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -37,19 +51,33 @@ class Settings:
             keys = KeyRing.parse(_required(environment, "DEBITUM_KEYS"))
         except KeyRingError as error:
             raise SettingsError(str(error)) from error
-        return cls(
+        settings = cls(
             database_url=_required(environment, "DATABASE_URL"),
             keys=keys,
             host=environment.get("DEBITUM_HOST") or "127.0.0.1",
             port=_number(environment, "DEBITUM_PORT", 8000, least=0),
             direct_url=environment.get("DATABASE_DIRECT_URL", ""),
-            cors_origins=tuple(one.strip() for one in environment.get("DEBITUM_CORS_ORIGINS", "").split(",") if one.strip()),
+            cors_origins=_accepted("DEBITUM_CORS_ORIGINS", environment.get("DEBITUM_CORS_ORIGINS", ""), refusals.origins),
+            public_url=environment.get("DEBITUM_PUBLIC_URL", ""),
+            auth_per_minute=_number(environment, "DEBITUM_RATE_AUTH_PER_MINUTE", AUTH_PER_MINUTE, least=0) or None,
+            user_per_second=_number(environment, "DEBITUM_RATE_USER_PER_SECOND", USER_PER_SECOND, least=0) or None,
+            trusted_proxies=_number(environment, "DEBITUM_TRUSTED_PROXIES", 0, least=0),
             workers=_number(environment, "DEBITUM_WORKERS", 1, least=1),
             signup="closed" if _choice(environment, "DEBITUM_SIGNUP", ("open", "closed")) == "closed" else "open",
             environment="production" if _choice(environment, "DEBITUM_ENV", ENVIRONMENTS) == "production" else "development",
         )
+        if settings.environment == "production":
+            settings.refuse_what_is_dangerous()
+        return settings
+
+    def refuse_what_is_dangerous(self) -> None:
+        """What may do on a developer's machine, but not where others sign in. Raises SettingsError."""
+        _accepted("DEBITUM_KEYS", self.keys.keys, refusals.keys)
+        _accepted("DEBITUM_PUBLIC_URL", self.public_url, partial(refusals.public_url, host=self.host))
 
 
+AUTH_PER_MINUTE, USER_PER_SECOND = 60, 200
+"""The wire's figures: a household behind one address can sign in, a device that catches up is not slowed down."""
 ENVIRONMENTS = ("development", "production")
 
 
@@ -57,6 +85,13 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     if not (value := environment.get(name)):
         raise SettingsError(f"{name} is not set")
     return value
+
+
+def _accepted(name: str, given: Given, check: Callable[[Given], Value]) -> Value:
+    try:
+        return check(given)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from error
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, *, least: int) -> int:

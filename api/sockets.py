@@ -106,7 +106,7 @@ async def _serve(request: Request, ws: WebsocketImplProtocol) -> None:
     except TimeoutError as error:
         raise _Close(UNAUTHORIZED, "no token came") from error
     _keep_small(request)
-    listener = Listener(str(first.caller.ledger_id), first.caller.session_id, time.time())
+    listener = Listener(str(first.caller.ledger_id), first.caller.credential_id, time.time())
     here.feed.join(listener)  # before it looks: what is committed in between is told, and not missed
     try:
         await here.feed.look([listener.ledger_id])

@@ -22,8 +22,7 @@ MEDIA_TYPE = "application/x-ndjson"
 @routes.add("GET", "/api/sync/state", media=(MEDIA_TYPE,))
 async def state(call: Call[None, Nothing]) -> Reply:
     """The live resources at one version, a JSON object a line: first {version, hash}, then {kind, …the resource}."""
-    headers = {"Cache-Control": "no-store"}
-    return Reply(headers=headers, content_type=MEDIA_TYPE, chunks=snapshot_stream(call, _lines))
+    return Reply(content_type=MEDIA_TYPE, chunks=snapshot_stream(call, _lines))
 
 
 async def _lines(connection: AsyncConnection, call: Call[None, Nothing]) -> AsyncGenerator[bytes, None]:

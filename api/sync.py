@@ -88,7 +88,7 @@ class _Named(Struct, frozen=True):
 @routes.add("POST", "/api/sync/push", answer=PushResult, body=PushBody, codes=("reset",))
 async def push(call: Call[PushBody, Nothing]) -> Reply:
     """Hand in commands; each has an outcome of its own."""
-    items = [_item(raw, index, str(call.caller.device_id)) for index, raw in enumerate(call.body.events)]
+    items = [_item(raw, index, call.caller.device) for index, raw in enumerate(call.body.events)]
     base_hash = None if call.body.base_hash is None else bytes.fromhex(call.body.base_hash)
     receipt = await call.services.writer.submit(
         Push(str(call.caller.ledger_id), items, call.caller.defaults, base_hash=base_hash, dry_run=call.body.dry_run)
@@ -109,7 +109,7 @@ def _inside_event_data(found: tuple[errors.FieldError, ...]) -> tuple[errors.Fie
     return tuple(errors.FieldError(f"/event_data{error.pointer}", error.detail) for error in found)
 
 
-def _item(raw: Raw, index: int, device_id: str) -> Command | Unreadable:
+def _item(raw: Raw, index: int, device_id: str | None) -> Command | Unreadable:
     """The command in `raw`. Raises errors.Invalid where not even its id can be read."""
     sent = bytes(raw)
     try:
@@ -126,7 +126,7 @@ def _item(raw: Raw, index: int, device_id: str) -> Command | Unreadable:
         )
 
 
-def _command(sent: bytes, event_id: str, device_id: str) -> Command:
+def _command(sent: bytes, event_id: str, device_id: str | None) -> Command:
     members = body.decode_bytes(sent, dict[str, Any])
     if isinstance(version := members.get("version"), int) and version != facts.VERSION:
         raise errors.UnsupportedVersion(f"this server reads version {facts.VERSION}")
@@ -171,7 +171,7 @@ def _key(members: dict[str, Any]) -> Key | None:
     return key
 
 
-@routes.add("POST", "/api/sync/pull", answer=PullResult, body=PullBody, codes=("reset",))
+@routes.add("POST", "/api/sync/pull", answer=PullResult, body=PullBody, codes=("reset",), needs="read")
 async def pull(call: Call[PullBody, Nothing]) -> Reply:
     """Read the facts behind a seq."""
     wanted, ledger_id = call.body, call.caller.ledger_id

@@ -105,8 +105,7 @@ def _too_large() -> problems.TooLarge:
 
 async def _store(call: Call[Any, Options], commands: Sequence[facts.Command]) -> tuple[dict[str, Outcome], int]:
     """What became of each command, by its id, and the ledger's version; a failure in between is mended by doing it again."""
-    device_id = str(call.caller.device_id)
-    mine = [msgspec.structs.replace(command, device_id=device_id) for command in commands]
+    mine = [msgspec.structs.replace(command, device_id=call.caller.device) for command in commands]
     outcomes: dict[str, Outcome] = {}
     version = 0
     for part in _parts(mine, alone=call.query.dry_run):

@@ -21,6 +21,8 @@ from rich.table import Table
 from storage import embedded, engine, migrations
 
 RESULTS = Path(__file__).parent / "results"
+UNLIMITED = {"DEBITUM_RATE_AUTH_PER_MINUTE": "0", "DEBITUM_RATE_USER_PER_SECOND": "0"}
+"""What is measured is what a server can do, not what it allows."""
 START_SECONDS, STOP_SECONDS = 30.0, 15.0
 """Of an API server: it imports everything; and it gives the requests in flight ten seconds."""
 
@@ -70,7 +72,7 @@ class Api(NamedTuple):
 def api(database_url: str, keys: str) -> Iterator[Api]:
     """A server on a free port of loopback, in a process of its own, started as `debitum up` does it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
-    settings = {"DATABASE_URL": database_url, "DEBITUM_KEYS": keys, "DEBITUM_PORT": "0"}
+    settings = {"DATABASE_URL": database_url, "DEBITUM_KEYS": keys, "DEBITUM_PORT": "0", **UNLIMITED}
     with tempfile.TemporaryFile() as log:
         command = [sys.executable, "-P", "-m", "api"]
         process = psutil.Popen(command, env=inherited | settings, stdout=log, stderr=subprocess.STDOUT)

@@ -98,6 +98,7 @@ def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     from debitum import instance, settings, supervisor
 
     loaded = settings.load(os.environ, Path(".env"), flags)
+    settings.require_keys(loaded)
     say(f"Debitum {metadata.version('debitum')}, data in {loaded.data_dir}")
     try:
         supervisor.up(loaded, say)

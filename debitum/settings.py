@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -10,10 +11,15 @@ import dotenv
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from api import refusals
+
 CRON_FIELDS: Final = 5
 LARGEST_PORT: Final = 65_535
 MOST_WORKERS: Final = 64
 """Each has its own pool of connections; Postgres's max_connections ends long before this."""
+
+COUNTS: Final = ("DEBITUM_RATE_AUTH_PER_MINUTE", "DEBITUM_RATE_USER_PER_SECOND", "DEBITUM_TRUSTED_PROXIES")
+"""Read by the API alone, and looked at here so that all that is wrong is told at once."""
 
 Value = TypeVar("Value")
 
@@ -72,9 +78,44 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     )
     if not loaded.no_dagster and loaded.port == loaded.dagster_port:
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
+    reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
+    for name in COUNTS:
+        reader.read(name, "0", _count)
+    if production:
+        _refuse_what_is_dangerous(loaded, reader)
     if reader.wrong:
         raise SettingsError("\n".join(reader.wrong))
     return loaded
+
+
+def require_keys(loaded: Settings) -> None:
+    """Before anything is sealed, in production: keys that were drawn, and not a new ring for a database that may have another.
+
+    Beside an embedded database they are made at the first start: both are in the data folder. Raises SettingsError.
+    """
+    if not loaded.production or loaded.keys:
+        return
+    file = loaded.data_dir / "secrets"
+    try:
+        if ring := _key_ring(file.read_text().strip()):
+            _drawn(ring)
+    except FileNotFoundError:
+        if loaded.database_url:
+            raise SettingsError(
+                f"DEBITUM_KEYS: not set, and there is no {file}; this database may be sealed with other keys"
+            ) from None
+    except OSError:
+        return  # a folder that cannot be read is told of where it is made
+    except ValueError as error:
+        raise SettingsError(f"DEBITUM_KEYS: in {file} {error}") from error
+
+
+def _refuse_what_is_dangerous(loaded: Settings, reader: "_Reader") -> None:
+    """Add what may do on a developer's machine, but not where others sign in."""
+    said = reader.values.get("DEBITUM_PUBLIC_URL", "")
+    reader.check("DEBITUM_PUBLIC_URL", said, partial(refusals.public_url, host=loaded.host))
+    if loaded.keys:
+        reader.check("DEBITUM_KEYS", loaded.keys, _drawn)
 
 
 def reachable(host: str) -> str:
@@ -101,6 +142,13 @@ class _Reader:
             self.wrong.append(f"{name}: {error}")
             return parse(default)
 
+    def check(self, name: str, value: str, judge: Callable[[str], object]) -> None:
+        """Collect what `judge` says against `value`."""
+        try:
+            judge(value)
+        except ValueError as error:
+            self.wrong.append(f"{name}: {error}")
+
 
 def _read(env_file: Path) -> dict[str, str]:
     if not env_file.is_file():
@@ -121,6 +169,10 @@ def _port(value: str) -> int:
 
 def _workers(value: str) -> int:
     return _whole_number(value, 1, MOST_WORKERS)
+
+
+def _count(value: str) -> int:
+    return _whole_number(value, 0, 999_999_999)
 
 
 def _switch(value: str) -> bool:
@@ -179,3 +231,9 @@ def _key_ring(value: str) -> str | None:
         form = f"name:base64[,name:base64…] with short alphanumeric names and keys of {encryption.KEY_BYTES} bytes"
         raise ValueError(f"is not of the form {form}") from None
     return value
+
+
+def _drawn(ring: str) -> None:
+    from storage import encryption
+
+    refusals.keys(encryption.KeyRing.parse(ring).keys)

@@ -69,7 +69,21 @@ class VerifyContext(msgspec.Struct, frozen=True, kw_only=True):
     user_name: str | None = None
 
 
-Context = DueContext | ReminderContext | VerifyContext
+class ResetContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The link by which a user whose password is forgotten sets a new one; it works for `valid_hours`."""
 
-KINDS: dict[str, type[Context]] = {"due": DueContext, "reminder": ReminderContext, "verify": VerifyContext}
+    address: str
+    link: str
+    valid_hours: int
+    user_name: str | None = None
+
+
+Context = DueContext | ReminderContext | VerifyContext | ResetContext
+
+KINDS: dict[str, type[Context]] = {
+    "due": DueContext,
+    "reminder": ReminderContext,
+    "verify": VerifyContext,
+    "reset": ResetContext,
+}
 """Each kind of message (the outbox's column `kind`, the folder of its templates) with what it must be told."""

@@ -96,11 +96,13 @@ _FILTERS = (formats.capitalized, formats.clock, formats.day, formats.money, form
 
 _PHRASES = {
     "greeting": ("user_name",),
+    "link_works_for": ("valid_hours",),
     "only_you": ("contact",),
+    "reset_not_you": (),
+    "reset_why": ("address",),
     "settle": ("debt",),
     "statement": ("debt",),
     "verify_not_you": (),
-    "verify_until": ("valid_hours",),
     "verify_why": ("address",),
     "when": ("days",),
 }

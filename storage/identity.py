@@ -1,16 +1,13 @@
-"""Users, their devices and sessions; one ledger a user. Secrets are stored hashed, and compared by their hash."""
+"""Users, each with one ledger. Secrets are stored hashed, and compared by their hash."""
 
 import datetime
 import hashlib
-import secrets
-from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import Row, and_, bindparam, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ColumnElement, Row, and_, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,9 +15,8 @@ from domain import errors, reminders
 from storage import outbox, roles, tables
 from storage.encryption import KeyRing
 
-REFRESH_TOKEN_LIFETIME = datetime.timedelta(days=60)
-"""A device that stays away longer than this signs in again."""
-TOKEN_BYTES = 32
+Purpose = Literal["verify", "reset"]
+"""What a token from a mail is good for."""
 
 
 class EmailTaken(errors.DomainError):
@@ -39,26 +35,6 @@ class NewUser:
     time_zone: str
     locale: str
     default_currency: str
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a client says of itself; `id` is its own choice and kept across logins."""
-
-    id: UUID
-    name: str
-    platform: str | None = None
-
-
-@dataclass(frozen=True)
-class Session:
-    """A signed-in device; `refresh_token` is shown once."""
-
-    id: UUID
-    user_id: UUID
-    ledger_id: UUID
-    device_id: UUID
-    refresh_token: str
 
 
 async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now: datetime.datetime) -> UUID:
@@ -96,91 +72,6 @@ async def credentials(connection: AsyncConnection, email: str) -> Row[UUID, str]
     ).first()
 
 
-async def open_session(connection: AsyncConnection, user_id: UUID, device: Device, *, now: datetime.datetime) -> Session:
-    """Sign a device in, whether the user knows it already or not."""
-    seen = upsert(tables.devices).values(user_id=user_id, created_at=now, last_seen_at=now, **vars(device))
-    await connection.execute(
-        seen.on_conflict_do_update(
-            index_elements=["user_id", "id"],
-            set_={"name": seen.excluded.name, "platform": seen.excluded.platform, "last_seen_at": now},
-        )
-    )
-    session_id = uuid4()
-    times = {"created_at": now, "last_used_at": now, "expires_at": now + REFRESH_TOKEN_LIFETIME}
-    await connection.execute(insert(tables.sessions).values(id=session_id, user_id=user_id, device_id=device.id, **times))
-    token = await _issue(connection, session_id, None, now)
-    return Session(session_id, user_id, await ledger_of(connection, user_id), device.id, token)
-
-
-async def refresh(connection: AsyncConnection, token: str, *, now: datetime.datetime) -> Session | None:
-    """Exchange a refresh token for its successor; None where the token is not good.
-
-    A token may be used again only while its successor is unused (the reply was lost); any other reuse ends the session,
-    because then two parties hold it (RFC 9700, 4.14). The caller commits also when there is no session.
-    """
-    given = digest(token)
-    row = await _refreshable(connection, given, now)
-    if row is None:
-        return None
-    child = tables.refresh_tokens.c.parent_hash == given
-    used = select(func.count()).where(child, tables.refresh_tokens.c.used_at.is_not(None))
-    if row.superseded_at is not None or await connection.scalar(used):
-        await end_session(connection, row.session_id, now=now)
-        return None
-    await connection.execute(update(tables.refresh_tokens).where(child).values(revoked_at=now))
-    await connection.execute(update(tables.refresh_tokens).where(tables.refresh_tokens.c.hash == given).values(used_at=now))
-    prolonged = update(tables.sessions).where(tables.sessions.c.id == row.session_id)
-    await connection.execute(prolonged.values(last_used_at=now, expires_at=now + REFRESH_TOKEN_LIFETIME))
-    successor = await _issue(connection, row.session_id, given, now)
-    return Session(row.session_id, row.user_id, row.ledger_id, row.device_id, successor)
-
-
-async def _refreshable(connection: AsyncConnection, given: bytes, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
-    """The token's row and its live session, locked: two uses of one token are decided one after the other."""
-    tokens, sessions = tables.refresh_tokens.c, tables.sessions.c
-    query = (
-        select(
-            tokens.session_id,
-            tokens.revoked_at.label("superseded_at"),
-            sessions.user_id,
-            sessions.device_id,
-            tables.users.c.ledger_id,
-        )
-        .join(tables.sessions, sessions.id == tokens.session_id)
-        .join(tables.users, tables.users.c.id == sessions.user_id)
-        .where(tokens.hash == given, tokens.expires_at > now, sessions.revoked_at.is_(None))
-        .with_for_update(of=tables.sessions)
-    )
-    return (await connection.execute(query)).first()
-
-
-async def end_session(connection: AsyncConnection, session_id: UUID, *, now: datetime.datetime) -> None:
-    """No token of this session, access or refresh, is good any more."""
-    active = and_(tables.sessions.c.id == session_id, tables.sessions.c.revoked_at.is_(None))
-    await connection.execute(update(tables.sessions).where(active).values(revoked_at=now))
-
-
-async def caller(connection: AsyncConnection, session_id: UUID, *, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
-    """Who a live session belongs to: user_id, device_id, ledger_id and what the user set; None where it has ended."""
-    return (await connection.execute(_CALLER, {"session": session_id, "now": now})).first()
-
-
-async def live(connection: AsyncConnection, session_ids: Collection[UUID], *, now: datetime.datetime) -> set[UUID]:
-    """Those of these sessions that have not ended."""
-    columns = tables.sessions.c
-    going = select(columns.id).where(columns.id.in_(session_ids), columns.revoked_at.is_(None), columns.expires_at > now)
-    return set((await connection.scalars(going)).all())
-
-
-_sessions, _users = tables.sessions.c, tables.users.c
-_CALLER = (
-    select(_sessions.user_id, _sessions.device_id, _users.ledger_id, _users.time_zone, _users.locale, _users.default_currency)
-    .join(tables.users, _users.id == _sessions.user_id)
-    .where(_sessions.id == bindparam("session"), _sessions.revoked_at.is_(None), _sessions.expires_at > bindparam("now"))
-)
-"""Built once: it runs for every request."""
-
-
 async def ledger_of(connection: AsyncConnection, user_id: UUID) -> UUID:
     """The id of the user's ledger: kept with the user too, since row-level security hides a ledger that is not named."""
     found: UUID = (await connection.execute(select(tables.users.c.ledger_id).where(tables.users.c.id == user_id))).scalar_one()
@@ -201,22 +92,35 @@ async def update_user(connection: AsyncConnection, user_id: UUID, values: dict[s
 
 async def verify_email(connection: AsyncConnection, token: str, *, now: datetime.datetime) -> UUID | None:
     """Take a verification token; the id of the user whose address is verified by it, None where it is not good."""
-    tokens = tables.one_time_tokens
-    good = and_(
-        tokens.c.hash == digest(token), tokens.c.purpose == "verify", tokens.c.expires_at > now, tokens.c.used_at.is_(None)
-    )
-    user_id: UUID | None = await connection.scalar(update(tokens).where(good).values(used_at=now).returning(tokens.c.user_id))
+    user_id = await take_token(connection, token, "verify", now=now)
     if user_id is not None:
         unverified = and_(tables.users.c.id == user_id, tables.users.c.email_verified_at.is_(None))
         await connection.execute(update(tables.users).where(unverified).values(email_verified_at=now))
     return user_id
 
 
-async def _issue(connection: AsyncConnection, session_id: UUID, parent: bytes | None, now: datetime.datetime) -> str:
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    values = {"hash": digest(token), "session_id": session_id, "parent_hash": parent, "created_at": now}
-    await connection.execute(insert(tables.refresh_tokens).values(values | {"expires_at": now + REFRESH_TOKEN_LIFETIME}))
-    return token
+async def take_token(connection: AsyncConnection, token: str, purpose: Purpose, *, now: datetime.datetime) -> UUID | None:
+    """Use up a token from a mail; its user, None where it is not good."""
+    used = update(tables.one_time_tokens).where(_is_good(token, purpose, now)).values(used_at=now)
+    user_id: UUID | None = await connection.scalar(used.returning(tables.one_time_tokens.c.user_id))
+    return user_id
+
+
+async def has_token(connection: AsyncConnection, token: str, purpose: Purpose, *, now: datetime.datetime) -> bool:
+    """Whether take_token would take it."""
+    return bool(await connection.scalar(select(exists().where(_is_good(token, purpose, now)))))
+
+
+async def void_tokens(connection: AsyncConnection, user_id: UUID, purpose: Purpose, *, now: datetime.datetime) -> None:
+    """None of the user's tokens for `purpose` is good any more."""
+    tokens = tables.one_time_tokens.c
+    unused = and_(tokens.user_id == user_id, tokens.purpose == purpose, tokens.used_at.is_(None))
+    await connection.execute(update(tables.one_time_tokens).where(unused).values(used_at=now))
+
+
+def _is_good(token: str, purpose: Purpose, now: datetime.datetime) -> ColumnElement[bool]:
+    tokens = tables.one_time_tokens.c
+    return and_(tokens.hash == digest(token), tokens.purpose == purpose, tokens.expires_at > now, tokens.used_at.is_(None))
 
 
 def digest(token: str) -> bytes:

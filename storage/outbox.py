@@ -27,7 +27,7 @@ Channel = Literal["email", "push"]
 Outcome = Literal["sent", "transient", "permanent", "channel_down", "target_gone", "unknown"]
 State = Literal["pending", "leased", "sent", "dead", "suppressed"]
 
-ACCOUNT_KINDS: Final = ("verify",)
+ACCOUNT_KINDS: Final = ("verify", "reset")
 """Mails that somebody sits and waits for: claimed before everything else, and written to unverified addresses too."""
 MAX_ATTEMPTS: Final[dict[Channel, int]] = {"email": 5, "push": 3}
 """Calls after which a message is dead; a push that comes an hour late helps nobody."""
@@ -38,6 +38,8 @@ CLAIM_LIMIT: Final = 50
 BACKOFF_SECONDS: Final = 120
 """The longest wait after the first failure; it doubles with each. A provider that restarts is back by then."""
 BACKOFF_CAP_SECONDS: Final = 3600
+RESET_MAIL_MINUTES: Final = 5
+"""One mail about a forgotten password in so many minutes: whoever asks for it need not be who gets it."""
 RECOVER_LIMIT: Final = 1000
 """Lapsed rows a call of `recover`; the next call takes the others."""
 EXHAUSTED: Final = "attempts_exhausted"
@@ -101,6 +103,13 @@ def account_mail(kind: Literal["verify"], ledger_id: UUID, *, now: datetime.date
     It holds no token: that is minted when the mail is sent, so that none lies here in clear.
     """
     return Outgoing(ledger_id=ledger_id, dedupe_key=f"{kind}:{uuid.uuid4()}", kind=kind, channel="email", payload={}, next_at=now)
+
+
+def reset_mail(ledger_id: UUID, *, now: datetime.datetime) -> Outgoing:
+    """The mail by which the owner of `ledger_id` sets a new password, without its token: one in RESET_MAIL_MINUTES."""
+    since = now - datetime.timedelta(minutes=now.minute % RESET_MAIL_MINUTES)
+    key = f"reset:{since.astimezone(datetime.UTC):%Y-%m-%dT%H:%MZ}"
+    return Outgoing(ledger_id=ledger_id, dedupe_key=key, kind="reset", channel="email", payload={}, next_at=now)
 
 
 def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: datetime.datetime) -> set[tuple[UUID, str]]:

@@ -18,6 +18,8 @@ or the user's settings changed since; the address is not proven; the user has no
 
 VERIFY_HOURS: Final = 72
 """How long the link of a verification works: over a weekend."""
+RESET_HOURS: Final = 1
+"""How long the link of a reset works: whoever asked for it waits for the mail."""
 TOKEN_BYTES: Final = 32
 
 _BEFORE = datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -75,13 +77,21 @@ class VerifyNotice(msgspec.Struct, frozen=True, kw_only=True):
     valid_hours: int
 
 
+class ResetNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """The way to a new password. `token` is a secret, as that of a verification."""
+
+    user: User
+    token: str
+    valid_hours: int
+
+
 class Suppressed(msgspec.Struct, frozen=True):
     """It must not be sent."""
 
     reason: Reason
 
 
-Notice = DueNotice | ReminderNotice | VerifyNotice
+Notice = DueNotice | ReminderNotice | VerifyNotice | ResetNotice
 
 
 def load(connection: Connection, claimed: outbox.Claimed, *, local: bool, now: datetime.datetime) -> Notice | Suppressed:
@@ -119,9 +129,10 @@ def _user_row(connection: Connection, ledger_id: UUID) -> Any:
 
 def _account(
     connection: Connection, claimed: outbox.Claimed, user: User, row: Any, now: datetime.datetime
-) -> VerifyNotice | Suppressed:
-    if claimed.kind != "verify":
-        raise LookupError(f"no recipient for messages of kind {claimed.kind}")
+) -> VerifyNotice | ResetNotice | Suppressed:
+    if claimed.kind == "reset":
+        token = mint(connection, user.id, "reset", hours=RESET_HOURS, now=now)
+        return ResetNotice(user=user, token=token, valid_hours=RESET_HOURS)
     if row.email_verified_at is not None:
         return Suppressed("done")
     token = mint(connection, user.id, "verify", hours=VERIFY_HOURS, now=now)

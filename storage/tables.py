@@ -14,13 +14,11 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -32,95 +30,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
-SCHEMA = "debitum"
-
-metadata = MetaData(
-    schema=SCHEMA,
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    },
-)
-
-_timestamp = DateTime(timezone=True)
-
-# --- identity -------------------------------------------------------------------------------------------------------
-
-users = Table(
-    "users",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("ledger_id", Uuid, nullable=False, unique=True),
-    Column("email", Text, nullable=False, unique=True, comment="lower-cased"),
-    Column("email_verified_at", _timestamp),
-    Column("password_hash", Text, nullable=False),
-    Column("name", Text),
-    Column("time_zone", Text, nullable=False),
-    Column("locale", Text, nullable=False),
-    Column("default_currency", Text, nullable=False),
-    Column("reminder_settings", JSONB, nullable=False),
-    Column("created_at", _timestamp, nullable=False),
-    Column("deleting_at", _timestamp),
-    CheckConstraint("email = lower(email)", name="email_is_lower_case"),
-)
-
-devices = Table(
-    "devices",
-    metadata,
-    Column("user_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False),
-    Column("id", Uuid, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("platform", Text),
-    Column("push_kind", Text),
-    Column("push_value", Text),
-    Column("created_at", _timestamp, nullable=False),
-    Column("last_seen_at", _timestamp, nullable=False),
-    PrimaryKeyConstraint("user_id", "id"),
-    CheckConstraint("push_kind in ('token', 'fid')", name="push_kind"),
-    CheckConstraint("(push_kind is null) = (push_value is null)", name="push_is_whole"),
-)
-
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("user_id", Uuid, nullable=False),
-    Column("device_id", Uuid, nullable=False),
-    Column("created_at", _timestamp, nullable=False),
-    Column("last_used_at", _timestamp, nullable=False),
-    Column("expires_at", _timestamp, nullable=False),
-    Column("revoked_at", _timestamp),
-    ForeignKeyConstraint(["user_id", "device_id"], ["debitum.devices.user_id", "debitum.devices.id"], ondelete="CASCADE"),
-    Index(None, "user_id", "device_id"),
-    Index(None, "expires_at"),
-)
-
-refresh_tokens = Table(
-    "refresh_tokens",
-    metadata,
-    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of the token"),
-    Column("session_id", Uuid, ForeignKey("debitum.sessions.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("parent_hash", LargeBinary, index=True),
-    Column("created_at", _timestamp, nullable=False),
-    Column("expires_at", _timestamp, nullable=False, index=True),
-    Column("used_at", _timestamp),
-    Column("revoked_at", _timestamp),
-)
-
-one_time_tokens = Table(
-    "one_time_tokens",
-    metadata,
-    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of the token"),
-    Column("user_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("purpose", Text, nullable=False),
-    Column("created_at", _timestamp, nullable=False),
-    Column("expires_at", _timestamp, nullable=False, index=True),
-    Column("used_at", _timestamp),
-    CheckConstraint("purpose in ('verify', 'reset', 'unsubscribe', 'invite')", name="purpose"),
-)
+from storage.identity_tables import SCHEMA as SCHEMA
+from storage.identity_tables import devices as devices
+from storage.identity_tables import metadata as metadata
+from storage.identity_tables import one_time_tokens as one_time_tokens
+from storage.identity_tables import personal_tokens as personal_tokens
+from storage.identity_tables import refresh_tokens as refresh_tokens
+from storage.identity_tables import sessions as sessions
+from storage.identity_tables import timestamp as _timestamp
+from storage.identity_tables import users as users
 
 # --- the log --------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from debitum import cli, plans, settings
+from storage import encryption
 
 KEY = base64.b64encode(b"0123456789abcdef" * 2).decode()
 
@@ -70,6 +71,11 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_REMINDER_CRON", "every day"),
         ("DATABASE_URL", "mysql://root@localhost/x"),
         ("DATABASE_URL", "not a url: hunter2"),
+        ("DEBITUM_RATE_AUTH_PER_MINUTE", "-1"),
+        ("DEBITUM_RATE_USER_PER_SECOND", "many"),
+        ("DEBITUM_TRUSTED_PROXIES", "10.0.0.1"),
+        ("DEBITUM_CORS_ORIGINS", "*"),
+        ("DEBITUM_CORS_ORIGINS", "https://app.example.org/"),
         ("DEBITUM_KEYS", "hunter2"),
         ("DEBITUM_KEYS", "k1:***"),
     ],
@@ -88,11 +94,85 @@ def test_all_wrong_values_are_told_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("environment", ["development", "production"])
 def test_short_keys_are_refused(tmp_path: Path, environment: str) -> None:
-    short, whole = (f"k{size}:{base64.b64encode(bytes(size)).decode()}" for size in (31, 32))
+    short, whole = (f"k{size}:{base64.b64encode(os.urandom(size)).decode()}" for size in (31, 32))
     assert load(tmp_path, {"DEBITUM_KEYS": whole, "DEBITUM_ENV": environment}).keys == whole
     with pytest.raises(settings.SettingsError, match="keys of 32 bytes"):
         load(tmp_path, {"DEBITUM_KEYS": f"{whole},{short}", "DEBITUM_ENV": environment})
     assert load(tmp_path, {"DEBITUM_ENV": environment}).keys is None
+
+
+WRITTEN = {
+    "zeros": bytes(32),
+    "one byte": b"\xaa" * 32,
+    "counted": bytes(range(200, 232)),
+    "a sentence": b"please change me before you go !",
+    "a word again and again": b"\x00\xffdebitum" * 3 + b"\x00\xffdeb",
+}
+
+
+def ring(key: bytes) -> str:
+    return f"k1:{base64.b64encode(key).decode()}"
+
+
+@pytest.mark.parametrize("key", WRITTEN.values(), ids=WRITTEN)
+def test_production_refuses_keys_that_somebody_wrote(tmp_path: Path, key: bytes) -> None:
+    random = encryption.new_ring()
+    for written in (ring(key), f"{random},{ring(key).replace('k1', 'k0')}"):
+        assert load(tmp_path, {"DEBITUM_KEYS": written}).keys == written
+        with pytest.raises(settings.SettingsError, match=r"^DEBITUM_KEYS: the key 'k[01]' is not random") as caught:
+            load(tmp_path, {"DEBITUM_KEYS": written, "DEBITUM_ENV": "production"})
+        assert base64.b64encode(key).decode() not in str(caught.value)
+
+
+def test_production_takes_keys_that_were_drawn(tmp_path: Path) -> None:
+    for drawn in (encryption.new_ring() for _ in range(1_000)):
+        settings.require_keys(load(tmp_path, {"DEBITUM_KEYS": drawn, "DEBITUM_ENV": "production"}))
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "taken"),
+    [
+        ("https://debitum.example.org", "0.0.0.0", True),
+        ("http://localhost:8000", "127.0.0.1", True),
+        ("http://127.0.0.2:8000/debitum", "127.0.0.1", True),
+        ("http://[::1]:8000", "::", True),
+        ("", "127.0.0.1", True),
+        ("", "::1", True),
+        ("http://debitum.example.org", "127.0.0.1", False),
+        ("http://192.168.1.7:8000", "127.0.0.1", False),
+        ("http://localhost.example.org", "127.0.0.1", False),
+        ("http://127.0.0.1@debitum.example.org", "127.0.0.1", False),
+        ("", "0.0.0.0", False),
+        ("", "::", False),
+        ("", "192.168.1.7", False),
+    ],
+)
+def test_production_needs_https_beyond_this_machine(tmp_path: Path, url: str, host: str, taken: bool) -> None:
+    given = {"DEBITUM_PUBLIC_URL": url, "DEBITUM_HOST": host}
+    load(tmp_path, given)
+    if taken:
+        load(tmp_path, {**given, "DEBITUM_ENV": "production"})
+    else:
+        with pytest.raises(settings.SettingsError, match=r"^DEBITUM_PUBLIC_URL: "):
+            load(tmp_path, {**given, "DEBITUM_ENV": "production"})
+
+
+def test_production_makes_no_new_keys_for_a_database_that_may_have_some(tmp_path: Path) -> None:
+    own = {"DATABASE_URL": "postgresql://u@h/d", "DEBITUM_DATA_DIR": str(tmp_path)}
+    settings.require_keys(load(tmp_path, own))
+    settings.require_keys(load(tmp_path, {"DEBITUM_ENV": "production", "DEBITUM_DATA_DIR": str(tmp_path)}))
+    strict = load(tmp_path, {**own, "DEBITUM_ENV": "production"})
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_KEYS: not set"):
+        settings.require_keys(strict)
+    (tmp_path / "secrets").write_text(ring(bytes(32)))
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_KEYS: in .*secrets.* not random"):
+        settings.require_keys(strict)
+    (tmp_path / "secrets").write_text("hunter2")
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_KEYS: in .*secrets is not of the form") as caught:
+        settings.require_keys(strict)
+    assert "hunter2" not in str(caught.value)
+    (tmp_path / "secrets").write_text(f"{encryption.new_ring()}\n")
+    settings.require_keys(strict)
 
 
 def test_secrets_do_not_show_in_the_representation(tmp_path: Path) -> None:
@@ -107,6 +187,10 @@ def test_wrong_settings_end_a_command_with_2(
     monkeypatch.chdir(tmp_path)
     assert cli.main(["up", "--port", "many"]) == cli.USAGE
     assert "DEBITUM_PORT" in capsys.readouterr().err
+    for name, value in {"DEBITUM_ENV": "production", "DATABASE_URL": "postgresql://u@h/d"}.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["up"]) == cli.USAGE
+    assert "DEBITUM_KEYS: not set" in capsys.readouterr().err
     with pytest.raises(SystemExit) as left:
         cli.main(["dance"])
     assert left.value.code == cli.USAGE

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from notifications.contexts import Context, Debt, DueContext, Item, Money, ReminderContext, VerifyContext
+from notifications.contexts import Context, Debt, DueContext, Item, Money, ReminderContext, ResetContext, VerifyContext
 
 MADRID = ZoneInfo("Europe/Madrid")
 LINK = "https://debitum.example/app/transactions/4be0643f-1d98-573b-97cd-ca98a65347dd?from=mail&kind=due"
@@ -67,6 +67,15 @@ SAMPLES: dict[str, tuple[str, Context]] = {
             address="sam@example.org",
             link="https://debitum.example/verify?token=qcGFmPZ0y5iLhYvY4JmK3sX1r7tB9nDwE2aHuUoVx8k",
             valid_hours=24,
+            user_name="Sam",
+        ),
+    ),
+    "reset": (
+        "reset",
+        ResetContext(
+            address="sam@example.org",
+            link="https://debitum.example/reset?token=qcGFmPZ0y5iLhYvY4JmK3sX1r7tB9nDwE2aHuUoVx8k",
+            valid_hours=1,
             user_name="Sam",
         ),
     ),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifications import formats, mime
-from notifications.contexts import KINDS, Context, Debt, DueContext, Item, Money, ReminderContext, VerifyContext
+from notifications.contexts import KINDS, Context, Debt, DueContext, Item, Money, ReminderContext, ResetContext, VerifyContext
 from notifications.message import EmailTarget
 from notifications.render import TEXT_COLUMNS, Rendered, nearest, push, render
 from tests.notifications.contract import MAIL, NOW, body, parse
@@ -23,6 +23,8 @@ from tests.notifications.samples import DRILL, PLATES, RENT, SAMPLES, TICKETS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mails"
 NASTY = "Eve\r\nBcc: x@example.org\u2028\u202e<script>alert(1)</script>&\x00\"'{{ 7*7 }}"
+
+NEVER_PUSHED = ("verify", "reset")
 
 names = st.text(min_size=1, max_size=200).filter(lambda name: bool(formats.one_line(name)))
 texts = st.none() | st.text(max_size=300)
@@ -58,6 +60,9 @@ contexts = (
     | st.builds(
         VerifyContext, address=names, link=st.just("https://app.example/v?t=1"), valid_hours=st.integers(1, 72), user_name=texts
     )
+    | st.builds(
+        ResetContext, address=names, link=st.just("https://app.example/r?t=1"), valid_hours=st.integers(1, 72), user_name=texts
+    )
 )
 
 
@@ -70,7 +75,7 @@ def test_golden(name: str) -> None:
     kind, context = SAMPLES[name]
     mail = render(kind, context, language="en")
     assert mail.html is not None
-    pushed = push(kind, context, language="en") if kind != "verify" else None
+    pushed = push(kind, context, language="en") if kind not in NEVER_PUSHED else None
     files = {f"{name}.txt": f"Subject: {mail.subject}\n\n{mail.text}", f"{name}.html": mail.html}
     if pushed is not None:
         files[f"{name}.push.txt"] = f"{pushed.subject}\n\n{pushed.text}\n"
@@ -110,7 +115,7 @@ def test_a_subject_says_who_and_how_much(debt: Debt, days: int, subject: str) ->
 def test_whatever_people_write_stays_where_it_belongs(context: Context) -> None:
     kind = kind_of(context)
     rendered = [render(kind, context, language="en")]
-    if kind != "verify":
+    if kind not in NEVER_PUSHED:
         rendered.append(push(kind, context, language="en"))
     for words in rendered:
         assert words.subject.splitlines() == [words.subject]
@@ -149,6 +154,7 @@ def test_markup_in_names_is_text() -> None:
         ("reminder", ReminderContext(at=datetime(2026, 1, 1, tzinfo=UTC), message=NASTY, debt=nasty, user_name=NASTY)),
         ("reminder", ReminderContext(at=datetime(2026, 1, 1, tzinfo=UTC), message=NASTY, contact=NASTY)),
         ("verify", VerifyContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
+        ("reset", ResetContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
     ]
     for kind, context in contexts:
         words = render(kind, context, language="en").html or ""
@@ -169,9 +175,10 @@ def test_lines_are_short_but_for_links() -> None:
         assert [line for line in lines if len(line) > TEXT_COLUMNS and not line.startswith("https://")] == []
 
 
-def test_a_link_stays_whole() -> None:
-    kind, context = SAMPLES["verify"]
-    assert isinstance(context, VerifyContext)
+@pytest.mark.parametrize("name", NEVER_PUSHED)
+def test_a_link_stays_whole(name: str) -> None:
+    kind, context = SAMPLES[name]
+    assert isinstance(context, VerifyContext | ResetContext)
     assert context.link in render(kind, context, language="en").text.splitlines()
 
 
@@ -187,8 +194,9 @@ def test_a_context_of_another_kind_is_refused() -> None:
         render("newsletter", DueContext(debt=DRILL, days=0), language="en")
 
 
-def test_a_verification_is_never_pushed() -> None:
-    kind, context = SAMPLES["verify"]
+@pytest.mark.parametrize("name", NEVER_PUSHED)
+def test_mails_about_accounts_are_never_pushed(name: str) -> None:
+    kind, context = SAMPLES[name]
     with pytest.raises(LookupError):
         push(kind, context, language="en")
 

@@ -129,6 +129,18 @@ def test_the_link_of_a_verification_holds_a_token_that_is_known_by_its_hash(
         assert len(connection.execute(select(tables.one_time_tokens)).all()) == 1
 
 
+def test_a_forgotten_password_is_set_anew_by_a_link_in_a_mail(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    with database.begin() as connection:
+        ledger = rows.ledger(connection, email_verified_at=None)
+        outbox.enqueue(connection, [outbox.reset_mail(ledger.id, now=now())], now=now())
+    assert dispatch(database_url, tmp_path) == {"sent": 1, "email_sent": 1}
+    (mail,) = mails(tmp_path)
+    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert re.search(r"https://debitum\.example/reset\?token=[\w-]{43}\b", text)
+
+
 def test_what_is_settled_meanwhile_is_suppressed(
     database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,7 @@ class Backend:
 
     async def _reply(self, request: httpx.Request, ledger_id: UUID, device_id: UUID) -> routing.Reply:
         route = self.routes[request.method, request.url.path]
-        who = Caller(user_id=ledger_id, ledger_id=ledger_id, session_id=ledger_id, device_id=device_id, defaults=DEFAULTS)
+        who = Caller(ledger_id, ledger_id, credential_id=ledger_id, device_id=device_id, defaults=DEFAULTS, scope="session")
         call = routing.Call[Any, Any](
             request=None,  # type: ignore[arg-type]  # none of these handlers looks at it
             services=self.services,

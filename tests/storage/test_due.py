@@ -413,6 +413,19 @@ def test_the_token_of_a_verification_is_minted_when_it_is_sent(connection: Conne
     assert notice.token not in str(connection.execute(select(tables.outbox)).all())
 
 
+def test_the_token_of_a_reset_is_minted_when_it_is_sent_for_whatever_address(connection: Connection) -> None:
+    ledger = rows.ledger(connection, email_verified_at=None)
+    mail = outbox.reset_mail(ledger.id, now=NOW)
+    outbox.enqueue(connection, [mail], now=NOW)
+    assert connection.execute(select(tables.one_time_tokens)).all() == []
+    notice = load(connection)
+    assert isinstance(notice, recipients.ResetNotice)
+    token = connection.execute(select(tables.one_time_tokens)).mappings().one()
+    assert token["hash"] == hashlib.sha256(notice.token.encode()).digest()
+    assert (token["user_id"], token["purpose"], token["used_at"]) == (ledger.user_id, "reset", None)
+    assert token["expires_at"] - token["created_at"] == datetime.timedelta(hours=1)
+
+
 def test_a_proven_address_needs_no_verification(connection: Connection) -> None:
     ledger = rows.ledger(connection)
     outbox.enqueue(connection, [outbox.account_mail("verify", ledger.id, now=NOW)], now=NOW)

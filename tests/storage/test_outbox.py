@@ -91,6 +91,12 @@ def test_the_api_may_enqueue_for_the_ledgers_it_works_for(database: Engine) -> N
         assert mail.payload == {}
 
 
+def test_a_mailbox_gets_one_reset_mail_in_five_minutes() -> None:
+    at = datetime.datetime(2026, 11, 24, 10, 44, 59, 5, tzinfo=datetime.UTC)
+    asked = [outbox.reset_mail(LEDGER, now=at + datetime.timedelta(seconds=seconds)).dedupe_key for seconds in (-299, 0, 2)]
+    assert asked == ["reset:2026-11-24T10:40Z", "reset:2026-11-24T10:40Z", "reset:2026-11-24T10:45Z"]
+
+
 def test_mails_about_accounts_come_first_then_the_longest_ready(connection: Connection) -> None:
     enqueue(
         connection,

@@ -1,0 +1,96 @@
+"""A user's devices: their names, and where pushes to them go."""
+
+import datetime
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from api import paging, problems
+from api.paging import Items, Limit
+from api.routing import Call, Nothing, Reply, Routes
+from domain import facts
+from storage import devices
+from storage.pages import Record
+
+routes = Routes("identity")
+
+
+class DeviceQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page of devices."""
+
+    limit: Limit = paging.DEFAULT_LIMIT
+    cursor: str | None = None
+
+
+class PushTarget(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a device takes pushes: a registration token of FCM, or a Firebase installation id."""
+
+    kind: devices.PushKind
+    value: Annotated[str, Meta(min_length=1, max_length=1_024, pattern=r"^[!-~]+$(?!\n)")]
+
+
+class DevicePut(Struct, frozen=True, forbid_unknown_fields=True):
+    """`push` null: nothing is pushed to it. A name or platform that is left out stays as it is."""
+
+    push: PushTarget | None
+    name: facts.Name | UnsetType = UNSET
+    platform: facts.Short | UnsetType | None = UNSET
+
+
+class DeviceItem(Struct, frozen=True):
+    """A device; `current`: the one that asks. `last_seen_at`: when it last signed in or got new tokens."""
+
+    id: UUID
+    name: str
+    platform: str | None
+    push: PushTarget | None
+    created_at: str
+    last_seen_at: str
+    current: bool
+
+
+@routes.add("GET", "/api/devices", answer=Items[DeviceItem], query=DeviceQuery, needs="session")
+async def list_devices(call: Call[None, DeviceQuery]) -> Reply:
+    """The devices that the user has signed in on, newest first."""
+    page = paging.page(call.query.limit, call.query.cursor, datetime.datetime)
+    async with call.services.transaction() as connection:
+        found = await devices.of_user(connection, call.caller.user_id, page)
+    return Reply(Items([_shown(row, call.caller.device_id) for row in found.rows], paging.cursor(found.next)))
+
+
+@routes.add("PUT", "/api/devices/{id}", answer=DeviceItem, body=DevicePut, needs="session")
+async def put_device(call: Call[DevicePut, Nothing]) -> Reply:
+    """Rename a device, and say where its pushes go. A device becomes known by signing in: an unknown id is 404.
+
+    A push target belongs to one device: to the one that named it last, whoever had it before.
+    """
+    members = {"name": call.body.name, "platform": call.body.platform}
+    values = {name: value for name, value in members.items() if value is not UNSET}
+    push = None if call.body.push is None else devices.Push(call.body.push.kind, call.body.push.value)
+    async with call.services.transaction() as connection:
+        row = await devices.change(connection, call.caller.user_id, call.path["id"], values, push)
+    if row is None:
+        raise problems.NotFound("there is no such device")
+    return Reply(_shown(row, call.caller.device_id))
+
+
+@routes.add("DELETE", "/api/devices/{id}", status=204, needs="session")
+async def delete_device(call: Call[None, Nothing]) -> Reply:
+    """Forget a device: its sessions end now, also where it is the one that asks, and nothing is pushed to it."""
+    async with call.services.transaction() as connection:
+        if not await devices.remove(connection, call.caller.user_id, call.path["id"]):
+            raise problems.NotFound("there is no such device")
+    return Reply(None, 204)
+
+
+def _shown(row: Record, current: UUID | None) -> DeviceItem:
+    return DeviceItem(
+        id=row.id,
+        name=row.name,
+        platform=row.platform,
+        push=None if row.push_kind is None else PushTarget(row.push_kind, row.push_value),
+        created_at=facts.wire_time(row.created_at),
+        last_seen_at=facts.wire_time(row.last_seen_at),
+        current=row.id == current,
+    )

@@ -1,0 +1,159 @@
+"""How often an address may try to sign in, and a user may ask: counted by all workers of a server together."""
+
+import hashlib
+import ipaddress
+import math
+import mmap
+import secrets
+import struct
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from sanic import HTTPResponse, Request, Sanic
+
+from api import problems
+from api.settings import Settings
+
+SETS, WAYS = 8_192, 8
+"""65,536 keys in 1 MiB: all the users that a server can serve in a second, and more addresses than it can in a minute."""
+IPV6_PREFIX_BITS: Final = 64
+"""What a provider gives to one customer, who may use any address of it."""
+ROUNDING: Final = 0.01
+"""Of a request: what sums of floats may be off by, after months of uptime and a thousand requests at once."""
+_DIGEST: Final = struct.Struct("=QQ")
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a key has left after a request: all of it again in `reset_seconds`; `retry_seconds` above 0: this one was too many."""
+
+    limit: int
+    remaining: int
+    reset_seconds: float
+    retry_seconds: float = 0.0
+
+
+class Table:
+    """A time for each key, in memory that the processes share which are forked later.
+
+    A key has one of the WAYS places of its set. Where all are taken, the one that matters least goes: its time is over, or is so
+    the soonest. Two workers that count the same key in the same instant may count once instead of twice. No lock prevents that:
+    it would cost every request more than such a request does.
+    """
+
+    def __init__(self) -> None:
+        places = SETS * WAYS
+        shared = memoryview(mmap.mmap(-1, 2 * 8 * places))  # anonymous, and shared over a fork
+        self._tags, self.times = shared[: 8 * places].cast("Q"), shared[8 * places :].cast("d")
+        self._secret = secrets.token_bytes(32)  # nobody can look for keys that push each other out
+
+    def place(self, key: bytes) -> int:
+        """Where the time of `key` is; 0.0 if it had none."""
+        tag, which = _DIGEST.unpack(hashlib.blake2b(key, key=self._secret, digest_size=_DIGEST.size).digest())
+        places = range(which % SETS * WAYS, which % SETS * WAYS + WAYS)
+        for place in places:
+            if self._tags[place] == tag:
+                return place
+        place = min(places, key=self.times.__getitem__)
+        self._tags[place], self.times[place] = tag, 0.0
+        return place
+
+
+@dataclass(frozen=True)
+class Limiter:
+    """At most `limit` at once, and over time `limit` in `period_seconds`: GCRA, a leaky bucket that needs one time a key.
+
+    The time is when all that was asked for will have been earned (ITU-T I.371: theoretical arrival time).
+    """
+
+    table: Table
+    name: str
+    limit: int
+    period_seconds: float
+
+    def take(self, key: str, now: float) -> Allowance:
+        """Count a request of `key` at `now` (seconds of a clock that all processes share). One too many costs nothing more."""
+        place, each = self.table.place(f"{self.name} {key}".encode()), self.period_seconds / self.limit
+        until = self.table.times[place]
+        # Long over; or no time at all, half of one that another worker writes. Twice, since rounding may go beyond once.
+        if not now < until <= now + 2 * self.period_seconds:
+            until = now
+        if (wait := until + each - self.period_seconds - now) > ROUNDING * each:
+            return Allowance(self.limit, 0, until - now, wait)
+        self.table.times[place] = until + each
+        left = (now + self.period_seconds - until) / each - 1
+        return Allowance(self.limit, math.floor(left + ROUNDING), until + each - now)
+
+
+class Limits:
+    """The limits of one server, made before its workers are."""
+
+    def __init__(self, settings: Settings) -> None:
+        table = Table() if settings.auth_per_minute or settings.user_per_second else None
+        self._address = Limiter(table, "address", settings.auth_per_minute, 60.0) if table and settings.auth_per_minute else None
+        self._user = Limiter(table, "user", settings.user_per_second, 1.0) if table and settings.user_per_second else None
+
+    def count_address(self, request: Request) -> None:
+        """Before anybody knows who asks. Raises problems.RateLimited."""
+        _count(request, self._address, address(request))
+
+    def count_user(self, request: Request, user_id: UUID) -> None:
+        """All devices and tokens of a user together. Raises problems.RateLimited."""
+        _count(request, self._user, str(user_id))
+
+
+def _count(request: Request, limiter: Limiter | None, key: str) -> None:
+    if limiter is None:
+        return
+    found, before = limiter.take(key, time.monotonic()), getattr(request.ctx, "allowance", None)
+    if before is None or found.remaining < before.remaining or found.retry_seconds:
+        request.ctx.allowance = found  # of two limits the one that is nearer
+    if found.retry_seconds:
+        raise problems.RateLimited(math.ceil(found.retry_seconds))
+
+
+def address(request: Request) -> str:
+    """Who asks, as far as the network knows: the socket's peer, or what the trusted proxies say; of IPv6 the network."""
+    for said in (request.remote_addr, request.ip):  # the first is empty unless PROXIES_COUNT is set
+        try:
+            found = ipaddress.ip_address(_without_port(said))
+        except ValueError:
+            continue
+        if isinstance(found, ipaddress.IPv4Address):
+            return str(found)
+        if found.ipv4_mapped:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((int(found), IPV6_PREFIX_BITS), strict=False))
+    return ""
+
+
+def _without_port(text: str) -> str:
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def install(app: "Sanic[Any, Any]", settings: Settings) -> None:
+    """Keep the counts with the application, and tell clients of them.
+
+    The headers are RateLimit-Limit, -Remaining and -Reset (seconds until all is there again), as in
+    draft-ietf-httpapi-ratelimit-headers up to 07: RateLimit and RateLimit-Policy of later ones are read by few clients.
+    """
+    app.ctx.limits = Limits(settings)
+    app.config.PROXIES_COUNT = settings.trusted_proxies or None
+
+    @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
+    async def tell(request: Request, response: HTTPResponse) -> None:
+        found: Allowance | None = getattr(request.ctx, "allowance", None)
+        if found is not None:
+            response.headers["RateLimit-Limit"] = str(found.limit)
+            response.headers["RateLimit-Remaining"] = str(found.remaining)
+            response.headers["RateLimit-Reset"] = str(math.ceil(found.reset_seconds))
+
+
+def of(request: Request) -> Limits:
+    """The limits of the server that handles `request`."""
+    limits: Limits = request.app.ctx.limits
+    return limits

@@ -1,0 +1,60 @@
+"""Values of settings that are refused, some only in production; for `python -m api` and for `debitum up`."""
+
+import ipaddress
+import itertools
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+LEAST_DISTINCT_BYTES: Final = 16
+"""Of 32 random bytes about 30 differ; fewer than this happens to less than one key in 10**15."""
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+"""Also of apps that are pages inside, like capacitor://localhost."""
+_PRINTABLE: Final = range(0x20, 0x7F)
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Origins as browsers write them, by commas; never all of them. Raises ValueError."""
+    found = tuple(one.strip() for one in text.split(",") if one.strip())
+    for one in found:
+        if "*" in one:
+            raise ValueError("every origin is too many; write out those that are trusted")
+        if not _ORIGIN.fullmatch(one):
+            raise ValueError(f"{one!r} is not an origin like https://app.example.org, in small letters and without a path")
+    return found
+
+
+def keys(ring: Mapping[str, bytes]) -> None:
+    """In production: keys that somebody wrote rather than drew. Raises ValueError, which names the key's id and not the key."""
+    for name, key in ring.items():
+        if any(_is_written(key)):
+            raise ValueError(f"the key {name!r} is not random; make one with `openssl rand -base64 {len(key)}`")
+
+
+def _is_written(key: bytes) -> tuple[bool, ...]:
+    steps = {(after - before) % 256 for before, after in itertools.pairwise(key)}
+    return (
+        len(set(key)) < LEAST_DISTINCT_BYTES,  # one byte again and again, a short word again and again
+        len(steps) == 1,  # 0, 1, 2, …
+        all(byte in _PRINTABLE for byte in key),  # a sentence, "change me", a hash in hexadecimal
+    )
+
+
+def public_url(url: str, host: str) -> None:
+    """In production: an address where passwords and tokens could be read on the way. Raises ValueError.
+
+    `url` is empty where nobody has set it: then `host`, where the API listens, says who comes.
+    """
+    if not url and not is_loopback(host):
+        raise ValueError(f"not set, though {host} is not of this machine alone; set the https:// address by which people come")
+    if url and urlsplit(url).scheme != "https" and not is_loopback(urlsplit(url).hostname or ""):
+        raise ValueError(f"{url!r} is neither https nor of this machine alone: passwords and tokens could be read on the way")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`, a name or an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

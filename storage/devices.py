@@ -1,0 +1,83 @@
+"""A user's devices, and where pushes to each of them go."""
+
+import datetime
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import and_, delete, not_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import tables
+from storage.pages import Page, Record, Rows, read_page
+
+PushKind = Literal["token", "fid"]
+"""A registration token of FCM, or a Firebase installation id."""
+_devices = tables.devices.c
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a client says of itself; `id` is its own choice and kept across logins."""
+
+    id: UUID
+    name: str
+    platform: str | None = None
+
+
+@dataclass(frozen=True)
+class Push:
+    """Where a device takes pushes."""
+
+    kind: PushKind
+    value: str
+
+
+async def seen(connection: AsyncConnection, user_id: UUID, device: Device, *, now: datetime.datetime) -> None:
+    """Somebody signs in on a device, whether the user knows it already or not."""
+    row = upsert(tables.devices).values(user_id=user_id, created_at=now, last_seen_at=now, **vars(device))
+    await connection.execute(
+        row.on_conflict_do_update(
+            index_elements=["user_id", "id"],
+            set_={"name": row.excluded.name, "platform": row.excluded.platform, "last_seen_at": now},
+        )
+    )
+
+
+async def touch(connection: AsyncConnection, user_id: UUID, device_id: UUID, *, now: datetime.datetime) -> None:
+    """The device has been there."""
+    await connection.execute(update(tables.devices).where(_is(user_id, device_id)).values(last_seen_at=now))
+
+
+async def of_user(connection: AsyncConnection, user_id: UUID, page: Page) -> Rows:
+    """A page of the user's devices, newest first."""
+    query = select(tables.devices).where(_devices.user_id == user_id)
+    return await read_page(connection, query, _devices.created_at, _devices.id, page, descending=True)
+
+
+async def change(
+    connection: AsyncConnection, user_id: UUID, device_id: UUID, values: dict[str, Any], push: Push | None
+) -> Record | None:
+    """Set `values` and where pushes go; the device's row, None where the user has no such device.
+
+    An address for pushes belongs to the device that named it last: an app that somebody else signs in to keeps its
+    address, and what is meant for the user before must not reach them.
+    """
+    target = {"push_kind": push.kind if push else None, "push_value": push.value if push else None}
+    mine = update(tables.devices).where(_is(user_id, device_id)).values(values | target).returning(tables.devices)
+    row: Record | None = (await connection.execute(mine)).first()
+    if row is not None and push is not None:
+        same = and_(_devices.push_value == push.value, _devices.push_kind == push.kind, not_(_is(user_id, device_id)))
+        await connection.execute(update(tables.devices).where(same).values(push_kind=None, push_value=None))
+    return row
+
+
+async def remove(connection: AsyncConnection, user_id: UUID, device_id: UUID) -> bool:
+    """Forget a device, its sessions and their tokens. False: the user has no such device."""
+    removed = await connection.execute(delete(tables.devices).where(_is(user_id, device_id)))
+    return removed.rowcount == 1
+
+
+def _is(user_id: UUID, device_id: UUID) -> Any:
+    return and_(_devices.user_id == user_id, _devices.id == device_id)

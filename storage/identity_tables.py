@@ -1,0 +1,121 @@
+"""The tables of identity, and the metadata that every table of the schema belongs to."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = "debitum"
+
+metadata = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    },
+)
+
+timestamp = DateTime(timezone=True)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("ledger_id", Uuid, nullable=False, unique=True),
+    Column("email", Text, nullable=False, unique=True, comment="lower-cased"),
+    Column("email_verified_at", timestamp),
+    Column("password_hash", Text, nullable=False),
+    Column("name", Text),
+    Column("time_zone", Text, nullable=False),
+    Column("locale", Text, nullable=False),
+    Column("default_currency", Text, nullable=False),
+    Column("reminder_settings", JSONB, nullable=False),
+    Column("created_at", timestamp, nullable=False),
+    Column("deleting_at", timestamp),
+    CheckConstraint("email = lower(email)", name="email_is_lower_case"),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("platform", Text),
+    Column("push_kind", Text),
+    Column("push_value", Text),
+    Column("created_at", timestamp, nullable=False),
+    Column("last_seen_at", timestamp, nullable=False),
+    PrimaryKeyConstraint("user_id", "id"),
+    CheckConstraint("push_kind in ('token', 'fid')", name="push_kind"),
+    CheckConstraint("(push_kind is null) = (push_value is null)", name="push_is_whole"),
+    Index("devices_push_value_idx", "push_value", postgresql_where=text("push_value is not null")),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, nullable=False),
+    Column("device_id", Uuid, nullable=False),
+    Column("created_at", timestamp, nullable=False),
+    Column("last_used_at", timestamp, nullable=False),
+    Column("expires_at", timestamp, nullable=False),
+    Column("revoked_at", timestamp),
+    ForeignKeyConstraint(["user_id", "device_id"], ["debitum.devices.user_id", "debitum.devices.id"], ondelete="CASCADE"),
+    Index(None, "user_id", "device_id"),
+    Index(None, "expires_at"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of the token"),
+    Column("session_id", Uuid, ForeignKey("debitum.sessions.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("parent_hash", LargeBinary, index=True),
+    Column("created_at", timestamp, nullable=False),
+    Column("expires_at", timestamp, nullable=False, index=True),
+    Column("used_at", timestamp),
+    Column("revoked_at", timestamp),
+)
+
+one_time_tokens = Table(
+    "one_time_tokens",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of the token"),
+    Column("user_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("purpose", Text, nullable=False),
+    Column("created_at", timestamp, nullable=False),
+    Column("expires_at", timestamp, nullable=False, index=True),
+    Column("used_at", timestamp),
+    CheckConstraint("purpose in ('verify', 'reset', 'unsubscribe', 'invite')", name="purpose"),
+)
+
+personal_tokens = Table(
+    "personal_tokens",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("hash", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("created_at", timestamp, nullable=False),
+    Column("expires_at", timestamp, comment="null: never"),
+    Column("last_used_at", timestamp, comment="to the minute"),
+    CheckConstraint("scope in ('read', 'write')", name="scope"),
+)

@@ -1,0 +1,51 @@
+"""Passwords, of which only hashes come here: changing one, and setting a new one for one that is forgotten."""
+
+import datetime
+from uuid import UUID
+
+from sqlalchemy import and_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage import identity, outbox, personal_tokens, roles, sessions, tables
+
+_users = tables.users.c
+
+
+async def read(connection: AsyncConnection, user_id: UUID) -> str:
+    """The user's password hash."""
+    found: str = (await connection.execute(select(_users.password_hash).where(_users.id == user_id))).scalar_one()
+    return found
+
+
+async def change(connection: AsyncConnection, user_id: UUID, before: str, after: str, *, now: datetime.datetime) -> bool:
+    """Replace the hash `before`, and void what was mailed to reset it.
+
+    False: it is another one by now, which whoever knew the old password may not change.
+    """
+    unchanged = and_(_users.id == user_id, _users.password_hash == before)
+    changed = await connection.execute(update(tables.users).where(unchanged).values(password_hash=after))
+    await identity.void_tokens(connection, user_id, "reset", now=now)
+    return changed.rowcount == 1
+
+
+async def forgotten(connection: AsyncConnection, email: str, *, now: datetime.datetime) -> None:
+    """Have a way to a new password mailed to this address, if a user has it."""
+    ledger_id = await connection.scalar(select(_users.ledger_id).where(_users.email == email.lower()))
+    if ledger_id is not None:
+        await roles.enter_async(connection, roles.API, [ledger_id])
+        await connection.run_sync(lambda sync: outbox.enqueue(sync, [outbox.reset_mail(ledger_id, now=now)], now=now))
+
+
+async def reset(connection: AsyncConnection, token: str, after: str, *, now: datetime.datetime) -> bool:
+    """Set a new hash with a token from a mail. False: the token is not good.
+
+    Every session and every token of the user's ends with it: somebody else may have known the old password.
+    """
+    user_id = await identity.take_token(connection, token, "reset", now=now)
+    if user_id is None:
+        return False
+    await identity.void_tokens(connection, user_id, "reset", now=now)
+    await connection.execute(update(tables.users).where(_users.id == user_id).values(password_hash=after))
+    await sessions.end_all(connection, user_id, now=now)
+    await personal_tokens.remove_all(connection, user_id)
+    return True

@@ -1,0 +1,37 @@
+"""`python -m api` with settings that must not be served with: it ends with 2, and says which one is wrong."""
+
+import base64
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.process import Process
+
+PRODUCTION = {"DEBITUM_ENV": "production"}
+ZEROS = f"k1:{base64.b64encode(bytes(32)).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"DEBITUM_KEYS": ""}, "DEBITUM_KEYS is not set"),
+        ({**PRODUCTION, "DEBITUM_KEYS": ZEROS}, "DEBITUM_KEYS: the key 'k1' is not random"),
+        ({**PRODUCTION, "DEBITUM_PUBLIC_URL": "http://debitum.example.org"}, "DEBITUM_PUBLIC_URL: "),
+        ({**PRODUCTION, "DEBITUM_HOST": "0.0.0.0"}, "DEBITUM_PUBLIC_URL: not set"),
+        ({**PRODUCTION, "DEBITUM_CORS_ORIGINS": "*"}, "DEBITUM_CORS_ORIGINS: "),
+        ({"DEBITUM_CORS_ORIGINS": "*"}, "DEBITUM_CORS_ORIGINS: "),
+    ],
+    ids=str,
+)
+async def test_it_refuses_to_start(tmp_path: Path, environment: dict[str, str], said: str) -> None:
+    with closing(Process(tmp_path, "postgresql://nobody@localhost:1/nothing", 1, environment=environment)) as refused:
+        assert await refused.ended() == 2
+        assert refused.last_words().startswith(f"debitum api: {said}")
+        assert ZEROS not in refused.last_words()
+
+
+async def test_production_serves_on_loopback_and_by_https(tmp_path: Path, database_url: str) -> None:
+    for given in ({}, {"DEBITUM_PUBLIC_URL": "https://debitum.example.org"}):
+        with closing(Process(tmp_path, database_url, 1, environment=PRODUCTION | given)) as running:
+            await running.listens()
