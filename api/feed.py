@@ -44,6 +44,8 @@ class Listener:
     id: str = field(default_factory=lambda: str(uuid4()))
     head: Head | None = None
     told: Head | None = None
+    heard: Head | None = None
+    """The last news since a reading began."""
     over: Over | None = None
     """Why it has to end."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,11 +57,22 @@ class Listener:
         """As other processes know it."""
         return feed.Socket(self.ledger_id, self.opened_at, self.id)
 
-    def tell(self, head: Head, *, certain: bool = False) -> None:
-        """Let it know a head: one that came by NOTIFY only if it is newer, one that was read (`certain`) if it differs."""
+    def hear(self, head: Head) -> None:
+        """News of a commit: let it know, if that is newer."""
+        self.heard = head
         known = self.head or self.told
-        if known is None or head.version > known.version or (certain and head != known):
+        if known is None or head.version > known.version:
             self.head = head
+            self.changed.set()
+
+    def see(self, read: Head) -> None:
+        """Let it know what was read, also where that is less than before (a backup was restored).
+
+        What was heard while it was being read may be newer than what was read.
+        """
+        newest = read if self.heard is None or self.heard.version < read.version else self.heard
+        if newest != (self.head or self.told):
+            self.head = newest
             self.changed.set()
 
     def dismiss(self, why: Over) -> None:
@@ -147,13 +160,19 @@ class Feed:
 
     async def look(self, ledger_ids: Iterable[str]) -> None:
         """Read heads and tell them to the listeners here. Raises psycopg.OperationalError."""
-        for head in await self._with_connection(lambda connection: feed.heads(connection, sorted(set(ledger_ids)))):
+        await self._with_connection(lambda connection: self._look_at(connection, sorted(set(ledger_ids))))
+
+    async def _look_at(self, connection: feed.Connection, ledger_ids: list[str]) -> None:
+        for ledger_id in ledger_ids:
+            for listener in self._listeners.get(ledger_id, ()):
+                listener.heard = None
+        for head in await feed.heads(connection, ledger_ids):
             for listener in self._listeners.get(head.ledger_id, ()):
-                listener.tell(head, certain=True)
+                listener.see(head)
 
     def _spread(self, head: Head) -> None:
         for listener in self._listeners.get(head.ledger_id, ()):
-            listener.tell(head)
+            listener.hear(head)
 
     def _came(self, socket: feed.Socket) -> None:
         for listener in self._listeners.get(socket.ledger_id, ()):

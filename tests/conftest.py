@@ -1,7 +1,9 @@
 """Fixtures for all tests: plugins by concern; and how hard the property tests try."""
 
+import logging
 import os
 
+import structlog
 from hypothesis import settings
 
 pytest_plugins = ["tests.fixtures.database", "tests.fixtures.api"]
@@ -10,3 +12,13 @@ pytest_plugins = ["tests.fixtures.database", "tests.fixtures.api"]
 settings.register_profile("short", derandomize=True, deadline=None, database=None)
 settings.register_profile("fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")), deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
+
+# Servers in this process: a line for each request, and a drawing of each traceback, cost more than the requests.
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(),
+    ],
+)

@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api import feed, sockets, tokens
+from storage import feed as stored_feed
 from storage.feed import Head
 from tests.fixtures.api import Client, Server, serve
 
@@ -91,6 +92,27 @@ async def test_ready_says_where_it_stands(api: Server, alice: Client) -> None:
             assert ready == {"type": "ready", "ledger_id": alice.ledger_id, **(await alice.get("/api/sync/hash"))}
             assert ready["version"] == version
         await alice.post("/api/contacts", {"name": "Ana"}, status=201)
+
+
+async def test_a_change_while_the_head_is_being_read_is_not_forgotten(
+    api: Server, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read arrives after the news of a commit, and is older."""
+    was_read, may_arrive, read = asyncio.Event(), asyncio.Event(), stored_feed.heads
+
+    async def slowly(*arguments: Any) -> list[Head]:
+        found = await read(*arguments)
+        was_read.set()
+        await may_arrive.wait()
+        return found
+
+    monkeypatch.setattr(stored_feed, "heads", slowly)
+    async with connect(address(api)) as socket:
+        await socket.send(token(alice))
+        await was_read.wait()
+        await alice.post("/api/contacts", {"name": "Ana"}, status=201)
+        may_arrive.set()
+        await until(socket, 1)
 
 
 async def test_a_change_made_by_another_host_arrives_soon(api: Server, other_host: Server, alice: Client) -> None:

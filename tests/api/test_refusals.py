@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from api.settings import Settings, SettingsError
+from storage.encryption import new_ring
 from tests.fixtures.process import Process
 
 PRODUCTION = {"DEBITUM_ENV": "production"}
@@ -24,10 +26,19 @@ ZEROS = f"k1:{base64.b64encode(bytes(32)).decode()}"
     ],
     ids=str,
 )
-async def test_it_refuses_to_start(tmp_path: Path, environment: dict[str, str], said: str) -> None:
-    with closing(Process(tmp_path, "postgresql://nobody@localhost:1/nothing", 1, environment=environment)) as refused:
+def test_settings_that_are_refused(environment: dict[str, str], said: str) -> None:
+    given = {"DATABASE_URL": "postgresql://nobody@localhost:1/nothing", "DEBITUM_KEYS": new_ring(), **environment}
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment(given)
+    assert str(refused.value).startswith(said)
+    assert ZEROS not in str(refused.value)
+
+
+async def test_it_refuses_to_start(tmp_path: Path) -> None:
+    unsafe = {**PRODUCTION, "DEBITUM_KEYS": ZEROS}
+    with closing(Process(tmp_path, "postgresql://nobody@localhost:1/nothing", 1, environment=unsafe)) as refused:
         assert await refused.ended() == 2
-        assert refused.last_words().startswith(f"debitum api: {said}")
+        assert refused.last_words().startswith("debitum api: DEBITUM_KEYS: the key 'k1' is not random")
         assert ZEROS not in refused.last_words()
 
 

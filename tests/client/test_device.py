@@ -165,7 +165,7 @@ async def test_a_following_device_outlives_its_tokens(anna: Person, monkeypatch:
         await asyncio.sleep(4)
         second = laptop.create("contact", {"name": "Bo"})
         await laptop.sync()
-        await until(lambda: phone.get("contact", second), 1)
+        await until(lambda: phone.get("contact", second))
 
 
 def test_pauses_grow_to_a_bound_and_are_not_in_step() -> None:
