@@ -104,17 +104,17 @@ class _Unsaid:
         return news
 
 
-LiveSessions = Callable[[set[UUID]], Coroutine[Any, Any, set[UUID]]]
-"""Which of these sessions have not ended."""
+LiveCredentials = Callable[[set[UUID]], Coroutine[Any, Any, set[UUID]]]
+"""Which of these sessions and personal tokens are still good."""
 
 
 class Feed:
     """Listeners by ledger. `direct_url` is not a pooler's: LISTEN belongs to a session."""
 
-    def __init__(self, database_url: str, direct_url: str, live_sessions: LiveSessions) -> None:
+    def __init__(self, database_url: str, direct_url: str, live_credentials: LiveCredentials) -> None:
         self._database_url = database_url
         self._direct_url = direct_url
-        self._live_sessions = live_sessions
+        self._live_credentials = live_credentials
         self._origin = str(uuid4())
         self._listeners: dict[str, set[Listener]] = {}
         self._unsaid = _Unsaid()
@@ -220,7 +220,7 @@ class Feed:
             return
         await self.look(self._listeners)
         everyone = [listener for listeners in self._listeners.values() for listener in listeners]
-        live = await self._live_sessions({listener.credential_id for listener in everyone})
+        live = await self._live_credentials({listener.credential_id for listener in everyone})
         for listener in everyone:
             if listener.credential_id not in live:
                 listener.dismiss(Over.SESSION_ENDED)

@@ -72,13 +72,13 @@ def make(settings: Settings) -> Services:
         pool_timeout=settings.pool_timeout_seconds,
     )
 
-    async def live_sessions(session_ids: set[UUID]) -> set[UUID]:
+    async def live_credentials(credential_ids: set[UUID]) -> set[UUID]:
         async with pool.begin() as connection:
             await roles.enter_async(connection, roles.API)
-            going = await sessions.live(connection, session_ids, now=now())
-            return going | await personal_tokens.live(connection, session_ids - going, now=now())
+            going = await sessions.live(connection, credential_ids, now=now())
+            return going | await personal_tokens.live(connection, credential_ids - going, now=now())
 
-    feed = Feed(settings.database_url, settings.direct_url or settings.database_url, live_sessions)
+    feed = Feed(settings.database_url, settings.direct_url or settings.database_url, live_credentials)
     feed.start()
     writer = Writer(settings.database_url, settings.keys, limit=settings.queue_limit, moved=feed.moved)
     writer.start()

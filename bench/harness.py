@@ -25,6 +25,7 @@ UNLIMITED = {"DEBITUM_RATE_AUTH_PER_MINUTE": "0", "DEBITUM_RATE_USER_PER_SECOND"
 """What is measured is what a server can do, not what it allows."""
 START_SECONDS, STOP_SECONDS = 30.0, 15.0
 """Of an API server: it imports everything; and it gives the requests in flight ten seconds."""
+LOOK_SECONDS = 0.02
 
 
 class Row(msgspec.Struct, omit_defaults=True):
@@ -99,7 +100,7 @@ def _listening(process: psutil.Process, log: int) -> dict[str, Any]:
                 return found
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
             raise RuntimeError(f"the API did not start: {text.decode()}")
-        time.sleep(0.02)
+        time.sleep(LOOK_SECONDS)  # a file tells nobody that it has grown
 
 
 class Cores:

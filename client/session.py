@@ -38,12 +38,12 @@ class Session:
         self._keep(answer)
 
     async def leave(self) -> None:
-        """Sign out; where the server cannot be told, the session ends by itself."""
-        token = self._store.remembered("access_token")
-        self._store.remember(access_token=None, refresh_token=None, expires_at=None)
-        if token is not None:
+        """Sign out, here in any case; where the server cannot be told, its session ends by itself some day."""
+        try:
             with suppress(Unavailable, SignedOut):
-                await self._wire.ask("POST", "/api/auth/logout", token=token)
+                await self.ask("POST", "/api/auth/logout")
+        finally:
+            self._store.remember(access_token=None, refresh_token=None, expires_at=None)
 
     async def ask(self, method: str, path: str, json: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """A request of the signed-in user; a token that is not good any more is exchanged once."""

@@ -50,7 +50,7 @@ class Line:
         for start in range(0, len(data), size):
             self.writer.write(data[start : start + size])
             await asyncio.sleep(PAUSE_SECONDS)
-            if self.reader.at_eof() or self.reader._buffer:  # type: ignore[attr-defined]
+            if self.reader.at_eof() or self.reader._buffer:  # type: ignore[attr-defined]  # asyncio has no way to look without taking
                 return
 
     async def closed_after(self) -> float:

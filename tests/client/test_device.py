@@ -126,7 +126,10 @@ async def test_ids_are_in_the_order_in_which_they_were_made(anna: Person) -> Non
 async def test_a_lost_reply_to_a_refresh_signs_nobody_out(anna: Person, api: Server, tmp_path: Path) -> None:
     network = Between("/api/auth/refresh")
     late = 0.0
-    clock = lambda: datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=late)  # noqa: E731
+
+    def clock() -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=late)
+
     async with Device(tmp_path / "file", api.url, transport=network, clock=clock) as device:
         await device.login(anna.email, PASSWORD)
         late, network.losing = 570.0, True  # past the moment at which a token is exchanged
@@ -136,6 +139,20 @@ async def test_a_lost_reply_to_a_refresh_signs_nobody_out(anna: Person, api: Ser
         network.losing = False
         await device.sync()
         assert len(network.requests) == 4
+
+
+async def test_signing_out_with_a_token_that_has_expired_ends_the_session_too(
+    anna: Person, api: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "LIFETIME", datetime.timedelta(minutes=-1))
+    device = await anna.device()
+    monkeypatch.undo()
+    await device.logout()
+    async with api.http() as http:
+        answer = await http.post("/api/auth/login", json={"email": anna.email, "password": PASSWORD})
+        headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        sessions = (await http.get("/api/auth/sessions", headers=headers)).json()["items"]
+    assert device.id not in {one["device_id"] for one in sessions}
 
 
 async def test_who_is_signed_out_keeps_what_waits(anna: Person) -> None:

@@ -3,6 +3,7 @@
 import datetime
 import json
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Given(random.Random):
         return {12: self._number >> 64 & 0xFFF, 62: self._number & (1 << 62) - 1}[k]
 
 
-class Line(httpx.AsyncBaseTransport):
+class Line(httpx.AsyncBaseTransport, ABC):
     """What connects one device; who signs in is no part of a case."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -54,9 +55,9 @@ class Line(httpx.AsyncBaseTransport):
             return httpx.Response(200, json=_SIGNED_IN, request=request)
         return await self.exchange(request)
 
+    @abstractmethod
     async def exchange(self, request: httpx.Request) -> httpx.Response:
         """The same, of a request that belongs to the case."""
-        raise NotImplementedError
 
 
 def moment(new_id: str, zone: datetime.tzinfo = datetime.UTC) -> datetime.datetime:
