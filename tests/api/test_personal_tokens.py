@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 
-from api import sockets
+from api import feed, sockets
 from api.app import ROUTES
+from tests.api.test_feed import address, closed, hear, until
 from tests.fixtures.api import Client, Server
 
 SESSION_ONLY = {
@@ -169,12 +170,18 @@ async def test_a_program_listens_to_the_feed(alice: Client, api: Server) -> None
         assert json.loads(await socket.recv())["version"] == 1
 
 
-async def test_the_feed_ends_with_the_token(alice: Client, api: Server) -> None:
+async def test_the_feed_ends_with_the_token(alice: Client, api: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "LOOK_SECONDS", 0.01)
     one, other = await made(alice), await made(alice)
-    live = await api.app.ctx.services.feed._live_sessions({uuid.UUID(one["id"]), uuid.UUID(other["id"])})
-    await alice.delete(f"/api/tokens/{one['id']}")
-    left = await api.app.ctx.services.feed._live_sessions(live)
-    assert (len(live), left) == (2, {uuid.UUID(other["id"])})
+    async with connect(address(api)) as ending, connect(address(api)) as going:
+        for socket, token in ((ending, one), (going, other)):
+            await socket.send(json.dumps({"type": "auth", "token": token["token"]}))
+            assert (await hear(socket))["type"] == "ready"
+        await alice.http.delete(f"/api/tokens/{one['id']}")
+        await api.app.ctx.services.feed._look()
+        assert await closed(ending) == sockets.UNAUTHORIZED
+        await alice.post("/api/contacts", {"name": "Ana"}, status=201)
+        assert (await until(going, 1))["version"] == 1
 
 
 @pytest.mark.parametrize(
