@@ -7,6 +7,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
@@ -118,4 +119,24 @@ personal_tokens = Table(
     Column("expires_at", timestamp, comment="null: never"),
     Column("last_used_at", timestamp, comment="to the minute"),
     CheckConstraint("scope in ('read', 'write')", name="scope"),
+)
+
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    Column("key", LargeBinary, primary_key=True, comment="keyed hash of what somebody signs in as, or of where from"),
+    Column("failures", Integer, nullable=False, comment="wrong passwords in a row"),
+    Column("last_at", timestamp, nullable=False, index=True),
+    CheckConstraint("failures > 0", name="failures_is_positive"),
+)
+
+invites = Table(
+    "invites",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of the token"),
+    Column("email", Text, comment="who may use it, lower-cased; null: whoever has it"),
+    Column("created_at", timestamp, nullable=False),
+    Column("expires_at", timestamp, nullable=False, index=True),
+    Column("used_at", timestamp),
+    CheckConstraint("email = lower(email)", name="email_is_lower_case"),
 )
