@@ -37,7 +37,8 @@ class Store:
     """All of it changes in transactions: a device that is killed is after its last one or before it."""
 
     def __init__(self, path: Path | str) -> None:
-        Path(path).touch(mode=0o600)  # it holds tokens, and what people owe
+        if path != ":memory:":
+            Path(path).touch(mode=0o600)  # it holds tokens, and what people owe
         self._file = sqlite3.connect(path, isolation_level=None)
         self._file.execute("pragma journal_mode = wal")
         self._file.execute("pragma synchronous = full")  # what the user did is not lost with the battery
