@@ -10,8 +10,9 @@ from msgspec import Struct
 from api import paging
 from api.paging import Items
 from api.routing import Call, Reply, Routes
-from domain import facts, sequence
-from storage import attention
+from domain import facts
+from storage import attention, sealing
+from storage.encryption import Cipher
 
 routes = Routes("sync")
 
@@ -56,12 +57,13 @@ async def conflicts(call: Call[None, ConflictQuery]) -> Reply:
     resolved = None if query.state is None else query.state == "resolved"
     async with call.reading() as connection:
         found = await attention.conflicts(connection, call.caller.ledger_id, page, resolved=resolved)
-    return Reply(Items([_conflict(row) for row in found.rows], paging.cursor(found.next)))
+        cipher = await call.cipher(connection)
+    return Reply(Items([_conflict(cipher, row) for row in found.rows], paging.cursor(found.next)))
 
 
-def _conflict(row: Any) -> msgspec.Raw:
+def _conflict(cipher: Cipher, row: Any) -> msgspec.Raw:
     state = {"state": "resolved" if row.resolved_by else "open", "resolved_by": row.resolved_by}
-    return msgspec.Raw(msgspec.json.encode(state)[:-1] + b"," + sequence.wire(row.fact.encode(), row.hash)[1:])
+    return msgspec.Raw(msgspec.json.encode(state)[:-1] + b"," + sealing.wire(cipher, row)[1:])
 
 
 @routes.add("GET", "/api/sync/rejections", answer=Items[Rejection], query=RejectionQuery)
@@ -70,5 +72,9 @@ async def rejections(call: Call[None, RejectionQuery]) -> Reply:
     page = paging.page(call.query.limit, call.query.cursor, datetime.datetime)
     async with call.reading() as connection:
         found = await attention.rejections(connection, call.caller.ledger_id, page)
-    items = [Rejection(row.event_id, row.code, row.detail, attention.command(row), facts.wire_time(row.at)) for row in found.rows]
+        cipher = await call.cipher(connection)
+    items = [
+        Rejection(row.event_id, row.code, row.detail, attention.command(cipher, row), facts.wire_time(row.at))
+        for row in found.rows
+    ]
     return Reply(Items(items, paging.cursor(found.next)))

@@ -10,6 +10,7 @@ from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts
 from storage import projections
+from storage.encryption import Cipher
 from storage.pages import Record
 
 routes = Routes("contacts")
@@ -60,14 +61,14 @@ class ContactQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-def shown(row: Record) -> Contact:
-    """A row of projections.contact as clients see it."""
+def shown(row: Record, cipher: Cipher) -> Contact:
+    """A row of projections.contact as clients see it; `cipher` is that of its ledger."""
     return Contact(
         id=row.id,
         name=row.name,
         username=row.username,
-        phone=row.phone,
-        email=row.email,
+        phone=cipher.open_any(KIND, row.id, "phone", row.phone),
+        email=cipher.open_any(KIND, row.id, "email", row.email),
         notes=row.notes,
         balances=[Money(pair["currency"], pair["amount"]) for pair in row.balances],
         open_items=row.open_items,
@@ -81,9 +82,10 @@ def shown(row: Record) -> Contact:
 async def _represent(call: Call[Any, Any], contact_id: UUID) -> Contact:
     async with call.reading() as connection:
         row = await projections.contact(connection, call.caller.ledger_id, contact_id)
+        cipher = await call.cipher(connection)
     if row is None:
         raise problems.NotFound("there is no such contact")
-    return shown(row)
+    return shown(row, cipher)
 
 
 @routes.add("POST", "/api/contacts", answer=Contact, status=201, body=ContactCreate, codes=("already_exists",), replays=True)
@@ -104,7 +106,8 @@ async def listed(call: Call[None, ContactQuery]) -> Reply:
     page = paging.page(query.limit, query.cursor, str if query.sort == "name" else paging.Number)
     async with call.reading() as connection:
         found = await projections.contacts(connection, call.caller.ledger_id, wanted, page)
-    return Reply(Items([shown(row) for row in found.rows], paging.cursor(found.next)))
+        cipher = await call.cipher(connection)
+    return Reply(Items([shown(row, cipher) for row in found.rows], paging.cursor(found.next)))
 
 
 @routes.add("GET", "/api/contacts/{id}", answer=Contact)

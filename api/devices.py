@@ -10,7 +10,8 @@ from api import paging, problems
 from api.paging import Items, Limit
 from api.routing import Call, Nothing, Reply, Routes
 from domain import facts
-from storage import devices
+from storage import devices, sealing
+from storage.encryption import Cipher
 from storage.pages import Record
 
 routes = Routes("identity")
@@ -54,9 +55,10 @@ class DeviceItem(Struct, frozen=True):
 async def list_devices(call: Call[None, DeviceQuery]) -> Reply:
     """The devices that the user has signed in on, newest first."""
     page = paging.page(call.query.limit, call.query.cursor, datetime.datetime)
-    async with call.services.transaction() as connection:
+    async with call.services.transaction(call.caller.ledger_id) as connection:
         found = await devices.of_user(connection, call.caller.user_id, page)
-    return Reply(Items([_shown(row, call.caller.device_id) for row in found.rows], paging.cursor(found.next)))
+        cipher = await call.cipher(connection)
+    return Reply(Items([_shown(row, call.caller.device_id, cipher) for row in found.rows], paging.cursor(found.next)))
 
 
 @routes.add("PUT", "/api/devices/{id}", answer=DeviceItem, body=DevicePut, needs="session")
@@ -68,11 +70,13 @@ async def put_device(call: Call[DevicePut, Nothing]) -> Reply:
     members = {"name": call.body.name, "platform": call.body.platform}
     values = {name: value for name, value in members.items() if value is not UNSET}
     push = None if call.body.push is None else devices.Push(call.body.push.kind, call.body.push.value)
-    async with call.services.transaction() as connection:
-        row = await devices.change(connection, call.caller.user_id, call.path["id"], values, push)
+    user_id, keys = call.caller.user_id, call.services.settings.keys
+    async with call.services.transaction(call.caller.ledger_id) as connection:
+        cipher = await call.cipher(connection)
+        row = await devices.change(connection, user_id, call.path["id"], values, push, cipher=cipher, keys=keys)
     if row is None:
         raise problems.NotFound("there is no such device")
-    return Reply(_shown(row, call.caller.device_id))
+    return Reply(_shown(row, call.caller.device_id, cipher))
 
 
 @routes.add("DELETE", "/api/devices/{id}", status=204, needs="session")
@@ -84,12 +88,13 @@ async def delete_device(call: Call[None, Nothing]) -> Reply:
     return Reply(None, 204)
 
 
-def _shown(row: Record, current: UUID | None) -> DeviceItem:
+def _shown(row: Record, current: UUID | None, cipher: Cipher) -> DeviceItem:
+    pushed = row.push_kind is not None
     return DeviceItem(
         id=row.id,
         name=row.name,
         platform=row.platform,
-        push=None if row.push_kind is None else PushTarget(row.push_kind, row.push_value),
+        push=PushTarget(row.push_kind, sealing.push_target(cipher, row.id, row.push_value)) if pushed else None,
         created_at=facts.wire_time(row.created_at),
         last_seen_at=facts.wire_time(row.last_seen_at),
         current=row.id == current,

@@ -10,8 +10,8 @@ from msgspec import Meta, Struct, field
 from api import paging
 from api.paging import Items
 from api.routing import Call, Reply, Routes
-from domain import facts, sequence
-from storage import events
+from domain import facts
+from storage import events, sealing
 
 routes = Routes("events")
 Moment = Annotated[datetime.datetime, Meta(tz=True)]
@@ -37,5 +37,6 @@ async def listed(call: Call[None, EventQuery]) -> Reply:
     page = paging.page(query.limit, query.cursor, facts.Seq)
     async with call.reading() as connection:
         found = await events.listed(connection, call.caller.ledger_id, wanted, page)
-    items = [msgspec.Raw(sequence.wire(row.fact.encode(), row.hash)) for row in found.rows]
+        cipher = await call.cipher(connection)
+    items = [msgspec.Raw(sealing.wire(cipher, row)) for row in found.rows]
     return Reply(Items(items, paging.cursor(found.next)))

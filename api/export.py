@@ -15,8 +15,9 @@ from api import accounts, balances, contacts, services, transactions
 from api.routing import Call, Reply, Routes
 from api.statements import decimal, plain_cell
 from api.streams import snapshot_stream
-from domain import facts, sequence
-from storage import events, exports, identity, projections
+from domain import facts
+from storage import events, exports, identity, projections, sealing
+from storage.encryption import Cipher
 from storage.pages import Record
 
 routes = Routes("transfer")
@@ -72,11 +73,11 @@ async def _head(connection: AsyncConnection, call: Call[None, ExportQuery]) -> d
     }
 
 
-_SHOWN: dict[exports.Section, Callable[[Record], Any]] = {
-    "contacts": lambda row: contacts.shown(row),
-    "transactions": lambda row: transactions.shown(row, {row.id: row.open_amount}),
-    "reminders": lambda row: _reminder(row),
-    "conflicts": lambda row: {"event_id": row.event_id, "resolved_by": row.resolved_by},
+_SHOWN: dict[exports.Section, Callable[[Record, Cipher], Any]] = {
+    "contacts": contacts.shown,
+    "transactions": lambda row, _: transactions.shown(row, {row.id: row.open_amount}),
+    "reminders": lambda row, _: _reminder(row),
+    "conflicts": lambda row, _: {"event_id": row.event_id, "resolved_by": row.resolved_by},
 }
 """A row of a section as the API shows it; reminders without what depends on the hour."""
 
@@ -95,23 +96,24 @@ async def _balances(connection: AsyncConnection, call: Call[None, ExportQuery]) 
 async def _json(connection: AsyncConnection, call: Call[None, ExportQuery]) -> AsyncGenerator[bytes, None]:
     yield msgspec.json.encode(await _head(connection, call))[:-1]
     yield b',\n"balances":' + msgspec.json.encode(await _balances(connection, call))
+    cipher = await call.cipher(connection)
     for name, shown in _SHOWN.items():
         yield b',\n"%b":[' % name.encode()
         separator = b"\n"
         async for row in exports.rows(connection, name, call.caller.ledger_id):
-            yield separator + msgspec.json.encode(shown(row))
+            yield separator + msgspec.json.encode(shown(row, cipher))
             separator = b",\n"
         yield b"]"
     yield b',\n"events":['
     separator = b"\n"
     async for row in exports.rows(connection, "events", call.caller.ledger_id):
-        yield separator + sequence.wire(row.fact.encode(), row.hash)
+        yield separator + sealing.wire(cipher, row)
         separator = b",\n"
     yield b"]}\n"
 
 
 async def _zip(connection: AsyncConnection, call: Call[None, ExportQuery]) -> AsyncGenerator[bytes, None]:
-    out, ledger_id = _Unseekable(), call.caller.ledger_id
+    out, ledger_id, cipher = _Unseekable(), call.caller.ledger_id, await call.cipher(connection)
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("export.json", msgspec.json.format(msgspec.json.encode(await _head(connection, call)), indent=2))
         totals = await _balances(connection, call)
@@ -120,11 +122,11 @@ async def _zip(connection: AsyncConnection, call: Call[None, ExportQuery]) -> As
             with archive.open(f"{name}.csv", "w", force_zip64=True) as file:
                 file.write(_heading(name))
                 async for row in exports.rows(connection, name, ledger_id):
-                    file.write(_line(name, _SHOWN[name](row)))
+                    file.write(_line(name, _SHOWN[name](row, cipher)))
                     yield out.taken()
         with archive.open("events.jsonl", "w", force_zip64=True) as file:
             async for row in exports.rows(connection, "events", ledger_id):
-                file.write(sequence.wire(row.fact.encode(), row.hash) + b"\n")
+                file.write(sealing.wire(cipher, row) + b"\n")
                 yield out.taken()
     yield out.taken()
 

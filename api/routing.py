@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import auth, body, compression, limits, problems, services
 from api.auth import Caller, Scope
 from api.services import Services
+from storage.encryption import Cipher
 
 Body = TypeVar("Body")
 Query = TypeVar("Query")
@@ -57,6 +58,10 @@ class Call(Generic[Body, Query]):
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """One consistent snapshot of the caller's ledger."""
         return self.services.reading(self.caller.ledger_id)
+
+    async def cipher(self, connection: AsyncConnection) -> Cipher:
+        """What opens the sealed values of the caller's ledger, which the transaction sees."""
+        return await self.services.ciphers.of(connection, self.caller.ledger_id)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from api.settings import Settings
 from api.tokens import Tokens
 from api.writer import Writer
 from storage import engine, personal_tokens, roles, sessions
+from storage.sealing import Ciphers
 
 MAX_STREAMS = 4
 """Exports and first screens at a time: each holds a connection of the pool for as long as its reader takes."""
@@ -34,6 +35,7 @@ class Services:
     reader: AsyncEngine
     """The same pool; its transactions see one snapshot and write nothing."""
     writer: Writer
+    ciphers: Ciphers
     tokens: Tokens
     hasher: Hasher
     feed: Feed
@@ -83,7 +85,17 @@ def make(settings: Settings) -> Services:
     writer = Writer(settings.database_url, settings.keys, limit=settings.queue_limit, moved=feed.moved)
     writer.start()
     reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return Services(settings, pool, reader, writer, Tokens(settings.keys), Hasher(), feed, asyncio.Semaphore(MAX_STREAMS))
+    return Services(
+        settings=settings,
+        engine=pool,
+        reader=reader,
+        writer=writer,
+        ciphers=Ciphers(settings.keys),
+        tokens=Tokens(settings.keys),
+        hasher=Hasher(),
+        feed=feed,
+        streams=asyncio.Semaphore(MAX_STREAMS),
+    )
 
 
 def of(request: Request) -> Services:

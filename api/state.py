@@ -29,9 +29,10 @@ async def _lines(connection: AsyncConnection, call: Call[None, Nothing]) -> Asyn
     ledger_id = call.caller.ledger_id
     version, digest = await events.head(connection, ledger_id)
     yield _line({"version": version, "hash": digest and digest.hex()})
+    cipher = await call.cipher(connection)
     async for row in exports.rows(connection, "contacts", ledger_id):
         if row.deleted_at is None:
-            yield _line({"kind": "contact"}, contacts.shown(row))
+            yield _line({"kind": "contact"}, contacts.shown(row, cipher))
     async for row in exports.rows(connection, "transactions", ledger_id):
         if row.deleted_at is None:
             yield _line({"kind": "transaction"}, transactions.shown(row, {row.id: row.open_amount}))

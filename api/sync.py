@@ -185,7 +185,7 @@ async def pull(call: Call[PullBody, Nothing]) -> Reply:
             and _hex(await events.hash_at(connection, ledger_id, wanted.since)) != wanted.hash
         ):
             raise errors.Reset("`hash` is not this chain's at `since`")
-        found = await events.after(connection, ledger_id, wanted.since, wanted.limit)
+        found = await events.after(connection, ledger_id, wanted.since, wanted.limit, await call.cipher(connection))
     has_more = wanted.since + len(found) < version
     rest = msgspec.json.encode({"version": version, "hash": _hex(head_hash), "has_more": has_more})
     return Reply(b'{"events":[' + b",".join(found) + b"]," + rest[1:])

@@ -115,12 +115,12 @@ def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
 
 
 def _migrate(flags: Mapping[str, str], _: argparse.Namespace) -> int:
-    from debitum import database, settings
+    from debitum import database, keys, settings
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         with database.borrowed(loaded) as found:
-            say(f"{found.description}: schema is at revision {database.migrate(found)}")
+            say(f"{found.description}: schema is at revision {database.migrate(found, keys.ring(loaded))}")
     except database.DatabaseError as error:
         _complain(str(error))
         return WRONG
@@ -172,15 +172,43 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _rebuild(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     from debitum import database, repair, settings
-    from storage import rebuild
+    from storage import encryption, rebuild
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         repair.recreate(loaded, say)
-    except (database.DatabaseError, rebuild.RebuildRunsError, rebuild.RebuildBlockedError) as error:
+    except (database.DatabaseError, encryption.KeyRingError, rebuild.RebuildRunsError, rebuild.RebuildBlockedError) as error:
         _complain(str(error))
         return WRONG
     return OK
+
+
+def _keys(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
+    from debitum import database, keys, settings
+    from storage import encryption
+
+    loaded = settings.load(os.environ, Path(".env"), flags)
+    try:
+        match parsed.action:
+            case "list":
+                return OK if keys.show(loaded, say) else WRONG
+            case "add":
+                keys.add(loaded, say)
+            case "rotate":
+                keys.rotate(loaded, say)
+    except (database.DatabaseError, encryption.KeyRingError) as error:
+        _complain(str(error))
+        return WRONG
+    return OK
+
+
+def _keys_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = {
+        "list": "which keys there are, and how many ledgers each seals",
+        "add": "draw a new key",
+        "rotate": "seal everything by the current key, while it is in use",
+    }
+    parser.add_argument("action", choices=actions, help="; ".join(f"{name}: {what}" for name, what in actions.items()))
 
 
 def _demo(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
@@ -205,5 +233,6 @@ COMMANDS: Final = (
     Command("demo", "show the whole way of a debt, from the import of a backup to the mail", _demo, (DATA_DIR,), _demo_arguments),
     Command("verify", "prove that everything follows from the logs", _verify, (DATA_DIR,), _verify_arguments),
     Command("rebuild", "recreate everything that follows from the logs, while it is in use", _rebuild, (DATA_DIR,)),
+    Command("keys", "the keys that seal private values: list, add, rotate", _keys, (DATA_DIR,), _keys_arguments),
     Command("sql", "ask the daily snapshots a question in SQL (DuckDB)", _sql, (DATA_DIR,), _sql_arguments),
 )

@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from debitum import instance
 from debitum.settings import Settings
 from storage import embedded, engine, migrations, server
+from storage.encryption import KeyRing, KeyRingError
 
 
 class DatabaseError(Exception):
@@ -51,13 +53,15 @@ def check(url: str) -> server.Server:
     return found
 
 
-def migrate(database: Database) -> str:
-    """Bring the schema to this code's revision, which is returned. Raises DatabaseError."""
+def migrate(database: Database, keys: KeyRing | None) -> str:
+    """Bring the schema to this code's revision, which is returned; `keys` where there are any yet. Raises DatabaseError."""
     migrator = engine.sync_engine(database.url, "debitum-migrate")
     try:
         with migrator.connect() as connection:
-            migrations.migrate(connection)
+            migrations.migrate(connection, keys)
             return migrations.current(connection) or "none"
+    except (migrations.KeysNeededError, KeyRingError) as error:
+        raise DatabaseError(str(error)) from error
     except SQLAlchemyError as error:
         raise DatabaseError(f"the schema could not be migrated: {getattr(error, 'orig', None) or error}") from error
     finally:
@@ -91,6 +95,21 @@ def borrowed(settings: Settings) -> Iterator[Database]:
                 stop(found)
     except instance.AlreadyRunningError:
         yield _running(settings)
+
+
+@contextmanager
+def opened(settings: Settings, application_name: str) -> Iterator[Engine]:
+    """An engine for one command, on a database whose schema is this code's. Raises DatabaseError."""
+    with borrowed(settings) as found:
+        made = engine.sync_engine(found.url, application_name)
+        try:
+            with made.connect() as connection:
+                revision = migrations.current(connection)
+            if revision != migrations.newest():
+                raise DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
+            yield made
+        finally:
+            made.dispose()
 
 
 def _running(settings: Settings) -> Database:

@@ -44,6 +44,18 @@ def key_ring(data_dir: Path) -> str:
     return ring
 
 
+def known_key_ring(data_dir: Path) -> str | None:
+    """The key ring of `data_dir`/secrets; None where there is none yet. Raises FolderError."""
+    return key_ring(data_dir) if (data_dir / "secrets").exists() else None
+
+
+def add_key(data_dir: Path, key: str) -> None:
+    """Put `key` in front of the ring of `data_dir`/secrets: whole or not at all."""
+    file = data_dir / "secrets"
+    name = _written_beside(file, f"{key},{key_ring(data_dir)}\n")
+    os.replace(name, file)
+
+
 def dagster_home(data_dir: Path) -> Path:
     """DAGSTER_HOME with the dagster.yaml of this version."""
     import pipelines
@@ -76,13 +88,23 @@ def code_socket(data_dir: Path) -> Path:
 
 def _write_once(file: Path, content: str) -> None:
     """Whole or not at all, and never over a file that somebody else has just written."""
+    name = _written_beside(file, content)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(name, file)
+    finally:
+        os.unlink(name)
+
+
+def _written_beside(file: Path, content: str) -> str:
+    """A file in the same folder that holds `content`, on the disk."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".secrets-")  # with mode 0600
     try:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(name, file)
-    finally:
+    except BaseException:
         os.unlink(name)
+        raise
+    return name

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from debitum import database
+from debitum import database, keys
 from debitum.settings import Settings
-from storage import engine, migrations, rebuild, roles, verify
+from storage import rebuild, roles, verify
 
 PROGRESS_LEDGERS = 1_000
 """Ledgers between two lines of progress."""
@@ -18,7 +18,8 @@ Say = Callable[[str], object]
 
 def prove(settings: Settings, say: Say, ledger_id: UUID | None = None) -> int:
     """Walk one ledger or all, and say what does not follow from the log; the number of findings. Raises DatabaseError."""
-    with _engine(settings) as found:
+    ring = keys.required(settings)
+    with database.opened(settings, "debitum-repair") as found:
         snapshots = found.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
         @contextmanager
@@ -30,7 +31,7 @@ def prove(settings: Settings, say: Say, ledger_id: UUID | None = None) -> int:
         ledgers = findings = 0
         for one in verify.ledgers(begin) if ledger_id is None else [ledger_id]:
             with begin() as connection:
-                for finding in verify.verify(connection, one):
+                for finding in verify.verify(connection, one, ring):
                     say(finding.line())
                     findings += 1
             ledgers += 1
@@ -42,22 +43,8 @@ def prove(settings: Settings, say: Say, ledger_id: UUID | None = None) -> int:
 
 def recreate(settings: Settings, say: Say) -> None:
     """Recreate what follows from the logs. Raises DatabaseError, rebuild.RebuildRunsError, rebuild.RebuildBlockedError."""
-    with _engine(settings) as found, found.connect() as connection:
-        done = rebuild.rebuild(connection, say)
+    ring = keys.required(settings)
+    with database.opened(settings, "debitum-repair") as found, found.connect() as connection:
+        done = rebuild.rebuild(connection, ring, say)
     say(f"rebuilt {done.ledgers} ledgers from {done.facts} facts, {done.tail} of them written meanwhile")
     say("balances are summed from postings until Dagster has materialised them again")
-
-
-@contextmanager
-def _engine(settings: Settings) -> Iterator[Engine]:
-    """An engine on a database whose schema is this code's."""
-    with database.borrowed(settings) as found:
-        opened = engine.sync_engine(found.url, "debitum-repair")
-        try:
-            with opened.connect() as connection:
-                revision = migrations.current(connection)
-            if revision != migrations.newest():
-                raise database.DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
-            yield opened
-        finally:
-            opened.dispose()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from debitum import database, folders, instance, leader, plans, processes
+from debitum import database, folders, instance, keys, leader, plans, processes
 from debitum.children import Child, Pauses, Plan, Say
 from debitum.settings import Settings
 from storage import embedded, server
@@ -88,12 +88,12 @@ class Supervisor:
         """Schema, keys and Dagster's home; returns the environment of the children."""
         began = time.monotonic()
         database.require_durability(found)
-        revision = database.migrate(found)
+        revision = database.migrate(found, keys.ring(self._settings))
         self._say(f"schema is at revision {revision} ({time.monotonic() - began:.1f} s)")
         if not self._settings.no_dagster:
             folders.dagster_home(self._settings.data_dir)
-        keys = self._settings.keys or folders.key_ring(self._settings.data_dir)
-        return plans.environment(self._settings, found.url, keys)
+        ring = self._settings.keys or folders.key_ring(self._settings.data_dir)
+        return plans.environment(self._settings, found.url, ring)
 
     async def _supervise(self, found: database.Database, environment: Mapping[str, str]) -> None:
         if found.embedded is not None:

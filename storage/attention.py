@@ -7,34 +7,37 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, DateTime, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage import sealing
+from storage.encryption import Cipher
 from storage.pages import Page, Record, Rows, cut
 
 
 async def conflicts(connection: AsyncConnection, ledger_id: UUID, page: Page, *, resolved: bool | None = None) -> Rows:
-    """A page of conflicts, newest first: seq, event_id, fact (JSON text), hash, resolved_by; the sort key is the seq."""
+    """A page of conflicts, newest first: seq, resolved_by and the columns of sealing.StoredFact; the sort key is the seq."""
     bound = {"ledger": ledger_id, "after": page.after[0] if page.after else None, "resolved": resolved, "limit": page.limit + 1}
     return cut((await connection.execute(_CONFLICTS, bound)).all(), page, "seq", "event_id")
 
 
 async def rejections(connection: AsyncConnection, ledger_id: UUID, page: Page) -> Rows:
-    """A page of remembered rejections, newest first: event_id, code, detail, command (text), at; the sort key is `at`."""
+    """A page of remembered rejections, newest first: event_id, code, detail, command (sealed), at; the sort key is `at`."""
     at, event_id = page.after or (None, None)
     bound = {"ledger": ledger_id, "at": at, "event_id": event_id, "limit": page.limit + 1}
     return cut((await connection.execute(_REJECTIONS, bound)).all(), page, "at", "event_id")
 
 
-def command(row: Record) -> Any:
-    """The rejected item as JSON; where it was none, its text."""
+def command(cipher: Cipher, row: Record) -> Any:
+    """The rejected item of a row of `rejections` as JSON; where it was none, its text. Raises KeyRingError."""
+    text = sealing.command_text(cipher, row.event_id, row.command)
     try:
-        return msgspec.json.decode(row.command)
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return row.command
+        return text
 
 
 _LEDGER = bindparam("ledger", type_=Uuid)
 
 _CONFLICTS = text("""
-    select conflict.seq, conflict.event_id, conflict.resolved_by, event.fact, event.hash
+    select conflict.seq, conflict.event_id, conflict.resolved_by, event.fact, event.sealed, event.hash
     from debitum.conflicts conflict
     join debitum.events event on event.ledger_id = conflict.ledger_id and event.seq = conflict.seq
     where conflict.ledger_id = :ledger and (:after is null or conflict.seq < :after)

@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from domain import facts, recurrence, words
+from domain import checks, facts, recurrence, words
 from domain.fold import Entity
+from storage import sealing
+from storage.encryption import Cipher
 
 _TIMED = {"transaction": "due_changed_at", "reminder": "schedule_changed_at"}
 """The column that holds Entity.timed_at."""
 _TIMES = frozenset({"returned_at", "remind_at", "snoozed_until", "done_at"})
 """Fields of entities that are times."""
-
+_PRIVATE = {"contact": sorted(checks.PRIVATE)}
+"""Fields whose columns are sealed."""
 
 _SEARCHED: dict[str, dict[str, str]] = {
     "contact": {"A": "name", "B": "username", "C": "notes"},
@@ -18,9 +21,12 @@ _SEARCHED: dict[str, dict[str, str]] = {
 """The fields that search looks at, by the weight of what is found in them."""
 
 
-def entity(aggregate_type: facts.AggregateType, row: dict[str, Any]) -> Entity:
-    """The entity of a row as `row_to_json` writes it in a session whose time zone is UTC."""
+def entity(aggregate_type: facts.AggregateType, row: dict[str, Any], cipher: Cipher) -> Entity:
+    """The entity of a row as `row_to_json` writes it in a session whose time zone is UTC. Raises KeyRingError."""
     fields = {name: _time(row[name]) if name in _TIMES else row[name] for name in facts.FIELDS[aggregate_type]}
+    for name in _PRIVATE.get(aggregate_type, ()):
+        if row[name] is not None:
+            fields[name] = cipher.open(aggregate_type, row["id"], name, sealing.from_hexadecimal(row[name]))
     timed = _TIMED.get(aggregate_type)
     return Entity(
         aggregate_type=aggregate_type,
@@ -38,10 +44,10 @@ def entity(aggregate_type: facts.AggregateType, row: dict[str, Any]) -> Entity:
     )
 
 
-def columns(ledger_id: str, entity: Entity) -> dict[str, Any]:
-    """The columns of the row of `entity`, as JSON values."""
+def columns(cipher: Cipher, entity: Entity) -> dict[str, Any]:
+    """The columns of the row of `entity` in the cipher's ledger, as JSON values."""
     row = {
-        "ledger_id": ledger_id,
+        "ledger_id": cipher.ledger_id,
         "id": entity.id,
         "created_seq": entity.created_seq,
         "created_device": entity.created_device,
@@ -55,6 +61,9 @@ def columns(ledger_id: str, entity: Entity) -> dict[str, Any]:
     }
     if (timed := _TIMED.get(entity.aggregate_type)) is not None:
         row[timed] = entity.timed_at
+    for name in _PRIVATE.get(entity.aggregate_type, ()):
+        if row[name] is not None:
+            row[name] = sealing.hexadecimal(cipher.seal(entity.aggregate_type, entity.id, name, row[name]))
     return row | derived(entity)
 
 

@@ -2,18 +2,21 @@
 
 import datetime
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import and_, delete, not_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import tables
+from storage import sealing, tables
+from storage.encryption import Cipher, KeyRing
 from storage.pages import Page, Record, Rows, read_page
 
 PushKind = Literal["token", "fid"]
 """A registration token of FCM, or a Firebase installation id."""
+SILENT: Final[dict[str, Any]] = {"push_kind": None, "push_value": None, "push_fingerprint": None}
+"""The columns of a device to which nothing is pushed."""
 _devices = tables.devices.c
 
 
@@ -57,19 +60,32 @@ async def of_user(connection: AsyncConnection, user_id: UUID, page: Page) -> Row
 
 
 async def change(
-    connection: AsyncConnection, user_id: UUID, device_id: UUID, values: dict[str, Any], push: Push | None
+    connection: AsyncConnection,
+    user_id: UUID,
+    device_id: UUID,
+    values: dict[str, Any],
+    push: Push | None,
+    *,
+    cipher: Cipher,
+    keys: KeyRing,
 ) -> Record | None:
     """Set `values` and where pushes go; the device's row, None where the user has no such device.
+
+    `cipher` is that of the user's ledger.
 
     An address for pushes belongs to the device that named it last: an app that somebody else signs in to keeps its
     address, and what is meant for the user before must not reach them.
     """
-    target = {"push_kind": push.kind if push else None, "push_value": push.value if push else None}
+    found, target = [], SILENT
+    if push is not None:
+        found = sealing.push_fingerprints(keys, push.kind, push.value)
+        sealed = sealing.store_push_target(cipher, device_id, push.value)
+        target = {"push_kind": push.kind, "push_value": sealed, "push_fingerprint": found[0]}
     mine = update(tables.devices).where(_is(user_id, device_id)).values(values | target).returning(tables.devices)
     row: Record | None = (await connection.execute(mine)).first()
     if row is not None and push is not None:
-        same = and_(_devices.push_value == push.value, _devices.push_kind == push.kind, not_(_is(user_id, device_id)))
-        await connection.execute(update(tables.devices).where(same).values(push_kind=None, push_value=None))
+        same = and_(_devices.push_fingerprint.in_(found), not_(_is(user_id, device_id)))
+        await connection.execute(update(tables.devices).where(same).values(SILENT))
     return row
 
 

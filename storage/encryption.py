@@ -1,9 +1,11 @@
-"""Keys: the ring from settings, what is derived from it, and the data key that each ledger has of its own."""
+"""Keys and what they seal: the ring from settings, the data key of each ledger, and the private values of a ledger."""
 
 import base64
+import hmac
 import secrets
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -13,6 +15,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 KEY_BYTES = 32
 MAX_ID_LENGTH = 32
 _NONCE_BYTES = 12
+_FORMAT: Final = b"\x01"
+"""The first byte of a sealed value: a nonce and AES-256-GCM's output follow. Another way of sealing gets another number."""
 
 
 class KeyRingError(Exception):
@@ -53,24 +57,92 @@ class KeyRing:
 
     def new_data_key(self, ledger_id: str) -> bytes:
         """A random data key for a ledger, sealed."""
-        key_id = self.current.encode()
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = self._wrapper(self.current).encrypt(nonce, secrets.token_bytes(KEY_BYTES), ledger_id.encode())
-        return bytes([len(key_id)]) + key_id + nonce + sealed
+        return self._seal_data_key(ledger_id, secrets.token_bytes(KEY_BYTES))
 
     def open_data_key(self, ledger_id: str, sealed: bytes) -> bytes:
         """The data key that `new_data_key` sealed for this very ledger. Raises KeyRingError."""
-        length = sealed[0]
-        key_id, rest = sealed[1 : 1 + length].decode(), sealed[1 + length :]
+        key_id, rest = key_of(sealed), sealed[1 + sealed[0] :]
         try:
             return self._wrapper(key_id).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], ledger_id.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise KeyRingError(f"key {key_id!r} does not open the data key of ledger {ledger_id}") from error
+
+    def renew_data_key(self, ledger_id: str, sealed: bytes) -> bytes:
+        """The same data key, sealed by the current key. Raises KeyRingError."""
+        return self._seal_data_key(ledger_id, self.open_data_key(ledger_id, sealed))
+
+    def cipher(self, ledger_id: str, sealed: bytes) -> "Cipher":
+        """What seals and opens in the ledger whose data key this is. Raises KeyRingError."""
+        return Cipher(ledger_id, self.open_data_key(ledger_id, sealed))
+
+    def fingerprints(self, purpose: str, content: str) -> list[bytes]:
+        """Keyed hashes of `content` by which it is found again, the current key's first: 32 bytes, one a key of the ring."""
+        return [hmac.digest(self.derive(key_id, purpose), content.encode(), "sha256") for key_id in self.keys]
+
+    def _seal_data_key(self, ledger_id: str, data_key: bytes) -> bytes:
+        key_id, nonce = self.current.encode(), secrets.token_bytes(_NONCE_BYTES)
+        return bytes([len(key_id)]) + key_id + nonce + self._wrapper(self.current).encrypt(nonce, data_key, ledger_id.encode())
 
     def _wrapper(self, key_id: str) -> AESGCM:
         return AESGCM(self.derive(key_id, "data keys"))
 
 
+@dataclass(frozen=True)
+class Cipher:
+    """Seals the private values of one ledger, each bound to its place: moved elsewhere, it does not open."""
+
+    ledger_id: str
+    data_key: bytes
+
+    def seal(self, aggregate: str, aggregate_id: object, field: str, text: str) -> bytes:
+        """`text` under AES-256-GCM, for this field of this aggregate and for no other; the same text gives the same bytes.
+
+        The nonce is a keyed hash of text and place, so that it comes again only where nothing else does (docs/decisions/0013).
+        """
+        place, content = self._place(aggregate, aggregate_id, field), text.encode()
+        nonce = hmac.digest(self._nonce_key, place + b"\0" + content, "sha256")[:_NONCE_BYTES]
+        return _FORMAT + nonce + self._aead.encrypt(nonce, content, place)
+
+    def open(self, aggregate: str, aggregate_id: object, field: str, sealed: bytes) -> str:
+        """What `seal` sealed there. Raises KeyRingError."""
+        nonce, rest = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        try:
+            if sealed[:1] != _FORMAT:
+                raise InvalidTag
+            return self._aead.decrypt(nonce, rest, self._place(aggregate, aggregate_id, field)).decode()
+        except (InvalidTag, ValueError) as error:
+            raise KeyRingError(f"{field} of {aggregate} {aggregate_id} in ledger {self.ledger_id} does not open") from error
+
+    def open_any(self, aggregate: str, aggregate_id: object, field: str, sealed: bytes | None) -> str | None:
+        """The same, of a column that may be null."""
+        return None if sealed is None else self.open(aggregate, aggregate_id, field, sealed)
+
+    @cached_property
+    def _aead(self) -> AESGCM:
+        """Made when something is sealed or opened: most pushes hold nothing private."""
+        return AESGCM(self._derive(b"fields"))
+
+    @cached_property
+    def _nonce_key(self) -> bytes:
+        return self._derive(b"nonces")
+
+    def _derive(self, purpose: bytes) -> bytes:
+        return HKDF(hashes.SHA256(), KEY_BYTES, None, purpose).derive(self.data_key)
+
+    def _place(self, aggregate: str, aggregate_id: object, field: str) -> bytes:
+        return f"{self.ledger_id} {aggregate} {aggregate_id} {field}".encode()
+
+
+def key_of(sealed: bytes) -> str:
+    """The id of the key that sealed a data key."""
+    return sealed[1 : 1 + sealed[0]].decode()
+
+
+def new_key(key_id: str) -> str:
+    """A random key, as DEBITUM_KEYS takes it."""
+    return f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+
+
 def new_ring() -> str:
     """The text of a new ring with one random key, as DEBITUM_KEYS takes it."""
-    return f"k1:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+    return new_key("k1")

@@ -8,11 +8,13 @@ from uuid import UUID
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain import sequence
-from storage import tables
+from storage import sealing, tables
+from storage.encryption import Cipher
 from storage.pages import Page, Rows, cut
 
 _events, _ledgers = tables.events.c, tables.ledgers.c
+STORED_FACT = (_events.event_id, _events.fact, _events.sealed, _events.hash)
+"""The columns of sealing.StoredFact."""
 
 
 async def head(connection: AsyncConnection, ledger_id: UUID) -> Row[int, bytes | None]:
@@ -27,15 +29,10 @@ async def hash_at(connection: AsyncConnection, ledger_id: UUID, seq: int) -> byt
     return await connection.scalar(select(_events.hash).where(_events.ledger_id == ledger_id, _events.seq == seq))
 
 
-async def after(connection: AsyncConnection, ledger_id: UUID, since: int, limit: int) -> list[bytes]:
-    """Up to `limit` facts as clients read them, seq ascending without gaps from `since` + 1."""
-    query = (
-        select(_events.fact, _events.hash)
-        .where(_events.ledger_id == ledger_id, _events.seq > since)
-        .order_by(_events.seq)
-        .limit(limit)
-    )
-    return [sequence.wire(row.fact.encode(), row.hash) for row in await connection.execute(query)]
+async def after(connection: AsyncConnection, ledger_id: UUID, since: int, limit: int, cipher: Cipher) -> list[bytes]:
+    """Up to `limit` facts as clients read them, seq ascending without gaps from `since` + 1. Raises KeyRingError."""
+    query = select(*STORED_FACT).where(_events.ledger_id == ledger_id, _events.seq > since).order_by(_events.seq).limit(limit)
+    return [sealing.wire(cipher, row) for row in await connection.execute(query)]
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,8 @@ class Filter:
 
 
 async def listed(connection: AsyncConnection, ledger_id: UUID, wanted: Filter, page: Page) -> Rows:
-    """A page of facts, newest first: seq, event_id, fact (JSON text), hash; the sort key is the seq."""
-    query = select(_events.seq, _events.event_id, _events.fact, _events.hash).where(_events.ledger_id == ledger_id)
+    """A page of facts, newest first: seq and the columns of sealing.StoredFact; the sort key is the seq."""
+    query = select(_events.seq, *STORED_FACT).where(_events.ledger_id == ledger_id)
     for name in ("aggregate_id", "aggregate_type", "event_type"):
         if (value := getattr(wanted, name)) is not None:
             query = query.where(_events[name] == value)

@@ -8,7 +8,7 @@ from sqlalchemy import Select, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import allocation, projections, tables
+from storage import allocation, events, projections, tables
 from storage.pages import Record
 
 Section = Literal["contacts", "transactions", "reminders", "conflicts", "events"]
@@ -22,7 +22,7 @@ async def rows(connection: AsyncConnection, section: Section, ledger_id: UUID) -
     """The rows of a section, deleted ones too, in the order of their creation; `connection` stays in one transaction.
 
     contacts: columns of projections.contact. transactions: of projections.transaction, and open_amount. reminders: their
-    columns. conflicts: event_id, resolved_by. events: seq, fact (JSON text), hash.
+    columns. conflicts: event_id, resolved_by. events: seq and those of sealing.StoredFact.
     """
     query = _COMPILED[section]
     await connection.exec_driver_sql(_ALL_ROWS)
@@ -51,9 +51,7 @@ _CONFLICTS = (
     .order_by(tables.conflicts.c.seq)
 )
 _EVENTS = (
-    select(tables.events.c.seq, tables.events.c.fact, tables.events.c.hash)
-    .where(tables.events.c.ledger_id == _LEDGER)
-    .order_by(tables.events.c.seq)
+    select(tables.events.c.seq, *events.STORED_FACT).where(tables.events.c.ledger_id == _LEDGER).order_by(tables.events.c.seq)
 )
 _QUERIES: Final[dict[Section, Select[*tuple[Any, ...]]]] = {
     "contacts": projections.CONTACTS.order_by(tables.contacts.c.created_seq),

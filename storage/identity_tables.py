@@ -59,13 +59,14 @@ devices = Table(
     Column("name", Text, nullable=False),
     Column("platform", Text),
     Column("push_kind", Text),
-    Column("push_value", Text),
+    Column("push_value", LargeBinary, comment="encrypted"),
+    Column("push_fingerprint", LargeBinary, comment="keyed hash of kind and value, to find the same target again"),
     Column("created_at", timestamp, nullable=False),
     Column("last_seen_at", timestamp, nullable=False),
     PrimaryKeyConstraint("user_id", "id"),
     CheckConstraint("push_kind in ('token', 'fid')", name="push_kind"),
-    CheckConstraint("(push_kind is null) = (push_value is null)", name="push_is_whole"),
-    Index("devices_push_value_idx", "push_value", postgresql_where=text("push_value is not null")),
+    CheckConstraint("num_nulls(push_kind, push_value, push_fingerprint) in (0, 3)", name="push_is_whole"),
+    Index("devices_push_fingerprint_idx", "push_fingerprint", postgresql_where=text("push_fingerprint is not null")),
 )
 
 sessions = Table(

@@ -17,8 +17,8 @@ from domain.case import Defaults
 from domain.facts import Command
 from domain.fold import Ledger
 from domain.sequence import Book, Item, Known, Outcome, Refusal, take
-from storage import loading, projecting, roles
-from storage.encryption import KeyRing
+from storage import loading, projecting, roles, sealing
+from storage.encryption import Cipher, KeyRing
 
 Connection = loading.Connection
 
@@ -162,19 +162,19 @@ _SECTIONS = ("heads", "events", "rejections", *projecting.PROJECTED)
 
 
 def _add_rows(rows: projecting.Rows, book: Book) -> None:
-    ledger_id, ledger = book.ledger.id, book.ledger
-    for name, found in projecting.rows(ledger, book.steps).items():
+    ledger_id, ledger, cipher = book.ledger.id, book.ledger, Cipher(book.ledger.id, book.data_key)
+    for name, found in projecting.rows(cipher, ledger, book.steps).items():
         rows[name] += found
-    rows["events"] += [{"ledger_id": ledger_id} | _event(fact, book.known[fact.id]) for fact, _ in book.steps]
+    rows["events"] += [{"ledger_id": ledger_id} | _event(cipher, fact, book.known[fact.id]) for fact, _ in book.steps]
     for event_id, refusal in book.refusals.items():
-        rows["rejections"].append(_rejection(ledger_id, event_id, refusal, book.recorded_at))
+        rows["rejections"].append({"ledger_id": ledger_id} | _rejection(cipher, event_id, refusal, book.recorded_at))
     if book.steps:
         assert ledger.hash is not None
-        head = {"id": ledger_id, "version": ledger.version, "hash": f"\\x{ledger.hash.hex()}"}
+        head = {"id": ledger_id, "version": ledger.version, "hash": sealing.hexadecimal(ledger.hash)}
         rows["heads"].append(head | {"recorded_at": book.recorded_at, "turnover": str(ledger.turnover)})
 
 
-def _event(fact: facts.Fact, known: Known) -> dict[str, Any]:
+def _event(cipher: Cipher, fact: facts.Fact, known: Known) -> dict[str, Any]:
     return {
         "seq": fact.seq,
         "event_id": fact.id,
@@ -184,20 +184,19 @@ def _event(fact: facts.Fact, known: Known) -> dict[str, Any]:
         "device_id": fact.device_id or None,
         "status": fact.status,
         "recorded_at": fact.recorded_at,
-        "fingerprint": f"\\x{known.fingerprint.hex()}",
-        "hash": f"\\x{known.hash.hex()}",
-        "fact": known.text.decode(),
+        "fingerprint": sealing.hexadecimal(known.fingerprint),
+        "hash": sealing.hexadecimal(known.hash),
+        **sealing.store_fact(cipher, fact, known.text),
     }
 
 
-def _rejection(ledger_id: str, event_id: str, refusal: Refusal, at: str) -> dict[str, Any]:
+def _rejection(cipher: Cipher, event_id: str, refusal: Refusal, at: str) -> dict[str, Any]:
     return {
-        "ledger_id": ledger_id,
         "event_id": event_id,
-        "fingerprint": f"\\x{refusal.fingerprint.hex()}",
+        "fingerprint": sealing.hexadecimal(refusal.fingerprint),
         "code": refusal.code,
         "detail": refusal.detail,
         "errors": refusal.errors,
-        "command": refusal.command,
+        "command": sealing.store_command(cipher, event_id, refusal.command),
         "at": at,
     }

@@ -16,7 +16,8 @@ from domain.decide import REFERENCES, references
 from domain.facts import Command, Unreadable
 from domain.fold import Dispute
 from domain.sequence import Book, Item, Known, Refusal
-from storage import codec
+from storage import codec, sealing
+from storage.encryption import Cipher
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -52,7 +53,7 @@ union all select 'contact', c.ledger_id::text, row_to_json(c)::text from people 
     select * from debitum.contacts c where c.ledger_id = p.ledger_id and c.id = p.id limit 1
 ) c
 union all select 'event', e.ledger_id::text, row_to_json(e)::text from wanted w cross join lateral (
-    select e.ledger_id, e.event_id, e.seq, e.fingerprint, e.hash, e.fact
+    select e.ledger_id, e.event_id, e.seq, e.fingerprint, e.hash, e.fact, e.sealed
     from debitum.events e where e.ledger_id = w.ledger_id and e.event_id = w.id limit 1
 ) e where w.kind = 'event'
 union all select 'rejection', x.ledger_id::text, row_to_json(x)::text from wanted w cross join lateral (
@@ -102,7 +103,7 @@ select 'conflict', c.ledger_id::text, row_to_json(c)::text
 from wanted w join debitum.conflicts c on c.ledger_id = w.ledger_id and c.event_id = w.id where w.kind = 'conflict'
 union all select 'conflict', c.ledger_id::text, row_to_json(c)::text
 from wanted w join debitum.conflicts c on c.ledger_id = w.ledger_id and c.resolved_by = w.id where w.kind = 'settled by'
-union all select 'undone', e.ledger_id::text, to_json((e.fact::json #>> '{event_data,undone_event_id}')::uuid)::text
+union all select 'undone', e.ledger_id::text, json_build_object('event_id', e.event_id, 'fact', e.fact, 'sealed', e.sealed)::text
 from wanted w join debitum.events e on e.ledger_id = w.ledger_id and e.aggregate_id = w.id and e.event_type = 'UNDO'
 where w.kind = 'undone'
 """
@@ -201,16 +202,16 @@ def _of(book: Book, key: facts.Key) -> dict[str, Any]:
 
 
 async def _fetch(connection: Connection, books: Mapping[str, Book], query: str, wanted: list[dict[str, Any]]) -> None:
+    ciphers = {ledger_id: Cipher(ledger_id, book.data_key) for ledger_id, book in books.items()}
     # A prepared plan may be of the time when the tables were empty; where many rows are wanted, a new one pays for itself.
     prepare = None if len(wanted) < PLAN_ANEW_FROM else False
     cursor = await connection.execute(query, {"wanted": msgspec.json.encode(wanted).decode()}, prepare=prepare)
     for kind, ledger_id, text in await cursor.fetchall():
-        book, row = books[ledger_id], msgspec.json.decode(text)
+        book, cipher, row = books[ledger_id], ciphers[ledger_id], msgspec.json.decode(text)
         match kind:
             case "event":
-                book.known[row["event_id"]] = Known(
-                    row["seq"], _bytes(row["fingerprint"]), row["fact"].encode(), _bytes(row["hash"])
-                )
+                known = Known(row["seq"], _bytes(row["fingerprint"]), _fact(cipher, row), _bytes(row["hash"]))
+                book.known[row["event_id"]] = known
             case "rejection":
                 found = msgspec.convert(row["errors"], tuple[errors.FieldError, ...])
                 refusal = Refusal(_bytes(row["fingerprint"]), row["code"], row["detail"], found)
@@ -219,14 +220,18 @@ async def _fetch(connection: Connection, books: Mapping[str, Book], query: str, 
                 dispute = msgspec.convert(row, Dispute)
                 book.ledger.conflicts[dispute.event_id] = dispute
             case "undone":
-                book.ledger.undone.add(row)
+                book.ledger.undone.add(str(msgspec.json.decode(_fact(cipher, row), type=facts.Fact).undoes))
             case _:
-                entity = codec.entity(kind, row)
+                entity = codec.entity(kind, row, cipher)
                 book.ledger.entities[entity.key] = entity
 
 
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("\\x"))
+_bytes = sealing.from_hexadecimal
+
+
+def _fact(cipher: Cipher, row: Mapping[str, Any]) -> bytes:
+    sealed = row["sealed"]
+    return sealing.fact_text(cipher, row["event_id"], row["fact"], None if sealed is None else _bytes(sealed))
 
 
 def _moved_at_most(book: Book, items: Iterable[Item]) -> int:

@@ -9,6 +9,7 @@ from sqlalchemy import Table
 from domain.facts import Fact, Key
 from domain.fold import Ledger, Step
 from storage import codec, tables
+from storage.encryption import Cipher
 
 ENTITIES: Final = ("contacts", "transactions", "reminders")
 PROJECTED: Final = (*ENTITIES, "postings", "conflicts")
@@ -17,8 +18,8 @@ Rows = dict[str, list[dict[str, Any]]]
 """Rows by table, as JSON values."""
 
 
-def rows(ledger: Ledger, steps: Iterable[tuple[Fact, Step]]) -> Rows:
-    """What `steps` leave in PROJECTED; `ledger` is the state after them."""
+def rows(cipher: Cipher, ledger: Ledger, steps: Iterable[tuple[Fact, Step]]) -> Rows:
+    """What `steps` leave in PROJECTED; `ledger`, which is the cipher's, is the state after them."""
     found: Rows = {name: [] for name in PROJECTED}
     touched: set[Key] = set()
     disputed: set[str] = set()
@@ -30,7 +31,7 @@ def rows(ledger: Ledger, steps: Iterable[tuple[Fact, Step]]) -> Rows:
         touched |= step.entities.keys()
         disputed |= step.conflicts.keys()
     for key in touched:
-        found[f"{key[0]}s"].append(codec.columns(ledger.id, ledger.entities[key]))
+        found[f"{key[0]}s"].append(codec.columns(cipher, ledger.entities[key]))
     for event_id in disputed:
         found["conflicts"].append({"ledger_id": ledger.id} | msgspec.structs.asdict(ledger.conflicts[event_id]))
     return found

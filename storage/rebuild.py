@@ -20,7 +20,8 @@ from sqlalchemy.exc import OperationalError
 
 from domain.facts import Fact
 from domain.fold import Dispute, Ledger, fold
-from storage import codec, projecting, roles, tables
+from storage import codec, projecting, roles, sealing, tables
+from storage.encryption import Cipher, KeyRing
 
 FRESH: Final = "debitum_rebuild"
 """The schema in which the fresh tables grow."""
@@ -52,7 +53,7 @@ class Rebuilt:
     tail: int = 0
 
 
-def rebuild(connection: Connection, say: Say = lambda line: None) -> Rebuilt:
+def rebuild(connection: Connection, keys: KeyRing, say: Say = lambda line: None) -> Rebuilt:
     """Build fresh tables outside of all locks, then lock the heads, apply the tail and swap. `connection` may create schemas.
 
     Balances are forgotten, since the postings may have been what was wrong: the API sums postings until Dagster has been
@@ -62,7 +63,7 @@ def rebuild(connection: Connection, say: Say = lambda line: None) -> Rebuilt:
         _make_fresh(connection)
         done, versions = Rebuilt(), dict[UUID, int]()
         for number in range(CATCH_UP_PASSES):
-            applied = _catch_up(connection, versions)
+            applied = _catch_up(connection, versions, keys)
             done.facts, done.tail = done.facts + applied, done.tail + (applied if number else 0)
             say(f"applied {done.facts} facts of {len(versions)} ledgers")
             if not applied:
@@ -71,7 +72,7 @@ def rebuild(connection: Connection, say: Say = lambda line: None) -> Rebuilt:
             _as_owner(connection)
             for name in projecting.PROJECTED:
                 connection.execute(text(f"analyze {FRESH}.{name}"))
-        tail = _swap(connection, versions)
+        tail = _swap(connection, versions, keys)
         done.ledgers, done.facts, done.tail = len(versions), done.facts + tail, done.tail + tail
         return done
 
@@ -138,7 +139,7 @@ select statement from statements order by turn, statement
 # --- applying -------------------------------------------------------------------------------------------------------
 
 
-def _catch_up(connection: Connection, versions: dict[UUID, int]) -> int:
+def _catch_up(connection: Connection, versions: dict[UUID, int], keys: KeyRing) -> int:
     """Apply what is behind `versions` in every ledger, and move them on; the number of facts."""
     with connection.begin():
         _as_owner(connection)
@@ -150,7 +151,7 @@ def _catch_up(connection: Connection, versions: dict[UUID, int]) -> int:
             upto = min(behind + PAGE_FACTS, version)
             with connection.begin():
                 _as_owner(connection)
-                _apply(_driver(connection), ledger_id, behind, upto)
+                _apply(_driver(connection), ledger_id, behind, upto, keys)
             applied, behind = applied + upto - behind, upto
         versions[ledger_id] = version
     return applied
@@ -162,37 +163,40 @@ def _driver(connection: Connection) -> psycopg.Connection[TupleRow]:
     return driver
 
 
-def _apply(driver: psycopg.Connection[TupleRow], ledger_id: UUID, after: int, upto: int) -> None:
+def _apply(driver: psycopg.Connection[TupleRow], ledger_id: UUID, after: int, upto: int, keys: KeyRing) -> None:
     """Fold the facts after … upto on what the fresh tables hold, and write what they leave."""
-    rows = driver.execute(
-        "select fact from debitum.events where ledger_id = %s and seq > %s and seq <= %s order by seq", (ledger_id, after, upto)
-    ).fetchall()
-    page = [msgspec.json.decode(row[0], type=Fact) for row in rows]
+    head = driver.execute("select data_key from debitum.ledgers where id = %s", (ledger_id,)).fetchone()
+    if head is None:  # erased meanwhile
+        return
+    cipher = keys.cipher(str(ledger_id), head[0])
+    rows = driver.execute(_FACTS, (ledger_id, after, upto)).fetchall()
+    page = [msgspec.json.decode(sealing.fact_text(cipher, *row), type=Fact) for row in rows]
     ledger = Ledger(str(ledger_id), version=after)
     if after:
-        _load(driver, ledger, page)
+        _load(driver, ledger, page, cipher)
     steps = []
     for fact in page:
         step = fold(ledger, fact)
         ledger.take(step)
         steps.append((fact, step))
-    for name, found in projecting.rows(ledger, steps).items():
+    for name, found in projecting.rows(cipher, ledger, steps).items():
         if found:
             driver.execute(_WRITES[name], {name: msgspec.json.encode(found).decode()})
 
 
+_FACTS: Final = "select event_id, fact, sealed from debitum.events where ledger_id = %s and seq > %s and seq <= %s order by seq"
 _WRITES: Final = {
     name: (projecting.insert if name == "postings" else projecting.upsert)(name, FRESH) for name in projecting.PROJECTED
 }
 
 
-def _load(driver: psycopg.Connection[TupleRow], ledger: Ledger, page: list[Fact]) -> None:
+def _load(driver: psycopg.Connection[TupleRow], ledger: Ledger, page: list[Fact], cipher: Cipher) -> None:
     keys = {change.key for fact in page for change in fact.changes}
     for name in projecting.ENTITIES:
         kind = name.removesuffix("s")
         ids = [UUID(key[1]) for key in keys if key[0] == kind]
         for row in _rows(driver, name, "id = any(%(ids)s)", {"ledger": UUID(ledger.id), "ids": ids}) if ids else ():
-            entity = codec.entity(kind, row)  # type: ignore[arg-type]  # the name of a table without its s
+            entity = codec.entity(kind, row, cipher)  # type: ignore[arg-type]  # the name of a table without its s
             ledger.entities[entity.key] = entity
     named = [UUID(one) for fact in page for one in (fact.settles, fact.undoes) if one is not None]
     if named:
@@ -210,20 +214,20 @@ def _rows(driver: psycopg.Connection[TupleRow], name: str, which: str, bound: di
 # --- swapping -------------------------------------------------------------------------------------------------------
 
 
-def _swap(connection: Connection, versions: dict[UUID, int]) -> int:
+def _swap(connection: Connection, versions: dict[UUID, int], keys: KeyRing) -> int:
     for _ in range(SWAP_ATTEMPTS):
         try:
             with connection.begin():
-                return _swap_now(connection, versions)
+                return _swap_now(connection, versions, keys)
         except OperationalError as error:
             if not isinstance(error.orig, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
                 raise
             connection.rollback()
-        _catch_up(connection, versions)
+        _catch_up(connection, versions, keys)
     raise RebuildBlockedError("the tables are in use all the time: nothing was changed; try again at a quieter hour")
 
 
-def _swap_now(connection: Connection, versions: dict[UUID, int]) -> int:
+def _swap_now(connection: Connection, versions: dict[UUID, int], keys: KeyRing) -> int:
     """The heads first, as every writer does: whoever writes is either done or has not begun."""
     _as_owner(connection)
     connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
@@ -236,7 +240,7 @@ def _swap_now(connection: Connection, versions: dict[UUID, int]) -> int:
     for ledger_id, version in heads:
         behind = versions.get(ledger_id, 0)
         if behind < version:
-            _apply(driver, ledger_id, behind, version)
+            _apply(driver, ledger_id, behind, version, keys)
             applied += version - behind
     for name in projecting.PROJECTED:
         connection.execute(text(f"drop table debitum.{name}"))

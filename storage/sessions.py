@@ -118,7 +118,7 @@ async def _silence(connection: AsyncConnection, user_id: UUID, device_ids: Colle
     its = tables.devices.c
     on_it = exists().where(_sessions.user_id == its.user_id, _sessions.device_id == its.id, *_going(now))
     left = and_(its.user_id == user_id, its.id.in_(device_ids), not_(on_it))
-    await connection.execute(update(tables.devices).where(left).values(push_kind=None, push_value=None))
+    await connection.execute(update(tables.devices).where(left).values(devices.SILENT))
 
 
 async def caller(connection: AsyncConnection, session_id: UUID, *, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:

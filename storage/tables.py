@@ -77,7 +77,8 @@ events = Table(
     Column("recorded_at", _timestamp, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False, comment="HMAC-SHA256 of the command, keyed by the ledger"),
     Column("hash", LargeBinary, nullable=False),
-    Column("fact", Text, nullable=False, comment="canonical JSON without the hash"),
+    Column("fact", Text, comment="canonical JSON without the hash"),
+    Column("sealed", LargeBinary, comment="the same, encrypted, of a fact that holds a contact's phone or e-mail"),
     PrimaryKeyConstraint("ledger_id", "seq"),
     UniqueConstraint("ledger_id", "event_id"),
     Index(None, "aggregate_id", "seq"),
@@ -87,6 +88,7 @@ events = Table(
     CheckConstraint("event_type in ('CREATED', 'UPDATED', 'DELETED', 'RESTORED', 'UNDO')", name="event_type"),
     CheckConstraint("status in ('accepted', 'conflict')", name="status"),
     CheckConstraint("octet_length(hash) = 32", name="hash_is_sha256"),
+    CheckConstraint("num_nonnulls(fact, sealed) = 1", name="fact_in_clear_or_sealed"),
 )
 
 rejections = Table(
@@ -98,7 +100,7 @@ rejections = Table(
     Column("code", Text, nullable=False),
     Column("detail", Text),
     Column("errors", JSONB),
-    Column("command", Text, nullable=False, comment="the item as it was pushed"),
+    Column("command", LargeBinary, nullable=False, comment="the item as it was pushed, encrypted"),
     Column("at", _timestamp, nullable=False, index=True),
     PrimaryKeyConstraint("ledger_id", "event_id"),
 )
@@ -135,8 +137,8 @@ contacts = Table(
     *_entity_columns(),
     Column("name", Text, nullable=False),
     Column("username", Text),
-    Column("phone", Text),
-    Column("email", Text),
+    Column("phone", LargeBinary, comment="encrypted"),
+    Column("email", LargeBinary, comment="encrypted"),
     Column("notes", Text),
     Column("words", TSVECTOR, comment="what search looks at, from domain/words.py"),
     *_entity_constraints(),

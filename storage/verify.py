@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Row, Uuid, bindparam, text
 from domain import chain, facts
 from domain.facts import Fact
 from domain.fold import DELETED_AT, Dispute, Entity, Ledger, Step, fold
-from storage import codec
+from storage import codec, sealing
+from storage.encryption import Cipher, KeyRing, KeyRingError
 from storage.engine import Begin
 
 PAGE_ROWS: Final = 1_000
@@ -43,6 +44,7 @@ class _Replay:
     """A ledger folded anew, beside what is read of it."""
 
     ledger: Ledger
+    cipher: Cipher
     recorded_at: str = ""
     postings: list[tuple[int, int, str, str, str, int, str, str]] = field(default_factory=list)
 
@@ -59,15 +61,20 @@ def ledgers(begin: Begin) -> Iterator[UUID]:
         after = page[-1]
 
 
-def verify(connection: Connection, ledger_id: UUID) -> Iterator[Finding]:
+def verify(connection: Connection, ledger_id: UUID, keys: KeyRing) -> Iterator[Finding]:
     """What is wrong with one ledger, the first break of its log and then the first wrong row of each table.
 
+    `keys` open what is sealed.
     `connection` must be in one repeatable-read snapshot, or a writer looks like corruption. Holds the ledger in memory.
     """
     head = connection.execute(_HEAD, {"ledger": ledger_id}).one_or_none()
     if head is None:
         return
-    replay = _Replay(Ledger(str(ledger_id)))
+    try:
+        replay = _Replay(Ledger(str(ledger_id)), keys.cipher(str(ledger_id), head.data_key))
+    except KeyRingError as error:
+        yield Finding(ledger_id, None, str(error))
+        return
     try:
         with connection.execute(_EVENTS, {"ledger": ledger_id}, execution_options=_STREAM) as rows:
             for row in rows:
@@ -78,7 +85,7 @@ def verify(connection: Connection, ledger_id: UUID) -> Iterator[Finding]:
     for what in _head_problems(replay, head):
         yield Finding(ledger_id, replay.ledger.version, what)
     for name, kind in _KINDS.items():
-        yield from _entities(connection, ledger_id, name, kind, replay.ledger)
+        yield from _entities(connection, name, kind, replay)
     yield from _conflicts(connection, ledger_id, replay.ledger)
     yield from _postings(connection, ledger_id, replay)
     yield from _balances(connection, ledger_id, replay)
@@ -88,7 +95,10 @@ def _take(replay: _Replay, row: Row[*tuple[Any, ...]]) -> None:
     ledger = replay.ledger
     if row.seq != ledger.version + 1:
         raise _Broken("is missing")
-    text_of_fact = row.fact.encode()
+    try:
+        text_of_fact = sealing.fact_text(replay.cipher, row.event_id, row.fact, row.sealed)
+    except KeyRingError as error:
+        raise _Broken("is sealed, and does not open") from error
     if chain.link(ledger.hash, text_of_fact) != row.hash:
         raise _Broken("the hash is not that of this fact after the one before")
     try:
@@ -147,14 +157,19 @@ def _head_problems(replay: _Replay, head: Row[*tuple[Any, ...]]) -> Iterator[str
         yield "the turnover of the head is not that of the postings"
 
 
-def _entities(connection: Connection, ledger_id: UUID, name: str, kind: facts.AggregateType, ledger: Ledger) -> Iterator[Finding]:
-    expected = {key[1]: entity for key, entity in ledger.entities.items() if key[0] == kind}
+def _entities(connection: Connection, name: str, kind: facts.AggregateType, replay: _Replay) -> Iterator[Finding]:
+    ledger_id = UUID(replay.ledger.id)
+    expected = {key[1]: entity for key, entity in replay.ledger.entities.items() if key[0] == kind}
     for row in _rows(connection, name, ledger_id):
         entity = expected.pop(row["id"], None)
         if entity is None:
             yield Finding(ledger_id, row["changed_seq"], f"{name} {row['id']} is not in the log")
             return
-        found = codec.entity(kind, row)
+        try:
+            found = codec.entity(kind, row, replay.cipher)
+        except KeyRingError:
+            yield Finding(ledger_id, entity.changed_seq, f"{name} {entity.id} is sealed, and does not open")
+            return
         wrong = [one for one in Entity.__struct_fields__ if getattr(found, one) != getattr(entity, one)]
         if "fields" in wrong:
             wrong.remove("fields")
@@ -206,10 +221,13 @@ _LEDGERS = text("select id from debitum.ledgers where id > :after order by id li
 
 _OF_LEDGER = bindparam("ledger", type_=Uuid)
 
-_HEAD = text("select version, head_hash, recorded_at, turnover from debitum.ledgers where id = :ledger").bindparams(_OF_LEDGER)
+_HEAD = text("""
+    select version, head_hash, recorded_at, turnover, data_key from debitum.ledgers where id = :ledger
+""").bindparams(_OF_LEDGER)
 
 _EVENTS = text("""
-    select seq, event_id::text, aggregate_type, aggregate_id::text, event_type, device_id::text, status, recorded_at, hash, fact
+    select seq, event_id::text, aggregate_type, aggregate_id::text, event_type, device_id::text, status, recorded_at, hash, fact,
+           sealed
     from debitum.events where ledger_id = :ledger order by seq
 """).bindparams(_OF_LEDGER)
 

@@ -9,20 +9,29 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from storage import roles
+from storage.encryption import KeyRing
 from storage.tables import SCHEMA
 
 DAGSTER_SCHEMA = "dagster"
 """Where Dagster keeps its runs and events: beside ours, never joined with it."""
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the database to the newest revision; `connection` may create roles and schemas. Safe to repeat."""
+class KeysNeededError(Exception):
+    """A revision has to encrypt what is there, and was given no keys."""
+
+
+def migrate(connection: Connection, keys: KeyRing | None = None, *, target: str = "head") -> None:
+    """Bring the database to the newest revision, or to `target`; `connection` may create roles and schemas. Safe to repeat.
+
+    Without `keys` only what needs none. Raises KeysNeededError; then nothing has changed.
+    """
     _create_roles(connection)
     _create_schemas(connection)
     connection.commit()
     alembic = config()
     alembic.attributes["connection"] = connection
-    command.upgrade(alembic, "head")
+    alembic.attributes["keys"] = keys
+    command.upgrade(alembic, target)
     connection.commit()
 
 

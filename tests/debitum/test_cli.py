@@ -13,9 +13,10 @@ from sqlalchemy import make_url
 
 from debitum import cli, printing
 from storage import engine
+from storage.encryption import KeyRing, new_ring
 from storage.ledgers import Push
 from tests.factories import DEFAULTS, contact
-from tests.storage.test_ledgers import commit, new_ledger
+from tests.storage.test_ledgers import RING, commit, new_ledger
 
 QUERY = "select 'a,b' as name, 12 as amount, null as nothing union all select 'c' || chr(10) || 'd', 3, null order by amount"
 
@@ -94,6 +95,7 @@ def test_verify_and_rebuild_end_with_codes_that_scripts_can_use(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DEBITUM_KEYS", RING)
     verify, rebuild = ["verify", "--data-dir", str(tmp_path)], ["rebuild", "--data-dir", str(tmp_path)]
     ledger_id = _ledger_with_a_contact(database_url)
     assert cli.main(verify) == cli.OK
@@ -107,12 +109,47 @@ def test_verify_and_rebuild_end_with_codes_that_scripts_can_use(
     assert cli.main(rebuild) == cli.OK
     assert "rebuilt 1 ledgers from 1 facts" in capsys.readouterr().out
     assert cli.main(verify) == cli.OK
+    monkeypatch.setenv("DEBITUM_KEYS", new_ring())
+    assert (cli.main(verify), cli.main(rebuild)) == (cli.WRONG, cli.WRONG)
+    assert "does not open the data key" in "".join(capsys.readouterr())
+    monkeypatch.delenv("DEBITUM_KEYS")
+    assert (cli.main(verify), cli.main(rebuild)) == (cli.USAGE, cli.WRONG)
+    assert "DEBITUM_KEYS is not set" in capsys.readouterr().err
+    monkeypatch.setenv("DEBITUM_KEYS", RING)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("update debitum.alembic_version set version_num = '0001'")
     assert (cli.main(verify), cli.main(rebuild)) == (cli.USAGE, cli.WRONG)
     assert "run `debitum migrate` first" in capsys.readouterr().err
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     assert (cli.main(verify), cli.main(rebuild)) == (cli.USAGE, cli.WRONG)
+
+
+def test_a_key_is_added_and_everything_is_sealed_by_it(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With keys in the data folder, as after `make up`; then with keys that the operator sets."""
+
+    def keys(action: str, code: int = cli.OK) -> str:
+        assert cli.main(["keys", action, "--data-dir", str(tmp_path)]) == code
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert cli.main(["keys", "list", "--data-dir", str(tmp_path)]) == cli.WRONG
+    assert "DEBITUM_KEYS is not set" in capsys.readouterr().err
+    (tmp_path / "secrets").write_text(f"{RING}\n")
+    _ledger_with_a_contact(database_url)
+    assert keys("list") == "k1: seals 1 ledgers, current\n"
+    assert "k2 is the first" in keys("add")
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o600
+    assert keys("list") == "k2: seals 0 ledgers, current\nk1: seals 1 ledgers\n"
+    assert keys("rotate").startswith("1 data keys are sealed by k2 now")
+    assert keys("list") == "k2: seals 1 ledgers, current\nk1: seals 0 ledgers\n"
+    monkeypatch.setenv("DEBITUM_KEYS", RING)
+    assert keys("list", cli.WRONG) == "k1: seals 0 ledgers, current\nk2: seals 1 ledgers, and is missing\n"
+    added = keys("add").splitlines()[-1]
+    assert list(KeyRing.parse(f"{added},{RING}").keys) == ["k2", "k1"]
+    assert cli.main(["keys", "rotate", "--data-dir", str(tmp_path)]) == cli.WRONG
+    assert "there is no key 'k2'" in capsys.readouterr().err
 
 
 def _ledger_with_a_contact(database_url: str) -> str:

@@ -19,7 +19,7 @@ def test_a_run_reports_what_it_removed(
     old = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=91)
     with database.begin() as connection:
         ledger = postings.ledger(connection)
-        row = {"ledger_id": ledger, "event_id": ledger, "fingerprint": b"", "code": "invalid", "command": "{}", "at": old}
+        row = {"ledger_id": ledger, "event_id": ledger, "fingerprint": b"", "code": "invalid", "command": b"sealed", "at": old}
         connection.execute(insert(tables.rejections).values(**row))
     monkeypatch.setenv(horizons.SESSIONS.setting, "none")
     result = dg.materialize([assets.retention_report], instance=instance, resources={"database": jobs})

@@ -41,7 +41,7 @@ def judge(world: World, database: Engine) -> None:
         assert device.head == (version, digest)
         assert device.state() == state
     with database.begin() as connection:
-        assert list(verify.verify(connection, world.ledger_id)) == []
+        assert list(verify.verify(connection, world.ledger_id, world.backend.services.settings.keys)) == []
     seen = [_seen(one) for one in world.operations if one.path in (recording.PUSH, recording.PULL)]
     assert checker.check(seen, {"anna": recording.final("anna", log).log}) == []
     there = Counter(fact["id"] for fact in log)

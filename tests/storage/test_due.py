@@ -394,7 +394,7 @@ def test_a_push_without_a_device_waits_for_one(connection: Connection) -> None:
     assert load(connection) == recipients.Suppressed("no_target")
     assert tick(connection) == []
     device = {"user_id": ledger.user_id, "id": uuid.uuid4(), "name": "phone", "created_at": NOW, "last_seen_at": NOW}
-    connection.execute(tables.devices.insert().values(push_kind="fid", push_value="x", **device))
+    connection.execute(tables.devices.insert().values(push_kind="fid", push_value=b"x", push_fingerprint=b"y", **device))
     assert tick(connection) == keys
     assert isinstance(load(connection), recipients.ReminderNotice)
 

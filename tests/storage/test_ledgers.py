@@ -17,12 +17,13 @@ from sqlalchemy import Engine, text
 from domain import errors, facts, money, sequence
 from domain.fold import Dispute, Ledger, fold
 from domain.sequence import Outcome
-from storage import codec, engine, ledgers, loading, roles
-from storage.encryption import KeyRing, new_ring
+from storage import codec, engine, ledgers, loading, roles, sealing
+from storage.encryption import Cipher, KeyRing, new_ring
 from storage.ledgers import Push, Receipt
 from tests.factories import DEFAULTS, Chaos, command, contact, lent
 
-KEYS = KeyRing.parse(new_ring())
+RING = new_ring()
+KEYS = KeyRing.parse(RING)
 
 
 def new_id() -> str:
@@ -70,14 +71,22 @@ def rows(database: Engine, query: str, **values: Any) -> list[Any]:
         return list(connection.execute(text(query), values).all())
 
 
+def cipher_of(database: Engine, ledger_id: str) -> Cipher:
+    [head] = rows(database, "select data_key from debitum.ledgers where id = :l", l=ledger_id)
+    return KEYS.cipher(ledger_id, head.data_key)
+
+
 def stored(database: Engine, ledger_id: str) -> tuple[list[facts.Fact], Ledger]:
     """The facts of the log, and what they fold to."""
     found = rows(
-        database, "select seq, fact, hash, fingerprint from debitum.events where ledger_id = :l order by seq", l=ledger_id
+        database,
+        "select seq, event_id, fact, sealed, hash, fingerprint from debitum.events where ledger_id = :l order by seq",
+        l=ledger_id,
     )
-    ledger, known = Ledger(ledger_id), []
+    ledger, known, cipher = Ledger(ledger_id), [], cipher_of(database, ledger_id)
     for row in found:
-        event = sequence.Known(row.seq, row.fingerprint, row.fact.encode(), row.hash)
+        text_of_fact = sealing.fact_text(cipher, row.event_id, row.fact, row.sealed)
+        event = sequence.Known(row.seq, row.fingerprint, text_of_fact, row.hash)
         known.append(event.fact())
         ledger.take(fold(ledger, known[-1]))
         ledger.hash = row.hash
@@ -96,7 +105,7 @@ def check_consistent(database: Engine, ledger_id: str) -> None:
     entities = {}
     for kind in ("contact", "transaction", "reminder"):
         for row in rows(database, f"select to_json(t) as row from debitum.{kind}s t where ledger_id = :l", l=ledger_id):
-            entity = codec.entity(kind, row.row)
+            entity = codec.entity(kind, row.row, cipher_of(database, ledger_id))
             entities[entity.key] = entity
     assert entities == ledger.entities
     disputes = rows(database, "select to_json(c) as row from debitum.conflicts c where ledger_id = :l", l=ledger_id)

@@ -6,7 +6,12 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
-from storage import engine, migrations, roles, tables
+from domain import chain, facts, words
+from storage import engine, migrations, roles, sealing, tables, verify
+from tests.fixtures.dump import dump
+from tests.storage.test_ledgers import KEYS
+
+NOW = "2026-11-22T21:00:00.000000Z"
 
 
 def test_migrating_again_changes_nothing(database: Engine) -> None:
@@ -63,6 +68,77 @@ def test_the_api_role_may_not_change_the_log(database: Engine) -> None:
             {"names": [table.name for table in tables.LOG]},
         ).all()
         assert {tuple(row) for row in held} == {(table.name, action) for table in tables.LOG for action in ("SELECT", "INSERT")}
+
+
+CLEAR = """
+    insert into debitum.users (id, ledger_id, email, password_hash, time_zone, locale, default_currency, reminder_settings,
+                               created_at)
+    values (:user, :ledger, 'a@example.org', '', 'UTC', 'en', 'EUR', '{}', :now);
+    insert into debitum.devices (user_id, id, name, push_kind, push_value, created_at, last_seen_at)
+    values (:user, :device, 'phone', 'token', 'a push target', :now, :now);
+    insert into debitum.ledgers (id, owner_id, version, head_hash, recorded_at, data_key, created_at)
+    values (:ledger, :user, 1, :hash, :now, :data_key, :now);
+    insert into debitum.events (ledger_id, seq, event_id, aggregate_type, aggregate_id, event_type, status, recorded_at,
+                                fingerprint, hash, fact)
+    values (:ledger, 1, :event, 'contact', :contact, 'CREATED', 'accepted', :now, '', :hash, :fact);
+    insert into debitum.contacts (ledger_id, id, created_seq, created_at, changed_seq, updated_at, marks, name, phone, words)
+    values (:ledger, :contact, 1, :now, 1, :now, '{}', 'Ana', '+34 600', cast(:words as tsvector));
+    insert into debitum.rejections (ledger_id, event_id, fingerprint, code, command, at)
+    values (:ledger, :event, '', 'invalid', :command, :now)
+"""
+
+
+def test_what_an_earlier_version_left_in_clear_is_sealed(database: Engine) -> None:
+    """With the keys; without them nothing changes."""
+    ids = {name: str(uuid.uuid4()) for name in ("user", "ledger", "device", "event", "contact")}
+    created = facts.Change("contact", ids["contact"], "create", {"name": (None, "Ana"), "phone": (None, "+34 600")})
+    fact = facts.Fact(
+        seq=1,
+        id=ids["event"],
+        aggregate_type="contact",
+        aggregate_id=ids["contact"],
+        event_type="CREATED",
+        event_data={"name": "Ana", "phone": "+34 600"},
+        base_seq=0,
+        timestamp=NOW,
+        recorded_at=NOW,
+        status="accepted",
+        changes=[created],
+        salt="00" * 16,
+    )
+    written = chain.canonical(fact)
+    found = words.vector({"A": "Ana", "B": None, "C": None})
+    bound = ids | {
+        "now": NOW,
+        "fact": written.decode(),
+        "hash": chain.link(None, written),
+        "words": found,
+        "command": '{"phone":1}',
+    }
+    with database.connect() as connection:
+        connection.execute(text("drop schema debitum cascade"))
+        connection.commit()
+        migrations.migrate(connection, target="0009")
+        with connection.begin():
+            for statement in CLEAR.split(";"):
+                wanted = text(statement)
+                values = bound | {"data_key": KEYS.new_data_key(ids["ledger"])}
+                connection.execute(wanted, {name: values[name] for name in wanted.compile().params})
+        with pytest.raises(migrations.KeysNeededError):
+            migrations.migrate(connection)
+        connection.rollback()
+        assert migrations.current(connection) == "0009"
+        connection.rollback()
+        migrations.migrate(connection, KEYS)
+    assert [row for row in dump(database).splitlines() if "+34 600" in row or "a push target" in row] == []
+    with database.execution_options(isolation_level="REPEATABLE READ").begin() as connection:
+        assert list(verify.verify(connection, uuid.UUID(ids["ledger"]), KEYS)) == []
+        cipher = KEYS.cipher(ids["ledger"], connection.execute(text("select data_key from debitum.ledgers")).scalar_one())
+        [device] = connection.execute(text("select id, push_value, push_fingerprint from debitum.devices")).all()
+        assert sealing.push_target(cipher, device.id, device.push_value) == "a push target"
+        assert device.push_fingerprint == sealing.push_fingerprints(KEYS, "token", "a push target")[0]
+        command = connection.execute(text("select command from debitum.rejections")).scalar_one()
+        assert sealing.command_text(cipher, ids["event"], command) == '{"phone":1}'
 
 
 def test_a_login_that_is_no_superuser_migrates_and_sees_nothing_before_it_takes_a_role(

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from storage import balances, engine, ledgers, projecting, rebuild, roles, verify
+from storage.encryption import KeyRing
 from storage.ledgers import Push
 from tests.factories import DEFAULTS, Chaos, contact, lent
-from tests.storage.test_ledgers import commit, connection, new_id, new_ledger, send  # noqa: F401  # the fixture
+from tests.storage.test_ledgers import KEYS, commit, connection, new_id, new_ledger, send  # noqa: F401  # the fixture
 
 
 async def histories(database: Engine, writer: ledgers.Connection, count: int = 3, length: int = 60) -> list[str]:
@@ -43,7 +44,7 @@ def findings(database: Engine) -> list[verify.Finding]:
         ids = list(reading.scalars(text("select id from debitum.ledgers order by id")))
     for ledger_id in ids:
         with snapshots.begin() as reading:
-            found += list(verify.verify(reading, ledger_id))
+            found += list(verify.verify(reading, ledger_id, KEYS))
     return found
 
 
@@ -86,7 +87,7 @@ def catalogue(database: Engine) -> list[Any]:
 
 def run(database: Engine) -> rebuild.Rebuilt:
     with database.connect() as fresh:
-        return rebuild.rebuild(fresh)
+        return rebuild.rebuild(fresh, KEYS)
 
 
 async def test_the_rows_are_the_same_and_the_catalogue_is_a_migrated_ones(
@@ -189,8 +190,8 @@ async def test_facts_that_come_meanwhile_are_applied_at_the_end(
     late = [chaos.next(0) for _ in range(8)]
     applied = rebuild._catch_up
 
-    def disturbed(fresh: Connection, versions: Any) -> int:
-        result = applied(fresh, versions)
+    def disturbed(fresh: Connection, versions: Any, keys: KeyRing) -> int:
+        result = applied(fresh, versions, keys)
         asyncio.run(_send_apart(owner.url.render_as_string(hide_password=False), ledger_id, [late.pop()] if late else []))
         return result
 
@@ -214,8 +215,8 @@ async def test_a_ledger_that_is_erased_meanwhile_does_not_come_back(
     gone, stays = await histories(database, connection, count=2, length=20)
     applied = rebuild._catch_up
 
-    def disturbed(fresh: Connection, versions: Any) -> int:
-        result = applied(fresh, versions)
+    def disturbed(fresh: Connection, versions: Any, keys: KeyRing) -> int:
+        result = applied(fresh, versions, keys)
         with database.begin() as erasing:
             for name in ("ledgers", "events", *projecting.PROJECTED):
                 column = "id" if name == "ledgers" else "ledger_id"
@@ -333,4 +334,4 @@ async def test_verification_runs_as_the_jobs_role(
     snapshots = database.execution_options(isolation_level="REPEATABLE READ")
     with snapshots.begin() as reading:
         roles.enter(reading, roles.JOBS)
-        assert list(verify.verify(reading, UUID(ledger_id))) == []
+        assert list(verify.verify(reading, UUID(ledger_id), KEYS)) == []

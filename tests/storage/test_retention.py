@@ -35,7 +35,7 @@ def attempt(connection: Connection, ledger: UUID, message_id: UUID, started_at: 
 
 
 def rejection(connection: Connection, ledger: UUID, at: datetime.datetime) -> None:
-    row = {"ledger_id": ledger, "event_id": uuid.uuid4(), "fingerprint": b"", "code": "id_reused", "command": "{}", "at": at}
+    row = {"ledger_id": ledger, "event_id": uuid.uuid4(), "fingerprint": b"", "code": "id_reused", "command": b"sealed", "at": at}
     connection.execute(insert(tables.rejections).values(**row))
 
 
