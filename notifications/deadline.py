@@ -1,15 +1,43 @@
-"""A limit on a whole conversation with a server, where a socket's own time-out begins anew with every byte."""
+"""Limits on a whole conversation with a server, where a socket's own time-out begins anew with every byte."""
 
 import contextlib
 import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 _Found = tuple[socket.AddressFamily, socket.SocketKind, int, tuple[str | int, ...] | tuple[int, bytes]]
 """What socket() and connect() want to be told: family, kind, protocol, address."""
+
+
+Answer = TypeVar("Answer")
+
+
+def within(seconds: float, call: Callable[[], Answer]) -> Answer:
+    """What `call` returns or raises; TimeoutError after `seconds`, when it is left behind in a thread of its own.
+
+    For libraries that open their connections themselves. Whoever is left behind holds a thread and a connection for as long as
+    the library's own time-outs let it.
+    """
+    answers: queue.SimpleQueue[tuple[Answer | None, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put((call(), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    threading.Thread(target=work, name="call with a limit", daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return answer  # type: ignore[return-value]  # there is no error
 
 
 class Deadline:

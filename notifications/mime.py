@@ -50,8 +50,8 @@ class _Policy(email.policy.EmailPolicy):
         return f"{name}: {_encoded(address.display_name, name)}\r\n <{address.addr_spec}>\r\n".encode()
 
 
-def _plain(text: str) -> str:
-    # What looks like an encoded word is decoded by readers, and whoever chose the text could hide anything in it.
+def plain(text: str) -> str:
+    """One line of words for a header: what looks like an encoded word is decoded by readers, and could hide anything."""
     return one_line(text).replace("=?", "= ?")
 
 
@@ -80,22 +80,31 @@ def compose(message: Message, *, sender: EmailTarget, now: datetime) -> Mail:
     international = not (mail_from.addr_spec + mail_to.addr_spec).isascii()
     mail = EmailMessage(_Policy(linesep="\r\n", cte_type="7bit", utf8=international))
     try:
-        mail["From"], mail["To"], mail["Subject"] = mail_from, mail_to, _plain(message.subject)
+        mail["From"], mail["To"], mail["Subject"] = mail_from, mail_to, plain(message.subject)
         mail["Date"] = email.utils.format_datetime(now)
-        mail["Message-ID"] = f"<{fingerprint(message)}@{mail_from.domain}>"
-        mail["X-Debitum-Key"] = message.key
-        mail["Auto-Submitted"] = "auto-generated"  # so that no out-of-office note answers it (RFC 3834)
-        for name, value in message.headers:
+        own = headers(message, mail_from.domain)
+        language = own.pop("Content-Language")
+        for name, value in (*own.items(), *message.headers):
             mail[name] = value
         mail.set_content(message.text)
         if message.html is not None:
             mail.add_alternative(message.html, subtype="html")
             mail.set_boundary(f"=_{fingerprint(message)}")
-        mail["Content-Language"] = message.language  # last: the parts would take it along
+        mail["Content-Language"] = language  # last: the parts would take it along
         content = mail.as_bytes()
     except ValueError as error:  # a line break in a header, a lone surrogate in the text
         raise UnsendableError(f"not a well-formed mail ({type(error).__name__})") from error
     return Mail(mail_from.addr_spec, mail_to.addr_spec, content, international)
+
+
+def headers(message: Message, domain: str) -> dict[str, str]:
+    """The headers by which a mail says what it is; `domain` is the sender's. The same at every attempt."""
+    return {
+        "Message-ID": f"<{fingerprint(message)}@{domain}>",
+        "X-Debitum-Key": message.key,
+        "Auto-Submitted": "auto-generated",  # so that no out-of-office note answers it (RFC 3834)
+        "Content-Language": message.language,
+    }
 
 
 def mailbox(setting: str, text: str) -> EmailTarget:
@@ -111,6 +120,6 @@ def _address(target: EmailTarget) -> Address:
         raise UnsendableError("the address is not well formed")
     local, _, domain = target.address.rpartition("@")
     try:
-        return Address(_plain(target.name), local, domain if domain.isascii() else domain.encode("idna").decode("ascii"))
+        return Address(plain(target.name), local, domain if domain.isascii() else domain.encode("idna").decode("ascii"))
     except UnicodeError as error:
         raise UnsendableError("the domain of the address is not well formed") from error
