@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from notifications.channel import Channel
+from notifications.channel import Channel, SettingError
 from notifications.files import FilesMail, FilesPush
 from notifications.message import ChannelKind
 from notifications.mime import mailbox
@@ -38,11 +38,29 @@ class Channels:
 
 
 def from_environment(environ: Mapping[str, str], data_dir: Path) -> Channels:
-    """Mail goes to the server of SMTP_URL or, where that is unset or empty, to `data_dir`/mail; pushes to `data_dir`/push.
+    """Mail goes by SENDGRID_API_KEY or SMTP_URL, pushes by FCM_CREDENTIALS; without them into `data_dir`.
 
-    MAIL_FROM is the sender. Opens no connection. Raises SettingError.
+    MAIL_FROM is the sender; SENDGRID_HOST and FCM_ENDPOINT stand in the providers' place. Opens no connection.
+    Raises SettingError.
     """
+    return Channels(email=_mail(environ, data_dir), push=_push(environ, data_dir))
+
+
+def _mail(environ: Mapping[str, str], data_dir: Path) -> Channel:
     sender = mailbox("MAIL_FROM", environ.get("MAIL_FROM") or DEFAULT_SENDER)
-    url = environ.get("SMTP_URL")
-    mail: Channel = SmtpMail(parse_url(url), sender=sender) if url else FilesMail(data_dir / "mail", sender=sender)
-    return Channels(email=mail, push=FilesPush(data_dir / "push"))
+    url, key = environ.get("SMTP_URL"), environ.get("SENDGRID_API_KEY")
+    if url and key:
+        raise SettingError("SENDGRID_API_KEY and SMTP_URL: mail goes one way; unset one of them")
+    if key:
+        from notifications.sendgrid import HOST, SendGridMail  # the libraries of a provider load slowly
+
+        return SendGridMail(key, sender=sender, host=environ.get("SENDGRID_HOST") or HOST)
+    return SmtpMail(parse_url(url), sender=sender) if url else FilesMail(data_dir / "mail", sender=sender)
+
+
+def _push(environ: Mapping[str, str], data_dir: Path) -> Channel:
+    if not (file := environ.get("FCM_CREDENTIALS")):
+        return FilesPush(data_dir / "push")
+    from notifications.fcm import FcmPush
+
+    return FcmPush(Path(file), endpoint=environ.get("FCM_ENDPOINT") or None)

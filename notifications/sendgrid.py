@@ -18,6 +18,7 @@ from notifications.deadline import within
 from notifications.http import judge, told
 from notifications.message import EmailTarget, Message, fingerprint
 
+HOST: Final = "https://api.sendgrid.com"
 ACCEPTED: Final = 202
 """What queues a mail; SendGrid's sandbox answers 200 and sends nothing."""
 _NOT_CONNECTED = (ConnectionRefusedError, socket.gaierror, ssl.SSLError)
@@ -39,7 +40,7 @@ class SendGridMail:
         api_key: str,
         *,
         sender: EmailTarget,
-        host: str = "https://api.sendgrid.com",
+        host: str = HOST,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._sender, self._timeout_seconds = sender, timeout_seconds

@@ -1,6 +1,7 @@
 """The outbox: what must be sent, each once by its key, leased to one sender at a time and finished under a fence.
 
     pending ──claim──▶ leased ──finish──▶ sent | dead | pending again, later
+                          │ ├──fan_out───▶ sent, and one pending row a device
                           │ ├──suppress──▶ suppressed ──enqueue of the same key──▶ pending
                           │ └──release───▶ pending
                           └──its lease ran out: recover──▶ pending | dead
@@ -42,6 +43,8 @@ RESET_MAIL_MINUTES: Final = 5
 """One mail about a forgotten password in so many minutes: whoever asks for it need not be who gets it."""
 RECOVER_LIMIT: Final = 1000
 """Lapsed rows a call of `recover`; the next call takes the others."""
+FANNED_OUT: Final = "fanned_out"
+"""The reason of a push in whose place there is one for each device; as such it is sent."""
 EXHAUSTED: Final = "attempts_exhausted"
 """The reason of a message that is dead because its last allowed call failed."""
 
@@ -81,6 +84,17 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     fence: int
     next_at: datetime.datetime
     created_at: datetime.datetime
+
+    @property
+    def device_id(self) -> UUID | None:
+        """The device that this push is for; None: whichever devices there are."""
+        found = self.payload.get("device_id")
+        return None if found is None else UUID(found)
+
+    @property
+    def cause(self) -> str:
+        """The key of what is to be said, whichever device it is said to."""
+        return self.dedupe_key if self.device_id is None else self.dedupe_key.removesuffix(f":{self.device_id}")
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -325,6 +339,30 @@ def _after(channel: Channel, outcome: Outcome, calls: int) -> _After:
 def backoff_seconds(calls: int, jitter: float) -> float:
     """How long to wait after the `calls`-th call: full jitter, 0 … the doubled limit, so that a crowd does not return at once."""
     return float(min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** max(calls - 1, 0)) * jitter)
+
+
+def fan_out(connection: Connection, claimed: Claimed, device_ids: Collection[UUID], *, now: datetime.datetime) -> bool:
+    """Put a row for each device in the place of a push to all of them. False: it is not the caller's any more."""
+    mine = connection.execute(
+        update(_outbox)
+        .where(*_held_by(claimed), _outbox.c.state == "leased")
+        .values(state="sent", lease_until=None, finished_at=now, reason=FANNED_OUT)
+    )
+    if mine.rowcount == 0:
+        return False
+    enqueue(connection, [_to_device(claimed, device_id, now) for device_id in device_ids], now=now)
+    return True
+
+
+def _to_device(claimed: Claimed, device_id: UUID, now: datetime.datetime) -> Outgoing:
+    return Outgoing(
+        ledger_id=claimed.ledger_id,
+        dedupe_key=f"{claimed.dedupe_key}:{device_id}",
+        kind=claimed.kind,
+        channel=claimed.channel,
+        payload=claimed.payload | {"device_id": str(device_id)},
+        next_at=now,
+    )
 
 
 def suppress(connection: Connection, claimed: Claimed, reason: str, *, now: datetime.datetime) -> bool:

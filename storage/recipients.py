@@ -7,10 +7,12 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, exists, insert, select
+from msgspec import structs
+from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 
 from domain import reminders
-from storage import allocation, identity, outbox, tables
+from storage import allocation, devices, identity, outbox, sealing, tables
+from storage.encryption import KeyRing
 
 Reason = Literal["gone", "settled", "done", "rescheduled", "address_unverified", "no_target"]
 """Why a message is not sent: what it is about, or its reader, is deleted; nothing is open; the user is done with it; its date
@@ -26,14 +28,24 @@ _BEFORE = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _AFTER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A device of the reader's, and what a push provider knows it by; `sealed` is how `value` is stored."""
+
+    id: UUID
+    kind: devices.PushKind
+    value: str
+    sealed: bytes
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """The reader."""
+    """The reader; of a push to one device, that `device`."""
 
     id: UUID
     email: str
     name: str | None
     locale: str
     time_zone: str
+    device: Device | None = None
 
 
 class Debt(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,40 +103,78 @@ class Suppressed(msgspec.Struct, frozen=True):
     reason: Reason
 
 
+class Several(msgspec.Struct, frozen=True):
+    """It is for every device of the user's that takes pushes: for each on its own."""
+
+    device_ids: tuple[UUID, ...]
+
+
 Notice = DueNotice | ReminderNotice | VerifyNotice | ResetNotice
 
 
-def load(connection: Connection, claimed: outbox.Claimed, *, local: bool, now: datetime.datetime) -> Notice | Suppressed:
+def load(
+    connection: Connection, claimed: outbox.Claimed, *, local: bool, keys: KeyRing | None, now: datetime.datetime
+) -> Notice | Several | Suppressed:
     """What to say to whom, or why nothing; in the transaction that starts the call, as the jobs role.
 
     `local`: the provider keeps messages on this machine, so that an unproven address and a missing device do not matter.
-    Raises LookupError for a kind of message that nobody knows how to write.
+    `keys` open push targets. Raises LookupError for a kind of message that nobody knows how to write, or without keys.
     """
     row = _user_row(connection, claimed.ledger_id)
     if row is None:
         return Suppressed("gone")
-    user = msgspec.convert(row, User, from_attributes=True)
+    user = User(id=row.id, email=row.email, name=row.name, locale=row.locale, time_zone=row.time_zone)
     if claimed.kind in outbox.ACCOUNT_KINDS:
         return _account(connection, claimed, user, row, now)
     if row.deleting_at is not None:
         return Suppressed("gone")
     if not local and claimed.channel == "email" and row.email_verified_at is None:
         return Suppressed("address_unverified")
-    if not local and claimed.channel == "push" and not row.has_push:
-        return Suppressed("no_target")
+    found = _wanted(connection, claimed, user, row.reminder_settings)
+    if isinstance(found, Suppressed) or local or claimed.channel != "push":
+        return found
+    return _to_devices(connection, claimed, found, keys)
+
+
+def _wanted(
+    connection: Connection, claimed: outbox.Claimed, user: User, settings: Mapping[str, Any]
+) -> DueNotice | ReminderNotice | Suppressed:
     match claimed.kind:
         case "due":
-            return _due(connection, claimed, user, row.reminder_settings)
+            return _due(connection, claimed, user, settings)
         case "reminder":
             return _reminder(connection, claimed, user)
     raise LookupError(f"no recipient for messages of kind {claimed.kind}")
 
 
+def _to_devices(
+    connection: Connection, claimed: outbox.Claimed, notice: DueNotice | ReminderNotice, keys: KeyRing | None
+) -> DueNotice | ReminderNotice | Several | Suppressed:
+    its = tables.devices.c
+    takes_pushes = select(tables.devices).where(its.user_id == notice.user.id, its.push_value.is_not(None))
+    if claimed.device_id is None:
+        rows = connection.execute(takes_pushes.order_by(its.id)).all()
+        return Several(tuple(row.id for row in rows)) if rows else Suppressed("no_target")
+    row = connection.execute(takes_pushes.where(its.id == claimed.device_id)).one_or_none()
+    if row is None:
+        return Suppressed("no_target")
+    if keys is None:
+        raise LookupError("there are no keys that open push targets")
+    data_key = connection.execute(select(tables.ledgers.c.data_key).where(tables.ledgers.c.id == claimed.ledger_id)).scalar_one()
+    value = sealing.push_target(keys.cipher(str(claimed.ledger_id), data_key), row.id, row.push_value)
+    device = Device(id=row.id, kind=row.push_kind, value=value, sealed=row.push_value)
+    return structs.replace(notice, user=structs.replace(notice.user, device=device))
+
+
+def forget_target(connection: Connection, user_id: UUID, device: Device) -> None:
+    """Nothing is pushed to `device` any more, unless it has said meanwhile where else to."""
+    its = tables.devices.c
+    same = and_(its.user_id == user_id, its.id == device.id, its.push_value == device.sealed)
+    connection.execute(update(tables.devices).where(same).values(devices.SILENT))
+
+
 def _user_row(connection: Connection, ledger_id: UUID) -> Any:
-    users, devices = tables.users, tables.devices
-    has_push = exists().where(devices.c.user_id == users.c.id, devices.c.push_value.is_not(None)).label("has_push")
-    statement = select(users, has_push).where(users.c.ledger_id == ledger_id)
-    return connection.execute(statement).one_or_none()
+    return connection.execute(select(tables.users).where(tables.users.c.ledger_id == ledger_id)).one_or_none()
 
 
 def _account(
@@ -162,7 +212,7 @@ def _due(connection: Connection, claimed: outbox.Claimed, user: User, settings: 
         return Suppressed("rescheduled")
     debt = reminders.Debt(row["id"], row["contact_id"], row["due_date"], row["due_changed_at"])
     asked = reminders.due_dates(debt, reminders.read_settings(settings), user.time_zone, after=_BEFORE, until=_AFTER)
-    if claimed.dedupe_key not in {due.key for due in asked}:
+    if claimed.cause not in {due.key for due in asked}:
         return Suppressed("rescheduled")
     described = _open_debt(row)
     return Suppressed("settled") if described is None else DueNotice(user, described)
@@ -176,7 +226,7 @@ def _reminder(connection: Connection, claimed: outbox.Claimed, user: User) -> Re
         return Suppressed("done")
     at = datetime.datetime.fromisoformat(claimed.payload["at"])
     asked = reminders.explicit(reminder_of(row), after=at - datetime.timedelta.resolution, until=at)
-    if claimed.dedupe_key not in {due.key for due in asked}:
+    if claimed.cause not in {due.key for due in asked}:
         return Suppressed("rescheduled")
     debt = None
     if row["transaction_id"] is not None:

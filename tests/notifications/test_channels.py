@@ -8,6 +8,7 @@ from notifications import channels
 from notifications.channel import SettingError
 from notifications.files import FilesMail, FilesPush
 from notifications.smtp import Server, SmtpMail, parse_url
+from tests.fakes.fcm import Google, new_private_key
 from tests.notifications.contract import MAIL, NOW, parse
 
 
@@ -68,3 +69,15 @@ def test_a_password_is_never_repeated(url: str, tmp_path: Path) -> None:
         channels.from_environment({"SMTP_URL": url}, tmp_path)
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(parse_url("smtp://u:secret@mail"))
+
+
+def test_providers_are_chosen_by_their_settings(tmp_path: Path) -> None:
+    with Google(tmp_path, new_private_key()) as google:
+        given = {"SENDGRID_API_KEY": "SG.x", "FCM_CREDENTIALS": str(google.write_account()), "FCM_ENDPOINT": google.url}
+        with channels.from_environment(given, tmp_path) as chosen:
+            assert (chosen.email.name, chosen.push.name) == ("sendgrid", "fcm")
+
+
+def test_mail_goes_one_way(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="SENDGRID_API_KEY and SMTP_URL"):
+        channels.from_environment({"SENDGRID_API_KEY": "SG.x", "SMTP_URL": "smtp://mail"}, tmp_path)

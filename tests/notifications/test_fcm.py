@@ -1,6 +1,5 @@
 """The FCM channel against an HTTP server in Google's place: the contract, and what each answer means."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -11,56 +10,26 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from notifications.channel import ChannelDown, Outcome, Permanent, Sent, SettingError, TargetGone, Transient, Unknown
 from notifications.fcm import FcmPush
 from notifications.message import Message, PushTarget, Registration
-from tests.fakes.http import DRIBBLE, HANG, RESET, Answer, Asked, FakeHttp, Reply
+from tests.fakes.fcm import SENT, Google, fcm, new_private_key, refusal
+from tests.fakes.http import DRIBBLE, HANG, RESET, Answer, Asked, Reply
 from tests.notifications.contract import NOW, PUSH, ChannelContract, Delivery
 
 TOKEN = "dQw4w9WgXcQ:APA91b-a-registration"
 TARGET = PushTarget(UUID(int=1), UUID(int=2), Registration("token", TOKEN))
 MESSAGE = msgspec.structs.replace(PUSH, to=TARGET)
-SENT = Answer(200, {"name": "projects/debitum-test/messages/4711"})
-GRANTED = Answer(200, {"access_token": "ya29.secret", "expires_in": 3600, "token_type": "Bearer"})
 
 
 @pytest.fixture(scope="module")
 def private_key() -> str:
-    key = rsa.generate_private_key(65_537, 2_048)
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return key.private_bytes(*form).decode()
+    return new_private_key()
 
 
-class Google(FakeHttp):
-    """Gives out access tokens, and answers a push with `reply`."""
-
-    reply: Reply = SENT
-    grant: Reply = GRANTED
-
-    def __init__(self, folder: Path, private_key: str) -> None:
-        super().__init__(lambda asked: self.grant if asked.path == "/token" else self.reply)
-        self._folder, self._private_key = folder, private_key
-
-    @property
-    def pushes(self) -> list[Asked]:
-        return [asked for asked in self.asked if asked.path != "/token"]
-
-    def channel(self, *, timeout_seconds: float = 5.0) -> FcmPush:
-        account = {
-            "type": "service_account",
-            "project_id": "debitum-test",
-            "private_key_id": "1",
-            "private_key": self._private_key,
-            "client_email": "debitum@debitum-test.iam.gserviceaccount.com",
-            "client_id": "1",
-            "token_uri": f"{self.url}/token",
-        }
-        file = self._folder / "account.json"
-        file.write_text(json.dumps(account))
-        return FcmPush(file, endpoint=self.url, timeout_seconds=timeout_seconds)
+def channel_to(google: Google, *, timeout_seconds: float = 5.0) -> FcmPush:
+    return FcmPush(google.write_account(), endpoint=google.url, timeout_seconds=timeout_seconds)
 
 
 @pytest.fixture
@@ -75,7 +44,7 @@ class TestFcm(ChannelContract):
 
     @pytest.fixture
     def channel(self, google: Google) -> Iterator[FcmPush]:
-        made = google.channel()
+        made = channel_to(google)
         yield made
         made.close()
 
@@ -114,20 +83,11 @@ def _delivery(asked: Asked) -> Delivery:
 
 def send(google: Google, reply: Reply, *, message: Message = MESSAGE, timeout_seconds: float = 5.0) -> Outcome:
     google.reply = reply
-    channel = google.channel(timeout_seconds=timeout_seconds)
+    channel = channel_to(google, timeout_seconds=timeout_seconds)
     try:
         return channel.send(message, now=NOW)
     finally:
         channel.close()
-
-
-def refusal(status: int, name: str, *details: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
-    error = {"code": status, "status": name, "message": f"about {status}", "details": list(details)}
-    return Answer(status, {"error": error}, headers or {})
-
-
-def fcm(code: str) -> dict[str, Any]:
-    return {"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code}
 
 
 BAD_REQUEST = {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": "message.data"}]}
@@ -182,7 +142,7 @@ def test_the_whole_attempt_has_a_limit(google: Google, reply: Reply) -> None:
 
 def test_a_token_that_is_refused_is_asked_for_anew_the_next_time(google: Google) -> None:
     google.reply = refusal(401, "UNAUTHENTICATED")
-    channel = google.channel()
+    channel = channel_to(google)
     assert isinstance(channel.send(MESSAGE, now=NOW), ChannelDown)
     google.reply = SENT
     assert isinstance(channel.send(MESSAGE, now=NOW), Sent)

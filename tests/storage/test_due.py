@@ -43,12 +43,12 @@ def tick(connection: Connection, now: datetime.datetime = NOW, limit: int = due.
 
 def load(
     connection: Connection, now: datetime.datetime = NOW, *, local: bool = False
-) -> recipients.Notice | recipients.Suppressed:
+) -> recipients.Notice | recipients.Several | recipients.Suppressed:
     """What dispatch would say of the one row that is ready, as the jobs role."""
     roles.enter(connection, roles.JOBS)
     claimed = [row for channel in ("email", "push") for row in outbox.claim(connection, channel, now=now)]
     (row,) = claimed
-    notice = recipients.load(connection, row, local=local, now=now)
+    notice = recipients.load(connection, row, local=local, keys=None, now=now)
     if isinstance(notice, recipients.Suppressed):
         outbox.suppress(connection, row, notice.reason, now=now)
     connection.exec_driver_sql("reset role")
@@ -393,10 +393,11 @@ def test_a_push_without_a_device_waits_for_one(connection: Connection) -> None:
     keys = tick(connection)
     assert load(connection) == recipients.Suppressed("no_target")
     assert tick(connection) == []
-    device = {"user_id": ledger.user_id, "id": uuid.uuid4(), "name": "phone", "created_at": NOW, "last_seen_at": NOW}
+    device_id = uuid.uuid4()
+    device = {"user_id": ledger.user_id, "id": device_id, "name": "phone", "created_at": NOW, "last_seen_at": NOW}
     connection.execute(tables.devices.insert().values(push_kind="fid", push_value=b"x", push_fingerprint=b"y", **device))
     assert tick(connection) == keys
-    assert isinstance(load(connection), recipients.ReminderNotice)
+    assert load(connection) == recipients.Several((device_id,))
 
 
 def test_the_token_of_a_verification_is_minted_when_it_is_sent(connection: Connection) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from notifications import channel as channels
 from pipelines.defs.dispatch import messages
 from storage import engine, outbox, recipients, roles
+from storage.encryption import KeyRing
 from storage.engine import Begin
 
 CHANNEL_PAUSE = datetime.timedelta(minutes=5)
@@ -48,10 +49,12 @@ def transactions(url: str) -> Iterator[Begin]:
 class Tally(msgspec.Struct):
     """What became of the messages.
 
-    `failed`: will be tried again; `unknown`: calls whose answer nobody saw; `lost`: rows that somebody else had taken over.
+    `fanned_out`: pushes that became one for each device; `failed`: will be tried again; `unknown`: calls whose answer nobody
+    saw; `lost`: rows that somebody else had taken over.
     """
 
     sent: int = 0
+    fanned_out: int = 0
     failed: int = 0
     dead: int = 0
     suppressed: int = 0
@@ -68,6 +71,8 @@ class Lane:
     channel: channels.Channel
     public_url: str
     clock: Clock
+    keys: KeyRing | None = None
+    """What opens push targets; only files do without."""
 
     def drain(self, budget: datetime.timedelta) -> Tally:
         """Send until nothing is ready, the channel is down, or `budget` is over."""
@@ -109,18 +114,25 @@ class Lane:
                 tally.suppressed += is_mine
                 tally.lost += not is_mine
                 return
+            if isinstance(notice, recipients.Several):
+                is_mine = outbox.fan_out(connection, row, notice.device_ids, now=now)
+                tally.fanned_out += is_mine
+                tally.lost += not is_mine
+                return
             attempt = outbox.start(connection, row, self.channel.name, now=now)
         if attempt is None:
             tally.lost += 1
             return
-        outcome = notice if isinstance(notice, channels.Transient) else self._call(row, notice, now)
-        self._finish(row, attempt, outcome, tally)
+        if isinstance(notice, channels.Transient):
+            self._finish(row, attempt, notice, tally, None)
+        else:
+            self._finish(row, attempt, self._call(row, notice, now), tally, notice.user)
 
     def _notice(
         self, connection: Connection, row: outbox.Claimed, now: datetime.datetime
-    ) -> recipients.Notice | recipients.Suppressed | channels.Transient:
+    ) -> recipients.Notice | recipients.Several | recipients.Suppressed | channels.Transient:
         try:
-            return recipients.load(connection, row, local=self.channel.local, now=now)
+            return recipients.load(connection, row, local=self.channel.local, keys=self.keys, now=now)
         except SQLAlchemyError:
             raise
         except Exception as error:
@@ -138,11 +150,15 @@ class Lane:
         _log.error("message_unwritable", outbox_id=str(row.id), kind=row.kind, exc_info=error)
         return channels.Transient(f"could not be written: {type(error).__name__}")
 
-    def _finish(self, row: outbox.Claimed, attempt: int, outcome: channels.Outcome, tally: Tally) -> None:
+    def _finish(
+        self, row: outbox.Claimed, attempt: int, outcome: channels.Outcome, tally: Tally, user: recipients.User | None
+    ) -> None:
         now = self.clock()
         is_down = isinstance(outcome, channels.ChannelDown)
         retry_at = outcome.retry_at if isinstance(outcome, channels.Transient) else None
         with self.begin() as connection:
+            if isinstance(outcome, channels.TargetGone) and user is not None and user.device is not None:
+                recipients.forget_target(connection, user.id, user.device)
             state = outbox.finish(
                 connection,
                 row,

@@ -12,6 +12,7 @@ from pipelines.defs import resources
 from pipelines.defs.dispatch import delivery
 from pipelines.defs.dispatch.delivery import Lane, Tally
 from storage import outbox
+from storage.encryption import KeyRing
 
 BUDGET = datetime.timedelta(seconds=60)
 """How long one run goes on; what is left is the next run's, which the sensor starts."""
@@ -29,8 +30,10 @@ def send(context: dg.OpExecutionContext, database: resources.Database, data_fold
     """Drain every channel at once, each in its own thread, and report."""
     public_url = (os.environ.get("DEBITUM_PUBLIC_URL") or DEFAULT_PUBLIC_URL).rstrip("/")
     ways = channels.from_environment(os.environ, data_folder.root)
+    ring = os.environ.get("DEBITUM_KEYS")
+    keys = KeyRing.parse(ring) if ring else None
     with ways, delivery.transactions(database.url) as begin, ThreadPoolExecutor(2) as threads:
-        lanes = [Lane(begin, channel, public_url, _now) for channel in (ways.email, ways.push)]
+        lanes = [Lane(begin, channel, public_url, _now, keys) for channel in (ways.email, ways.push)]
         running = [(lane.channel.kind, threads.submit(lane.drain, BUDGET)) for lane in lanes]
         tallies: dict[str, Tally] = {kind: future.result() for kind, future in running}
     metadata = _metadata(tallies) | _backlog(database)

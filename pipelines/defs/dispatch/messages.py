@@ -31,7 +31,9 @@ def compose(claimed: outbox.Claimed, notice: recipients.Notice, *, public_url: s
 
 def _target(claimed: outbox.Claimed, user: recipients.User) -> message.EmailTarget | message.PushTarget:
     if claimed.channel == "push":
-        return message.PushTarget(user_id=user.id)
+        if (device := user.device) is None:
+            return message.PushTarget(user_id=user.id)
+        return message.PushTarget(user.id, device.id, message.Registration(device.kind, device.value))
     return message.EmailTarget(address=user.email, name=user.name or "")
 
 
