@@ -79,8 +79,15 @@ class MeBody(Struct, frozen=True, forbid_unknown_fields=True):
     reminder_settings: ReminderSettingsPatch | UnsetType = UNSET
 
 
+class MailProblem(Struct, frozen=True):
+    """Since when no reminders are mailed: mails came back, or the reader said that they are spam."""
+
+    kind: Literal["bounced", "complained"]
+    since: str
+
+
 class User(Struct, frozen=True):
-    """A user as they see themselves."""
+    """A user as they see themselves; proving the address anew ends a `mail_problem`."""
 
     id: UUID
     email: str
@@ -91,6 +98,7 @@ class User(Struct, frozen=True):
     default_currency: str
     reminder_settings: reminders.Settings
     deleting_at: str | None
+    mail_problem: MailProblem | None
 
 
 class SignedIn(Struct, frozen=True):
@@ -117,6 +125,7 @@ def shown(row: Any) -> User:
         default_currency=row.default_currency,
         reminder_settings=reminders.read_settings(row.reminder_settings),
         deleting_at=None if row.deleting_at is None else facts.wire_time(row.deleting_at),
+        mail_problem=None if row.mail_problem is None else MailProblem(row.mail_problem, facts.wire_time(row.mail_problem_at)),
     )
 
 

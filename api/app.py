@@ -40,6 +40,7 @@ from api import (
     sync,
     transactions,
     transfer,
+    webhooks,
 )
 from api.settings import Settings
 from domain import errors, ids
@@ -95,6 +96,7 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     pages.install(app)
     reset_page.install(app)
     sockets.install(app)
+    webhooks.install(app, settings.sendgrid_webhook_key)
     for resource in RESOURCES:
         resource.routes.install(app)
     return app

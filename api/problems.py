@@ -25,6 +25,7 @@ KINDS: dict[str, Kind] = {
     "unauthorized": Kind(401, "Sign in first"),
     "invalid_credentials": Kind(401, "The address or the password is wrong"),
     "invalid_token": Kind(401, "The token is not valid"),
+    "bad_signature": Kind(403, "The signature is not good"),
     "foreign_origin": Kind(403, "This page may not do that"),
     "scope": Kind(403, "This token may not do that"),
     "signup_closed": Kind(403, "This server takes no new users"),
@@ -89,6 +90,12 @@ class InvalidToken(errors.DomainError):
     """The token is unknown, expired, revoked or used up."""
 
     code = "invalid_token"
+
+
+class BadSignature(errors.DomainError):
+    """What came is not signed by whom it should be, or was signed too long ago."""
+
+    code = "bad_signature"
 
 
 class ForeignOrigin(errors.DomainError):

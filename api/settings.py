@@ -37,6 +37,8 @@ class Settings:
     public_url: str = ""
     """How people reach the server; empty: nobody has said so."""
 
+    sendgrid_webhook_key: str = ""
+    """By which SendGrid signs what it tells; empty: it is not listened to."""
     auth_per_minute: int | None = None
     """Requests of an address to /api/auth; None: as many as it likes."""
     user_per_second: int | None = None
@@ -58,6 +60,7 @@ class Settings:
             port=_number(environment, "DEBITUM_PORT", 8000, least=0),
             direct_url=environment.get("DATABASE_DIRECT_URL", ""),
             cors_origins=_accepted("DEBITUM_CORS_ORIGINS", environment.get("DEBITUM_CORS_ORIGINS", ""), refusals.origins),
+            sendgrid_webhook_key=_accepted("SENDGRID_WEBHOOK_KEY", environment.get("SENDGRID_WEBHOOK_KEY", ""), _webhook_key),
             public_url=environment.get("DEBITUM_PUBLIC_URL", ""),
             auth_per_minute=_number(environment, "DEBITUM_RATE_AUTH_PER_MINUTE", AUTH_PER_MINUTE, least=0) or None,
             user_per_second=_number(environment, "DEBITUM_RATE_USER_PER_SECOND", USER_PER_SECOND, least=0) or None,
@@ -79,6 +82,12 @@ class Settings:
 AUTH_PER_MINUTE, USER_PER_SECOND = 60, 200
 """The wire's figures: a household behind one address can sign in, a device that catches up is not slowed down."""
 ENVIRONMENTS = ("development", "production")
+
+
+def _webhook_key(text: str) -> str:
+    from api import webhooks  # its library loads slowly
+
+    return webhooks.check_key(text) if text else ""
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, exists, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -94,8 +94,9 @@ async def verify_email(connection: AsyncConnection, token: str, *, now: datetime
     """Take a verification token; the id of the user whose address is verified by it, None where it is not good."""
     user_id = await take_token(connection, token, "verify", now=now)
     if user_id is not None:
-        unverified = and_(tables.users.c.id == user_id, tables.users.c.email_verified_at.is_(None))
-        await connection.execute(update(tables.users).where(unverified).values(email_verified_at=now))
+        proven = {"email_verified_at": func.coalesce(tables.users.c.email_verified_at, now)}
+        works = {"mail_problem": None, "mail_problem_at": None}
+        await connection.execute(update(tables.users).where(tables.users.c.id == user_id).values(proven | works))
     return user_id
 
 

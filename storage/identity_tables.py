@@ -48,7 +48,11 @@ users = Table(
     Column("reminder_settings", JSONB, nullable=False),
     Column("created_at", timestamp, nullable=False),
     Column("deleting_at", timestamp),
+    Column("mail_problem", Text),
+    Column("mail_problem_at", timestamp),
     CheckConstraint("email = lower(email)", name="email_is_lower_case"),
+    CheckConstraint("mail_problem in ('bounced', 'complained')", name="mail_problem"),
+    CheckConstraint("(mail_problem is null) = (mail_problem_at is null)", name="mail_problem_is_whole"),
 )
 
 devices = Table(
@@ -140,4 +144,14 @@ invites = Table(
     Column("expires_at", timestamp, nullable=False, index=True),
     Column("used_at", timestamp),
     CheckConstraint("email = lower(email)", name="email_is_lower_case"),
+)
+
+mail_events = Table(
+    "mail_events",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the provider's: it tells the same often"),
+    Column("user_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("at", timestamp, nullable=False, index=True),
+    CheckConstraint("kind in ('bounced', 'complained')", name="kind"),
 )

@@ -45,7 +45,9 @@ async def reset(connection: AsyncConnection, token: str, after: str, *, now: dat
     if user_id is None:
         return False
     await identity.void_tokens(connection, user_id, "reset", now=now)
-    await connection.execute(update(tables.users).where(_users.id == user_id).values(password_hash=after))
+    await connection.execute(
+        update(tables.users).where(_users.id == user_id).values(password_hash=after, mail_problem=None, mail_problem_at=None)
+    )
     await sessions.end_all(connection, user_id, now=now)
     await personal_tokens.remove_all(connection, user_id)
     return True

@@ -14,9 +14,10 @@ from domain import reminders
 from storage import allocation, devices, identity, outbox, sealing, tables
 from storage.encryption import KeyRing
 
-Reason = Literal["gone", "settled", "done", "rescheduled", "address_unverified", "no_target"]
+Reason = Literal["gone", "settled", "done", "rescheduled", "address_unverified", "address_refuses", "no_target"]
 """Why a message is not sent: what it is about, or its reader, is deleted; nothing is open; the user is done with it; its date
-or the user's settings changed since; the address is not proven; the user has no device to push to."""
+or the user's settings changed since; the address is not proven, or mails to it
+came back; the user has no device to push to."""
 
 VERIFY_HOURS: Final = 72
 """How long the link of a verification works: over a weekend."""
@@ -130,6 +131,8 @@ def load(
         return Suppressed("gone")
     if not local and claimed.channel == "email" and row.email_verified_at is None:
         return Suppressed("address_unverified")
+    if not local and claimed.channel == "email" and row.mail_problem is not None:
+        return Suppressed("address_refuses")
     found = _wanted(connection, claimed, user, row.reminder_settings)
     if isinstance(found, Suppressed) or local or claimed.channel != "push":
         return found

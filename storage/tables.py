@@ -34,6 +34,7 @@ from storage.identity_tables import SCHEMA as SCHEMA
 from storage.identity_tables import devices as devices
 from storage.identity_tables import invites as invites
 from storage.identity_tables import login_attempts as login_attempts
+from storage.identity_tables import mail_events as mail_events
 from storage.identity_tables import metadata as metadata
 from storage.identity_tables import one_time_tokens as one_time_tokens
 from storage.identity_tables import personal_tokens as personal_tokens

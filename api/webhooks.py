@@ -1,0 +1,88 @@
+"""What SendGrid tells of mails that it took: which came back, and who complained. Signed, or it is not listened to."""
+
+import base64
+import binascii
+import datetime
+from typing import Annotated, Any, Final, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Meta, Struct
+from sanic import HTTPResponse, Request, Sanic
+from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
+
+from api import body, problems, services
+from storage import suppressions
+
+OLDEST: Final = datetime.timedelta(minutes=10)
+"""How old a delivery may be that is signed: whoever has recorded one cannot play it again tomorrow."""
+_LARGEST_TIMESTAMP: Final = 253_402_300_799
+
+
+class Event(Struct, frozen=True):
+    """One event of SendGrid's; it has many more members and kinds."""
+
+    sg_event_id: Annotated[str, Meta(min_length=1, max_length=200)]
+    event: str
+    email: Annotated[str, Meta(max_length=1_000)]
+    type: str = ""
+    """Of a bounce: `blocked` says that it may work another time."""
+    reason: str = ""
+
+
+def install(app: "Sanic[Any, Any]", public_key: str) -> None:
+    """Serve /webhooks/sendgrid where there is a key to check signatures by."""
+    if not public_key:
+        return
+    webhook = EventWebhook(public_key)
+
+    @app.post("/webhooks/sendgrid", name="sendgrid_webhook")
+    async def receive(request: Request) -> HTTPResponse:
+        _check_signature(webhook, request)
+        found = body.decode(request, list[Event])
+        reports = [suppressions.Report(event.sg_event_id, event.email.lower(), kind) for event in found if (kind := _kind(event))]
+        async with services.of(request).transaction() as connection:
+            await suppressions.take(connection, reports, now=services.now())
+        return HTTPResponse(None, status=204)
+
+
+def check_key(public_key: str) -> str:
+    """The key as SendGrid shows it (base64 of DER). Raises ValueError."""
+    try:
+        key = EventWebhook().convert_public_key_to_ecdsa(public_key)
+    except ValueError as error:
+        raise ValueError("is not a public key as SendGrid shows it") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise ValueError("is not a key of an elliptic curve")
+    return public_key
+
+
+def _check_signature(webhook: EventWebhook, request: Request) -> None:
+    """Raises problems.BadSignature. The library looks at no age, and takes text for granted where anything can come."""
+    signature = request.headers.get(EventWebhookHeader.SIGNATURE, "")
+    timestamp = request.headers.get(EventWebhookHeader.TIMESTAMP, "")
+    try:
+        base64.b64decode(signature, validate=True)
+        signed = webhook.verify_signature(request.body.decode("utf-8"), signature, timestamp)
+    except (InvalidSignature, UnicodeError, binascii.Error, ValueError):
+        signed = False
+    if not signed or not timestamp.isascii() or not timestamp.isdecimal() or int(timestamp) > _LARGEST_TIMESTAMP:
+        raise problems.BadSignature("this is not signed by SendGrid")
+    at = datetime.datetime.fromtimestamp(int(timestamp), datetime.UTC)
+    if abs(services.now() - at) > OLDEST:
+        raise problems.BadSignature("this was signed too long ago")
+
+
+def _kind(event: Event) -> Literal["bounced", "complained"] | None:
+    """What an event says of the address; None: nothing that lasts."""
+    reason = event.reason.lower()
+    match event.event:
+        case "bounce":
+            return None if event.type == "blocked" else "bounced"
+        case "spamreport":
+            return "complained"
+        case "dropped" if "bounce" in reason or "invalid" in reason:
+            return "bounced"
+        case "dropped" if "spam" in reason:
+            return "complained"
+    return None
