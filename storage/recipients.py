@@ -2,7 +2,7 @@
 
 import datetime
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -163,10 +163,27 @@ def _to_devices(
         return Suppressed("no_target")
     if keys is None:
         raise LookupError("there are no keys that open push targets")
-    data_key = connection.execute(select(tables.ledgers.c.data_key).where(tables.ledgers.c.id == claimed.ledger_id)).scalar_one()
-    value = sealing.push_target(keys.cipher(str(claimed.ledger_id), data_key), row.id, row.push_value)
-    device = Device(id=row.id, kind=row.push_kind, value=value, sealed=row.push_value)
+    [device] = _opened(connection, claimed.ledger_id, [row], keys)
     return structs.replace(notice, user=structs.replace(notice.user, device=device))
+
+
+def devices_of(connection: Connection, email: str, keys: KeyRing) -> tuple[UUID, list[Device]] | None:
+    """The id of the user with this address and their devices that take pushes; None where there is no such user."""
+    users, its = tables.users.c, tables.devices.c
+    user = connection.execute(select(users.id, users.ledger_id).where(users.email == email.lower())).one_or_none()
+    if user is None:
+        return None
+    rows = connection.execute(select(tables.devices).where(its.user_id == user.id, its.push_value.is_not(None)).order_by(its.id))
+    return user.id, _opened(connection, user.ledger_id, rows.all(), keys)
+
+
+def _opened(connection: Connection, ledger_id: UUID, rows: Sequence[Any], keys: KeyRing) -> list[Device]:
+    data_key = connection.execute(select(tables.ledgers.c.data_key).where(tables.ledgers.c.id == ledger_id)).scalar_one()
+    cipher = keys.cipher(str(ledger_id), data_key)
+    return [
+        Device(id=row.id, kind=row.push_kind, value=sealing.push_target(cipher, row.id, row.push_value), sealed=row.push_value)
+        for row in rows
+    ]
 
 
 def forget_target(connection: Connection, user_id: UUID, device: Device) -> None:
