@@ -45,10 +45,10 @@ class World:
     one: Estate
     twin: Estate
     foreign: Estate
-    others_before: dict[str, str]
-    """A digest of each table's rows that are not the twin's, before the twin began."""
     written: dict[bool, list[Any]]
     """By whether conditions were cut out: what was sent while writing, and the rows that it gave or changed."""
+    others: dict[bool, tuple[dict[str, str], dict[str, str]]]
+    """By the same: digests of every table's rows that are not the user's, before and after."""
     faults: list[str]
     """What of a statement could not be cut out while the twin wrote."""
     plain: "Look"
@@ -109,7 +109,6 @@ async def world(server: str) -> AsyncIterator[World]:
             made = World(database, line, one, twin, foreign, {}, {}, [], Look())
             await _furnish(made, foreign, log, cuts=False)
             await _furnish(made, one, log, cuts=False)
-            made.others_before = _digests(database, twin)
             await _furnish(made, twin, log, cuts=True)
             made.plain = await look(line, twin, cuts=False)
             yield made
@@ -117,6 +116,8 @@ async def world(server: str) -> AsyncIterator[World]:
 
 
 async def _furnish(world: World, estate: Estate, log: bytes, *, cuts: bool) -> None:
+    """Give a user one of everything; of the two that come without cuts the second one, the twin's equal, is written down."""
+    before = _digests(world.database, estate)
     world.line.begin(cuts=cuts)
     await estates.furnish(estate, log, signs_in=estate is not world.foreign)
     with world.database.begin() as connection:
@@ -128,6 +129,7 @@ async def _furnish(world: World, estate: Estate, log: bytes, *, cuts: bool) -> N
         await estates.forget_the_password(estate)
     world.written[cuts], world.faults = world.line.trace, world.line.faults
     world.line.cuts = False
+    world.others[cuts] = before, _digests(world.database, estate)
 
 
 def _send_something(connection: Connection, estate: Estate, offset_days: int) -> None:
@@ -155,19 +157,31 @@ def _owner(table: Table) -> str:
     return "id" if table is tables.ledgers else "ledger_id"
 
 
+NOBODYS = (tables.login_attempts, tables.invites)
+"""What is no user's."""
+
+
+def _of_others(table: Table) -> str:
+    """The condition that a row is of another user than `:but`; of sessions hang refresh tokens."""
+    if table in tables.PER_LEDGER:
+        return f"{_owner(table)} <> (select ledger_id from debitum.users where id = :but)"
+    if table is tables.refresh_tokens:
+        return "session_id not in (select id from debitum.sessions where user_id = :but)"
+    return f"{'id' if table is tables.users else 'user_id'} <> :but"
+
+
 def _digests(database: Engine, but: Estate) -> dict[str, str]:
-    """Of all rows of all ledgers but one, by table."""
+    """Of everything that is not this user's, by table."""
     with database.connect() as connection:
         return {
             table.name: str(
                 connection.scalar(
-                    text(
-                        f"select md5(string_agg(t::text, chr(10) order by t::text)) from {table} t where {_owner(table)} <> :but"
-                    ),
-                    {"but": but.client.ledger_id},
+                    text(f"select md5(string_agg(t::text, chr(10) order by t::text)) from {table} t where {_of_others(table)}"),
+                    {"but": uuid.UUID(but.client.user["id"])},
                 )
             )
-            for table in tables.PER_LEDGER
+            for table in tables.metadata.sorted_tables
+            if table not in NOBODYS
         }
 
 
@@ -183,7 +197,8 @@ async def test_what_is_written_without_conditions_is_the_same_and_touches_nobody
     one, twin = (_anonymous(estate) for estate in (world.one, world.twin))
     assert twin[: len(one)] == one
     assert world.written[True] == world.written[False]
-    assert _digests(world.database, world.twin) == world.others_before
+    for before, after in world.others.values():
+        assert after == before
     assert world.faults == []
 
 
