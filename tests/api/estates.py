@@ -16,6 +16,7 @@ from sqlalchemy import Engine, insert
 from websockets.asyncio.client import connect
 
 from api import sockets
+from domain import money
 from storage import identity, tables
 from tests.fixtures.api import PASSWORD, Client, Server
 
@@ -231,6 +232,9 @@ async def _refused(estate: Estate, **exported: Any) -> None:
     assert again.json()["code"] == "id_reused"
     taken = await estate.call("POST", "/api/contacts", {"id": estate.id("ana"), "name": "other"}, key="ana made twice")
     assert taken.json()["code"] == "already_exists"
+    fortune = {"contact_id": estate.id("ana"), "direction": "lent", "amount": money.MAX_AMOUNT, "currency": "EUR"}
+    too_much = await estate.call("POST", "/api/transactions", {"id": estate.id("fortune"), **fortune}, key="fortune made")
+    assert too_much.json()["code"] == "balance_out_of_range"
     stale = await estate.call("PATCH", "/api/contacts/{id}", {"name": "x"}, of="ana", key="old", headers={"If-Match": '"1"'})
     assert stale.json()["code"] == "stale"
     full = await estate.call("POST", "/api/import/json", **exported)
@@ -284,6 +288,8 @@ async def go_on(estate: Estate) -> None:
     lent = {"id": estate.id("new"), "contact_id": estate.id("ana"), "direction": "lent", "amount": 3 * estate.unit}
     await estate.must("POST", "/api/transactions", lent, key="new made")
     [estate.fifth] = (await estate.must("POST", "/api/sync/pull", {"since": 4, "limit": 1}))["events"]
+    noted = estate.event("bo noted", "contact", "UPDATED", "bo", 5, notes=f"{estate.word} at last")
+    assert [one["status"] for one in await _push(estate, noted, base_hash=estate.fifth["hash"])] == ["accepted"]
 
 
 async def forget_the_password(estate: Estate) -> None:
