@@ -19,7 +19,7 @@ from api.app import ROUTES
 from api.settings import Settings
 from storage import balances, engine, roles, tables
 from storage.encryption import KeyRing, new_ring
-from tests.api import estates, ledgerless
+from tests.api import estates, ledgerless, rows
 from tests.api.estates import Answer, Estate
 from tests.api.ledgerless import Line
 from tests.fixtures.api import serve
@@ -117,7 +117,7 @@ async def world(server: str) -> AsyncIterator[World]:
 
 async def _furnish(world: World, estate: Estate, log: bytes, *, cuts: bool) -> None:
     """Give a user one of everything; of the two that come without cuts the second one, the twin's equal, is written down."""
-    before = _digests(world.database, estate)
+    before = rows.digests(world.database, estate.client.user["id"], of_others=True)
     world.line.begin(cuts=cuts)
     await estates.furnish(estate, log, signs_in=estate is not world.foreign)
     with world.database.begin() as connection:
@@ -129,7 +129,7 @@ async def _furnish(world: World, estate: Estate, log: bytes, *, cuts: bool) -> N
         await estates.forget_the_password(estate)
     world.written[cuts], world.faults = world.line.trace, world.line.faults
     world.line.cuts = False
-    world.others[cuts] = before, _digests(world.database, estate)
+    world.others[cuts] = before, rows.digests(world.database, estate.client.user["id"], of_others=True)
 
 
 def _send_something(connection: Connection, estate: Estate, offset_days: int) -> None:
@@ -150,39 +150,6 @@ def _send_something(connection: Connection, estate: Estate, offset_days: int) ->
     connection.execute(insert(tables.outbox).values(mail))
     attempt = {"ledger_id": estate.client.ledger_id, "outbox_id": outgoing, "attempt": 1, "provider": "files"}
     connection.execute(insert(tables.delivery_attempts).values(attempt | {"started_at": estates.NOW, "outcome": "sent"}))
-
-
-def _owner(table: Table) -> str:
-    """The column that says whose a row is."""
-    return "id" if table is tables.ledgers else "ledger_id"
-
-
-NOBODYS = (tables.login_attempts, tables.invites)
-"""What is no user's."""
-
-
-def _of_others(table: Table) -> str:
-    """The condition that a row is of another user than `:but`; of sessions hang refresh tokens."""
-    if table in tables.PER_LEDGER:
-        return f"{_owner(table)} <> (select ledger_id from debitum.users where id = :but)"
-    if table is tables.refresh_tokens:
-        return "session_id not in (select id from debitum.sessions where user_id = :but)"
-    return f"{'id' if table is tables.users else 'user_id'} <> :but"
-
-
-def _digests(database: Engine, but: Estate) -> dict[str, str]:
-    """Of everything that is not this user's, by table."""
-    with database.connect() as connection:
-        return {
-            table.name: str(
-                connection.scalar(
-                    text(f"select md5(string_agg(t::text, chr(10) order by t::text)) from {table} t where {_of_others(table)}"),
-                    {"but": uuid.UUID(but.client.user["id"])},
-                )
-            )
-            for table in tables.metadata.sorted_tables
-            if table not in NOBODYS
-        }
 
 
 # --- without conditions ---------------------------------------------------------------------------------------------
@@ -284,11 +251,11 @@ async def test_a_transaction_sees_the_ledgers_that_it_names_and_none_without(wor
     with world.database.connect() as connection:
         kept = {table: _by_ledger(connection, table) for table in tables.PER_LEDGER}
         connection.rollback()
-        assert all(everyone <= set(rows) for rows in kept.values()), "everybody has something everywhere"
+        assert all(everyone <= set(counts) for counts in kept.values()), "everybody has something everywhere"
         for named, role in (([], roles.API), ([mine], roles.API), ([], roles.API), ([], roles.JOBS), ([], roles.OWNER)):
             roles.enter(connection, role, named)
-            for table, rows in kept.items():
-                seen = {ledger: rows[ledger] for ledger in named} if role == roles.API else rows
+            for table, counts in kept.items():
+                seen = {ledger: counts[ledger] for ledger in named} if role == roles.API else counts
                 assert _by_ledger(connection, table) == seen, (table.name, role)
             connection.rollback()
         # After the end of a transaction that named a ledger the setting is '', which is not null and no list.
@@ -301,7 +268,7 @@ async def test_nothing_is_written_into_a_ledger_that_is_not_named(world: World) 
     """Not as a new row, not by a row of one's own that moves there, and not over a row that is there."""
     mine, theirs = (uuid.UUID(estate.client.ledger_id) for estate in (world.one, world.foreign))
     for table in tables.PER_LEDGER:
-        owner = _owner(table)
+        owner = rows.owner(table)
         columns = ", ".join(column.name for column in table.c)
         copy = f"insert into {table} ({columns}) select {columns} from jsonb_populate_record(null::{table}, cast(:row as jsonb))"
         with world.database.connect() as connection:
@@ -323,9 +290,9 @@ async def test_nothing_is_written_into_a_ledger_that_is_not_named(world: World) 
 
 def _by_ledger(connection: Connection, table: Table) -> dict[str, int]:
     """How many rows there are of each ledger."""
-    owner = _owner(table)
-    rows = connection.execute(text(f"select {owner}::text as owner, count(*) as rows from {table} group by 1"))
-    return {row.owner: row.rows for row in rows}
+    owner = rows.owner(table)
+    found = connection.execute(text(f"select {owner}::text as owner, count(*) as rows from {table} group by 1"))
+    return {row.owner: row.rows for row in found}
 
 
 def _refusal(connection: Connection, ledger_id: uuid.UUID, statement: str, **values: Any) -> str:
