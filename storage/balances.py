@@ -116,9 +116,13 @@ _DIRTY = text("select id from debitum.ledgers where dirty and id > :after order 
 
 _MAKE_MARKS = text("""
     insert into debitum.projection_marks (ledger_id, covered_seq, materialized_at)
-    select id, 0, now() from debitum.ledgers where id = any(:ledgers) order by id
+    select id, 0, now() from debitum.ledgers
+    where id = any(:ledgers) and not exists (select from debitum.projection_marks mark where mark.ledger_id = ledgers.id)
+    order by id
+    for key share
     on conflict (ledger_id) do nothing
 """)
+"""The lock, which no writer waits for: a ledger that is being erased at this moment gets no mark that would outlive it."""
 
 _LOCK_MARKS = text("select from debitum.projection_marks where ledger_id = any(:ledgers) order by ledger_id for update")
 """In id order, as the insert before it: two runs never wait for each other in a circle."""

@@ -148,14 +148,14 @@ def write_balances(begin: Begin, root: Path, day: datetime.date, *, patience_sec
     if not provisional:
         wait_until_settled(begin, end(day), patience_seconds=patience_seconds)
     yesterday = path_of(root, day - datetime.timedelta(days=1))
-    base = yesterday if yesterday.exists() and _is_final(_marks(yesterday)[str(yesterday)]) else None
+    base = yesterday if yesterday.exists() and _is_final(footers(yesterday)[str(yesterday)]) else None
     with _workshop(root, day) as work:
         delta, built, path = work / "delta.csv", work / "part-0.parquet", path_of(root, day)
         with begin() as connection:
             added = _download(connection, delta, midnight(day) if base else None, end(day))
         rows = _build(built, delta, base, provisional)
         preview = _preview(built)
-        _replace(built, path)
+        put(built, path)
     return Written(day, path, provisional, rows, added, base, path.stat().st_size, preview)
 
 
@@ -168,12 +168,12 @@ def _states(root: Path) -> Iterator[tuple[datetime.date, bool]]:
     """Each day that has a file, and whether it is final."""
     folder = root / "snapshots" / "balances"
     if any(folder.glob("day=*/*.parquet")):
-        for path, marks in _marks(folder / "day=*" / "*.parquet").items():
+        for path, marks in footers(folder / "day=*" / "*.parquet").items():
             yield datetime.date.fromisoformat(Path(path).parent.name.removeprefix("day=")), _is_final(marks)
 
 
-def _marks(pattern: Path) -> dict[str, dict[str, str]]:
-    """What is noted in the files' footers: a file without rows has no other place for it."""
+def footers(pattern: Path) -> dict[str, dict[str, str]]:
+    """What is noted in the files' footers, by path: a file without rows has no other place for it."""
     marks: dict[str, dict[str, str]] = {}
     with duckdb.connect() as duck:
         for path, key, value in duck.execute(_FOOTERS, {"pattern": str(pattern)}).fetchall():
@@ -234,7 +234,7 @@ def _preview(path: Path) -> list[tuple[str, str, str, int, int]]:
         return cast("list[tuple[str, str, str, int, int]]", duck.execute(_FIRST_ROWS, {"path": str(path)}).fetchall())
 
 
-def _replace(built: Path, path: Path) -> None:
+def put(built: Path, path: Path) -> None:
     """Put the file in its place, for good: a reader sees the old one or the new one, also after a power cut."""
     with built.open("rb") as file:
         os.fsync(file.fileno())
@@ -293,7 +293,7 @@ def write_views(root: Path) -> Path:
         built = Path(work, "analytics.duckdb")
         with duckdb.connect(str(built)) as duck:
             duck.execute(_view(root))
-        _replace(built, root / "analytics.duckdb")
+        put(built, root / "analytics.duckdb")
     return root / "analytics.duckdb"
 
 
