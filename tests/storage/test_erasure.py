@@ -11,7 +11,7 @@ from uuid import UUID
 
 import duckdb
 import pytest
-from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
 from storage import balances, engine, erasure, ledgers, rebuild, roles, snapshot_audit, snapshot_erasure, snapshots, tables
@@ -139,11 +139,18 @@ async def test_a_write_in_flight_is_erased_too_and_a_later_one_finds_no_ledger(
 
 
 @pytest.mark.parametrize("first", ["the balances", "the erasure"])
-def test_balances_that_are_being_brought_up_to_date_leave_nothing_behind(database: Engine, begin: Begin, first: str) -> None:
+@pytest.mark.parametrize("before", ["new", "covered before"])
+def test_balances_that_are_being_brought_up_to_date_leave_nothing_behind(
+    database: Engine, begin: Begin, first: str, before: str
+) -> None:
     with database.begin() as connection:
         ledger_id = postings.ledger(connection)
-        postings.commit(connection, ledger_id, Posting(ANNA, 500))
         user_id = leave(connection, ledger_id)
+        postings.commit(connection, ledger_id, Posting(ANNA, 500))
+    if before == "covered before":
+        balances.materialise(begin)
+        with database.begin() as connection:
+            postings.commit(connection, ledger_id, Posting(UUID(int=2), 3))
     if first == "the balances":
         with begin() as connection:
             balances._cover(connection, [ledger_id])  # a chunk that has not committed yet
@@ -181,10 +188,27 @@ def test_not_while_a_message_of_the_user_may_be_handed_over(database: Engine, be
     with database.begin() as connection:
         connection.execute(update(tables.outbox).where(tables.outbox.c.id == held).values(lease_until=now))
         call = {"ledger_id": ledger_id, "outbox_id": lapsed, "attempt": 1, "provider": "files", "started_at": now}
-        connection.execute(insert(tables.delivery_attempts).values(**call, finished_at=now, outcome="sent"))
+        call |= {"finished_at": now, "outcome": "sent"}
+        connection.execute(insert(tables.delivery_attempts).values(call))
     with pytest.raises(erasure.NotNow, match="message"):  # it was handed over since the files were looked through
         erase(begin, user_id)
+    caught: list[erasure.NotNow] = []
+
+    def try_to_erase() -> None:
+        with pytest.raises(erasure.NotNow, match="message") as raised:
+            erase(begin, user_id)
+        caught.append(raised.value)
+
+    with database.begin() as connection:  # somebody is just taking it
+        connection.execute(update(tables.outbox).where(tables.outbox.c.id == held).values(lease_until=now + timedelta(hours=1)))
+        connection.execute(delete(tables.delivery_attempts))
+        erasing = in_thread(try_to_erase)
+        postings.until(lambda: postings.waiting(database) == 1)
+    erasing.join()
+    assert caught
     with begin() as connection:
+        connection.execute(update(tables.outbox).where(tables.outbox.c.id == held).values(lease_until=now))
+        connection.execute(insert(tables.delivery_attempts).values(call))
         seen = erasure.calls(connection, ledger_id)
         assert erasure.erase(connection, user_id, calls_seen=seen) is not None
 
