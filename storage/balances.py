@@ -1,5 +1,6 @@
 """Balances: materialised from the postings of the ledgers that changed, compared with them, read with their tail."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,7 +12,6 @@ from storage.engine import Begin
 
 CHUNK_LEDGERS: Final = 500
 """Ledgers a transaction: enough to make the round trips cheap, few enough to hold the marks for milliseconds."""
-PREVIEW_ROWS: Final = 10
 EXACT_COUNT_ROWS: Final = 100_000
 """Up to here rows are counted; beyond it the planner's estimate does, so that a run never costs what exists."""
 _FIRST: Final = UUID(int=0)
@@ -30,14 +30,14 @@ class Balance:
 
 @dataclass
 class Materialised:
-    """What a run did: `rows` balances written or removed in `ledgers` ledgers, the first few of them in `preview`."""
+    """What a run did: `rows` balances written or removed in `ledgers` ledgers, so many of each currency."""
 
     ledgers: int = 0
     rows: int = 0
     chunks: int = 0
     covered: int = 0
     """Facts that balances cover now and did not before."""
-    preview: list[Balance] = field(default_factory=list)
+    currencies: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _add(done: Materialised, balances: list[Balance], covered: list[int]) -> Non
     done.ledgers += len(covered)
     done.covered += sum(covered)
     done.rows += len(balances)
-    done.preview.extend(balances[: PREVIEW_ROWS - len(done.preview)])
+    done.currencies.update(balance.currency for balance in balances)
 
 
 _ANY_DIRTY = text("select exists (select from debitum.ledgers where dirty)")

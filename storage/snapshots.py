@@ -57,7 +57,8 @@ class Written:
     added: int
     base: Path | None
     bytes: int
-    preview: list[tuple[str, str, str, int, int]]
+    currencies: list[tuple[str, int, int]]
+    """(currency, balances, postings that they are the sums of)."""
 
 
 # --- which days -----------------------------------------------------------------------------------------------------
@@ -154,9 +155,9 @@ def write_balances(begin: Begin, root: Path, day: datetime.date, *, patience_sec
         with begin() as connection:
             added = _download(connection, delta, midnight(day) if base else None, end(day))
         rows = _build(built, delta, base, provisional)
-        preview = _preview(built)
+        currencies = _currencies(built)
         put(built, path)
-    return Written(day, path, provisional, rows, added, base, path.stat().st_size, preview)
+    return Written(day, path, provisional, rows, added, base, path.stat().st_size, currencies)
 
 
 def path_of(root: Path, day: datetime.date) -> Path:
@@ -229,9 +230,9 @@ def _build(path: Path, delta: Path, base: Path | None, provisional: bool) -> int
         return int(duck.execute(_WRITE, bound).fetchall()[0][0])
 
 
-def _preview(path: Path) -> list[tuple[str, str, str, int, int]]:
+def _currencies(path: Path) -> list[tuple[str, int, int]]:
     with duckdb.connect() as duck:
-        return cast("list[tuple[str, str, str, int, int]]", duck.execute(_FIRST_ROWS, {"path": str(path)}).fetchall())
+        return cast("list[tuple[str, int, int]]", duck.execute(_BY_CURRENCY, {"path": str(path)}).fetchall())
 
 
 def put(built: Path, path: Path) -> None:
@@ -281,7 +282,10 @@ _WRITE: Final = """
 
 _FOOTERS: Final = "select file_name, key, value from parquet_kv_metadata($pattern)"
 
-_FIRST_ROWS: Final = "select ledger_id, contact_id, currency, amount, postings from read_parquet($path) limit 5"
+_BY_CURRENCY: Final = """
+    select currency, count(*), sum(postings)::bigint from read_parquet($path, hive_partitioning = false)
+    group by currency order by currency
+"""
 
 
 # --- read -----------------------------------------------------------------------------------------------------------
