@@ -2,25 +2,38 @@
 
 import asyncio
 import datetime
+import json
 import shutil
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 import httpx
+import msgspec
+import psutil
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, func, insert, select, text, update
 
 import pipelines
+from notifications import channels
+from notifications.channel import Sent
+from notifications.message import EmailTarget, Message, PushTarget
 from pipelines import definitions
 from pipelines.defs import resources
-from storage import engine, rebuild
+from pipelines.defs.erasure import assets, erasing
+from storage import engine, rebuild, snapshots, tables
 from tests.api.test_sync import event, lent
 from tests.fixtures.api import PASSWORD
 from tests.fixtures.process import Process
-from tests.pipelines import haystack
+from tests.pipelines import dying, haystack, postings
+from tests.pipelines.postings import Posting
 from tests.storage.test_rebuild import findings
 
 
@@ -160,3 +173,142 @@ async def test_nothing_is_found_of_who_was_erased(
         rebuild.rebuild(connection)
     assert findings(database) == []
     assert ((await ada.balance()).status_code, (await bo.balance()).status_code) == (401, 200)
+
+
+# --- killed, and what goes wrong ------------------------------------------------------------------------------------
+
+LONG_AGO = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+DAYS = [datetime.date(2026, 3, day) for day in (1, 2)]
+
+
+@dataclass
+class Leaver:
+    """A user who is due, with a debt, two mails and a push."""
+
+    ledger_id: UUID
+    user_id: UUID
+    files: set[str]
+
+
+def leaver(database: Engine, root: Path, *, due: bool = True) -> Leaver:
+    with database.begin() as connection:
+        ledger_id = postings.ledger(connection)
+        postings.commit(connection, ledger_id, Posting(UUID(int=1), 500))
+        mine = tables.users.c.ledger_id == ledger_id
+        user = connection.execute(
+            update(tables.users).where(mine).values(deleting_at=LONG_AGO if due else None).returning(tables.users)
+        ).one()
+    ways = channels.from_environment({}, root)
+    note = Message(id=uuid.uuid4(), key="-", kind="due", to=EmailTarget(user.email), subject="-", text="-", created_at=LONG_AGO)
+    notes = [note, msgspec.structs.replace(note, id=uuid.uuid4())]
+    notes.append(msgspec.structs.replace(note, id=uuid.uuid4(), to=PushTarget(user_id=user.id)))
+    outcomes = [ways["push" if isinstance(one.to, PushTarget) else "email"].send(one, now=LONG_AGO) for one in notes]
+    return Leaver(ledger_id, user.id, {outcome.detail for outcome in outcomes if isinstance(outcome, Sent)})
+
+
+def kept_files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for folder in ("mail", "push") for path in (root / folder).iterdir()}
+
+
+def in_snapshots(root: Path) -> set[str]:
+    return {str(row[0]) for row in snapshots.query(root, "select ledger_id from balances")[1]}
+
+
+def counts(database: Engine) -> dict[str, int]:
+    with database.connect() as connection:
+        named = (tables.users, tables.ledgers, tables.postings, tables.erasures)
+        return {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in named}
+
+
+def test_killed_anywhere_the_next_run_ends_it(
+    database: Engine, database_url: str, jobs: resources.Database, data_folder: resources.DataFolder
+) -> None:
+    root = data_folder.root
+    gone, stays = leaver(database, root), leaver(database, root, due=False)
+    for day in DAYS:
+        snapshots.write_balances(jobs.begin, root, day)
+    with database.begin() as connection:
+        connection.execute(select(tables.ledgers).where(tables.ledgers.c.id == gone.ledger_id).with_for_update())
+        program = [sys.executable, "-P", dying.__file__, database_url, str(root)]
+        process = subprocess.Popen(program, stdout=subprocess.PIPE)
+        try:
+            postings.until(lambda: postings.waiting(database) == 1)  # three have died by themselves, over files
+            [child] = psutil.Process(process.pid).children()
+            child.kill()
+            ended, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert json.loads(ended) == [signal.SIGKILL] * dying.DEATHS
+    assert counts(database) == {"users": 2, "ledgers": 2, "postings": 2, "erasures": 0}
+    done = [erasing.erase_all(jobs.begin, root, now=datetime.datetime.now(datetime.UTC)) for _ in range(2)]
+    assert [(each.users, each.failed) for each in done] == [(1, {}), (0, {})]
+    assert counts(database) == {"users": 1, "ledgers": 1, "postings": 1, "erasures": 1}
+    assert (kept_files(root), in_snapshots(root)) == (stays.files, {str(stays.ledger_id)})
+    assert list(root.glob("snapshots/*/*/.building-*")) == []
+
+
+def test_who_cannot_be_erased_keeps_nobody_and_fails_the_run(
+    database: Engine, jobs: resources.Database, data_folder: resources.DataFolder, instance: dg.DagsterInstance
+) -> None:
+    root = data_folder.root
+    held, gone = leaver(database, root), leaver(database, root)
+    now = datetime.datetime.now(datetime.UTC)
+    message = {"ledger_id": held.ledger_id, "id": uuid.uuid4(), "dedupe_key": "-", "kind": "reset", "channel": "email"}
+    times = {"created_at": now, "next_at": now, "lease_until": now + datetime.timedelta(minutes=1)}
+    with database.begin() as connection:
+        connection.execute(insert(tables.outbox).values(**message, **times, payload={}, state="leased"))
+    result = erase(jobs, data_folder, instance)
+    told = failure(result)
+    assert told.description == "users who could not be erased: 1 (a message is on its way)"
+    assert told.metadata["users"].value == 1
+    assert (counts(database)["users"], counts(database)["erasures"]) == (1, 1)
+    with database.begin() as connection:
+        connection.execute(text("update debitum.outbox set lease_until = now()"))
+    assert erase(jobs, data_folder, instance).success
+    assert (counts(database)["users"], kept_files(root)) == (0, set())
+    assert gone.files
+
+
+def test_an_error_tells_nobody_whose_it_was(
+    database: Engine, jobs: resources.Database, data_folder: resources.DataFolder, instance: dg.DagsterInstance
+) -> None:
+    """Here a folder in the place of a file; its name, like that of a key, could be anything."""
+    held = leaver(database, data_folder.root)
+    with database.begin() as connection:
+        address = connection.execute(select(tables.users.c.email)).scalar_one()
+    (data_folder.root / "mail" / f"{address}.eml").mkdir()
+    result = erase(jobs, data_folder, instance)
+    assert failure(result).description == "users who could not be erased: 1 (IsADirectoryError)"
+    stored = [str(record.to_json()) for record in instance.all_logs(result.run_id)]
+    assert [one for one in stored if address in one or str(held.user_id) in one or str(held.ledger_id) in one] == []
+    assert counts(database)["users"] == 1
+
+
+def test_who_comes_back_with_a_backup_is_erased_again(
+    database: Engine, jobs: resources.Database, data_folder: resources.DataFolder, instance: dg.DagsterInstance
+) -> None:
+    leaver(database, data_folder.root)
+    kept = {}
+    with database.begin() as connection:
+        for table in (tables.users, tables.ledgers, tables.postings):
+            kept[table] = [dict(row) for row in connection.execute(select(table)).mappings()]
+    assert erase(jobs, data_folder, instance).success
+    kept[tables.users][0]["deleting_at"] = None
+    with database.begin() as connection:
+        for table, rows in kept.items():
+            connection.execute(insert(table).values(rows))
+    result = erase(jobs, data_folder, instance)
+    [written] = result.asset_materializations_for_node("erasure_report")
+    assert (written.metadata["came_back_with_a_backup"].value, written.metadata["users"].value) == (1, 1)
+    assert counts(database) == {"users": 0, "ledgers": 0, "postings": 0, "erasures": 2}
+
+
+def failure(result: dg.ExecuteInProcessResult) -> Any:
+    """What a run that failed said."""
+    [event] = [event for event in result.all_events if event.is_step_failure]
+    return event.step_failure_data.user_failure_data
+
+
+def erase(jobs: resources.Database, data_folder: resources.DataFolder, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    bound = {"database": jobs, "data_folder": data_folder}
+    return dg.materialize([assets.erasure_report], instance=instance, resources=bound, raise_on_error=False)

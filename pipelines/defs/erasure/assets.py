@@ -35,6 +35,6 @@ def erasure_report(database: resources.Database, data_folder: resources.DataFold
         "seconds": round(time.monotonic() - started, 3),
     }
     if done.failed:
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in sorted(done.failed.items()))
-        raise dg.Failure(f"{done.failed.total()} users could not be erased: {reasons}", metadata=metadata)
+        reasons = ", ".join(f"{count} ({reason})" for reason, count in sorted(done.failed.items()))
+        raise dg.Failure(f"users who could not be erased: {reasons}", metadata=metadata)
     return dg.MaterializeResult(metadata=metadata)
