@@ -15,6 +15,8 @@ from sqlalchemy import BigInteger, Connection, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
+from storage.engine import Begin
+
 FILES: Final = ("files", "snapshot_files")
 """What an erasure counts that is not the name of a table."""
 
@@ -68,6 +70,19 @@ def erase(
     return removed
 
 
+def renew_statistics(begin: Begin) -> int:
+    """Let the planner forget values of rows that are gone: it keeps samples of each column. How many tables that took.
+
+    A transaction a table, and only those that nobody has analysed since the newest erasure: repeating it costs nothing.
+    """
+    with begin() as connection:
+        stale = connection.scalars(_STALE).all()
+    for name in stale:
+        with begin() as connection:
+            connection.execute(_RENEW, {"name": name})
+    return len(stale)
+
+
 def sweep(connection: Connection) -> int:
     """Remove messages of ledgers that are gone: one may be asked for in the very moment of an erasure. How many."""
     return connection.execute(_SWEEP).rowcount
@@ -82,6 +97,15 @@ _RESURRECTED = text("select ledger_id from debitum.mark_resurrected() as ledger_
 _CALLS = text("select count(*) from debitum.delivery_attempts where ledger_id = :ledger").columns(count=BigInteger)
 
 _ERASE = text("select debitum.erase_user(:user, :calls_seen, :files, :snapshot_files) as removed").columns(removed=JSONB)
+
+_STALE = text("""
+    select relname from pg_stat_all_tables
+    where schemaname = 'debitum'
+      and coalesce(greatest(last_analyze, last_autoanalyze), '-infinity') <= (select max(erased_at) from debitum.erasures)
+    order by relname
+""").columns(relname=Text)
+
+_RENEW = text("select debitum.renew_statistics(:name)")
 
 _SWEEP = text("""
     delete from debitum.outbox where not exists (select from debitum.ledgers where ledgers.id = outbox.ledger_id)

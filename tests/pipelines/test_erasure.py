@@ -230,14 +230,14 @@ def test_killed_anywhere_the_next_run_ends_it(
     with database.begin() as connection:
         connection.execute(select(tables.ledgers).where(tables.ledgers.c.id == gone.ledger_id).with_for_update())
         program = [sys.executable, "-P", dying.__file__, database_url, str(root)]
-        process = subprocess.Popen(program, stdout=subprocess.PIPE)
-        try:
-            postings.until(lambda: postings.waiting(database) == 1)  # three have died by themselves, over files
-            [child] = psutil.Process(process.pid).children()
-            child.kill()
-            ended, _ = process.communicate(timeout=30)
-        finally:
-            process.kill()
+        with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
+            try:
+                postings.until(lambda: postings.waiting(database) == 1)  # three have died by themselves, over files
+                [child] = psutil.Process(process.pid).children()
+                child.kill()
+                ended, _ = process.communicate(timeout=30)
+            finally:
+                process.kill()
     assert json.loads(ended) == [signal.SIGKILL] * dying.DEATHS
     assert counts(database) == {"users": 2, "ledgers": 2, "postings": 2, "erasures": 0}
     done = [erasing.erase_all(jobs.begin, root, now=datetime.datetime.now(datetime.UTC)) for _ in range(2)]

@@ -20,7 +20,7 @@ from storage.ledgers import Push
 from tests.factories import DEFAULTS, contact, lent
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
-from tests.storage import everything
+from tests.storage import everything, rows
 from tests.storage.test_ledgers import KEYS, commit, new_ledger, send
 
 ANNA = UUID(int=1)
@@ -256,6 +256,28 @@ def test_messages_of_nobody_are_swept(database: Engine, begin: Begin) -> None:
     with begin() as connection:
         assert erasure.sweep(connection) == 1
     assert [str(ledger_id) in row for row in all_rows(database)["outbox"]] == [True]
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_the_planner_forgets_values_of_rows_that_are_gone(database: Engine, begin: Begin, others: bool) -> None:
+    def sampled(mark: str) -> bool:
+        statement = text("select count(*) from pg_stats s where schemaname = 'debitum' and s::text like :mark")
+        with database.connect() as superuser:
+            return superuser.execute(statement, {"mark": f"%{mark} %"}).scalar_one() > 0
+
+    with database.begin() as connection:
+        ada, bo = rows.ledger(connection), rows.ledger(connection)
+        for number in range(20):
+            ada.contact(f"ada {number}")
+            if others:
+                bo.contact(f"bo {number}")
+        connection.execute(text("analyze debitum.contacts"))
+        leave(connection, ada.id)
+    assert (sampled("ada"), sampled("bo")) == (True, others)
+    erase(begin, ada.user_id)
+    assert erasure.renew_statistics(begin) > 1
+    assert (sampled("ada"), sampled("bo")) == (False, others)
+    assert erasure.renew_statistics(begin) == 0
 
 
 DAYS = [datetime.date(2026, 3, day) for day in (1, 2, 3)]

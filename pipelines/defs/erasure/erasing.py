@@ -46,6 +46,7 @@ def erase_all(begin: Begin, root: Path, *, now: datetime.datetime) -> Done:
         _erase_one(begin, root, user, in_snapshots.get(user.ledger_id, 0), now, done)
     with begin() as connection:
         done.rows += erasure.sweep(connection)
+    erasure.renew_statistics(begin)
     return done
 
 

@@ -117,6 +117,23 @@ language sql volatile security definer set search_path = debitum, pg_temp as $$
 $$
 """
 
+# ANALYZE of a table without rows leaves what it knew; from PostgreSQL 18 on that can be cleared.
+RENEW_STATISTICS = """
+create function renew_statistics(named text) returns void
+language plpgsql volatile security definer set search_path = debitum, pg_temp as $$
+begin
+    if current_setting('server_version_num')::int >= 180000 then
+        execute $clear$
+            select pg_clear_attribute_stats('debitum', c.relname::text, a.attname::text, false)
+            from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+            where c.relnamespace = 'debitum'::regnamespace and c.relkind = 'r' and c.relname = $1
+        $clear$ using named;
+    end if;
+    execute format('analyze debitum.%I', named);
+end
+$$
+"""
+
 FUNCTIONS = [
     (
         "erase_user(uuid, bigint, bigint, bigint)",
@@ -127,6 +144,11 @@ FUNCTIONS = [
         "mark_resurrected()",
         "Users that were erased and came back with a restored backup are due at once; their ledgers.",
         MARK_RESURRECTED,
+    ),
+    (
+        "renew_statistics(text)",
+        "The planner keeps samples of values of a table: this takes new ones, of the rows that are there.",
+        RENEW_STATISTICS,
     ),
 ]
 """The jobs role may erase who is due, and nobody else: it has no DELETE on the log, and no UPDATE on users."""
