@@ -263,7 +263,7 @@ def test_the_planner_forgets_values_of_rows_that_are_gone(database: Engine, begi
     def sampled(mark: str) -> bool:
         statement = text("select count(*) from pg_stats s where schemaname = 'debitum' and s::text like :mark")
         with database.connect() as superuser:
-            return superuser.execute(statement, {"mark": f"%{mark} %"}).scalar_one() > 0
+            return bool(superuser.execute(statement, {"mark": f"%{mark} %"}).scalar_one())
 
     with database.begin() as connection:
         ada, bo = rows.ledger(connection), rows.ledger(connection)
@@ -280,7 +280,7 @@ def test_the_planner_forgets_values_of_rows_that_are_gone(database: Engine, begi
     assert erasure.renew_statistics(begin) == 0
 
 
-DAYS = [datetime.date(2026, 3, day) for day in (1, 2, 3)]
+DAYS = [datetime.date(2026, 3, day) for day in (1, 2)]
 
 
 def content(path: Path) -> object:
@@ -308,7 +308,7 @@ def test_a_snapshot_without_a_ledger_is_as_if_it_had_never_been(database: Engine
     left = tmp_path / "snapshots/balances/day=2026-02-01/.building-x/delta.csv"
     left.parent.mkdir(parents=True)
     left.write_text(str(leaves))
-    assert snapshot_erasure.erase(tmp_path, {leaves, too, uuid.uuid4()}) == {leaves: 3, too: 2}
+    assert snapshot_erasure.erase(tmp_path, {leaves, too, uuid.uuid4()}) == {leaves: 2, too: 1}
     for day in DAYS:
         assert content(snapshots.path_of(tmp_path, day)) == content(snapshots.path_of(tmp_path / "never", day))
     assert [path.name for path in tmp_path.glob("snapshots/*/*/.building-*")] == []
@@ -334,3 +334,6 @@ def test_the_check_of_snapshots_leaves_out_who_is_being_erased(database: Engine,
     assert differing() == []
     erase(begin, user_id)
     assert differing() == []
+    for day in DAYS:  # once more, and the next one, which is made of it
+        snapshots.write_balances(begin, tmp_path, day)
+    assert snapshots.query(tmp_path, "select distinct ledger_id from balances") == (["ledger_id"], [(str(stays),)])
