@@ -1,6 +1,7 @@
 """Erasure as Dagster runs it: nothing of who asked for it is found anywhere, whatever became of the run before it."""
 
 import asyncio
+import base64
 import datetime
 import json
 import shutil
@@ -28,13 +29,14 @@ from notifications.message import EmailTarget, Message, PushTarget
 from pipelines import definitions
 from pipelines.defs import resources
 from pipelines.defs.erasure import assets, erasing
-from storage import engine, rebuild, snapshots, tables
+from storage import engine, snapshots, tables
 from tests.api.test_sync import event, lent
 from tests.fixtures.api import PASSWORD
 from tests.fixtures.process import Process
 from tests.pipelines import dying, haystack, postings
 from tests.pipelines.postings import Posting
-from tests.storage.test_rebuild import findings
+from tests.storage import test_rebuild
+from tests.storage.test_ledgers import KEYS
 
 
 @pytest.fixture
@@ -55,7 +57,8 @@ def kept(
 def running(database_url: str, data_folder: resources.DataFolder) -> Iterator[Process]:
     """The API, whose log is a file of the data folder."""
     (data_folder.root / "logs").mkdir()
-    process = Process(data_folder.root / "logs", database_url, 1)
+    ring = ",".join(f"{key_id}:{base64.b64encode(key).decode()}" for key_id, key in KEYS.keys.items())
+    process = Process(data_folder.root / "logs", database_url, 1, environment={"DEBITUM_KEYS": ring})
     yield process
     process.close()
 
@@ -173,10 +176,9 @@ async def test_nothing_is_found_of_who_was_erased(
     assert {one for one in [*bo.words, *bo.ids] if not haystack.places(after, one)} <= bo.sealed
 
     assert rows_of(database, bo) == others
-    assert findings(database) == []
-    with database.connect() as connection:
-        rebuild.rebuild(connection)
-    assert findings(database) == []
+    assert test_rebuild.findings(database) == []
+    test_rebuild.run(database)
+    assert test_rebuild.findings(database) == []
     assert ((await ada.balance()).status_code, (await bo.balance()).status_code) == (401, 200)
 
 

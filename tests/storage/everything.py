@@ -41,7 +41,7 @@ NOBODYS: Final = {
 CHOSEN: Final[dict[str, dict[str, Any]]] = {
     "users": {"deleting_at": None},
     "ledgers": {"version": 0},
-    "events": {"aggregate_type": "contact", "event_type": "CREATED", "status": "accepted"},
+    "events": {"aggregate_type": "contact", "event_type": "CREATED", "status": "accepted", "fact": "{name}"},
     "transactions": {"type": "item", "direction": "lent", "currency": None, "item": "{name}"},
     "reminders": {"channels": ["email"], "remind_at": NOW},
     "conflicts": {"aggregate_type": "contact", "kind": "edit"},
