@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from notifications.channel import Channel
 from notifications.files import FilesMail, FilesPush
@@ -12,6 +12,8 @@ from notifications.message import ChannelKind
 from notifications.mime import mailbox
 from notifications.smtp import SmtpMail, parse_url
 
+MAIL_FOLDER: Final = "mail"
+PUSH_FOLDER: Final = "push"
 DEFAULT_SENDER = "Debitum <debitum@localhost>"
 
 
@@ -44,5 +46,5 @@ def from_environment(environ: Mapping[str, str], data_dir: Path) -> Channels:
     """
     sender = mailbox("MAIL_FROM", environ.get("MAIL_FROM") or DEFAULT_SENDER)
     url = environ.get("SMTP_URL")
-    mail: Channel = SmtpMail(parse_url(url), sender=sender) if url else FilesMail(data_dir / "mail", sender=sender)
-    return Channels(email=mail, push=FilesPush(data_dir / "push"))
+    mail: Channel = SmtpMail(parse_url(url), sender=sender) if url else FilesMail(data_dir / MAIL_FOLDER, sender=sender)
+    return Channels(email=mail, push=FilesPush(data_dir / PUSH_FOLDER))
