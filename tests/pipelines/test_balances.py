@@ -37,9 +37,7 @@ def test_a_run_reports_what_it_did(database: Engine, jobs: resources.Database, i
     (materialization,) = result.asset_materializations_for_node("balances")
     metadata = {name: value.value for name, value in materialization.metadata.items()}
     assert metadata.pop("seconds", -1) >= 0  # type: ignore[operator]
-    assert metadata.pop("preview") == (
-        f"| ledger | contact | currency | minor units |\n|---|---|---|---:|\n| {ledger} | {ANNA} | EUR | 500 |"
-    )
+    assert metadata.pop("preview") == (f"| ledger | contact | currency |\n|---|---|---|\n| {ledger} | {ANNA} | EUR |")
     assert metadata == {"dagster/row_count": 1, "ledgers": 1, "events_covered": 1, "rows_changed": 1, "chunks": 1}
     (check,) = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("sample_adds_up", True)
@@ -55,7 +53,7 @@ def test_checks_name_what_does_not_add_up(database: Engine, jobs: resources.Data
     for result in (sample, everything):
         assert isinstance(result, dg.AssetCheckResult)
         assert not result.passed
-        assert f"| {ledger} | {ANNA} | EUR | 501 | 500 |" in str(result.metadata["preview"].value)
+        assert f"| {ledger} | {ANNA} | EUR |" in str(result.metadata["preview"].value)
 
 
 def test_the_frequent_job_checks_a_sample_and_the_daily_one_everything() -> None:

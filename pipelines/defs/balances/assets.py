@@ -52,7 +52,8 @@ def balances(database: resources.Database) -> dg.MaterializeResult[None]:
 
 
 def _preview(rows: Iterable[store.Balance]) -> str:
-    lines = [f"| {row.ledger_id} | {row.contact_id} | {row.currency} | {row.amount} |" for row in rows]
+    """Which balances changed, not what they are: operators need not know what anybody owes."""
+    lines = [f"| {row.ledger_id} | {row.contact_id} | {row.currency} |" for row in rows]
     if not lines:
         return "No balance changed."
-    return "\n".join(["| ledger | contact | currency | minor units |", "|---|---|---|---:|", *lines])
+    return "\n".join(["| ledger | contact | currency |", "|---|---|---|", *lines])

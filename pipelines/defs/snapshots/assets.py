@@ -58,7 +58,9 @@ def _metadata(written: store.Written, seconds: float) -> Mapping[str, dg.Metadat
 
 
 def _preview(written: store.Written) -> str:
-    lines = [f"| {' | '.join(str(value) for value in row)} |" for row in written.preview]
+    """Whose balances the day has, not what they are: operators need not know what anybody owes."""
+    rows = [(ledger, contact, currency, postings) for ledger, contact, currency, _, postings in written.preview]
+    lines = [f"| {' | '.join(str(value) for value in row)} |" for row in rows]
     if not lines:
         return "Nothing was posted up to this day."
-    return "\n".join(["| ledger | contact | currency | minor units | postings |", "|---|---|---|---:|---:|", *lines])
+    return "\n".join(["| ledger | contact | currency | postings |", "|---|---|---|---:|", *lines])

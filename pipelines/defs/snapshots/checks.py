@@ -29,11 +29,8 @@ def newest_file_adds_up(database: resources.Database, data_folder: resources.Dat
 
 
 def _result(day: datetime.date, found: list[snapshot_audit.Difference]) -> dg.AssetCheckResult:
-    lines = [
-        f"| {row.ledger_id} | {row.contact_id} | {row.currency} | {row.in_file} | {row.posted} |"
-        for row in found[:SHOWN_DIFFERENCES]
-    ]
-    header = ["| ledger | contact | currency | in the file | sum of the postings |", "|---|---|---|---:|---:|"]
+    lines = [f"| {row.ledger_id} | {row.contact_id} | {row.currency} |" for row in found[:SHOWN_DIFFERENCES]]
+    header = ["| ledger | contact | currency |", "|---|---|---|"]
     preview = "\n".join([*header, *lines]) if lines else "No difference."
     return dg.AssetCheckResult(
         passed=not found,
