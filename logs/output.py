@@ -69,7 +69,7 @@ def configure(choice: Choice, *, descriptor: int = STANDARD_OUTPUT) -> None:
     is_json = (choice.format or ("console" if is_terminal else "json")) == "json"
     render: Processor = _json if is_json else _Console(is_terminal)
     write = functools.partial(_write, descriptor)
-    _take_over(_Libraries(render, write), choice.levels)
+    _take_over(_Libraries(render, write, choice.levels), choice.levels)
     lowest = min([choice.levels.default, *choice.levels.named.values()])
     structlog.configure(
         processors=[_Wanted(choice.levels), *_SHARED, render],
@@ -105,10 +105,10 @@ class _Ours:
 class _Libraries(logging.Handler):
     """Writes what libraries say to `logging`."""
 
-    def __init__(self, render: Processor, write: Write) -> None:
+    def __init__(self, render: Processor, write: Write, wanted: Levels) -> None:
         super().__init__()
         self._write = write
-        self._cap = functools.cache(libraries.cap)  # a library may have raised the level of one of its loggers by itself
+        self._least = functools.cache(functools.partial(_least, wanted))  # libraries set levels of their own loggers
         self.setFormatter(
             structlog.stdlib.ProcessorFormatter(
                 foreign_pre_chain=[_reduce, *_SHARED],
@@ -120,7 +120,7 @@ class _Libraries(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """A record that cannot be written is told by its logger alone: logging's own way prints the arguments."""
-        if record.levelno < self._cap(record.name):
+        if record.levelno < self._least(record.name):
             return
         try:
             line = self.format(record)
@@ -140,7 +140,11 @@ def _take_over(handler: logging.Handler, wanted: Levels) -> None:
             logger.propagate = True
             logger.setLevel(logging.NOTSET)
     for name in {*wanted.named, *libraries.CAPS}:
-        logging.getLogger(name).setLevel(max(wanted.of(name), libraries.cap(name)))
+        logging.getLogger(name).setLevel(_least(wanted, name))
+
+
+def _least(wanted: Levels, logger: str) -> int:
+    return max(wanted.of(logger), libraries.cap(logger))
 
 
 class _Wanted:
