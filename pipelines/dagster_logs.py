@@ -6,8 +6,9 @@ leaves operators a number. Both functions replace one function of Dagster's; tes
 """
 
 import logging
+import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 from dagster._core import errors
@@ -16,12 +17,19 @@ from dagster_shared.error import SerializableErrorInfo
 
 from logs import exceptions
 
-TELL_NO_VALUES = (
-    errors.DagsterUserCodeExecutionError,
-    errors.DagsterExecutionInterruptedError,
-    errors.DagsterUserCodeProcessError,
-    errors.DagsterUserCodeUnreachableError,
-)
+
+def _family(kind: type[BaseException]) -> Iterator[str]:
+    yield exceptions.name(kind)
+    for child in kind.__subclasses__():
+        yield from _family(child)
+
+
+TELL_NO_VALUES = {
+    *_family(errors.DagsterUserCodeExecutionError),
+    *_family(errors.DagsterExecutionInterruptedError),
+    *_family(errors.DagsterUserCodeProcessError),
+    *_family(errors.DagsterUserCodeUnreachableError),
+} - {*_family(errors.DagsterTypeCheckError)}
 """Say which step, resource, sensor or process it was, and what another process has told without texts before."""
 
 
@@ -36,16 +44,21 @@ def print_into_the_log() -> None:
 
 
 def _without_text(trace: traceback.TracebackException) -> SerializableErrorInfo:
-    kind = trace.exc_type or Exception
-    is_telling = issubclass(kind, TELL_NO_VALUES) and not issubclass(kind, errors.DagsterTypeCheckError)
+    kind = _type(trace)
     context = None if trace.__suppress_context__ else trace.__context__
     return SerializableErrorInfo(
-        message="".join(trace.format_exception_only()) if is_telling else f"{exceptions.name(kind)}\n",
+        message="".join(trace.format_exception_only()) if kind in TELL_NO_VALUES else f"{kind}\n",
         stack=trace.stack.format(),
-        cls_name=kind.__name__,
+        cls_name=kind.rpartition(".")[2],
         cause=_without_text(trace.__cause__) if trace.__cause__ else None,
         context=_without_text(context) if context else None,
     )
+
+
+def _type(trace: traceback.TracebackException) -> str:
+    if sys.version_info >= (3, 13):
+        return trace.exc_type_str
+    return exceptions.name(trace.exc_type or Exception)
 
 
 def _process_log(_: dg.InitLoggerContext) -> logging.Logger:
