@@ -114,7 +114,7 @@ def _setup_requests(app: "Sanic[Any, Any]") -> None:
     @app.on_request
     async def begin(request: Request) -> None:
         given = request.headers.get("x-request-id", "")
-        request.ctx.id = given if _SANE_ID.fullmatch(given) else str(ids.uuid7(services.now()))
+        _identify(request, given if _SANE_ID.fullmatch(given) else _new_id())
         request.ctx.began = time.perf_counter()
 
     @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
@@ -124,14 +124,24 @@ def _setup_requests(app: "Sanic[Any, Any]") -> None:
         began = getattr(request.ctx, "began", time.perf_counter())
         route = request.route.name if request.route else "none"
         milliseconds = round((time.perf_counter() - began) * 1_000, 1)
-        _log.info("request", id=_request_id(request), method=request.method, route=route, status=response.status, ms=milliseconds)
+        _log.info("request", method=request.method, route=route, status=response.status, ms=milliseconds)
 
 
 def _request_id(request: Request) -> str:
     """The request's id; a request that could not even be parsed has none yet."""
     if not hasattr(request.ctx, "id"):
-        request.ctx.id = str(ids.uuid7(services.now()))
+        _identify(request, _new_id())
     return str(request.ctx.id)
+
+
+def _identify(request: Request, request_id: str) -> None:
+    """From here on whatever is logged for this request bears its id, no longer that of the one before on the connection."""
+    request.ctx.id = request_id
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def _new_id() -> str:
+    return str(ids.uuid7(services.now()))
 
 
 def _compress(request: Request, response: HTTPResponse) -> None:
@@ -150,8 +160,9 @@ def _setup_errors(app: "Sanic[Any, Any]") -> None:
 
     @app.exception(*services.DATABASE_ERRORS)
     async def unavailable(request: Request, error: Exception) -> HTTPResponse:
-        _log.warning("database_unavailable", id=_request_id(request), error=type(error).__name__)
-        return problems.respond(problems.Unavailable("the database does not answer"), _request_id(request))
+        request_id = _request_id(request)
+        _log.warning("database_unavailable", error=type(error).__name__)
+        return problems.respond(problems.Unavailable("the database does not answer"), request_id)
 
     @app.exception(SanicException)
     async def refused_by_server(request: Request, error: SanicException) -> HTTPResponse:
@@ -160,5 +171,6 @@ def _setup_errors(app: "Sanic[Any, Any]") -> None:
 
     @app.exception(Exception)
     async def unforeseen(request: Request, error: Exception) -> HTTPResponse:
-        _log.error("request_failed", id=_request_id(request), exc_info=error)
-        return problems.encode(problems.describe("internal", _request_id(request)))
+        request_id = _request_id(request)
+        _log.error("request_failed", exc_info=error)
+        return problems.encode(problems.describe("internal", request_id))

@@ -1,11 +1,12 @@
 """The API's settings, read once from the environment."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Self, TypeVar
 
 from api import refusals
+from logs import output
 from storage.encryption import KeyRing, KeyRingError
 
 Given = TypeVar("Given")
@@ -43,6 +44,7 @@ class Settings:
     """Requests of a user; None: as many as they like."""
     trusted_proxies: int = 0
     """Proxies in front, each of which appends to X-Forwarded-For; 0: the header is ignored, anybody can write it."""
+    log: output.Choice = field(default_factory=output.Choice)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -64,6 +66,7 @@ class Settings:
             trusted_proxies=_number(environment, "DEBITUM_TRUSTED_PROXIES", 0, least=0),
             workers=_number(environment, "DEBITUM_WORKERS", 1, least=1),
             signup="closed" if _choice(environment, "DEBITUM_SIGNUP", ("open", "closed")) == "closed" else "open",
+            log=_log(environment),
             environment="production" if _choice(environment, "DEBITUM_ENV", ENVIRONMENTS) == "production" else "development",
         )
         if settings.environment == "production":
@@ -92,6 +95,13 @@ def _accepted(name: str, given: Given, check: Callable[[Given], Value]) -> Value
         return check(given)
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from error
+
+
+def _log(environment: Mapping[str, str]) -> output.Choice:
+    try:
+        return output.Choice.from_environment(environment)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, *, least: int) -> int:

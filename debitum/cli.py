@@ -49,6 +49,18 @@ UP_FLAGS: Final = (
 )
 
 
+def program() -> int:
+    """The command `debitum`: `main` in a process of its own, which has a log too, for what nobody expected."""
+    from logs import output
+
+    try:
+        choice = output.Choice.from_environment(os.environ)
+    except ValueError:
+        choice = output.Choice()  # a command that reads the settings refuses them
+    output.configure(choice, descriptor=output.STANDARD_ERROR)
+    return main()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns its exit code."""
     parsed = _parser().parse_args(arguments)

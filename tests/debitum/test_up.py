@@ -104,6 +104,8 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         assert not (up.data_dir / "up.json").exists()
         assert processes.end_leftovers(up.data_dir) == []
         secret = (up.data_dir / "secrets").read_text().strip().partition(":")[2]
+        logs = up.data_dir / "logs"
+        assert {path.stat().st_mode & 0o777 for path in (logs, *logs.iterdir())} == {0o700, 0o600}
         written = up.said() + "".join(log.read_text() for log in (up.data_dir / "logs").iterdir())
         assert "hunter2" not in written
         assert secret not in written
