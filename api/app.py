@@ -17,17 +17,20 @@ from api import (
     contacts,
     cors,
     credentials,
+    deletion,
     devices,
     events,
     export,
     headers,
     health,
     import_json,
+    join_page,
     limits,
     openapi,
     pages,
     personal_tokens,
     problems,
+    registration,
     reminders,
     reports,
     reset_page,
@@ -46,7 +49,9 @@ from domain import errors, ids
 
 RESOURCES = (
     health,
+    registration,
     accounts,
+    deletion,
     sessions,
     credentials,
     devices,
@@ -94,6 +99,7 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     openapi.install(app, ROUTES)
     pages.install(app)
     reset_page.install(app)
+    join_page.install(app)
     sockets.install(app)
     for resource in RESOURCES:
         resource.routes.install(app)

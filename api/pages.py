@@ -46,6 +46,12 @@ def install(app: "Sanic[Any, Any]") -> None:
         return page("Thank you", "<p>Your e-mail address is confirmed. You can close this page.</p>")
 
 
+def new_password(label: str, name: str) -> str:
+    """A field for a password that is set, in HTML."""
+    bounds = 'minlength="8" maxlength="128" autocomplete="new-password" required'
+    return f'<label>{label} <input type="password" name="{name}" {bounds}></label>'
+
+
 def page(title: str, content: str, *, status: int = 200) -> HTTPResponse:
     """A page of ours; `content` is HTML."""
     return HTTPResponse(document(title, content), status=status, headers=HEADERS, content_type=MEDIA_TYPE)
