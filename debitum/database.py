@@ -64,6 +64,20 @@ def migrate(database: Database) -> str:
         migrator.dispose()
 
 
+def require_schema(database: Database) -> None:
+    """Refuse a schema that is not this code's. Raises DatabaseError."""
+    found = engine.sync_engine(database.url, "debitum-schema")
+    try:
+        with found.connect() as connection:
+            revision = migrations.current(connection)
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"the schema cannot be read: {getattr(error, 'orig', None) or error}") from error
+    finally:
+        found.dispose()
+    if revision != migrations.newest():
+        raise DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
+
+
 def require_durability(database: Database) -> None:
     """Refuse a server that could forget what it has acknowledged. Raises DatabaseError."""
     if (objection := check(database.url).objection) is not None:

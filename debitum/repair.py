@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 
 from debitum import database
 from debitum.settings import Settings
-from storage import engine, migrations, rebuild, roles, verify
+from storage import engine, rebuild, roles, verify
 
 PROGRESS_LEDGERS = 1_000
 """Ledgers between two lines of progress."""
@@ -52,12 +52,9 @@ def recreate(settings: Settings, say: Say) -> None:
 def _engine(settings: Settings) -> Iterator[Engine]:
     """An engine on a database whose schema is this code's."""
     with database.borrowed(settings) as found:
+        database.require_schema(found)
         opened = engine.sync_engine(found.url, "debitum-repair")
         try:
-            with opened.connect() as connection:
-                revision = migrations.current(connection)
-            if revision != migrations.newest():
-                raise database.DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
             yield opened
         finally:
             opened.dispose()

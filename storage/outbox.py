@@ -27,7 +27,7 @@ Channel = Literal["email", "push"]
 Outcome = Literal["sent", "transient", "permanent", "channel_down", "target_gone", "unknown"]
 State = Literal["pending", "leased", "sent", "dead", "suppressed"]
 
-ACCOUNT_KINDS: Final = ("verify", "reset")
+ACCOUNT_KINDS: Final = ("verify", "reset", "welcome")
 """Mails that somebody sits and waits for: claimed before everything else, and written to unverified addresses too."""
 MAX_ATTEMPTS: Final[dict[Channel, int]] = {"email": 5, "push": 3}
 """Calls after which a message is dead; a push that comes an hour late helps nobody."""
