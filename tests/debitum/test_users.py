@@ -111,8 +111,11 @@ def test_what_cannot_be_is_said(user: Run, database_url: str, monkeypatch: pytes
         code, said = user("create", *arguments)
         assert (code, word in said) == (cli.WRONG, True), said
     for action in ("reset-password", "delete"):
-        arguments = ("nobody@example.org", *(["--yes"] if action == "delete" else []))
-        assert user(action, *arguments) == (cli.WRONG, "debitum: nobody has an account as nobody@example.org\n")
+        unasked = ["--yes"] if action == "delete" else []
+        assert user(action, "nobody@example.org", *unasked) == (
+            cli.WRONG,
+            "debitum: nobody has an account as nobody@example.org\n",
+        )
     assert rows(database_url, "select count(*) from debitum.users") == [(1,)]
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("update debitum.alembic_version set version_num = '0001'")
@@ -158,7 +161,7 @@ def test_where_mail_is_configured_it_is_mailed(user: Run, database_url: str, mon
         assert (code, "http" in said) == (cli.OK, False)
         [mail] = server.mails
         assert mail.rcpt_tos == ["bob@example.org"]
-        content = bytes(mail.content or b"").decode()
+        content = mail.content.decode() if isinstance(mail.content, bytes) else str(mail.content)
         assert "You are invited to Debitum" in content
         assert f"{BASE}/join?invite=" in content.replace("=3D", "=").replace("=\r\n", "")
         server.replies["RCPT"] = "550 no such mailbox"
