@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ async def test_a_crowd_gets_in(people: Callable[[], Coroutine[Any, Any, Person]]
 
 
 async def test_a_device_waits_for_the_mail_and_signs_in_with_it(api: Server, database: Engine, tmp_path: Path) -> None:
-    async with signing_up(api, "verified") as server, AsyncExitStack() as stack:
-        device = await stack.enter_async_context(Device(tmp_path / "device.sqlite", server.url, name="phone"))
+    device = Device(tmp_path / "device.sqlite", api.url, name="phone")
+    with signing_up(api, "verified"):
         with pytest.raises(MailFollows):
             await device.register("ada@example.org", PASSWORD, name="Ada")
         with pytest.raises(Refused) as refused:
@@ -35,3 +34,4 @@ async def test_a_device_waits_for_the_mail_and_signs_in_with_it(api: Server, dat
         await device.logout()
         await device.login("ada@example.org", PASSWORD)
         assert device.ledger_id is not None
+    await device.close()
