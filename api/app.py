@@ -27,7 +27,6 @@ from api import (
     join_page,
     limits,
     openapi,
-    pages,
     personal_tokens,
     problems,
     registration,
@@ -43,6 +42,7 @@ from api import (
     sync,
     transactions,
     transfer,
+    verify_page,
 )
 from api.settings import Settings
 from domain import errors, ids
@@ -97,7 +97,7 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     limits.install(app, settings)
     health.install(app)
     openapi.install(app, ROUTES)
-    pages.install(app)
+    verify_page.install(app)
     reset_page.install(app)
     join_page.install(app)
     sockets.install(app)

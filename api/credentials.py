@@ -60,7 +60,7 @@ async def check(call: Call[Any, Any], place: passwords.Place, password: str) -> 
     """The caller's password hash, if this is their password. Raises problems.InvalidCredentials, problems.RateLimited."""
     async with call.services.transaction() as connection:
         email, before = await stored.read(connection, call.caller.user_id)
-        guess = guesses.of_user(call, email)
+        guess = guesses.of_user(call.services, email)
         await guess.count(connection)
     if not await place.verify(before, password):
         raise problems.InvalidCredentials("the password is wrong")

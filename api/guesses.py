@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
+from sanic import Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import limits, problems, services
-from api.routing import Call
+from api.services import Services
 from domain.throttling import ACCOUNT, ADDRESS
 from storage import throttling
 
@@ -32,12 +32,12 @@ class Guess:
             await throttling.take_back(connection, self.address)
 
 
-def of_anybody(call: Call[Any, Any], email: str) -> Guess:
+def of_anybody(request: Request, email: str) -> Guess:
     """Somebody signs in as `email`, who may have no account."""
-    keys, address = call.services.settings.keys, limits.address(call.request)
+    keys, address = services.of(request).settings.keys, limits.address(request)
     return Guess(throttling.account_key(keys, email), throttling.address_key(keys, address) if address else b"")
 
 
-def of_user(call: Call[Any, Any], email: str) -> Guess:
-    """Somebody who is signed in says their password again."""
-    return Guess(throttling.account_key(call.services.settings.keys, email), b"")
+def of_user(here: Services, email: str) -> Guess:
+    """Somebody who is signed in, or has a token from a mail, says their password."""
+    return Guess(throttling.account_key(here.settings.keys, email), b"")

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import passwords, problems, services
+from api import guesses, passwords, problems, services
 from api.accounts import (
     DEFAULT_CURRENCY,
     DEFAULT_LOCALE,
@@ -22,7 +22,7 @@ from api.accounts import (
     new_device,
     signed_in,
 )
-from api.passwords import Password
+from api.passwords import Given, Password
 from api.routing import Call, Nothing, Reply, Routes
 from api.services import Services
 from domain import facts
@@ -48,10 +48,15 @@ class RegisterBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VerifyBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A token from a mail."""
+    """A token from a mail. `password`: what the user registered with; a client that knows it sends it.
+
+    Where an unproven address is whoever's registers it last, the one who proves it need not be that one: with the password
+    nobody proves an account that somebody else will be able to enter.
+    """
 
     token: MailToken
     device: DeviceBody | None = None
+    password: Given | None = None
 
 
 @routes.add(
@@ -125,11 +130,13 @@ async def _new_user(here: Services, wanted: RegisterBody) -> identity.NewUser:
     answer=SignedIn,
     status=201,
     body=VerifyBody,
-    codes=("invalid_token", "too_many_devices"),
+    codes=("invalid_token", "invalid_credentials", "too_many_devices"),
     public=True,
 )
 async def verify(call: Call[VerifyBody, Nothing]) -> Reply:
     """Prove that the address is the user's, with the token from the mail, and sign in."""
+    if call.body.password is not None:
+        await check(call.services, call.body.token, call.body.password)
     now = services.now()
     async with call.services.transaction() as connection:
         user_id = await identity.verify_email(connection, call.body.token, now=now)
@@ -137,3 +144,18 @@ async def verify(call: Call[VerifyBody, Nothing]) -> Reply:
             raise problems.InvalidToken("the token is not valid any more")
         session = await sessions.begin(connection, user_id, new_device(call.body.device), now=now)
     return await signed_in(call, session, now, 201)
+
+
+async def check(here: Services, token: str, password: str) -> None:
+    """Whether the account that the token proves has this password. Raises problems.InvalidToken, problems.InvalidCredentials."""
+    with here.hasher.place() as place:
+        async with here.transaction() as connection:
+            owner = await identity.token_owner(connection, token, "verify", now=services.now())
+            if owner is None:
+                raise problems.InvalidToken("the token is not valid any more")
+            guess = guesses.of_user(here, owner.email)
+            await guess.count(connection)
+        if not await place.verify(owner.password_hash, password):
+            raise problems.InvalidCredentials("this is not the password with which the address was registered last")
+    async with here.transaction() as connection:
+        await guess.was_right(connection)

@@ -96,9 +96,13 @@ class Device:
         """Sign in, under the id that the device has had from the first. Raises Refused, Unavailable, AnotherAccount."""
         await self._session.enter("/api/auth/login", email=email, password=password)
 
-    async def verify(self, token: str) -> None:
-        """Sign in with the token from the mail that proves the address. Raises as `login`."""
-        await self._session.enter("/api/auth/verify", token=token)
+    async def verify(self, token: str, password: str | None = None) -> None:
+        """Sign in with the token from the mail that proves the address. Raises as `login`.
+
+        With the password that the user registered with it is certain that nobody else has registered the address since.
+        """
+        known = {} if password is None else {"password": password}
+        await self._session.enter("/api/auth/verify", token=token, **known)
 
     async def logout(self) -> None:
         """Sign out; what waits to be sent goes on waiting for the next login of the same user."""

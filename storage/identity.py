@@ -125,6 +125,15 @@ async def take_token(connection: AsyncConnection, token: str, purpose: Purpose, 
     return user_id
 
 
+async def token_owner(
+    connection: AsyncConnection, token: str, purpose: Purpose, *, now: datetime.datetime
+) -> Row[*tuple[Any, ...]] | None:
+    """(email, password_hash) of the user whose token take_token would take."""
+    users, tokens = tables.users, tables.one_time_tokens
+    query = select(users.c.email, users.c.password_hash).join(tokens, tokens.c.user_id == users.c.id)
+    return (await connection.execute(query.where(_is_good(token, purpose, now)))).first()
+
+
 async def has_token(connection: AsyncConnection, token: str, purpose: Purpose, *, now: datetime.datetime) -> bool:
     """Whether take_token would take it."""
     return bool(await connection.scalar(select(exists().where(_is_good(token, purpose, now)))))

@@ -14,7 +14,7 @@ from api.registration import APPLY_SECONDS
 from api.settings import Settings
 from storage import invites, recipients, roles
 from storage.encryption import new_ring
-from tests.api.test_guesses import guess, whole
+from tests.api.test_guesses import guess, set_back, whole
 from tests.api.test_passwords import ANOTHER, mail_token
 from tests.fixtures.api import PASSWORD, Client, Server
 from tests.fixtures.hashes import watch
@@ -104,6 +104,31 @@ async def test_the_last_to_register_an_address_that_nobody_has_proven_gets_it(ap
     with database.begin() as connection:
         due = connection.execute(text("select next_at > created_at from debitum.outbox order by dedupe_key")).scalars().all()
     assert due == [False, True]
+
+
+async def test_nobody_proves_an_address_for_somebody_else(api: Server, database: Engine) -> None:
+    """Whoever registers it after its owner waits for the owner to follow the link, to sign in with a password of theirs."""
+    email = "ada@example.org"
+    with signing_up(api, "verified") as server:
+        await applying(server, email)
+        await applying(server, email, password=ANOTHER)
+        token, http = mail(database, email), server.http()
+        refused = await http.post("/api/auth/verify", json={"token": token, "password": PASSWORD})
+        assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
+        page = await http.get("/verify", params={"token": token})
+        assert (page.status_code, 'type="password"' in page.text, page.text.count(token)) == (200, True, 1)
+        page = await http.post("/verify", data={"token": token, "password": PASSWORD})
+        assert (page.status_code, "registered last" in page.text, page.text.count(token)) == (400, True, 1)
+        assert of_address(database, email)["email_verified_at"] is None
+        await applying(server, email)
+        token = mail(database, email)
+        assert (await http.post("/verify", data={"token": token})).status_code == 400
+        set_back(database, server, email, 30, 1)
+        assert (await http.post("/verify", data={"token": token, "password": PASSWORD})).status_code == 429
+        set_back(database, server, email, 30, 61)
+        assert (await http.post("/verify", data={"token": token, "password": PASSWORD})).status_code == 200
+        assert (await http.post("/verify", data={"token": token, "password": PASSWORD})).status_code == 400
+        assert [(await guess(server, email, password)).status_code for password in (ANOTHER, PASSWORD)] == [401, 200]
 
 
 async def test_an_account_in_use_is_nobody_elses_to_register(api: Server, alice: Client, database: Engine) -> None:

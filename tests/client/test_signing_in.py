@@ -29,7 +29,10 @@ async def test_a_device_waits_for_the_mail_and_signs_in_with_it(api: Server, dat
         with pytest.raises(Refused) as refused:
             await device.login("ada@example.org", PASSWORD)
         assert (refused.value.code, device.ledger_id) == ("invalid_credentials", None)
-        await device.verify(mail(database, "ada@example.org"))
+        token = mail(database, "ada@example.org")
+        with pytest.raises(Refused):
+            await device.verify(token, "another password")
+        await device.verify(token, PASSWORD)
         await device.sync()
         await device.logout()
         await device.login("ada@example.org", PASSWORD)
