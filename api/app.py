@@ -17,17 +17,19 @@ from api import (
     contacts,
     cors,
     credentials,
+    deletion,
     devices,
     events,
     export,
     headers,
     health,
     import_json,
+    join_page,
     limits,
     openapi,
-    pages,
     personal_tokens,
     problems,
+    registration,
     reminders,
     reports,
     reset_page,
@@ -40,13 +42,16 @@ from api import (
     sync,
     transactions,
     transfer,
+    verify_page,
 )
 from api.settings import Settings
 from domain import errors, ids
 
 RESOURCES = (
     health,
+    registration,
     accounts,
+    deletion,
     sessions,
     credentials,
     devices,
@@ -92,8 +97,9 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     limits.install(app, settings)
     health.install(app)
     openapi.install(app, ROUTES)
-    pages.install(app)
+    verify_page.install(app)
     reset_page.install(app)
+    join_page.install(app)
     sockets.install(app)
     for resource in RESOURCES:
         resource.routes.install(app)

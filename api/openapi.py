@@ -104,6 +104,8 @@ def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
     if content:
         success["content"] = content
     responses: dict[str, Any] = {str(status): success for status in sorted(statuses)}
+    if route.accepts:
+        responses["202"] = {"description": "Accepted; the rest follows later"}
     for status, codes in _problems(route).items():
         schema = {"allOf": [by_shape[repr(problems.Problem)], {"properties": {"code": {"enum": codes}}}]}
         responses[str(status)] = {

@@ -1,14 +1,10 @@
-"""Small pages for the links in mails; they work without JavaScript. A link alone changes nothing: programs follow links too."""
+"""What the small pages for the links in mails are made of; a link alone changes nothing: programs follow links too."""
 
 import base64
 import hashlib
 import html
-from typing import Any
 
-from sanic import HTTPResponse, Request, Sanic
-
-from api import services
-from storage import identity
+from sanic import HTTPResponse
 
 _STYLE = (
     "body{font:17px/1.5 system-ui,sans-serif;max-width:44rem;margin:4rem auto;padding:0 1.2rem;color-scheme:light dark}"
@@ -26,24 +22,10 @@ MEDIA_TYPE = "text/html; charset=utf-8"
 MAX_TOKEN_LENGTH = 200
 
 
-def install(app: "Sanic[Any, Any]") -> None:
-    """Serve the pages."""
-
-    @app.get("/verify", name="verify_page")
-    async def ask(request: Request) -> HTTPResponse:
-        token = html.escape(str(request.args.get("token", ""))[:MAX_TOKEN_LENGTH], quote=True)
-        form = f'<form method="post"><input type="hidden" name="token" value="{token}"><button>Confirm</button></form>'
-        return page("Confirm your e-mail address", f"<p>Debitum will then send your reminders there.</p>{form}")
-
-    @app.post("/verify", name="verify_confirmed")
-    async def confirm(request: Request) -> HTTPResponse:
-        form = request.form
-        token = str(form.get("token", "") if form else "")[:MAX_TOKEN_LENGTH]
-        async with services.of(request).transaction() as connection:
-            user_id = await identity.verify_email(connection, token, now=services.now())
-        if user_id is None:
-            return page("This link is not valid any more", "<p>It was used before, or it is too old.</p>", status=400)
-        return page("Thank you", "<p>Your e-mail address is confirmed. You can close this page.</p>")
+def new_password(label: str, name: str) -> str:
+    """A field for a password that is set, in HTML."""
+    bounds = 'minlength="8" maxlength="128" autocomplete="new-password" required'
+    return f'<label>{label} <input type="password" name="{name}" {bounds}></label>'
 
 
 def page(title: str, content: str, *, status: int = 200) -> HTTPResponse:

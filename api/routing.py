@@ -102,6 +102,8 @@ class Route:
     """The media types in which it can answer beside `answer` as JSON."""
     needs: Scope
     """What the caller must be allowed to do: `read`, `write`, or what only a signed-in device may (`session`)."""
+    accepts: bool
+    """Whether it can answer 202 without a body instead: what was asked for follows later, or not."""
 
     @property
     def name(self) -> str:
@@ -142,12 +144,13 @@ class Routes:
         absent: bool = False,
         media: tuple[str, ...] = (),
         needs: Scope | None = None,
+        accepts: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler; `path` as in OpenAPI (`/api/contacts/{id}`). GET needs `read`, the others `write`."""
         scope = needs or ("read" if method == "GET" else "write")
 
         def declare(handler: Handler) -> Handler:
-            described = (answer, status, body, query, codes, public, replays, streams, absent, media, scope)
+            described = (answer, status, body, query, codes, public, replays, streams, absent, media, scope, accepts)
             self.all.append(Route(method, path, handler, self.tag, *described))
             return handler
 

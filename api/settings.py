@@ -19,14 +19,14 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`signup` open or closed (registration), `queue_limit` pushes wait for the writer before others get a 503."""
+    """`signup`: who may register; `queue_limit` pushes wait for the writer before others get a 503."""
 
     database_url: str
     keys: KeyRing
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
-    signup: Literal["open", "closed"] = "open"
+    signup: refusals.Signup = "open"
     environment: Literal["development", "production"] = "development"
     pool_size: int = 8
     pool_timeout_seconds: float = 2.0
@@ -65,8 +65,8 @@ class Settings:
             user_per_second=_number(environment, "DEBITUM_RATE_USER_PER_SECOND", USER_PER_SECOND, least=0) or None,
             trusted_proxies=_number(environment, "DEBITUM_TRUSTED_PROXIES", 0, least=0),
             workers=_number(environment, "DEBITUM_WORKERS", 1, least=1),
-            signup="closed" if _choice(environment, "DEBITUM_SIGNUP", ("open", "closed")) == "closed" else "open",
             log=_log(environment),
+            signup=_accepted("DEBITUM_SIGNUP", environment.get("DEBITUM_SIGNUP", ""), refusals.signup),
             environment="production" if _choice(environment, "DEBITUM_ENV", ENVIRONMENTS) == "production" else "development",
         )
         if settings.environment == "production":

@@ -89,6 +89,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     if not loaded.no_dagster and loaded.port == loaded.dagster_port:
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
     reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
+    reader.read("DEBITUM_SIGNUP", "", refusals.signup)
     for name in COUNTS:
         reader.read(name, "0", _count)
     if production:

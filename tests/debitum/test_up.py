@@ -89,6 +89,7 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
             assert answer.status == 200
         assert cli.main(["up", "--data-dir", str(up.data_dir)]) == cli.RUNNING_ALREADY
         assert f"http://127.0.0.1:{up.port}" in capfd.readouterr().out
+        assert cli.main(["user", "create", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
 
         postgres = embedded.running(up.data_dir)
         assert postgres is not None
@@ -109,6 +110,11 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         written = up.said() + "".join(log.read_text() for log in (up.data_dir / "logs").iterdir())
         assert "hunter2" not in written
         assert secret not in written
+
+        capfd.readouterr()
+        assert cli.main(["user", "reset-password", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
+        assert "/reset?token=" in capfd.readouterr().out, "also while nothing runs"
+        assert embedded.running(up.data_dir) is None
     finally:
         up.clean_up()
 
