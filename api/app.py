@@ -69,6 +69,8 @@ RESOURCES = (
 ROUTES = [route for resource in RESOURCES for route in resource.routes.all]
 GRACE_SECONDS = 10.0
 """What a stopping server gives to requests in flight."""
+LATE_SECONDS = 15.0
+"""Sanic's own deadline lies behind ours (api.deadline), which also waits until Postgres has let go."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large", 503: "unavailable"}
 _log = structlog.get_logger("api")
@@ -83,6 +85,7 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
         ACCESS_LOG=False,
         MOTD=False,
         KEEP_ALIVE_TIMEOUT=60,
+        RESPONSE_TIMEOUT=settings.request_seconds + LATE_SECONDS,
     )
     _setup_lifecycle(app, settings)
     _setup_requests(app)

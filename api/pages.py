@@ -3,11 +3,11 @@
 import base64
 import hashlib
 import html
-from typing import Any
+from typing import Any, Final
 
 from sanic import HTTPResponse, Request, Sanic
 
-from api import services
+from api import deadline, limits, problems, services
 from storage import identity
 
 _STYLE = (
@@ -26,8 +26,24 @@ MEDIA_TYPE = "text/html; charset=utf-8"
 MAX_TOKEN_LENGTH = 200
 
 
+ROUTES: Final = frozenset({"verify_page", "verify_confirmed", "reset_page", "reset_confirmed"})
+"""Where somebody can guess the tokens of mails: limited by address, like /api/auth."""
+
+
 def install(app: "Sanic[Any, Any]") -> None:
     """Serve the pages."""
+
+    @app.on_request
+    async def count(request: Request) -> HTTPResponse | None:
+        if request.route is None or request.route.name.rpartition(".")[2] not in ROUTES:
+            return None
+        try:
+            limits.of(request).count_address(request)
+        except problems.RateLimited as error:
+            answer = page("Not so often", "<p>Try again in a minute.</p>", status=429)
+            answer.headers["Retry-After"] = str(error.retry_after_seconds)
+            return answer
+        return None
 
     @app.get("/verify", name="verify_page")
     async def ask(request: Request) -> HTTPResponse:
@@ -39,7 +55,8 @@ def install(app: "Sanic[Any, Any]") -> None:
     async def confirm(request: Request) -> HTTPResponse:
         form = request.form
         token = str(form.get("token", "") if form else "")[:MAX_TOKEN_LENGTH]
-        async with services.of(request).transaction() as connection:
+        here = services.of(request)
+        async with deadline.within(here.settings.request_seconds), here.transaction() as connection:
             user_id = await identity.verify_email(connection, token, now=services.now())
         if user_id is None:
             return page("This link is not valid any more", "<p>It was used before, or it is too old.</p>", status=400)

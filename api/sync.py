@@ -128,6 +128,7 @@ def _item(raw: Raw, index: int, device_id: str | None) -> Command | Unreadable:
 
 def _command(sent: bytes, event_id: str, device_id: str | None) -> Command:
     members = body.decode_bytes(sent, dict[str, Any])
+    body.refuse_doubled(sent)
     if isinstance(version := members.get("version"), int) and version != facts.VERSION:
         raise errors.UnsupportedVersion(f"this server reads version {facts.VERSION}")
     item = body.decode_bytes(sent, PushItem)
