@@ -31,6 +31,7 @@ from api import (
     reminders,
     reports,
     reset_page,
+    routing,
     search,
     services,
     sessions,
@@ -159,7 +160,10 @@ def _setup_errors(app: "Sanic[Any, Any]") -> None:
     @app.exception(SanicException)
     async def refused_by_server(request: Request, error: SanicException) -> HTTPResponse:
         code = _CODES.get(error.status_code, "invalid" if error.status_code < 500 else "internal")
-        return problems.encode(problems.describe(code, _request_id(request)), dict(error.headers))
+        headers = dict(error.headers)
+        if error.status_code == 405:
+            headers.setdefault("Allow", ", ".join(routing.methods(ROUTES, request.path)))
+        return problems.encode(problems.describe(code, _request_id(request)), headers)
 
     @app.exception(Exception)
     async def unforeseen(request: Request, error: Exception) -> HTTPResponse:

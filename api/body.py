@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 import msgspec
@@ -18,6 +19,7 @@ MAX_BODY_BYTES = 1024 * 1024
 """Of every body but an import's."""
 _MISSING_OR_UNKNOWN = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`")
 _AT = re.compile(r" - at `(key in )?\$?(.*)`$")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,19})")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -144,14 +146,59 @@ def check_media_type(request: Request, *allowed: str) -> None:
 def parameters(request: Request, shape: type[T]) -> T:
     """The query string as `shape`. Raises errors.Invalid; a parameter that stands there twice is one too many."""
     given: dict[str, Any] = {}
+    known = _parameters(cast("Any", shape))
     for name, values in request.get_args(keep_blank_values=True).items():
         if len(values) > 1:
-            raise errors.Invalid("a parameter stands there twice", errors=(errors.FieldError(f"/{name}", "given twice"),))
-        given[name] = values[0]
+            raise _unfit(name, "given twice")
+        given[name] = known[name].read(values[0]) if name in known else values[0]
     try:
-        return msgspec.convert(given, type=shape, strict=False)
+        return msgspec.convert(given, type=shape)
     except msgspec.ValidationError as error:
         raise invalid(error) from error
+
+
+def _unfit(name: str, detail: str) -> errors.Invalid:
+    return errors.Invalid("a parameter does not fit", errors=(errors.FieldError(f"/{_escaped(name)}", detail),))
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """How the text of a parameter is read: as JSON writes that value, and nothing else that could be meant by it."""
+
+    name: str
+    integer: bool
+    boolean: bool
+    choices: frozenset[str]
+    """What JSON Schema says that it may be, where its Python type cannot; empty: anything."""
+
+    def read(self, text: str) -> str | int | bool:
+        """What is no value of the type stays text, so that msgspec says what is wrong with it."""
+        if self.boolean and text in ("true", "false"):
+            return text == "true"
+        if self.integer and _INTEGER.fullmatch(text):
+            return int(text)
+        if self.choices and text not in self.choices:
+            raise _unfit(self.name, "none of the values that it may have")
+        return text
+
+
+@functools.cache
+def _parameters(shape: Any) -> dict[str, _Parameter]:
+    found = msgspec.inspect.type_info(shape)
+    assert isinstance(found, msgspec.inspect.StructType)
+    return {member.encode_name: _parameter(member) for member in found.fields}
+
+
+def _parameter(member: msgspec.inspect.Field) -> _Parameter:
+    kinds = member.type.types if isinstance(member.type, msgspec.inspect.UnionType) else (member.type,)
+    choices: list[str] = []
+    for kind in kinds:
+        if isinstance(kind, msgspec.inspect.Metadata):
+            choices += (kind.extra_json_schema or {}).get("enum", ())
+    bare = [kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind for kind in kinds]
+    integer = any(isinstance(kind, msgspec.inspect.IntType) for kind in bare)
+    boolean = any(isinstance(kind, msgspec.inspect.BoolType) for kind in bare)
+    return _Parameter(member.encode_name, integer, boolean, frozenset(choices))
 
 
 def invalid(error: msgspec.ValidationError) -> errors.Invalid:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -156,6 +156,16 @@ class Routes:
             path = route.path.replace("{id}", "<id:str>").replace("{code}", "<code:str>")
             methods = [route.method, "HEAD"] if route.method == "GET" else [route.method]
             app.add_route(_endpoint(route), path, methods=methods, name=route.name)
+
+
+def methods(routes: Iterable[Route], path: str) -> list[str]:
+    """The methods of `path`; Sanic forgets them where the path has an id in it."""
+    steps, found = path.rstrip("/").split("/"), set()
+    for route in routes:
+        template = route.path.split("/")
+        if len(template) == len(steps) and all(one == step or one[:1] == "{" for one, step in zip(template, steps, strict=True)):
+            found |= {route.method, "HEAD"} if route.method == "GET" else {route.method}
+    return sorted(found)
 
 
 def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:

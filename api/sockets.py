@@ -15,8 +15,9 @@ from sanic.exceptions import WebsocketClosed
 from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets.exceptions import ConnectionClosed
 
-from api import auth, limits, problems, services
+from api import auth, body, limits, problems, services
 from api.feed import Listener, Over
+from domain import errors
 
 PATH, NAME = "/api/sync/ws", "sync_ws"
 AUTH_SECONDS = 5.0
@@ -32,7 +33,7 @@ SEND_BUFFER_BYTES = 32 * 1024
 GOING_AWAY, TRY_AGAIN, BAD_MESSAGE, UNAUTHORIZED, TOO_MANY, TOO_LARGE, LAGS = 1001, 1013, 4400, 4401, 4409, 4413, 4429
 
 
-class Auth(Struct, tag_field="type", tag="auth", frozen=True):
+class Auth(Struct, tag_field="type", tag="auth", frozen=True, forbid_unknown_fields=True):
     """A device says who it is: first, and again whenever it has a newer token."""
 
     token: str
@@ -199,8 +200,10 @@ async def _authenticated(request: Request, message: str | bytes) -> auth.SignedI
 
 async def _signed_in(request: Request, message: str | bytes) -> auth.SignedIn:
     try:
-        token = msgspec.json.decode(message, type=Auth).token
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        sent = message.encode() if isinstance(message, str) else message
+        token = body.decode_bytes(sent, Auth).token
+        body.refuse_doubled(sent)
+    except errors.Invalid as error:
         raise _Close(BAD_MESSAGE, "send {type: auth, token}") from error
     try:
         return await auth.sign_in(services.of(request), token)

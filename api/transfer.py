@@ -31,7 +31,7 @@ MEDIA_TYPE = "application/zip"
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """`currency`: of the backup's money, default the user's; `dry_run`: say what would come of it, store nothing."""
 
-    currency: str | None = None
+    currency: facts.CurrencyCode | None = None
     dry_run: bool = False
 
 
