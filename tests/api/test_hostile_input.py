@@ -67,15 +67,16 @@ async def test_each_body_is_right_before_it_is_damaged(alice: Client) -> None:
     assert len(BODIES) > 20
     for route, body in BODIES:
         answer = await send(alice, route, json.dumps(body).encode())
-        pointers = [error["pointer"] for error in answer.json().get("errors", ())] if answer.content else []
-        assert answer.status_code in (200, 201, 202, 204, 401, 403, 404, 409) or pointers, (route.name, answer.text)
-        assert not set(pointers) - {"/item", "/currency", "/repeat", "/returned_at"}, (route.name, answer.text)
+        if answer.status_code == 400:  # the members fit one by one, but not together, or not to what is there
+            assert not set(refused(answer, 400)) - {"/item", "/currency", "/repeat", "/returned_at"}, (route.name, answer.text)
+        else:
+            assert answer.status_code in (200, 201, 202, 204, 401, 403, 404, 409), (route.name, answer.text)
 
 
 @pytest.mark.parametrize("damage", hostile.VALUES.values(), ids=hostile.VALUES)
 async def test_a_member_that_does_not_fit_is_pointed_to(alice: Client, damage: hostile.Damage) -> None:
     turn = list(hostile.VALUES.values()).index(damage)
-    for route, body in BODIES:
+    for route, body in BODIES if damage.everywhere else BODIES[turn % 3 :: 3]:
         names = [name for name, value in body.items() if not damage.fits(name, value)]
         for name in names if damage.everywhere else names[turn % max(len(names), 1) :][:1]:
             pointers = refused(await send(alice, route, hostile.damaged(body, name, damage.text)), 400)
@@ -106,7 +107,8 @@ async def test_an_unknown_member_is_pointed_to(alice: Client) -> None:
 
 @pytest.mark.parametrize("content", hostile.WHOLE.values(), ids=hostile.WHOLE)
 async def test_what_is_no_object_is_refused(alice: Client, content: bytes) -> None:
-    for route, _ in BODIES:
+    turn = list(hostile.WHOLE.values()).index(content)
+    for route, _ in BODIES[turn % 3 :: 3]:
         if content or not route.absent:
             refused(await send(alice, route, content), 400)
 
@@ -132,7 +134,7 @@ async def test_what_is_no_object_is_refused(alice: Client, content: bytes) -> No
 )
 async def test_other_types_and_encodings_are_refused(alice: Client, headers: dict[str, str]) -> None:
     """So a body is never larger than what came: a bomb stays as small as it is."""
-    for route, body in BODIES:
+    for route, body in BODIES[len(str(headers)) % 3 :: 3]:
         content = json.dumps(body).encode()
         content = gzip.compress(content) if "gzip" in headers.values() else content
         refused(await send(alice, route, content, headers), 415)
@@ -229,7 +231,7 @@ async def test_parameters_and_paths(alice: Client) -> None:
     for route in (route for route in ROUTES if route.method == "GET"):
         assert refused(await alice.http.get(path(route), params={"colour": "red"}), 400) == ["/colour"]
         for turn, name in enumerate(route.query.__struct_encode_fields__):
-            for odd in ODD[turn % 4 :: 4]:
+            for odd in ODD[turn % 6 :: 6]:
                 answer = await alice.http.get(f"{path(route)}?{name}={odd if odd[:1] == '%' else httpx.QueryParams({'': odd})}")
                 if answer.status_code not in (200, 404):
                     refused(answer, 400)
@@ -343,17 +345,20 @@ FORMS: dict[str, tuple[bytes, dict[str, str]]] = {
 
 @pytest.mark.parametrize(("content", "headers"), FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("page", ["/verify", "/reset"])
-async def test_forms(api: Server, page: str, content: bytes, headers: dict[str, str]) -> None:
-    async with api.http() as http:
-        answer = await http.post(page, content=content, headers=headers)
-        if len(content) > 1024 * 1024:
-            refused(answer, 413)
-        else:
-            assert (answer.status_code, answer.headers["content-type"]) == (400, "text/html; charset=utf-8")
-        for token in ("%00", "%ff", "%ed%a0%80", '"><script>', "x" * 5_000):
-            shown = await http.get(f"{page}?token={token}")
-            assert shown.status_code == 200
-            assert "<script" not in shown.text
+async def test_forms(alice: Client, page: str, content: bytes, headers: dict[str, str]) -> None:
+    answer = await alice.http.post(page, content=content, headers=headers)
+    if len(content) > 1024 * 1024:
+        refused(answer, 413)
+    else:
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize("page", ["/verify", "/reset"])
+async def test_links(alice: Client, page: str) -> None:
+    for token in ("%00", "%ff", "%ed%a0%80", '"><script>', "x" * 5_000):
+        shown = await alice.http.get(f"{page}?token={token}")
+        assert shown.status_code == 200
+        assert "<script" not in shown.text
 
 
 async def test_a_member_name_with_a_nul_costs_only_its_own_item(alice: Client) -> None:

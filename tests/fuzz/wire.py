@@ -168,7 +168,7 @@ def _hook(schema: schemathesis.BaseSchema, figures: Figures, signed_in: _SignedI
     def look(context: Any, case: schemathesis.Case[Any], response: schemathesis.Response) -> None:
         if response.status_code == 401:
             signed_in.renew(str(response.request.headers.get("Authorization")))
-        if other is not None and other.canary in response.text:
+        if other is not None and other.canary.encode() in response.content:
             figures.add("another_users_data", case.operation.label, f"{response.request.method} {response.request.url}")
 
     @schema.hook("filter_failure")
