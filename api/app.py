@@ -42,6 +42,7 @@ from api import (
     transactions,
     transfer,
 )
+from api.protocol import StrictRequest
 from api.settings import Settings
 from domain import errors, ids
 
@@ -79,7 +80,7 @@ _log = structlog.get_logger("api")
 
 def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]":
     """The Sanic application; connections are opened when a worker starts."""
-    app = Sanic(name, configure_logging=False)
+    app = Sanic(name, configure_logging=False, request_class=StrictRequest)
     app.config.update(
         REQUEST_MAX_SIZE=body.MAX_BODY_BYTES,
         GRACEFUL_SHUTDOWN_TIMEOUT=GRACE_SECONDS,
