@@ -27,12 +27,14 @@ from api import (
     join_page,
     limits,
     openapi,
+    pages,
     personal_tokens,
     problems,
     registration,
     reminders,
     reports,
     reset_page,
+    routing,
     search,
     services,
     sessions,
@@ -44,6 +46,7 @@ from api import (
     transfer,
     verify_page,
 )
+from api.protocol import StrictRequest
 from api.settings import Settings
 from domain import errors, ids
 
@@ -74,6 +77,8 @@ RESOURCES = (
 ROUTES = [route for resource in RESOURCES for route in resource.routes.all]
 GRACE_SECONDS = 10.0
 """What a stopping server gives to requests in flight."""
+LATE_SECONDS = 15.0
+"""Sanic's own deadline lies behind ours (api.deadline), which also waits until Postgres has let go."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large", 503: "unavailable"}
 _log = structlog.get_logger("api")
@@ -81,13 +86,14 @@ _log = structlog.get_logger("api")
 
 def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]":
     """The Sanic application; connections are opened when a worker starts."""
-    app = Sanic(name, configure_logging=False)
+    app = Sanic(name, configure_logging=False, request_class=StrictRequest)
     app.config.update(
         REQUEST_MAX_SIZE=body.MAX_BODY_BYTES,
         GRACEFUL_SHUTDOWN_TIMEOUT=GRACE_SECONDS,
         ACCESS_LOG=False,
         MOTD=False,
         KEEP_ALIVE_TIMEOUT=60,
+        RESPONSE_TIMEOUT=settings.request_seconds + LATE_SECONDS,
     )
     _setup_lifecycle(app, settings)
     _setup_requests(app)
@@ -97,6 +103,7 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     limits.install(app, settings)
     health.install(app)
     openapi.install(app, ROUTES)
+    pages.install(app)
     verify_page.install(app)
     reset_page.install(app)
     join_page.install(app)
@@ -173,7 +180,10 @@ def _setup_errors(app: "Sanic[Any, Any]") -> None:
     @app.exception(SanicException)
     async def refused_by_server(request: Request, error: SanicException) -> HTTPResponse:
         code = _CODES.get(error.status_code, "invalid" if error.status_code < 500 else "internal")
-        return problems.encode(problems.describe(code, _request_id(request)), dict(error.headers))
+        headers = dict(error.headers)
+        if error.status_code == 405:
+            headers.setdefault("Allow", ", ".join(routing.methods(ROUTES, request.path)))
+        return problems.encode(problems.describe(code, _request_id(request)), headers)
 
     @app.exception(Exception)
     async def unforeseen(request: Request, error: Exception) -> HTTPResponse:

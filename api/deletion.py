@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from api import credentials, services
+from api import credentials, problems, services
 from api.accounts import User, shown
 from api.passwords import Given
 from api.routing import Call, Nothing, Reply, Routes
@@ -35,9 +35,10 @@ async def delete_me(call: Call[DeleteMeBody, Nothing]) -> Reply:
     return Reply(Deleting(facts.wire_time(deleting_at)), 202)
 
 
-@routes.add("POST", "/api/me/keep", answer=User, needs="session")
+@routes.add("POST", "/api/me/keep", answer=User, codes=("too_late",), needs="session")
 async def keep_me(call: Call[None, Nothing]) -> Reply:
     """Keep the account; where nobody wanted it erased, nothing changes."""
     async with call.services.transaction() as connection:
-        await deletion.cancel(connection, call.caller.user_id)
+        if not await deletion.cancel(connection, call.caller.user_id):
+            raise problems.TooLate("the account is being erased")
         return Reply(shown(await identity.user(connection, call.caller.user_id)))

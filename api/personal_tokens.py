@@ -25,7 +25,7 @@ class TokenQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """A page of personal tokens."""
 
     limit: Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 class TokenCreate(Struct, frozen=True, forbid_unknown_fields=True):

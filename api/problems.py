@@ -55,6 +55,7 @@ KINDS: dict[str, Kind] = {
     "reset": Kind(409, "The device knows another history; start over"),
     "email_taken": Kind(409, "This address has an account"),
     "too_many_tokens": Kind(409, "There are too many personal tokens"),
+    "too_late": Kind(409, "It is too late for that"),
     "too_many_devices": Kind(409, "There are too many devices"),
     "stale": Kind(412, "The resource has changed since"),
     "too_large": Kind(413, "The body is too large"),
@@ -92,6 +93,12 @@ class InvalidToken(errors.DomainError):
     """The token is unknown, expired, revoked or used up."""
 
     code = "invalid_token"
+
+
+class TooLate(errors.DomainError):
+    """The account is being erased."""
+
+    code = "too_late"
 
 
 class ForeignOrigin(errors.DomainError):

@@ -31,6 +31,8 @@ class Settings:
     pool_size: int = 8
     pool_timeout_seconds: float = 2.0
     queue_limit: int = 2_000
+    request_seconds: float = 30.0
+    """What a request may take once it has come in; imports and streamed answers have more."""
     direct_url: str = ""
     """Of the same database without a pooler, for LISTEN; empty: database_url."""
     cors_origins: tuple[str, ...] = ()

@@ -37,12 +37,13 @@ class _Waiting:
 
 
 class Writer:
-    """One writing connection of this process, fed from a bounded queue."""
+    """One writing connection of this process, fed from a queue of at most `limit`; a batch takes `seconds` at most."""
 
-    def __init__(self, database_url: str, keys: KeyRing, *, limit: int, moved: Moved) -> None:
+    def __init__(self, database_url: str, keys: KeyRing, *, limit: int, seconds: float, moved: Moved) -> None:
         self._database_url = database_url
         self._keys = keys
         self._moved = moved
+        self._seconds = seconds
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limit)
         self._connection: ledgers.Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -64,7 +65,8 @@ class Writer:
         """Decide and store `push`; returns after the commit that holds its events.
 
         Raises errors.Reset and LedgerGone, or problems.Unavailable when the queue is full or Postgres does not answer:
-        then nothing is known, and the same ids may be sent again.
+        then nothing is known, and the same ids may be sent again. Cancelled, a push that still waits is left out of its
+        batch; of one that is being written the answer is lost.
         """
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         try:
@@ -101,8 +103,10 @@ class Writer:
             while not self._queue.empty() and commands < BATCH_COMMANDS:
                 batch.append(self._queue.get_nowait())
                 commands += len(batch[-1].push.items)
+            wanted = [one for one in batch if not one.answer.done()]  # the others have given up waiting
             try:
-                await self._process(batch)
+                if wanted:
+                    await self._process(wanted)
             finally:
                 for _ in batch:
                     self._queue.task_done()
@@ -112,7 +116,7 @@ class Writer:
         _name_requests(batch)
         try:
             answers = await self._commit([one.push for one in batch])
-        except (psycopg.OperationalError, ConnectionError) as error:
+        except (psycopg.OperationalError, ConnectionError, TimeoutError) as error:
             await self._disconnect()
             _log.warning("write_unavailable", error=type(error).__name__, pushes=len(batch))
             await asyncio.sleep(0 if self._queue.empty() else RECONNECT_SECONDS)
@@ -131,10 +135,11 @@ class Writer:
                 _settle(one.answer, answer)
 
     async def _commit(self, pushes: Sequence[Push]) -> list[Receipt | errors.DomainError]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await engine.async_connection(self._database_url, "debitum-api-writer")
-        async with self._connection.transaction():
-            return await ledgers.commit(self._connection, pushes, self._keys)
+        async with asyncio.timeout(self._seconds):
+            if self._connection is None or self._connection.closed:
+                self._connection = await engine.async_connection(self._database_url, "debitum-api-writer")
+            async with self._connection.transaction():
+                return await ledgers.commit(self._connection, pushes, self._keys)
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

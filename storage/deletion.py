@@ -4,7 +4,7 @@ import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func, update
+from sqlalchemy import func, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import personal_tokens, sessions, tables
@@ -34,6 +34,8 @@ async def schedule(
     return deleting_at
 
 
-async def cancel(connection: AsyncConnection, user_id: UUID) -> None:
-    """The user stays."""
-    await connection.execute(update(tables.users).where(_users.id == user_id).values(deleting_at=None))
+async def cancel(connection: AsyncConnection, user_id: UUID) -> bool:
+    """The user stays. False: the days are over, and the erasure may be at work already."""
+    in_time = or_(_users.deleting_at.is_(None), _users.deleting_at > func.clock_timestamp())  # the clock of the erasure
+    kept = await connection.execute(update(tables.users).where(_users.id == user_id, in_time).values(deleting_at=None))
+    return kept.rowcount == 1

@@ -131,7 +131,7 @@ def scene(server: str, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """Everything has happened, and what was written is in `places`."""
     played = Scene()
     folder = tmp_path_factory.mktemp("logs")
-    with database.fresh(server) as url, RefusesOne() as mail_server:
+    with database.cloned(server) as url, RefusesOne() as mail_server:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(LEAKY)
         process = Process(folder, url, 1, environment=EVERYTHING)

@@ -38,6 +38,15 @@ async def test_an_account_goes_a_week_after_its_owners_word(alice: Client, bob: 
     assert (await alice.http.post("/api/me/keep", json={})).status_code == 200
 
 
+async def test_an_account_that_is_being_erased_is_not_kept(alice: Client, database: Engine) -> None:
+    """Its files may be gone already."""
+    await delete(alice)
+    with database.begin() as connection:
+        connection.execute(text("update debitum.users set deleting_at = now()"))
+    assert (await alice.post("/api/me/keep", status=409))["code"] == "too_late"
+    assert (await alice.get("/api/me"))["deleting_at"] is not None
+
+
 async def test_fifty_personal_tokens_and_no_more(alice: Client, database: Engine) -> None:
     def fill(expires_at: str) -> None:
         with database.begin() as connection:
