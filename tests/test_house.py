@@ -47,7 +47,21 @@ def test_sql_lives_in_storage() -> None:
 
 LOGGED = {
     *("bytes", "category", "at", "error", "exc_info", "exit_code", "host", "kind", "library", "lived_seconds", "method", "ms"),
-    *("outbox_id", "outcome", "pid", "port", "provider", "pushes", "route", "signal", "state", "status", "step", "workers"),
+    *(
+        "outbox_id",
+        "outcome",
+        "pid",
+        "port",
+        "provider",
+        "pushes",
+        "reason",
+        "route",
+        "signal",
+        "state",
+        "status",
+        "step",
+        "workers",
+    ),
 }
 """What a line of the log may say of itself: nothing of this is anybody's data. Think before you add a word."""
 

@@ -269,11 +269,11 @@ async def _identity(estate: Estate) -> None:
     changed = {"current_password": PASSWORD, "new_password": PASSWORD}
     await estate.must("POST", "/api/auth/password", changed)
     await estate.must("POST", "/api/auth/password/forgot", {"email": email})
-    await estate.must("POST", "/api/auth/verify", {"token": _mailed(estate, "verify")})
+    await estate.must("POST", "/api/auth/verify", {"token": mailed(estate, "verify")})
     estate.routes |= {("DELETE", "/api/auth/sessions/{id}"), ("DELETE", "/api/tokens/{id}")}
 
 
-def _mailed(estate: Estate, purpose: str) -> str:
+def mailed(estate: Estate, purpose: str) -> str:
     """A token as the jobs make it when they send the mail."""
     token = f"{purpose} {uuid.uuid4()}"
     times = {"created_at": NOW, "expires_at": NOW + datetime.timedelta(days=1)}
@@ -293,8 +293,10 @@ async def go_on(estate: Estate) -> None:
 
 
 async def forget_the_password(estate: Estate) -> None:
-    """A new password by a mail, which ends every session and token; and signing in again."""
-    body = {"token": _mailed(estate, "reset"), "new_password": PASSWORD}
+    """Second thoughts about an account; a new password by a mail. Both end sessions and tokens; and signing in again."""
+    await estate.must("DELETE", "/api/me", {"password": PASSWORD})
+    await estate.must("POST", "/api/me/keep")
+    body = {"token": mailed(estate, "reset"), "new_password": PASSWORD}
     await estate.must("POST", "/api/auth/password/reset", body)
     estate.client = await estate.server.login(estate.client, device={"id": estate.id("phone"), "name": f"{estate.word} phone"})
 

@@ -62,6 +62,7 @@ NAMED: dict[str, tuple[tuple[str, ...], str]] = {
 TAKEN = {
     "/api/auth/register": "phone",
     "/api/auth/login": "tablet",
+    "/api/auth/verify": "tablet",
     "/api/contacts": "bo",
     "/api/transactions": "late",
     "/api/transactions/{id}/repay": "back",
@@ -75,6 +76,7 @@ PAGES = {
     "docs/problems/<code:str>": "is for everybody",
     "verify": "knows nobody but by a token from a mail",
     "reset": "knows nobody but by a token from a mail",
+    "join": "knows nobody but by an invitation",
     "api/sync/ws": "has a test of its own here",
 }
 """What is served beside ROUTES, and why no id of another's can be asked there."""
@@ -230,7 +232,8 @@ async def _sent(two: Two, route: Route, member: str, thing: str) -> tuple[int, b
     path = route.path.replace("{id}", bob.id(OWN.get(collection, "")))
     if member == "/device/id":
         email = f"{uuid.uuid4().hex}@example.org" if route.path.endswith("/register") else bob.client.user["email"]
-        body = {"email": email, "password": PASSWORD, "device": {"id": thing, "name": "Bob's"}}
+        proof = {"token": estates.mailed(bob, "verify")} if route.path.endswith("/verify") else {"email": email}
+        body = {**proof, "password": PASSWORD, "device": {"id": thing, "name": "Bob's"}}
     elif route.path.endswith("/repay"):
         body = {"amount": 1, "id": thing}
     else:
