@@ -30,8 +30,8 @@ async def apply(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now
         ledger_id = row.ledger_id
         await identity.void_tokens(connection, row.id, "verify", now=now)
         await personal_tokens.remove_all(connection, row.id)
-        await connection.execute(update(tables.users).where(_users.id == row.id).values(vars(new)))
-
+        anew = {**vars(new), "deleting_at": None}
+        await connection.execute(update(tables.users).where(_users.id == row.id).values(anew))
     await connection.run_sync(_send, ledger_id, now)
 
 

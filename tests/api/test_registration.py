@@ -91,10 +91,13 @@ async def test_the_last_to_register_an_address_that_nobody_has_proven_gets_it(ap
         await applying(server, email, name="First", password=ANOTHER)
         earlier, first = mail(database, email), of_address(database, email)
         assert queued(database, email) == 1
+        with database.begin() as connection:
+            connection.execute(text("update debitum.users set deleting_at = now() + interval '1 day'"))
         await applying(server, email, name="Ada", time_zone="Europe/Berlin", default_currency="USD")
         assert (await verifying(server, earlier)).status_code == 401, "what was mailed before is void"
         later = of_address(database, email)
         assert (later["id"], later["ledger_id"]) == (first["id"], first["ledger_id"])
+        assert later["deleting_at"] is None
         assert (later["name"], later["time_zone"], later["default_currency"]) == ("Ada", "Europe/Berlin", "USD")
         await applying(server, email, name="Ada")
         assert queued(database, email) == 2, "one now, and one when five minutes are over"
