@@ -19,7 +19,11 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES_PER_OPERATION", "200"))
 
 
 def _as_two_users(url: str) -> list[Figures]:
-    first, second = User.registered(url), User.registered(url)
+    with User.registered(url) as first, User.registered(url) as second:
+        return _tried(url, first, second)
+
+
+def _tried(url: str, first: User, second: User) -> list[Figures]:
     runs = []
     for name, user, other in (("first", first, None), ("second", second, first)):
         began, before = time.monotonic(), first.state()
