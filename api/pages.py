@@ -24,8 +24,6 @@ HEADERS = {
 }
 MEDIA_TYPE = "text/html; charset=utf-8"
 MAX_TOKEN_LENGTH = 200
-
-
 ROUTES: Final = frozenset({"verify_page", "verify_confirmed", "reset_page", "reset_confirmed"})
 """Where somebody can guess the tokens of mails: limited by address, like /api/auth."""
 

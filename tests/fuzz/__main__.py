@@ -35,6 +35,8 @@ def _tried(url: str, first: User, second: User) -> list[Figures]:
             f"as the {name} user: {figures.examples.total()} requests, {figures.successes.total()} done, {spent:.0f} s",
             flush=True,
         )
+        fewest, label = min((count, label) for label, count in figures.examples.items())
+        print(f"fewest requests: {fewest}, {label}", flush=True)
         runs.append(figures)
     return runs
 
