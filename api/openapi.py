@@ -91,7 +91,7 @@ def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
     kept = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if not kept:
         return schema
-    rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    rest = {name: value for name, value in schema.items() if name != "anyOf" and (name, value) != ("default", None)}
     return rest | kept[0] if len(kept) == 1 else rest | {"anyOf": kept}
 
 

@@ -25,14 +25,6 @@ HEADERS = {
 }
 MEDIA_TYPE = "text/html; charset=utf-8"
 MAX_TOKEN_LENGTH = 200
-
-
-def new_password(label: str, name: str) -> str:
-    """A field for a password that is set, in HTML."""
-    bounds = 'minlength="8" maxlength="128" autocomplete="new-password" required'
-    return f'<label>{label} <input type="password" name="{name}" {bounds}></label>'
-
-
 ROUTES: Final = frozenset({"verify_page", "verify_confirmed", "reset_page", "reset_confirmed", "join_page", "join_confirmed"})
 """Where somebody can guess the tokens of mails: limited by address, like /api/auth."""
 
@@ -62,6 +54,12 @@ def in_time(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[[
             return await handler(request)
 
     return answer
+
+
+def new_password(label: str, name: str) -> str:
+    """A field for a password that is set, in HTML."""
+    bounds = 'minlength="8" maxlength="128" autocomplete="new-password" required'
+    return f'<label>{label} <input type="password" name="{name}" {bounds}></label>'
 
 
 def page(title: str, content: str, *, status: int = 200) -> HTTPResponse:

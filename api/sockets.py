@@ -15,7 +15,7 @@ from sanic.exceptions import WebsocketClosed
 from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets.exceptions import ConnectionClosed
 
-from api import auth, body, limits, problems, services
+from api import auth, body, deadline, limits, problems, services
 from api.feed import Listener, Over
 from domain import errors
 
@@ -193,7 +193,7 @@ async def _authenticated(request: Request, message: str | bytes) -> auth.SignedI
         signed_in = await _signed_in(request, message)
         limits.of(request).forgive_address(request)
         limits.of(request).count_user(request, signed_in.caller.user_id)
-    except problems.RateLimited as error:
+    except (problems.RateLimited, problems.Unavailable) as error:
         raise _Close(TRY_AGAIN, error.detail) from error
     return signed_in
 
@@ -205,8 +205,10 @@ async def _signed_in(request: Request, message: str | bytes) -> auth.SignedIn:
         body.refuse_doubled(sent)
     except errors.Invalid as error:
         raise _Close(BAD_MESSAGE, "send {type: auth, token}") from error
+    here = services.of(request)
     try:
-        return await auth.sign_in(services.of(request), token)
+        async with deadline.within(here.settings.request_seconds):
+            return await auth.sign_in(here, token)
     except problems.Unauthorized as error:
         raise _Close(UNAUTHORIZED, "the token is not valid") from error
 

@@ -1,30 +1,37 @@
 """Requests that wait for a stuck Postgres: answered in time, and nothing of them is left waiting."""
 
 import asyncio
+import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import httpx
 import pytest
+import pytest_asyncio
 from sqlalchemy import Engine, text
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
-from api.settings import Settings
+from api import app, sockets
 from tests.api.test_slow_clients import line
 from tests.api.test_sync import verify_chain
-from tests.fixtures.api import Client, Server
+from tests.fixtures.api import Client, Server, serve
 
-REQUEST_SECONDS = 0.3
-LATE_SECONDS = 0.7
+REQUEST_SECONDS = 0.4
+LATE_SECONDS = 1.5
 """How much later than promised a busy machine may be."""
 
 
-@pytest.fixture
-def api_settings(api_settings: Settings) -> Settings:
-    """Hurried, and with so few connections that one which is not given back is missed."""
-    return replace(api_settings, request_seconds=REQUEST_SECONDS, pool_size=2, pool_timeout_seconds=5.0)
+@pytest_asyncio.fixture
+async def hurried(api: Server) -> AsyncIterator[Server]:
+    """On the same database, with so few connections that one which is not given back is missed."""
+    hasty = replace(api.settings, request_seconds=REQUEST_SECONDS, pool_size=2, pool_timeout_seconds=5.0)
+    async with serve(hasty) as running:
+        yield running
 
 
 @contextmanager
@@ -50,10 +57,19 @@ def check(answer: httpx.Response) -> None:
     assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "unavailable", "1")
 
 
+async def insist(ask: Callable[[], Awaitable[httpx.Response]], seconds: float = 5.0) -> httpx.Response:
+    """The first answer that is not "come back": a busy machine may be too late for a server in such a hurry."""
+    until = time.monotonic() + seconds
+    while (answer := await ask()).status_code == 503:
+        assert time.monotonic() < until
+    return answer
+
+
 LEDGER = "select from debitum.ledgers where id = :id for update"
 
 
-async def test_a_reader_that_waits_is_told_to_come_back(alice: Client, database: Engine) -> None:
+async def test_a_reader_that_waits_is_told_to_come_back(hurried: Server, alice: Client, database: Engine) -> None:
+    alice = hurried.client(alice.signed_in)
     with locked(database, "lock table debitum.contacts"):
         began = time.monotonic()
         answers = await asyncio.gather(*(alice.http.get(f"/api/{what}") for what in ("contacts", "export", "sync/state") * 2))
@@ -61,18 +77,40 @@ async def test_a_reader_that_waits_is_told_to_come_back(alice: Client, database:
         for answer in answers:
             check(answer)
         assert waiting(database) == 0, "Postgres has let go too"
-        assert (await alice.http.get("/api/me")).status_code == 200, "and the pool has its connections"
-    assert (await alice.get("/api/contacts"))["items"] == []
+        answer = await insist(lambda: alice.http.get("/api/me"))
+        assert answer.status_code == 200, "and the pool has its connections"
+    assert (await insist(lambda: alice.http.get("/api/contacts"))).json()["items"] == []
 
 
-async def test_a_page_too(api: Server, database: Engine) -> None:
-    with locked(database, "lock table debitum.one_time_tokens"):
-        async with api.http() as http:
+async def test_a_page_and_the_feed_too(hurried: Server, alice: Client, database: Engine) -> None:
+    with locked(database, "lock table debitum.one_time_tokens, debitum.sessions"):
+        async with hurried.http() as http:
             check(await http.post("/verify", data={"token": "x"}))
+        async with connect(f"{hurried.url.replace('http', 'ws')}{sockets.PATH}") as socket:
+            await socket.send(json.dumps({"type": "auth", "token": alice.signed_in["access_token"]}))
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(socket.recv(), REQUEST_SECONDS + LATE_SECONDS)
+            assert socket.close_code == sockets.TRY_AGAIN
+        assert waiting(database) == 0
 
 
-async def test_writers_that_wait_are_told_that_nothing_is_known(alice: Client, bob: Client, database: Engine) -> None:
+async def test_sanics_own_deadline_lies_behind_for_what_is_no_route_of_ours(
+    api: Server, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "LATE_SECONDS", 0.1)
+    with locked(database, "lock table debitum.one_time_tokens"):
+        async with serve(replace(api.settings, request_seconds=REQUEST_SECONDS)) as server, server.http() as http:
+            answer = await http.post("/reset", data={"token": "x", "new_password": "long enough"})
+            check(answer)
+            assert answer.headers["Connection"] == "close"
+            assert waiting(database) == 0
+
+
+async def test_writers_that_wait_are_told_that_nothing_is_known(
+    hurried: Server, alice: Client, bob: Client, database: Engine
+) -> None:
     """One is being written, the others wait in the queue; each is asked for again under the same id."""
+    alice, bob = (hurried.client(client.signed_in) for client in (alice, bob))
     keys = [str(uuid.uuid4()) for _ in range(6)]
 
     async def create(client: Client, key: str) -> httpx.Response:
@@ -81,17 +119,18 @@ async def test_writers_that_wait_are_told_that_nothing_is_known(alice: Client, b
     with locked(database, LEDGER, id=alice.ledger_id):
         began = time.monotonic()
         first = asyncio.create_task(create(alice, keys[0]))
-        await asyncio.sleep(REQUEST_SECONDS / 3)
+        await asyncio.sleep(REQUEST_SECONDS / 4)
         for answer in await asyncio.gather(first, *(create(alice, key) for key in keys[1:])):
             check(answer)
-        assert time.monotonic() - began < 4 / 3 * REQUEST_SECONDS + LATE_SECONDS
-        while (await create(bob, keys[0])).status_code == 503:
-            assert time.monotonic() - began < 3 * REQUEST_SECONDS + LATE_SECONDS, "the batches have given up too"
+        assert time.monotonic() - began < 5 / 4 * REQUEST_SECONDS + LATE_SECONDS
+        answer = await insist(lambda: create(bob, keys[0]))
+        assert answer.status_code in (200, 201), "the batches have given up too, and others are served"
         assert waiting(database) == 0
-    assert await alice.post("/api/sync/pull", {}) == {"events": [], "version": 0, "hash": None, "has_more": False}
-    answers = await asyncio.gather(*(create(alice, key) for key in (*keys, *keys)))
-    assert {answer.status_code for answer in answers} == {200, 201}
-    pulled = await alice.post("/api/sync/pull", {})
+    pulled = await insist(lambda: alice.http.post("/api/sync/pull", json={}))
+    assert pulled.json() == {"events": [], "version": 0, "hash": None, "has_more": False}
+    answers = await asyncio.gather(*(insist(partial(create, alice, key)) for key in (*keys, *keys)))
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    pulled = (await insist(lambda: alice.http.post("/api/sync/pull", json={}))).json()
     verify_chain(pulled["events"])
     assert sorted(fact["id"] for fact in pulled["events"]) == sorted(keys)
 

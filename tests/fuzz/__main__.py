@@ -19,7 +19,11 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES_PER_OPERATION", "200"))
 
 
 def _as_two_users(url: str) -> list[Figures]:
-    first, second = User.registered(url), User.registered(url)
+    with User.registered(url) as first, User.registered(url) as second:
+        return _tried(url, first, second)
+
+
+def _tried(url: str, first: User, second: User) -> list[Figures]:
     runs = []
     for name, user, other in (("first", first, None), ("second", second, first)):
         began, before = time.monotonic(), first.state()
@@ -31,6 +35,8 @@ def _as_two_users(url: str) -> list[Figures]:
             f"as the {name} user: {figures.examples.total()} requests, {figures.successes.total()} done, {spent:.0f} s",
             flush=True,
         )
+        fewest, label = min((count, label) for label, count in figures.examples.items())
+        print(f"fewest requests: {fewest}, {label}", flush=True)
         runs.append(figures)
     return runs
 

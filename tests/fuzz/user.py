@@ -35,6 +35,12 @@ class User:
         user._settle_in()
         return user
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
     def sign_in(self) -> str:
         """An access token of a new session."""
         answer = self.http.post("/api/auth/login", json={"email": self.email, "password": PASSWORD})
