@@ -10,8 +10,8 @@ import structlog
 from api import serving, workers
 from api.app import GRACE_SECONDS, create_app
 from api.settings import Settings, SettingsError
-from logs import output
 from storage import server as postgres
+from telemetry import output
 
 LAST_WORDS_SECONDS: Final = 3 * serving.CLOSE_SECONDS
 """What a worker may need after the grace, and a little more, before it is killed."""

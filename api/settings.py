@@ -6,8 +6,8 @@ from functools import partial
 from typing import Literal, Self, TypeVar
 
 from api import refusals
-from logs import output
 from storage.encryption import KeyRing, KeyRingError
+from telemetry import output
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")

@@ -58,7 +58,7 @@ UP_FLAGS: Final = (
 
 def program() -> int:
     """The command `debitum`: `main` in a process of its own, which has a log too, for what nobody expected."""
-    from logs import output
+    from telemetry import output
 
     try:
         choice = output.Choice.from_environment(os.environ)

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from api import refusals
-from logs import levels, output
+from telemetry import levels, output
 
 CRON_FIELDS: Final = 5
 LARGEST_PORT: Final = 65_535

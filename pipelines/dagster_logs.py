@@ -15,7 +15,7 @@ from dagster._core import errors
 from dagster._core.execution import context_creation_job
 from dagster_shared.error import SerializableErrorInfo
 
-from logs import exceptions
+from telemetry import exceptions
 
 
 def _family(kind: type[BaseException]) -> Iterator[str]:

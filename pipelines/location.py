@@ -2,8 +2,8 @@
 
 import os
 
-from logs import output
 from pipelines import dagster_logs
+from telemetry import output
 
 output.configure(output.Choice.from_environment(os.environ))
 dagster_logs.print_into_the_log()

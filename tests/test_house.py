@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("api", "client", "debitum", "domain", "logs", "notifications", "pipelines", "storage")
+PACKAGES = ("api", "client", "debitum", "domain", "notifications", "pipelines", "storage", "telemetry")
 MAX_MODULE_LINES, MAX_FUNCTION_LINES, LONG_FUNCTION_LINES = 400, 60, 30
 FOLLOWS_FROM_THE_LOG = ("events", "postings", "conflicts", "contacts", "transactions", "reminders")
 

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from api.settings import Settings, SettingsError
-from logs import levels, output
 from storage.encryption import new_ring
+from telemetry import levels, output
 
 
 def test_levels_hold_for_a_package_and_what_is_below_it() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from domain import errors
-from logs import exceptions
+from telemetry import exceptions
 
 SECRET = "hunter2"
 

@@ -14,7 +14,7 @@ from debitum import children
 SPEAKS = """
 import asyncio, logging, os, threading, warnings
 logging.getLogger("early").addHandler(logging.StreamHandler())
-from logs import output
+from telemetry import output
 output.configure(output.Choice.from_environment(os.environ))
 import structlog
 ours = structlog.get_logger("storage.ledgers")
@@ -46,7 +46,7 @@ raises()
 
 MANY = """
 import os, sys
-from logs import output
+from telemetry import output
 output.configure(output.Choice("json"))
 import structlog
 children = []
@@ -78,10 +78,10 @@ def test_everything_that_a_process_says_has_one_format_and_no_values() -> None:
         ("library", "library_line", "debug"),
         ("dagster.daemon", "run 7 of (removed) at https://(removed)@host/?(removed)", "info"),
         ("library", "%d", "warning"),
-        ("logs.output", "warned", "warning"),
+        ("telemetry.output", "warned", "warning"),
         ("asyncio", "library_line", "error"),
-        ("logs.output", "uncaught", "critical"),
-        ("logs.output", "uncaught", "critical"),
+        ("telemetry.output", "uncaught", "critical"),
+        ("telemetry.output", "uncaught", "critical"),
     ]
     assert list(lines[0]) == ["timestamp", "level", "logger", "event", "rows", "request_id"]
     assert [line.get("request_id") for line in lines] == [*["r1"] * 7, None, "r1"], "a thread has a context of its own"

@@ -16,8 +16,8 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from logs import exceptions, levels, libraries
-from logs.levels import Levels
+from telemetry import exceptions, levels, libraries
+from telemetry.levels import Levels
 
 Format = Literal["json", "console"]
 FORMAT: Final = "DEBITUM_LOG_FORMAT"
