@@ -28,17 +28,26 @@ demo: $(RUN) ## show the whole way of a debt, from the import to the mail
 test: $(DEV) ## run the tests, on a real Postgres of their own
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
-# Prints its seed first: FUZZ_SEED=… replays a run.
+# Prints its seed first: FUZZ_SEED=… replays a run. The last line is JSON: what schemathesis found wrong with the server.
 FUZZ_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 FUZZ_EXAMPLES ?= 2000
+FUZZ_EXAMPLES_PER_OPERATION ?= 200
 SIMULATION_SEEDS ?= 10000
 
 .PHONY: fuzz
-fuzz: $(DEV) ## property tests and simulated devices with new examples, many more of them (FUZZ_SEED, FUZZ_EXAMPLES, SIMULATION_SEEDS)
+fuzz: $(DEV) ## new examples, many of them: laws, simulated devices, the server against its own OpenAPI document (FUZZ_…, SIMULATION_SEEDS)
 	@echo "FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) SIMULATION_SEEDS=$(SIMULATION_SEEDS)"
 	@HYPOTHESIS_PROFILE=fuzz FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) SIMULATION_FIRST=$(FUZZ_SEED) SIMULATION_SEEDS=$(SIMULATION_SEEDS) \
 		$(BIN)/python -m pytest -n 2 --hypothesis-seed=$(FUZZ_SEED) tests/domain tests/simulation $(ARGS) \
 		|| { echo "failed: replay with FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) make fuzz"; exit 1; }
+	@FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES_PER_OPERATION=$(FUZZ_EXAMPLES_PER_OPERATION) $(BIN)/python -m tests.fuzz
+
+# Strict: what the advisory service does not know has not been audited, and that is no success.
+.PHONY: audit
+audit: $(DEV) ## known vulnerabilities of what a run installs; asks PyPI for its advisories, so it needs the network
+	@$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict --progress-spinner off --timeout 15 \
+		|| { echo "audit: failed. Above stands a vulnerability; or the advisories could not be asked (offline, or a mirror" \
+			"without them), and then nothing is known of any package."; exit 1; }
 
 .PHONY: faults
 faults: $(DEV) ## kill workers, stop Postgres, fill the disk, under load: nothing acknowledged is lost (5 minutes; FAULTS_SEED)

@@ -1,4 +1,4 @@
-"""Accounts: registration, sessions, and what a user sets for themselves."""
+"""Accounts: signing in and out, and what a user sets for themselves."""
 
 import datetime
 from typing import Annotated, Any, Literal
@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from api import problems, services
+from api import guesses, problems, services
+from api.passwords import Given
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts, money, reminders
 from storage import devices, identity, sessions
 
 routes = Routes("identity")
-Password = Annotated[str, Meta(min_length=8, max_length=128)]
 Locale = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$(?!\n)", max_length=35)]
 DEFAULT_ZONE, DEFAULT_LOCALE, DEFAULT_CURRENCY = "UTC", "en", "EUR"
 UNNAMED_DEVICE = "unnamed device"
@@ -27,30 +27,12 @@ class DeviceBody(Struct, frozen=True, forbid_unknown_fields=True):
     platform: facts.Short | None = None
 
 
-class RegisterBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """`time_zone`: IANA; `default_currency`: ISO 4217."""
-
-    email: facts.Email
-    password: Password
-    name: facts.Name | None = None
-    time_zone: facts.ZoneName = DEFAULT_ZONE
-    locale: Locale = DEFAULT_LOCALE
-    default_currency: facts.CurrencyCode = DEFAULT_CURRENCY
-    device: DeviceBody | None = None
-
-
 class LoginBody(Struct, frozen=True, forbid_unknown_fields=True):
     """An address and its password."""
 
     email: facts.Email
-    password: Annotated[str, Meta(max_length=128)]
+    password: Given
     device: DeviceBody | None = None
-
-
-class TokenBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A token from a mail."""
-
-    token: Annotated[str, Meta(max_length=200)]
 
 
 class RefreshBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,7 +111,8 @@ def shown(row: Any) -> User:
     )
 
 
-def _check(time_zone: str | UnsetType, currency: str | UnsetType) -> None:
+def check_profile(time_zone: str | UnsetType, currency: str | UnsetType) -> None:
+    """Raises errors.Invalid unless both are known, where they are given."""
     wrong = []
     if time_zone is not UNSET and not facts.is_zone(time_zone):
         wrong.append(errors.FieldError("/time_zone", "not an IANA time zone"))
@@ -139,13 +122,15 @@ def _check(time_zone: str | UnsetType, currency: str | UnsetType) -> None:
         raise errors.Invalid("a member does not fit", errors=tuple(wrong))
 
 
-def _device(given: DeviceBody | None) -> devices.Device:
+def new_device(given: DeviceBody | None) -> devices.Device:
+    """The device that a client says it is, or one that nobody has named."""
     if given is None:
         return devices.Device(uuid4(), UNNAMED_DEVICE)
     return devices.Device(uuid4() if given.id is UNSET else given.id, given.name, given.platform)
 
 
-async def _signed_in(call: Call[Any, Any], session: sessions.Session, now: datetime.datetime, status: int = 200) -> Reply:
+async def signed_in(call: Call[Any, Any], session: sessions.Session, now: datetime.datetime, status: int = 200) -> Reply:
+    """The answer that signs a device in."""
     async with call.services.transaction() as connection:
         user = shown(await identity.user(connection, session.user_id))
     tokens = call.services.tokens
@@ -162,46 +147,29 @@ async def _signed_in(call: Call[Any, Any], session: sessions.Session, now: datet
 
 
 @routes.add(
-    "POST",
-    "/api/auth/register",
-    answer=SignedIn,
-    status=201,
-    body=RegisterBody,
-    codes=("email_taken", "signup_closed"),
-    public=True,
+    "POST", "/api/auth/login", answer=SignedIn, body=LoginBody, codes=("invalid_credentials", "too_many_devices"), public=True
 )
-async def register(call: Call[RegisterBody, Nothing]) -> Reply:
-    """Create an account with an empty ledger, and sign in."""
-    if call.services.settings.signup == "closed":
-        raise problems.SignupClosed("ask the operator for an account")
-    wanted, now = call.body, services.now()
-    _check(wanted.time_zone, wanted.default_currency)
-    new = identity.NewUser(
-        email=wanted.email.lower(),
-        password_hash=await call.services.hasher.hash(wanted.password),
-        name=wanted.name,
-        time_zone=wanted.time_zone,
-        locale=wanted.locale,
-        default_currency=wanted.default_currency,
-    )
-    async with call.services.transaction() as connection:
-        user_id = await identity.register(connection, new, call.services.settings.keys, now=now)
-        session = await sessions.begin(connection, user_id, _device(wanted.device), now=now)
-    return await _signed_in(call, session, now, 201)
-
-
-@routes.add("POST", "/api/auth/login", answer=SignedIn, body=LoginBody, codes=("invalid_credentials",), public=True)
 async def login(call: Call[LoginBody, Nothing]) -> Reply:
     """Sign a device in."""
-    now = services.now()
-    async with call.services.transaction() as connection:
-        found = await identity.credentials(connection, call.body.email)
-    right = await call.services.hasher.verify(None if found is None else found.password_hash, call.body.password)
-    if found is None or not right:
+    guess = guesses.of_anybody(call.request, call.body.email)
+    with call.services.hasher.place() as place:
+        async with call.services.transaction() as connection:
+            await guess.count(connection)
+            found = await identity.credentials(connection, call.body.email)
+        right = await place.verify(None if found is None else found.password_hash, call.body.password)
+    if found is None or not right or not _may_enter(call, found):
         raise problems.InvalidCredentials("the address or the password is wrong")
     async with call.services.transaction() as connection:
-        session = await sessions.begin(connection, found.id, _device(call.body.device), now=now)
-    return await _signed_in(call, session, now)
+        await guess.was_right(connection)
+    now = services.now()
+    async with call.services.transaction() as connection:
+        session = await sessions.begin(connection, found.id, new_device(call.body.device), now=now)
+    return await signed_in(call, session, now)
+
+
+def _may_enter(call: Call[Any, Any], found: Any) -> bool:
+    """Where accounts are good once their address is proven, nobody is told that one waits for that."""
+    return call.services.settings.signup != "verified" or found.email_verified_at is not None
 
 
 @routes.add("POST", "/api/auth/refresh", answer=SignedIn, body=RefreshBody, codes=("invalid_token",), public=True)
@@ -212,19 +180,7 @@ async def refresh(call: Call[RefreshBody, Nothing]) -> Reply:
         session = await sessions.refresh(connection, call.body.refresh_token, now=now)
     if session is None:  # raised only here: what was found out about the token's reuse is committed
         raise problems.InvalidToken("the refresh token is not valid")
-    return await _signed_in(call, session, now)
-
-
-@routes.add("POST", "/api/auth/verify", answer=SignedIn, status=201, body=TokenBody, codes=("invalid_token",), public=True)
-async def verify(call: Call[TokenBody, Nothing]) -> Reply:
-    """Prove that the address is the user's, with the token from the mail, and sign in."""
-    now = services.now()
-    async with call.services.transaction() as connection:
-        user_id = await identity.verify_email(connection, call.body.token, now=now)
-        if user_id is None:
-            raise problems.InvalidToken("the token is not valid any more")
-        session = await sessions.begin(connection, user_id, _device(None), now=now)
-    return await _signed_in(call, session, now, 201)
+    return await signed_in(call, session, now)
 
 
 @routes.add("POST", "/api/auth/logout", status=204, needs="session")
@@ -245,7 +201,7 @@ async def me(call: Call[None, Nothing]) -> Reply:
 @routes.add("PATCH", "/api/me", answer=User, body=MeBody, needs="session")
 async def update_me(call: Call[MeBody, Nothing]) -> Reply:
     """Change the members that are sent."""
-    _check(call.body.time_zone, call.body.default_currency)
+    check_profile(call.body.time_zone, call.body.default_currency)
     changed: dict[str, Any] = msgspec.to_builtins(call.body)
     async with call.services.transaction() as connection:
         if "reminder_settings" in changed:

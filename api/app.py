@@ -17,20 +17,24 @@ from api import (
     contacts,
     cors,
     credentials,
+    deletion,
     devices,
     events,
     export,
     headers,
     health,
     import_json,
+    join_page,
     limits,
     openapi,
     pages,
     personal_tokens,
     problems,
+    registration,
     reminders,
     reports,
     reset_page,
+    routing,
     search,
     services,
     sessions,
@@ -40,14 +44,18 @@ from api import (
     sync,
     transactions,
     transfer,
+    verify_page,
     webhooks,
 )
+from api.protocol import StrictRequest
 from api.settings import Settings
 from domain import errors, ids
 
 RESOURCES = (
     health,
+    registration,
     accounts,
+    deletion,
     sessions,
     credentials,
     devices,
@@ -70,6 +78,8 @@ RESOURCES = (
 ROUTES = [route for resource in RESOURCES for route in resource.routes.all]
 GRACE_SECONDS = 10.0
 """What a stopping server gives to requests in flight."""
+LATE_SECONDS = 15.0
+"""Sanic's own deadline lies behind ours (api.deadline), which also waits until Postgres has let go."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large", 503: "unavailable"}
 _log = structlog.get_logger("api")
@@ -77,13 +87,14 @@ _log = structlog.get_logger("api")
 
 def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]":
     """The Sanic application; connections are opened when a worker starts."""
-    app = Sanic(name, configure_logging=False)
+    app = Sanic(name, configure_logging=False, request_class=StrictRequest)
     app.config.update(
         REQUEST_MAX_SIZE=body.MAX_BODY_BYTES,
         GRACEFUL_SHUTDOWN_TIMEOUT=GRACE_SECONDS,
         ACCESS_LOG=False,
         MOTD=False,
         KEEP_ALIVE_TIMEOUT=60,
+        RESPONSE_TIMEOUT=settings.request_seconds + LATE_SECONDS,
     )
     _setup_lifecycle(app, settings)
     _setup_requests(app)
@@ -94,7 +105,9 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     health.install(app)
     openapi.install(app, ROUTES)
     pages.install(app)
+    verify_page.install(app)
     reset_page.install(app)
+    join_page.install(app)
     sockets.install(app)
     webhooks.install(app, settings.sendgrid_webhook_key)
     for resource in RESOURCES:
@@ -116,7 +129,7 @@ def _setup_requests(app: "Sanic[Any, Any]") -> None:
     @app.on_request
     async def begin(request: Request) -> None:
         given = request.headers.get("x-request-id", "")
-        request.ctx.id = given if _SANE_ID.fullmatch(given) else str(ids.uuid7(services.now()))
+        _identify(request, given if _SANE_ID.fullmatch(given) else _new_id())
         request.ctx.began = time.perf_counter()
 
     @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
@@ -126,14 +139,24 @@ def _setup_requests(app: "Sanic[Any, Any]") -> None:
         began = getattr(request.ctx, "began", time.perf_counter())
         route = request.route.name if request.route else "none"
         milliseconds = round((time.perf_counter() - began) * 1_000, 1)
-        _log.info("request", id=_request_id(request), method=request.method, route=route, status=response.status, ms=milliseconds)
+        _log.info("request", method=request.method, route=route, status=response.status, ms=milliseconds)
 
 
 def _request_id(request: Request) -> str:
     """The request's id; a request that could not even be parsed has none yet."""
     if not hasattr(request.ctx, "id"):
-        request.ctx.id = str(ids.uuid7(services.now()))
+        _identify(request, _new_id())
     return str(request.ctx.id)
+
+
+def _identify(request: Request, request_id: str) -> None:
+    """From here on whatever is logged for this request bears its id, no longer that of the one before on the connection."""
+    request.ctx.id = request_id
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+def _new_id() -> str:
+    return str(ids.uuid7(services.now()))
 
 
 def _compress(request: Request, response: HTTPResponse) -> None:
@@ -152,15 +175,20 @@ def _setup_errors(app: "Sanic[Any, Any]") -> None:
 
     @app.exception(*services.DATABASE_ERRORS)
     async def unavailable(request: Request, error: Exception) -> HTTPResponse:
-        _log.warning("database_unavailable", id=_request_id(request), error=type(error).__name__)
-        return problems.respond(problems.Unavailable("the database does not answer"), _request_id(request))
+        request_id = _request_id(request)
+        _log.warning("database_unavailable", error=type(error).__name__)
+        return problems.respond(problems.Unavailable("the database does not answer"), request_id)
 
     @app.exception(SanicException)
     async def refused_by_server(request: Request, error: SanicException) -> HTTPResponse:
         code = _CODES.get(error.status_code, "invalid" if error.status_code < 500 else "internal")
-        return problems.encode(problems.describe(code, _request_id(request)), dict(error.headers))
+        headers = dict(error.headers)
+        if error.status_code == 405:
+            headers.setdefault("Allow", ", ".join(routing.methods(ROUTES, request.path)))
+        return problems.encode(problems.describe(code, _request_id(request)), headers)
 
     @app.exception(Exception)
     async def unforeseen(request: Request, error: Exception) -> HTTPResponse:
-        _log.error("request_failed", id=_request_id(request), exc_info=error)
-        return problems.encode(problems.describe("internal", _request_id(request)))
+        request_id = _request_id(request)
+        _log.error("request_failed", exc_info=error)
+        return problems.encode(problems.describe("internal", request_id))

@@ -22,7 +22,7 @@ class ConflictQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     state: Literal["open", "resolved"] | None = None
     limit: paging.Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 class ConflictFact(facts.WireFact, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class RejectionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """A page."""
 
     limit: paging.Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 class Rejection(Struct, frozen=True):

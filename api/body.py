@@ -1,9 +1,13 @@
 """Bodies and parameters: bytes in, typed structs out, or a problem that points to the member."""
 
+import functools
+import json
 import re
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import msgspec
+from msgspec import Raw
 from sanic import Request
 
 from api import problems
@@ -15,17 +19,23 @@ MAX_BODY_BYTES = 1024 * 1024
 """Of every body but an import's."""
 _MISSING_OR_UNKNOWN = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`")
 _AT = re.compile(r" - at `(key in )?\$?(.*)`$")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,19})")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 def decode(request: Request, shape: type[T]) -> T:
     """The JSON body of `request` as `shape`. Raises problems.UnsupportedMediaType, errors.Invalid."""
     check_media_type(request, "application/json")
-    return decode_bytes(request.body, shape)
+    decoded = decode_bytes(request.body, shape)
+    refuse_doubled(request.body, inside=not _leaves_raw(cast("Any", shape)))
+    return decoded
 
 
 def decode_bytes(data: bytes, shape: type[T]) -> T:
-    """JSON as `shape`. Raises errors.Invalid with a pointer to the first member that does not fit."""
+    """JSON as `shape`. Raises errors.Invalid with a pointer to the first member that does not fit.
+
+    Of a member that stands there twice the last one is taken: see `refuse_doubled`.
+    """
     try:
         return msgspec.json.decode(data, type=shape)
     except msgspec.ValidationError as error:
@@ -34,6 +44,93 @@ def decode_bytes(data: bytes, shape: type[T]) -> T:
         raise errors.Invalid("the body is not JSON in UTF-8") from error
     except RecursionError as error:
         raise errors.Invalid("the body is nested too deeply") from error
+
+
+class _Doubled(Exception):
+    """An object has a member twice."""
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """The members of an object, also those of the same name."""
+
+
+class _Name:
+    """The name of a member that is equal to no other, so that msgspec's dicts keep every one."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _look(members: list[tuple[str, Any]]) -> None:
+    if len(dict(members)) != len(members):
+        raise _Doubled
+
+
+_LOOKING: Final = json.JSONDecoder(object_pairs_hook=_look, parse_int=str, parse_float=str)
+_KEEPING: Final = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=str, parse_float=str)
+_OUTERMOST: Final = msgspec.json.Decoder(dict[_Name, Raw], dec_hook=lambda kind, text: kind(text))
+
+
+def refuse_doubled(data: bytes, *, inside: bool = True) -> None:
+    """Raises errors.Invalid with a pointer where an object of `data`, which is JSON, has a member twice.
+
+    Decoders disagree on which of the two holds (RFC 8259, 4), so that a proxy or a log could have read something else
+    than we do. Not `inside`: only the outermost object is looked at, whose members are decoded one by one.
+    """
+    try:
+        if not inside:
+            names = [name.text for name in _OUTERMOST.decode(data)]
+            if len(set(names)) != len(names):
+                _refuse(_place(_Pairs((name, None) for name in names)))
+            return
+        text = data.decode()
+        try:
+            _LOOKING.decode(text)
+        except _Doubled:
+            _refuse(_place(_KEEPING.decode(text)))
+    except (msgspec.DecodeError, ValueError) as error:
+        raise errors.Invalid("the body is not JSON in UTF-8") from error
+    except RecursionError as error:
+        raise errors.Invalid("the body is nested too deeply") from error
+
+
+def _refuse(pointer: str) -> NoReturn:
+    raise errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, "stands there twice"),))
+
+
+def _place(value: Any) -> str:
+    """The pointer to the first member of `value`, made of _Pairs, that stands there twice; empty: there is none."""
+    seen: set[str] = set()
+    members = value if isinstance(value, _Pairs) else enumerate(value) if isinstance(value, list) else ()
+    for name, member in members:
+        step = f"/{_escaped(str(name))}"
+        if step in seen:
+            return step
+        seen.add(step)
+        if inner := _place(member):
+            return step + inner
+    return ""
+
+
+def _escaped(name: str) -> str:
+    """`name` as a step of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+@functools.cache
+def _leaves_raw(shape: Any) -> bool:
+    """Whether a member of `shape` is left as raw JSON, for somebody who decodes it by itself."""
+    return msgspec.inspect.RawType() in _kinds(msgspec.inspect.type_info(shape))
+
+
+def _kinds(found: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
+    match found:
+        case msgspec.inspect.StructType():
+            return [kind for member in found.fields for kind in _kinds(member.type)]
+        case msgspec.inspect.ListType():
+            return _kinds(found.item_type)
+        case _:
+            return [found]
 
 
 def check_media_type(request: Request, *allowed: str) -> None:
@@ -49,14 +146,59 @@ def check_media_type(request: Request, *allowed: str) -> None:
 def parameters(request: Request, shape: type[T]) -> T:
     """The query string as `shape`. Raises errors.Invalid; a parameter that stands there twice is one too many."""
     given: dict[str, Any] = {}
+    known = _parameters(cast("Any", shape))
     for name, values in request.get_args(keep_blank_values=True).items():
         if len(values) > 1:
-            raise errors.Invalid("a parameter stands there twice", errors=(errors.FieldError(f"/{name}", "given twice"),))
-        given[name] = values[0]
+            raise _unfit(name, "given twice")
+        given[name] = known[name].read(values[0]) if name in known else values[0]
     try:
-        return msgspec.convert(given, type=shape, strict=False)
+        return msgspec.convert(given, type=shape)
     except msgspec.ValidationError as error:
         raise invalid(error) from error
+
+
+def _unfit(name: str, detail: str) -> errors.Invalid:
+    return errors.Invalid("a parameter does not fit", errors=(errors.FieldError(f"/{_escaped(name)}", detail),))
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """How the text of a parameter is read: as JSON writes that value, and nothing else that could be meant by it."""
+
+    name: str
+    integer: bool
+    boolean: bool
+    choices: frozenset[str]
+    """What JSON Schema says that it may be, where its Python type cannot; empty: anything."""
+
+    def read(self, text: str) -> str | int | bool:
+        """What is no value of the type stays text, so that msgspec says what is wrong with it."""
+        if self.boolean and text in ("true", "false"):
+            return text == "true"
+        if self.integer and _INTEGER.fullmatch(text):
+            return int(text)
+        if self.choices and text not in self.choices:
+            raise _unfit(self.name, "none of the values that it may have")
+        return text
+
+
+@functools.cache
+def _parameters(shape: Any) -> dict[str, _Parameter]:
+    found = msgspec.inspect.type_info(shape)
+    assert isinstance(found, msgspec.inspect.StructType)
+    return {member.encode_name: _parameter(member) for member in found.fields}
+
+
+def _parameter(member: msgspec.inspect.Field) -> _Parameter:
+    kinds = member.type.types if isinstance(member.type, msgspec.inspect.UnionType) else (member.type,)
+    choices: list[str] = []
+    for kind in kinds:
+        if isinstance(kind, msgspec.inspect.Metadata):
+            choices += (kind.extra_json_schema or {}).get("enum", ())
+    bare = [kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind for kind in kinds]
+    integer = any(isinstance(kind, msgspec.inspect.IntType) for kind in bare)
+    boolean = any(isinstance(kind, msgspec.inspect.BoolType) for kind in bare)
+    return _Parameter(member.encode_name, integer, boolean, frozenset(choices))
 
 
 def invalid(error: msgspec.ValidationError) -> errors.Invalid:
@@ -66,6 +208,6 @@ def invalid(error: msgspec.ValidationError) -> errors.Invalid:
     pointer = "".join(f"/{step[1] or step[2]}" for step in _STEP.finditer(found[2])) if found else ""
     detail = text[: found.start()] if found else text
     if (named := _MISSING_OR_UNKNOWN.match(detail)) is not None:
-        pointer += f"/{named[2]}"
+        pointer += f"/{_escaped(named[2])}"
         detail = "required" if named[1] == "missing required" else "unknown member"
     return errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, detail),))

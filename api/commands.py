@@ -21,7 +21,7 @@ Represent = Callable[[Call[Any, Any], UUID], Awaitable[Any]]
 SETTLING = ("unknown_conflict", "wrong_aggregate", "already_resolved")
 """Codes of an update that settles a conflict."""
 
-_ETAG = re.compile(r'"?(\d{1,18})"?')
+_ETAG = re.compile(r'"?([0-9]{1,18})"?')
 """Quoted, as an ETag is; clients that leave the quotes away mean the same."""
 
 

@@ -58,7 +58,7 @@ class ContactQuery(Struct, frozen=True, forbid_unknown_fields=True):
     include: Literal["deleted"] | None = None
     changed_since: facts.Seq | None = None
     limit: paging.Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 def shown(row: Record, cipher: Cipher) -> Contact:

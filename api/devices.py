@@ -21,7 +21,7 @@ class DeviceQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """A page of devices."""
 
     limit: Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 class PushTarget(Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,7 +26,7 @@ class EventQuery(Struct, frozen=True, forbid_unknown_fields=True):
     first: Moment | None = field(default=None, name="from")
     last: Moment | None = field(default=None, name="to")
     limit: paging.Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 @routes.add("GET", "/api/events", answer=Items[facts.WireFact], query=EventQuery)

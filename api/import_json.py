@@ -63,7 +63,9 @@ def _read(file: Path) -> list[facts.Fact]:
     if file.stat().st_size == 0:
         raise errors.Invalid("the body is not JSON in UTF-8")
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        found = body.decode_bytes(bytes(mapped), File)
+        content = bytes(mapped)
+        found = body.decode_bytes(content, File)
+        body.refuse_doubled(content, inside=False)
     log, digest = [], None
     for index, raw in enumerate(found.events):
         fact, said = _fact(bytes(raw), index)
@@ -78,6 +80,7 @@ def _fact(sent: bytes, index: int) -> tuple[facts.Fact, str]:
     try:
         wired = body.decode_bytes(sent, facts.WireFact)
         plain: dict[str, Any] = body.decode_bytes(sent, dict[str, Any])
+        body.refuse_doubled(sent)
     except errors.Invalid as error:
         inside = tuple(errors.FieldError(f"/events/{index}{found.pointer}", found.detail) for found in error.errors)
         raise errors.Invalid(error.detail, errors=inside) from error

@@ -86,6 +86,11 @@ class Limiter:
         left = (now + self.period_seconds - until) / each - 1
         return Allowance(self.limit, math.floor(left + ROUNDING), until + each - now)
 
+    def give_back(self, key: str, now: float) -> None:
+        """Take back the count of a request of `key`, which turned out to be none of those that are limited."""
+        place = self.table.place(f"{self.name} {key}".encode())
+        self.table.times[place] = max(self.table.times[place] - self.period_seconds / self.limit, now)
+
 
 class Limits:
     """The limits of one server, made before its workers are."""
@@ -98,6 +103,11 @@ class Limits:
     def count_address(self, request: Request) -> None:
         """Before anybody knows who asks. Raises problems.RateLimited."""
         _count(request, self._address, address(request))
+
+    def forgive_address(self, request: Request) -> None:
+        """Do not count what was counted a moment ago: the one who asks is known now."""
+        if self._address is not None:
+            self._address.give_back(address(request), time.monotonic())
 
     def count_user(self, request: Request, user_id: UUID) -> None:
         """All devices and tokens of a user together. Raises problems.RateLimited."""

@@ -17,6 +17,7 @@ EVERYWHERE = ("invalid", "internal", "unavailable", "too_large", "too_slow")
 SIGNED_IN = ("unauthorized",)
 REPLAYABLE = ("id_reused", "stale")
 _TOKENS = "An access token of a session, or a personal token; what the operation needs is `read`, `write` or `session`."
+_BINARY = {"type": "string", "format": "binary"}
 _REF = "#/components/schemas/{name}"
 
 
@@ -65,7 +66,7 @@ def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any
     if route.streams is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": {route.streams: {"schema": {"type": "string", "format": "binary"}}},
+            "content": {route.streams: {"schema": facts_schema.STREAMED.get(route.streams, _BINARY)}},
         }
     return operation
 
@@ -80,9 +81,18 @@ def _query_parameters(shape: type[Struct], components: dict[str, Any]) -> list[d
         return []
     schema = components.get(shape.__name__, {})
     return [
-        {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": member}
+        {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": _not_null(member)}
         for name, member in schema.get("properties", {}).items()
     ]
+
+
+def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is there or not; it has no null."""
+    kept = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if not kept:
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "anyOf" and (name, value) != ("default", None)}
+    return rest | kept[0] if len(kept) == 1 else rest | {"anyOf": kept}
 
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
@@ -104,6 +114,8 @@ def _responses(route: Route, by_shape: dict[str, Any]) -> dict[str, Any]:
     if content:
         success["content"] = content
     responses: dict[str, Any] = {str(status): success for status in sorted(statuses)}
+    if route.accepts:
+        responses["202"] = {"description": "Accepted; the rest follows later"}
     for status, codes in _problems(route).items():
         schema = {"allOf": [by_shape[repr(problems.Problem)], {"properties": {"code": {"enum": codes}}}]}
         responses[str(status)] = {

@@ -1,14 +1,15 @@
-"""Small pages for the links in mails; they work without JavaScript. A link alone changes nothing: programs follow links too."""
+"""What the small pages for the links in mails are made of; a link alone changes nothing: programs follow links too."""
 
 import base64
+import functools
 import hashlib
 import html
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from sanic import HTTPResponse, Request, Sanic
 
-from api import services
-from storage import identity
+from api import deadline, limits, problems, services
 
 _STYLE = (
     "body{font:17px/1.5 system-ui,sans-serif;max-width:44rem;margin:4rem auto;padding:0 1.2rem;color-scheme:light dark}"
@@ -24,26 +25,41 @@ HEADERS = {
 }
 MEDIA_TYPE = "text/html; charset=utf-8"
 MAX_TOKEN_LENGTH = 200
+ROUTES: Final = frozenset({"verify_page", "verify_confirmed", "reset_page", "reset_confirmed", "join_page", "join_confirmed"})
+"""Where somebody can guess the tokens of mails: limited by address, like /api/auth."""
 
 
 def install(app: "Sanic[Any, Any]") -> None:
-    """Serve the pages."""
+    """Count who asks for the pages."""
 
-    @app.get("/verify", name="verify_page")
-    async def ask(request: Request) -> HTTPResponse:
-        token = html.escape(str(request.args.get("token", ""))[:MAX_TOKEN_LENGTH], quote=True)
-        form = f'<form method="post"><input type="hidden" name="token" value="{token}"><button>Confirm</button></form>'
-        return page("Confirm your e-mail address", f"<p>Debitum will then send your reminders there.</p>{form}")
+    @app.on_request
+    async def count(request: Request) -> HTTPResponse | None:
+        if request.route is None or request.route.name.rpartition(".")[2] not in ROUTES:
+            return None
+        try:
+            limits.of(request).count_address(request)
+        except problems.RateLimited as error:
+            answer = page("Not so often", "<p>Try again in a minute.</p>", status=429)
+            answer.headers["Retry-After"] = str(error.retry_after_seconds)
+            return answer
+        return None
 
-    @app.post("/verify", name="verify_confirmed")
-    async def confirm(request: Request) -> HTTPResponse:
-        form = request.form
-        token = str(form.get("token", "") if form else "")[:MAX_TOKEN_LENGTH]
-        async with services.of(request).transaction() as connection:
-            user_id = await identity.verify_email(connection, token, now=services.now())
-        if user_id is None:
-            return page("This link is not valid any more", "<p>It was used before, or it is too old.</p>", status=400)
-        return page("Thank you", "<p>Your e-mail address is confirmed. You can close this page.</p>")
+
+def in_time(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[[Request], Awaitable[HTTPResponse]]:
+    """A page that writes is answered as soon as any other request: see api.deadline."""
+
+    @functools.wraps(handler)
+    async def answer(request: Request) -> HTTPResponse:
+        async with deadline.within(services.of(request).settings.request_seconds):
+            return await handler(request)
+
+    return answer
+
+
+def new_password(label: str, name: str) -> str:
+    """A field for a password that is set, in HTML."""
+    bounds = 'minlength="8" maxlength="128" autocomplete="new-password" required'
+    return f'<label>{label} <input type="password" name="{name}" {bounds}></label>'
 
 
 def page(title: str, content: str, *, status: int = 200) -> HTTPResponse:

@@ -14,6 +14,8 @@ Item = TypeVar("Item")
 MAX_LIMIT = 200
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
 DEFAULT_LIMIT = 50
+Cursor = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"^[A-Za-z0-9_=-]*$(?!\n)")]
+"""Where a page ended, as base64; only what `cursor` made is one."""
 Number = Annotated[int, Meta(ge=-money.MAX_AMOUNT, le=money.MAX_AMOUNT)]
 """A sort key that is a seq or an amount."""
 

@@ -1,56 +1,106 @@
-"""Password hashing (argon2id): a few at a time in threads of their own, because each takes 19 MiB and a core."""
+"""Passwords: which are taken, and their hashing (argon2id), a few at a time because each takes 19 MiB and a core."""
 
 import asyncio
+import secrets
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from typing import Annotated, Final, TypeVar
 
+import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from msgspec import Meta
 
 from api import problems
+from domain import common_passwords, errors
 
+Password = Annotated[str, Meta(min_length=8, max_length=128)]
+"""One that is set; whether too many others have it is asked by `refuse_common`."""
+Given = Annotated[str, Meta(max_length=128)]
+"""One that is compared: of any length, or its length would say something of the password."""
 CONCURRENT_HASHES = 4
-"""More would be a way to exhaust a server's memory."""
-WAIT_SECONDS = 2.0
+"""Of a process; more would be a way to exhaust a server's memory."""
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 """OWASP's minimum for argon2id: 16 ms on the machine where it was measured."""
+DOES_NOT_FIT: Final = "A password has 8 to 128 characters."
+COMMON: Final = "This password is one of the most common ones, which are guessed first: choose another."
+
+Result = TypeVar("Result")
 
 
-class Hasher:
-    """Hashes and verifies within CONCURRENT_HASHES; whoever would wait longer than WAIT_SECONDS gets Unavailable."""
+def refuse_common(password: str, pointer: str) -> None:
+    """Raises errors.Invalid that points to the member, where guessers try this password first."""
+    if common_passwords.has(password):
+        raise errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, COMMON),))
 
-    def __init__(self) -> None:
-        self._argon2 = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
-        self._threads = ThreadPoolExecutor(CONCURRENT_HASHES, thread_name_prefix="hash")
-        self._slots = asyncio.Semaphore(CONCURRENT_HASHES)
-        self._nobody = self._argon2.hash("nobody's password")
+
+def objection(password: str) -> str | None:
+    """What a page says against a password; None: it may be set."""
+    try:
+        msgspec.convert(password, Password)
+    except msgspec.ValidationError:
+        return DOES_NOT_FIT
+    return COMMON if common_passwords.has(password) else None
+
+
+class Place:
+    """The right to hash, one password after the other."""
+
+    def __init__(self, hasher: "Hasher") -> None:
+        self._hasher = hasher
 
     async def hash(self, password: str) -> str:
         """The encoded argon2id hash."""
-        return str(await self._run(partial(self._argon2.hash, password)))
+        return await self._hasher.run(partial(self._hasher.argon2.hash, password))
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         """Whether `password` is the one; with no hash to compare to, the same work is done for nothing."""
-        right = await self._run(partial(self._verify, encoded or self._nobody, password))
-        return bool(right) and encoded is not None
+        right = await self._hasher.run(partial(self._verify, encoded or self._hasher.nobody, password))
+        return right and encoded is not None
+
+    def _verify(self, encoded: str, password: str) -> bool:
+        try:
+            return self._hasher.argon2.verify(encoded, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+class Hasher:
+    """CONCURRENT_HASHES places; who finds none free is told to come back, at once."""
+
+    def __init__(self) -> None:
+        self.argon2 = argon2()
+        self.nobody = self.argon2.hash("nobody's password")
+        self._threads = ThreadPoolExecutor(CONCURRENT_HASHES, thread_name_prefix="hash")
+        self._free = CONCURRENT_HASHES
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """Hold a place. Raises problems.Unavailable."""
+        if self._free == 0:
+            raise problems.Unavailable("too many people sign in at once")
+        self._free -= 1
+        try:
+            yield Place(self)
+        finally:
+            self._free += 1
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """The result of `work`, done in a thread: there are as many as places, also where a reader left and work goes on."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
         """Let the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _verify(self, encoded: str, password: str) -> bool:
-        try:
-            return self._argon2.verify(encoded, password)
-        except (VerificationError, InvalidHashError):
-            return False
 
-    async def _run(self, work: "partial[str] | partial[bool]") -> str | bool:
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise problems.Unavailable("too many people sign in at once") from error
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._slots.release()
+def argon2() -> PasswordHasher:
+    """Hashes with our parameters."""
+    return PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
+
+
+def nobodys_hash() -> str:
+    """The hash of a password that nobody knows: of an account whose owner has not set one yet."""
+    return argon2().hash(secrets.token_urlsafe())

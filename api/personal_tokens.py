@@ -25,7 +25,7 @@ class TokenQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """A page of personal tokens."""
 
     limit: Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 class TokenCreate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +53,9 @@ class NewPersonalToken(PersonalToken, frozen=True, kw_only=True):
     token: str
 
 
-@routes.add("POST", "/api/tokens", answer=NewPersonalToken, status=201, body=TokenCreate, needs="session")
+@routes.add(
+    "POST", "/api/tokens", answer=NewPersonalToken, status=201, body=TokenCreate, codes=("too_many_tokens",), needs="session"
+)
 async def create_token(call: Call[TokenCreate, Nothing]) -> Reply:
     """Make a personal token."""
     now, expires_at = services.now(), call.body.expires_at

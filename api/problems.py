@@ -29,6 +29,7 @@ KINDS: dict[str, Kind] = {
     "foreign_origin": Kind(403, "This page may not do that"),
     "scope": Kind(403, "This token may not do that"),
     "signup_closed": Kind(403, "This server takes no new users"),
+    "invalid_invite": Kind(403, "The invitation is not valid"),
     "not_found": Kind(404, "There is nothing here"),
     "unknown_aggregate": Kind(409, "It points to something that is not there"),
     "ledger_gone": Kind(404, "This ledger does not exist any more"),
@@ -54,6 +55,9 @@ KINDS: dict[str, Kind] = {
     "delete_vs_new": Kind(409, "Another device added something to what was to be deleted"),
     "reset": Kind(409, "The device knows another history; start over"),
     "email_taken": Kind(409, "This address has an account"),
+    "too_many_tokens": Kind(409, "There are too many personal tokens"),
+    "too_late": Kind(409, "It is too late for that"),
+    "too_many_devices": Kind(409, "There are too many devices"),
     "stale": Kind(412, "The resource has changed since"),
     "too_large": Kind(413, "The body is too large"),
     "unsupported_media_type": Kind(415, "The body is of a type that is not read here"),
@@ -98,6 +102,12 @@ class BadSignature(errors.DomainError):
     code = "bad_signature"
 
 
+class TooLate(errors.DomainError):
+    """The account is being erased."""
+
+    code = "too_late"
+
+
 class ForeignOrigin(errors.DomainError):
     """The request comes from a page of somewhere else, which the operator has not allowed."""
 
@@ -114,6 +124,12 @@ class SignupClosed(errors.DomainError):
     """The operator registers users."""
 
     code = "signup_closed"
+
+
+class InvalidInvite(errors.DomainError):
+    """The invitation is unknown, expired or used, or it is for another address."""
+
+    code = "invalid_invite"
 
 
 class RateLimited(errors.DomainError):

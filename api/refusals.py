@@ -4,14 +4,25 @@ import ipaddress
 import itertools
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal, get_args
 from urllib.parse import urlsplit
 
+Signup = Literal["open", "verified", "invite", "closed"]
+"""Who may register: anybody, whoever proves the address, whoever has an invitation, nobody."""
 LEAST_DISTINCT_BYTES: Final = 16
 """Of 32 random bytes about 30 differ; fewer than this happens to less than one key in 10**15."""
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 """Also of apps that are pages inside, like capacitor://localhost."""
 _PRINTABLE: Final = range(0x20, 0x7F)
+
+
+def signup(text: str) -> Signup:
+    """How people register; unset, anybody may. Raises ValueError."""
+    for one in get_args(Signup):
+        if text in ("", one):
+            found: Signup = one
+            return found
+    raise ValueError(f"{text!r} is none of {', '.join(get_args(Signup))}")
 
 
 def origins(text: str) -> tuple[str, ...]:

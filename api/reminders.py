@@ -60,7 +60,7 @@ class ReminderQuery(Struct, frozen=True, forbid_unknown_fields=True):
     first: Moment | None = field(default=None, name="from")
     last: Moment | None = field(default=None, name="to")
     limit: paging.Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 class Snooze(Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,15 +3,12 @@
 import html
 from typing import Any
 
-import msgspec
 from sanic import HTTPResponse, Request, Sanic
 
-from api import credentials, pages, services
-from api.accounts import Password
+from api import credentials, pages, passwords, services
 
 _TITLE = "Set a new password"
 _INTRODUCTION = "You will then be signed out everywhere, and sign in again with the new password."
-_DOES_NOT_FIT = "A password has 8 to 128 characters."
 
 
 def install(app: "Sanic[Any, Any]") -> None:
@@ -22,13 +19,12 @@ def install(app: "Sanic[Any, Any]") -> None:
         return _form(str(request.args.get("token", "")), _INTRODUCTION)
 
     @app.post("/reset", name="reset_confirmed")
+    @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
         form = request.form
         token, password = (str(form.get(name, "") if form else "") for name in ("token", "new_password"))
-        try:
-            msgspec.convert(password, Password)
-        except msgspec.ValidationError:
-            return _form(token, _DOES_NOT_FIT, status=400)
+        if (objection := passwords.objection(password)) is not None:
+            return _form(token, objection, status=400)
         if not await credentials.reset(services.of(request), token[: pages.MAX_TOKEN_LENGTH], password):
             content = "<p>It was used before, or it is too old. Ask for another one.</p>"
             return pages.page("This link is not valid any more", content, status=400)
@@ -37,8 +33,6 @@ def install(app: "Sanic[Any, Any]") -> None:
 
 def _form(token: str, words: str, *, status: int = 200) -> HTTPResponse:
     hidden = f'<input type="hidden" name="token" value="{html.escape(token[: pages.MAX_TOKEN_LENGTH], quote=True)}">'
-    label = "<label>New password "
-    bounds = 'minlength="8" maxlength="128" autocomplete="new-password" required'
-    field = f'<p>{label}<input type="password" name="new_password" {bounds}></label></p>'
+    field = f"<p>{pages.new_password('New password', 'new_password')}</p>"
     form = f'<form method="post" action="/reset">{hidden}{field}<button>Change my password</button></form>'
     return pages.page(_TITLE, f"<p>{html.escape(words)}</p>{form}", status=status)

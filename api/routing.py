@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -15,7 +15,7 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.http import Http
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import auth, body, compression, limits, problems, services
+from api import auth, body, compression, deadline, limits, problems, services
 from api.auth import Caller, Scope
 from api.services import Services
 from storage.encryption import Cipher
@@ -26,6 +26,8 @@ Query = TypeVar("Query")
 
 SIGNING_IN = "/api/auth/"
 """Where somebody can guess passwords and tokens: limited by address, before anybody knows who it is."""
+IMPORT_SECONDS = 900.0
+"""From the first byte to the answer: 256 MiB over a slow line, and 100,000 rows to decide."""
 STREAM_SECONDS = 900.0
 """A stream holds a connection of the pool and a snapshot: both for so long at most."""
 PACKED = ("application/zip",)
@@ -102,6 +104,8 @@ class Route:
     """The media types in which it can answer beside `answer` as JSON."""
     needs: Scope
     """What the caller must be allowed to do: `read`, `write`, or what only a signed-in device may (`session`)."""
+    accepts: bool
+    """Whether it can answer 202 without a body instead: what was asked for follows later, or not."""
 
     @property
     def name(self) -> str:
@@ -142,12 +146,13 @@ class Routes:
         absent: bool = False,
         media: tuple[str, ...] = (),
         needs: Scope | None = None,
+        accepts: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler; `path` as in OpenAPI (`/api/contacts/{id}`). GET needs `read`, the others `write`."""
         scope = needs or ("read" if method == "GET" else "write")
 
         def declare(handler: Handler) -> Handler:
-            described = (answer, status, body, query, codes, public, replays, streams, absent, media, scope)
+            described = (answer, status, body, query, codes, public, replays, streams, absent, media, scope, accepts)
             self.all.append(Route(method, path, handler, self.tag, *described))
             return handler
 
@@ -161,19 +166,31 @@ class Routes:
             app.add_route(_endpoint(route), path, methods=methods, name=route.name)
 
 
+def methods(routes: Iterable[Route], path: str) -> list[str]:
+    """The methods of `path`; Sanic forgets them where the path has an id in it."""
+    steps, found = path.rstrip("/").split("/"), set()
+    for route in routes:
+        template = route.path.split("/")
+        if len(template) == len(steps) and all(one == step or one[:1] == "{" for one, step in zip(template, steps, strict=True)):
+            found |= {route.method, "HEAD"} if route.method == "GET" else {route.method}
+    return sorted(found)
+
+
 def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse | None]]:
     @functools.wraps(route.handler)
     async def endpoint(request: Request, **path: str) -> HTTPResponse | None:
-        who = await _who(request, route)
-        call = Call[Any, Any](
-            request=request,
-            services=services.of(request),
-            body=_body(request, route),
-            query=body.parameters(request, route.query),
-            path={name: _id(value) for name, value in path.items()},
-            who=who,
-        )
-        reply = await route.handler(call)
+        here = services.of(request)
+        async with deadline.within(here.settings.request_seconds if route.streams is None else IMPORT_SECONDS):
+            who = await _who(request, route)
+            call = Call[Any, Any](
+                request=request,
+                services=here,
+                body=_body(request, route),
+                query=body.parameters(request, route.query),
+                path={name: _id(value) for name, value in path.items()},
+                who=who,
+            )
+            reply = await route.handler(call)
         if reply.chunks is None:
             return respond(reply)
         await _stream(request, reply, reply.chunks)
@@ -215,7 +232,8 @@ async def _stream(request: Request, reply: Reply, chunks: AsyncGenerator[bytes, 
     if reply.content_type not in PACKED and compression.accepted(request):
         headers["Content-Encoding"], packed = "gzip", compression.stream(chunks)
     async with contextlib.aclosing(chunks), contextlib.aclosing(packed) as source, asyncio.timeout(STREAM_SECONDS):
-        chunk = await anext(source, None)
+        async with deadline.within(services.of(request).settings.request_seconds):
+            chunk = await anext(source, None)
         response: HTTPResponse = await request.respond(status=reply.status, headers=headers, content_type=reply.content_type)
         try:
             while chunk is not None:

@@ -21,7 +21,7 @@ class SearchQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     q: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
     limit: paging.Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 class Found(Struct, frozen=True):

@@ -1,6 +1,5 @@
 """Where the server begins: `main()` for `python -m api`."""
 
-import logging
 import os
 import sys
 from functools import partial
@@ -12,6 +11,7 @@ from api import serving, workers
 from api.app import GRACE_SECONDS, create_app
 from api.settings import Settings, SettingsError
 from storage import server as postgres
+from telemetry import output
 
 LAST_WORDS_SECONDS: Final = 3 * serving.CLOSE_SECONDS
 """What a worker may need after the grace, and a little more, before it is killed."""
@@ -20,11 +20,12 @@ _log = structlog.get_logger("api")
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; exits with 2 where a setting is wrong, Postgres could forget, or the port cannot be had."""
-    _configure_logging()
+    output.configure(output.Choice())  # until the settings say how
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
         _give_up(str(error))
+    output.configure(settings.log)
     _require_durability(settings.database_url)
     app = create_app(settings)
     try:
@@ -53,19 +54,3 @@ def _require_durability(database_url: str) -> None:
 def _give_up(reason: str) -> NoReturn:
     sys.stderr.write(f"debitum api: {reason}\n")
     sys.exit(2)
-
-
-def _configure_logging() -> None:
-    """One JSON object a line on standard output."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(),  # a line is one write, so that lines of several workers do not mix
-        cache_logger_on_first_use=True,
-    )

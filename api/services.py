@@ -82,7 +82,9 @@ def make(settings: Settings) -> Services:
 
     feed = Feed(settings.database_url, settings.direct_url or settings.database_url, live_credentials)
     feed.start()
-    writer = Writer(settings.database_url, settings.keys, limit=settings.queue_limit, moved=feed.moved)
+    writer = Writer(
+        settings.database_url, settings.keys, limit=settings.queue_limit, seconds=settings.request_seconds, moved=feed.moved
+    )
     writer.start()
     reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return Services(

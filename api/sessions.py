@@ -18,7 +18,7 @@ class SessionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """A page of sessions."""
 
     limit: Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 class SessionItem(Struct, frozen=True):

@@ -1,12 +1,13 @@
 """The API's settings, read once from the environment."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Self, TypeVar
 
 from api import refusals
 from storage.encryption import KeyRing, KeyRingError
+from telemetry import output
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")
@@ -18,18 +19,20 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`signup` open or closed (registration), `queue_limit` pushes wait for the writer before others get a 503."""
+    """`signup`: who may register; `queue_limit` pushes wait for the writer before others get a 503."""
 
     database_url: str
     keys: KeyRing
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
-    signup: Literal["open", "closed"] = "open"
+    signup: refusals.Signup = "open"
     environment: Literal["development", "production"] = "development"
     pool_size: int = 8
     pool_timeout_seconds: float = 2.0
     queue_limit: int = 2_000
+    request_seconds: float = 30.0
+    """What a request may take once it has come in; imports and streamed answers have more."""
     direct_url: str = ""
     """Of the same database without a pooler, for LISTEN; empty: database_url."""
     cors_origins: tuple[str, ...] = ()
@@ -45,6 +48,7 @@ class Settings:
     """Requests of a user; None: as many as they like."""
     trusted_proxies: int = 0
     """Proxies in front, each of which appends to X-Forwarded-For; 0: the header is ignored, anybody can write it."""
+    log: output.Choice = field(default_factory=output.Choice)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -66,7 +70,8 @@ class Settings:
             user_per_second=_number(environment, "DEBITUM_RATE_USER_PER_SECOND", USER_PER_SECOND, least=0) or None,
             trusted_proxies=_number(environment, "DEBITUM_TRUSTED_PROXIES", 0, least=0),
             workers=_number(environment, "DEBITUM_WORKERS", 1, least=1),
-            signup="closed" if _choice(environment, "DEBITUM_SIGNUP", ("open", "closed")) == "closed" else "open",
+            log=_log(environment),
+            signup=_accepted("DEBITUM_SIGNUP", environment.get("DEBITUM_SIGNUP", ""), refusals.signup),
             environment="production" if _choice(environment, "DEBITUM_ENV", ENVIRONMENTS) == "production" else "development",
         )
         if settings.environment == "production":
@@ -101,6 +106,13 @@ def _accepted(name: str, given: Given, check: Callable[[Given], Value]) -> Value
         return check(given)
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from error
+
+
+def _log(environment: Mapping[str, str]) -> output.Choice:
+    try:
+        return output.Choice.from_environment(environment)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, *, least: int) -> int:

@@ -15,10 +15,11 @@ from sanic.exceptions import WebsocketClosed
 from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets.exceptions import ConnectionClosed
 
-from api import auth, problems, services
+from api import auth, body, deadline, limits, problems, services
 from api.feed import Listener, Over
+from domain import errors
 
-PATH = "/api/sync/ws"
+PATH, NAME = "/api/sync/ws", "sync_ws"
 AUTH_SECONDS = 5.0
 """How long a new socket may take to say who it is."""
 PING_SECONDS = 25.0
@@ -32,7 +33,7 @@ SEND_BUFFER_BYTES = 32 * 1024
 GOING_AWAY, TRY_AGAIN, BAD_MESSAGE, UNAUTHORIZED, TOO_MANY, TOO_LARGE, LAGS = 1001, 1013, 4400, 4401, 4409, 4413, 4429
 
 
-class Auth(Struct, tag_field="type", tag="auth", frozen=True):
+class Auth(Struct, tag_field="type", tag="auth", frozen=True, forbid_unknown_fields=True):
     """A device says who it is: first, and again whenever it has a newer token."""
 
     token: str
@@ -70,11 +71,11 @@ def install(app: "Sanic[Any, Any]") -> None:
 
     @app.on_request
     async def same_origin(request: Request) -> HTTPResponse | None:
-        if request.path == PATH and not _may_connect(request):
+        if request.route is not None and request.route.name.rpartition(".")[2] == NAME and not _may_connect(request):
             raise problems.ForeignOrigin("this page is not allowed to listen")
         return None
 
-    @app.websocket(PATH, name="sync_ws")  # type: ignore[untyped-decorator]  # Sanic leaves it untyped
+    @app.websocket(PATH, name=NAME)  # type: ignore[untyped-decorator]  # Sanic leaves it untyped
     async def feed(request: Request, ws: WebsocketImplProtocol) -> None:
         try:
             await _serve(request, ws)
@@ -186,12 +187,28 @@ async def _receive(ws: WebsocketImplProtocol, seconds: float) -> str | bytes:
 
 
 async def _authenticated(request: Request, message: str | bytes) -> auth.SignedIn:
+    """Who the message says that it is; each is counted like any request, and by its address where it says nothing good."""
     try:
-        token = msgspec.json.decode(message, type=Auth).token
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        limits.of(request).count_address(request)
+        signed_in = await _signed_in(request, message)
+        limits.of(request).forgive_address(request)
+        limits.of(request).count_user(request, signed_in.caller.user_id)
+    except (problems.RateLimited, problems.Unavailable) as error:
+        raise _Close(TRY_AGAIN, error.detail) from error
+    return signed_in
+
+
+async def _signed_in(request: Request, message: str | bytes) -> auth.SignedIn:
+    try:
+        sent = message.encode() if isinstance(message, str) else message
+        token = body.decode_bytes(sent, Auth).token
+        body.refuse_doubled(sent)
+    except errors.Invalid as error:
         raise _Close(BAD_MESSAGE, "send {type: auth, token}") from error
+    here = services.of(request)
     try:
-        return await auth.sign_in(services.of(request), token)
+        async with deadline.within(here.settings.request_seconds):
+            return await auth.sign_in(here, token)
     except problems.Unauthorized as error:
         raise _Close(UNAUTHORIZED, "the token is not valid") from error
 

@@ -29,7 +29,7 @@ class ExplainQuery(PointQuery, frozen=True):
 
     currency: facts.CurrencyCode | None = None
     limit: paging.Limit = paging.DEFAULT_LIMIT
-    cursor: str | None = None
+    cursor: paging.Cursor | None = None
 
 
 class Effect(Struct, frozen=True):
@@ -48,7 +48,7 @@ class Effect(Struct, frozen=True):
 class StatementQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """`month` as YYYY-MM, by default the running one."""
 
-    month: Annotated[str, Meta(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$(?!\n)")] | None = None
+    month: Annotated[str, Meta(pattern=r"^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])$(?!\n)")] | None = None
     format: Literal["json", "csv", "html"] = "json"
 
 

@@ -127,15 +127,15 @@ def _item(raw: Raw, index: int, device_id: str | None) -> Command | Unreadable:
 
 
 def _command(sent: bytes, event_id: str, device_id: str | None) -> Command:
-    members = body.decode_bytes(sent, dict[str, Any])
+    try:
+        members = body.decode_bytes(sent, dict[str, Any])
+    except errors.Invalid:
+        _typed(sent)  # which knows the names of what it reads, and so can say where
+        raise
+    body.refuse_doubled(sent)
     if isinstance(version := members.get("version"), int) and version != facts.VERSION:
         raise errors.UnsupportedVersion(f"this server reads version {facts.VERSION}")
-    item = body.decode_bytes(sent, PushItem)
-    shape = facts.PAYLOADS[item.aggregate_type, item.event_type]
-    try:
-        payload = body.decode_bytes(bytes(item.event_data), shape)
-    except errors.Invalid as error:
-        raise errors.Invalid(error.detail, errors=_inside_event_data(error.errors)) from error
+    item, payload = _typed(sent)
     return Command(
         id=event_id,
         aggregate_type=item.aggregate_type,
@@ -148,6 +148,15 @@ def _command(sent: bytes, event_id: str, device_id: str | None) -> Command:
         timestamp=members["timestamp"],
         device_id=device_id,
     )
+
+
+def _typed(sent: bytes) -> tuple[PushItem, facts.Payload]:
+    item = body.decode_bytes(sent, PushItem)
+    shape = facts.PAYLOADS[item.aggregate_type, item.event_type]
+    try:
+        return item, body.decode_bytes(bytes(item.event_data), shape)
+    except errors.Invalid as error:
+        raise errors.Invalid(error.detail, errors=_inside_event_data(error.errors)) from error
 
 
 def _members(sent: bytes) -> dict[str, Any]:

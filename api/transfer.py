@@ -15,7 +15,7 @@ from sanic.views import stream
 
 from api import backup as files
 from api import body, problems, services
-from api.routing import Call, Reply, Routes
+from api.routing import IMPORT_SECONDS, Call, Reply, Routes
 from api.writer import BATCH_COMMANDS
 from domain import backup, errors, facts, money
 from domain.sequence import Outcome
@@ -25,15 +25,13 @@ routes = Routes("transfer")
 
 MAX_IMPORT_BYTES = 256 * 1024 * 1024
 """Of the file as it is sent; api.backup limits what is in it."""
-RESPONSE_SECONDS = 900.0
-"""From the first byte to the answer: 256 MiB over a slow line, and 100,000 rows to decide."""
 MEDIA_TYPE = "application/zip"
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """`currency`: of the backup's money, default the user's; `dry_run`: say what would come of it, store nothing."""
 
-    currency: str | None = None
+    currency: facts.CurrencyCode | None = None
     dry_run: bool = False
 
 
@@ -87,7 +85,7 @@ def _currency(code: str) -> money.Currency:
 async def receive(request: Request, file: Path) -> None:
     """Put the body into `file` as it comes in. Raises problems.TooLarge."""
     assert isinstance(request.stream, Http)
-    request.stream.protocol.response_timeout = RESPONSE_SECONDS  # of this connection alone
+    request.stream.protocol.response_timeout = 2 * IMPORT_SECONDS  # Sanic's own, of this connection alone
     if int(request.headers.get("content-length") or 0) > MAX_IMPORT_BYTES:
         raise _too_large()
     received = 0

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -18,20 +19,31 @@ from storage.ledgers import Push, Receipt
 BATCH_COMMANDS = 500
 """Commands a transaction: enough to share a flush, few enough to keep the others' wait short."""
 RECONNECT_SECONDS = 0.2
+LOGGED_REQUESTS = 20
+"""Of a batch that many share."""
 _log = structlog.get_logger(__name__)
 
 Moved = Callable[[Iterable[Head]], None]
 """Told of the heads that a commit has moved."""
-_Waiting = tuple[Push, "asyncio.Future[Receipt]"]
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A push, who waits for its answer, and of which request it is: the writer's task has none of its own."""
+
+    push: Push
+    answer: "asyncio.Future[Receipt]"
+    request_id: str | None
 
 
 class Writer:
-    """One writing connection of this process, fed from a bounded queue."""
+    """One writing connection of this process, fed from a queue of at most `limit`; a batch takes `seconds` at most."""
 
-    def __init__(self, database_url: str, keys: KeyRing, *, limit: int, moved: Moved) -> None:
+    def __init__(self, database_url: str, keys: KeyRing, *, limit: int, seconds: float, moved: Moved) -> None:
         self._database_url = database_url
         self._keys = keys
         self._moved = moved
+        self._seconds = seconds
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limit)
         self._connection: ledgers.Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -53,11 +65,12 @@ class Writer:
         """Decide and store `push`; returns after the commit that holds its events.
 
         Raises errors.Reset and LedgerGone, or problems.Unavailable when the queue is full or Postgres does not answer:
-        then nothing is known, and the same ids may be sent again.
+        then nothing is known, and the same ids may be sent again. Cancelled, a push that still waits is left out of its
+        batch; of one that is being written the answer is lost.
         """
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait((push, answer))
+            self._queue.put_nowait(_Waiting(push, answer, structlog.contextvars.get_contextvars().get("request_id")))
         except asyncio.QueueFull as error:
             raise problems.Unavailable("too many changes are waiting") from error
         return await answer
@@ -86,49 +99,63 @@ class Writer:
     async def _run(self) -> None:
         while True:
             batch = [await self._queue.get()]
-            commands = len(batch[0][0].items)
+            commands = len(batch[0].push.items)
             while not self._queue.empty() and commands < BATCH_COMMANDS:
                 batch.append(self._queue.get_nowait())
-                commands += len(batch[-1][0].items)
+                commands += len(batch[-1].push.items)
+            wanted = [one for one in batch if not one.answer.done()]  # the others have given up waiting
             try:
-                await self._process(batch)
+                if wanted:
+                    await self._process(wanted)
             finally:
                 for _ in batch:
                     self._queue.task_done()
 
     async def _process(self, batch: Sequence[_Waiting]) -> None:
         """Commit a batch; where it fails for a reason of its content, each push by itself."""
+        _name_requests(batch)
         try:
-            answers = await self._commit([push for push, _ in batch])
-        except (psycopg.OperationalError, ConnectionError) as error:
+            answers = await self._commit([one.push for one in batch])
+        except (psycopg.OperationalError, ConnectionError, TimeoutError) as error:
             await self._disconnect()
             _log.warning("write_unavailable", error=type(error).__name__, pushes=len(batch))
             await asyncio.sleep(0 if self._queue.empty() else RECONNECT_SECONDS)
-            for _, waiting in batch:
-                _settle(waiting, problems.Unavailable("the database does not answer"))
+            for one in batch:
+                _settle(one.answer, problems.Unavailable("the database does not answer"))
         except Exception as error:
             _log.exception("write_failed", pushes=len(batch))
             if len(batch) == 1:
-                _settle(batch[0][1], error)
+                _settle(batch[0].answer, error)
                 return
             for single in batch:
                 await self._process([single])
         else:
-            self._moved(_heads([push for push, _ in batch], answers))
-            for (_, waiting), answer in zip(batch, answers, strict=True):
-                _settle(waiting, answer)
+            self._moved(_heads([one.push for one in batch], answers))
+            for one, answer in zip(batch, answers, strict=True):
+                _settle(one.answer, answer)
 
     async def _commit(self, pushes: Sequence[Push]) -> list[Receipt | errors.DomainError]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await engine.async_connection(self._database_url, "debitum-api-writer")
-        async with self._connection.transaction():
-            return await ledgers.commit(self._connection, pushes, self._keys)
+        async with asyncio.timeout(self._seconds):
+            if self._connection is None or self._connection.closed:
+                self._connection = await engine.async_connection(self._database_url, "debitum-api-writer")
+            async with self._connection.transaction():
+                return await ledgers.commit(self._connection, pushes, self._keys)
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(Exception):  # it is broken already: nothing more can be lost by closing it
                 await connection.close()
+
+
+def _name_requests(batch: Sequence[_Waiting]) -> None:
+    """What is logged while a batch is under way bears the id of its request, or the ids of the first of several."""
+    structlog.contextvars.clear_contextvars()
+    found = list(dict.fromkeys(one.request_id for one in batch if one.request_id is not None))
+    if len(found) == 1:
+        structlog.contextvars.bind_contextvars(request_id=found[0])
+    elif found:
+        structlog.contextvars.bind_contextvars(request_ids=found[:LOGGED_REQUESTS])
 
 
 def _heads(pushes: Sequence[Push], answers: Sequence[Receipt | errors.DomainError]) -> list[Head]:

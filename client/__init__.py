@@ -4,6 +4,17 @@ An SDK of its own: it imports nothing of the server's. `Device` is where to begi
 """
 
 from client.device import Attention, Device, Head
-from client.errors import AnotherAccount, BrokenLog, ClientError, Refused, SignedOut, Unavailable
+from client.errors import AnotherAccount, BrokenLog, ClientError, MailFollows, Refused, SignedOut, Unavailable
 
-__all__ = ["AnotherAccount", "Attention", "BrokenLog", "ClientError", "Device", "Head", "Refused", "SignedOut", "Unavailable"]
+__all__ = [
+    "AnotherAccount",
+    "Attention",
+    "BrokenLog",
+    "ClientError",
+    "Device",
+    "Head",
+    "MailFollows",
+    "Refused",
+    "SignedOut",
+    "Unavailable",
+]

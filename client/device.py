@@ -89,12 +89,20 @@ class Device:
     # --- signing in -------------------------------------------------------------------------------------------------
 
     async def register(self, email: str, password: str, **profile: Any) -> None:
-        """Create an account; `profile`: name, time_zone, locale, default_currency. Raises as `login`."""
+        """Create an account; `profile`: name, time_zone, locale, default_currency, invite. Raises as `login`, and MailFollows."""
         await self._session.enter("/api/auth/register", email=email, password=password, **profile)
 
     async def login(self, email: str, password: str) -> None:
         """Sign in, under the id that the device has had from the first. Raises Refused, Unavailable, AnotherAccount."""
         await self._session.enter("/api/auth/login", email=email, password=password)
+
+    async def verify(self, token: str, password: str | None = None) -> None:
+        """Sign in with the token from the mail that proves the address. Raises as `login`.
+
+        With the password that the user registered with it is certain that nobody else has registered the address since.
+        """
+        known = {} if password is None else {"password": password}
+        await self._session.enter("/api/auth/verify", token=token, **known)
 
     async def logout(self) -> None:
         """Sign out; what waits to be sent goes on waiting for the next login of the same user."""

@@ -23,6 +23,10 @@ class AnotherAccount(ClientError):
     """The file of this device belongs to another account: use a file of its own for each."""
 
 
+class MailFollows(ClientError):
+    """The server has taken the registration, and says in a mail alone what comes of it: verify, then sign in."""
+
+
 class BrokenLog(ClientError):
     """What the server sent does not follow from what the device has: a hash, a seq or a value before a change is wrong."""
 

@@ -1,16 +1,22 @@
 """Who is signed in on a device: the device's id and tokens, kept across restarts and exchanged before they expire."""
 
+import asyncio
 import datetime
+import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from client.errors import AnotherAccount, Refused, SignedOut, Unavailable
+from client.errors import AnotherAccount, MailFollows, Refused, SignedOut, Unavailable
 from client.store import Store
 from client.wire import Wire
 
 EARLY_SECONDS = 60
 """A token is exchanged this long before it expires."""
+
+RETRIES = 4
+PATIENCE_SECONDS = 2.0
+"""Whoever signs in sits and waits: what takes longer, they are told."""
 
 Clock = Callable[[], datetime.datetime]
 
@@ -25,17 +31,30 @@ class Session:
         self._device = dict(device)
 
     async def enter(self, path: str, **credentials: Any) -> None:
-        """Register or log in at `path`. Raises Refused, Unavailable, AnotherAccount."""
+        """Register or log in at `path`. Raises Refused, Unavailable, AnotherAccount, MailFollows."""
         try:
-            answer = await self._wire.ask("POST", path, json={**credentials, "device": self._device})
+            answer = await self._patiently(path, {**credentials, "device": self._device})
         except SignedOut as error:
             raise Refused({"code": "invalid_credentials", "detail": str(error)}) from error
+        if answer is None:
+            raise MailFollows("what to do next is in a mail to this address")
         known = self._store.remembered("ledger_id")
         if known is not None and known != answer["ledger_id"]:
             with suppress(Unavailable):
                 await self._wire.ask("POST", "/api/auth/logout", token=answer["access_token"])
             raise AnotherAccount("this device belongs to another account")
         self._keep(answer)
+
+    async def _patiently(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Passwords are checked a few at a time: whoever comes when there is no place comes again when the server says."""
+        for _ in range(RETRIES):
+            try:
+                return await self._wire.ask("POST", path, json=body)
+            except Unavailable as error:
+                if not 0 < error.retry_after <= PATIENCE_SECONDS:
+                    raise
+                await asyncio.sleep(error.retry_after * random.uniform(0.5, 1.5))  # noqa: S311  # spreads a crowd, hides nothing
+        return await self._wire.ask("POST", path, json=body)
 
     async def leave(self) -> None:
         """Sign out, here in any case; where the server cannot be told, its session ends by itself some day."""

@@ -5,4 +5,4 @@ import sys
 from debitum import cli
 
 if __name__ == "__main__":
-    sys.exit(cli.main())
+    sys.exit(cli.program())

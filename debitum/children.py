@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from debitum import leash, processes
 from debitum.probes import Probe
@@ -122,7 +122,7 @@ class Child:
         if self.plan.stale is not None:
             self.plan.stale.unlink(missing_ok=True)
         tied = (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *self.plan.command)
-        with self.plan.log.open("ab") as log:
+        with private_log(self.plan.log) as log:
             return await asyncio.create_subprocess_exec(
                 *tied,
                 env=dict(self.plan.environment),
@@ -159,13 +159,19 @@ class Child:
         return f"{self.plan.name} {reason} after {lived:.1f} s and is started again in {pause:g} s. {said}"
 
 
+def private_log(path: Path, *, anew: bool = False) -> BinaryIO:
+    """`path` for writing at its end, or `anew`, readable to its owner alone, whatever it was before and whatever the umask is."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if anew else 0), 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
+
+
 def _rotate(log: Path) -> int:
     """Put an overlong log aside; returns where the next line will be."""
-    log.touch(mode=0o600)
-    if log.stat().st_size > LOG_BYTES:
+    if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
-        log.touch(mode=0o600)
-    return log.stat().st_size
+    with private_log(log) as file:
+        return file.tell()
 
 
 def _tail(log: Path, since: int) -> list[str]:

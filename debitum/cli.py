@@ -1,6 +1,7 @@
 """The command line: one table of subcommands; what a subcommand needs is imported when it runs, so that --help is quick."""
 
 import argparse
+import datetime
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -8,8 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from debitum import users
 
 OK: Final = 0
 WRONG: Final = 1
@@ -28,13 +32,16 @@ class Flag:
     is_switch: bool = False
 
 
+Run = Callable[[Mapping[str, str], argparse.Namespace], int]
+
+
 @dataclass(frozen=True)
 class Command:
-    """A subcommand. `run` gets the flags by setting and all arguments, and returns the exit code."""
+    """A subcommand, of a group where its name has two words. `run` gets the flags by setting and all arguments; the exit code."""
 
     name: str
     help: str
-    run: Callable[[Mapping[str, str], argparse.Namespace], int]
+    run: Run
     flags: tuple[Flag, ...] = ()
     arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
 
@@ -47,6 +54,18 @@ UP_FLAGS: Final = (
     Flag("--workers", "DEBITUM_WORKERS", "processes of the API (default 1)"),
     Flag("--no-dagster", "DEBITUM_NO_DAGSTER", "only Postgres and the API", is_switch=True),
 )
+
+
+def program() -> int:
+    """The command `debitum`: `main` in a process of its own, which has a log too, for what nobody expected."""
+    from telemetry import output
+
+    try:
+        choice = output.Choice.from_environment(os.environ)
+    except ValueError:
+        choice = output.Choice()  # a command that reads the settings refuses them
+    output.configure(choice, descriptor=output.STANDARD_ERROR)
+    return main()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,8 +100,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="debitum", description="Keeps score of what people owe each other.", epilog=EXIT_CODES)
     parser.add_argument("--version", action="version", version=f"debitum {metadata.version('debitum')}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    groups = {}
+    for name, help in GROUPS.items():
+        group = subparsers.add_parser(name, help=help, description=help, epilog=EXIT_CODES)
+        groups[name] = group.add_subparsers(required=True, metavar="ACTION")
     for command in COMMANDS:
-        added = subparsers.add_parser(command.name, help=command.help, description=command.help, epilog=EXIT_CODES)
+        *group_name, name = command.name.split()
+        home = groups[group_name[0]] if group_name else subparsers
+        added = home.add_parser(name, help=command.help, description=command.help, epilog=EXIT_CODES)
         added.set_defaults(command=command)
         for flag in command.flags:
             described = f"{flag.help}; the setting {flag.setting}"
@@ -226,6 +251,59 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, to look around")
 
 
+def _user(act: "Callable[[users.Administration, argparse.Namespace], object]") -> Run:
+    """A command that does something to accounts."""
+
+    def run(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
+        from debitum import database, folders, settings, users
+
+        loaded = settings.load(os.environ, Path(".env"), flags)
+        settings.require_keys(loaded)
+        try:
+            act(users.Administration(loaded, say, lambda: datetime.datetime.now(datetime.UTC)), parsed)
+        except (users.UserError, database.DatabaseError, folders.FolderError) as error:
+            _complain(str(error))
+            return WRONG
+        return OK
+
+    return run
+
+
+def _create(administration: "users.Administration", parsed: argparse.Namespace) -> None:
+    profile = {name: getattr(parsed, name) for name in ("name", "time_zone", "locale", "default_currency")}
+    administration.create(parsed.email, profile)
+
+
+def _create_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("email", metavar="EMAIL")
+    parser.add_argument("--name", help="how mails address the person")
+    parser.add_argument("--time-zone", help="an IANA name like Europe/Berlin (default UTC)")
+    parser.add_argument("--locale", help="a language tag like de-AT (default en)")
+    parser.add_argument("--currency", dest="default_currency", metavar="CODE", help="an ISO 4217 code like USD (default EUR)")
+
+
+def _delete(administration: "users.Administration", parsed: argparse.Namespace) -> None:
+    from debitum import users
+
+    if not parsed.yes and not _confirmed(f"Erase {parsed.email} and everything of theirs? [y/N] "):
+        raise users.UserError("nothing has changed")
+    administration.delete(parsed.email, at_once=parsed.now)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _delete_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("email", metavar="EMAIL")
+    parser.add_argument("--now", action="store_true", help="at the next run of the erasure, not in 7 days")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+GROUPS: Final = {"user": "make, invite, help and erase users"}
 COMMANDS: Final = (
     Command("up", "start everything, keep it running, stop it on Ctrl-C", _up, UP_FLAGS),
     Command("migrate", "bring the database's schema to this version", _migrate, (DATA_DIR,)),
@@ -234,5 +312,21 @@ COMMANDS: Final = (
     Command("verify", "prove that everything follows from the logs", _verify, (DATA_DIR,), _verify_arguments),
     Command("rebuild", "recreate everything that follows from the logs, while it is in use", _rebuild, (DATA_DIR,)),
     Command("keys", "the keys that seal private values: list, add, rotate", _keys, (DATA_DIR,), _keys_arguments),
+    Command("user create", "make an account; its owner sets the password", _user(_create), (DATA_DIR,), _create_arguments),
+    Command(
+        "user invite",
+        "let somebody register (DEBITUM_SIGNUP=invite)",
+        _user(lambda administration, parsed: administration.invite(parsed.email)),
+        (DATA_DIR,),
+        lambda parser: parser.add_argument("email", metavar="EMAIL", nargs="?", help="who alone may use it"),
+    ),
+    Command(
+        "user reset-password",
+        "get the owner of an account a link to a new password",
+        _user(lambda administration, parsed: administration.reset_password(parsed.email)),
+        (DATA_DIR,),
+        lambda parser: parser.add_argument("email", metavar="EMAIL"),
+    ),
+    Command("user delete", "have a user and everything of theirs erased", _user(_delete), (DATA_DIR,), _delete_arguments),
     Command("sql", "ask the daily snapshots a question in SQL (DuckDB)", _sql, (DATA_DIR,), _sql_arguments),
 )

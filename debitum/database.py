@@ -68,6 +68,20 @@ def migrate(database: Database, keys: KeyRing | None) -> str:
         migrator.dispose()
 
 
+def require_schema(database: Database) -> None:
+    """Refuse a schema that is not this code's. Raises DatabaseError."""
+    found = engine.sync_engine(database.url, "debitum-schema")
+    try:
+        with found.connect() as connection:
+            revision = migrations.current(connection)
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"the schema cannot be read: {getattr(error, 'orig', None) or error}") from error
+    finally:
+        found.dispose()
+    if revision != migrations.newest():
+        raise DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
+
+
 def require_durability(database: Database) -> None:
     """Refuse a server that could forget what it has acknowledged. Raises DatabaseError."""
     if (objection := check(database.url).objection) is not None:
@@ -101,12 +115,9 @@ def borrowed(settings: Settings) -> Iterator[Database]:
 def opened(settings: Settings, application_name: str) -> Iterator[Engine]:
     """An engine for one command, on a database whose schema is this code's. Raises DatabaseError."""
     with borrowed(settings) as found:
+        require_schema(found)
         made = engine.sync_engine(found.url, application_name)
         try:
-            with made.connect() as connection:
-                revision = migrations.current(connection)
-            if revision != migrations.newest():
-                raise DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
             yield made
         finally:
             made.dispose()

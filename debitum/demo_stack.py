@@ -15,6 +15,7 @@ from typing import Any, Final
 import httpx
 
 from debitum import instance, leash
+from debitum.children import private_log
 from debitum.settings import Settings
 
 EVERY_MINUTE: Final = "* * * * *"
@@ -100,7 +101,7 @@ def _own(data_dir: Path, say: Say) -> Iterator[Stack]:
     stack = Stack(f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{dagster_port}", data_dir)
     say(f"starting a stack of its own in {data_dir}")
     log = data_dir / "demo.log"
-    with log.open("wb") as output:
+    with private_log(log, anew=True) as output:
         process = _start(data_dir, api_port, dagster_port, output)
     with _stopped_in_the_end(process, say):
         _wait(process, stack, log)

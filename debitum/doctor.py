@@ -122,7 +122,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     note = instance.holder(settings.data_dir)
     listeners = [("API", settings.host, settings.port, "DEBITUM_PORT (--port)")]
     if not settings.no_dagster:
-        listeners.append(("Dagster", plans.LOOPBACK, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)"))
+        listeners.append(("Dagster", settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)"))
     held = set(note.addresses.values()) if note is not None else set()
     for name, host, port, setting in listeners:
         if note is not None and plans.addresses(settings)[name.lower()] in held:

@@ -61,10 +61,8 @@ def outbox_list(settings: Settings, which: str, limit: int, say: Say) -> None:
     say(", ".join(f"{count} {state} ({channel})" for (channel, state), count in counts.items()) or "the outbox is empty")
     for row in rows:
         attempt = "" if row.provider is None else f", {row.provider}: {row.outcome or 'no answer'} {row.detail or ''}".rstrip()
-        why = "" if row.reason is None else f" ({row.reason})"
-        say(
-            f"{row.id}  {row.channel} {row.kind}: {row.state}{why}, due {row.next_at:%Y-%m-%d %H:%M}, {row.attempts} calls{attempt}"
-        )
+        state = row.state if row.reason is None else f"{row.state} ({row.reason})"
+        say(f"{row.id}  {row.channel} {row.kind}: {state}, due {row.next_at:%Y-%m-%d %H:%M}, {row.attempts} calls{attempt}")
 
 
 def outbox_retry(settings: Settings, ids: list[uuid.UUID] | None, say: Say, now: datetime.datetime) -> bool:

@@ -1,5 +1,6 @@
 """The parts of a running Debitum: their commands, and the environment that all of them get."""
 
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,6 @@ API_GRACE_SECONDS: Final = 12.0
 """The API answers requests in flight within 10, and ends whatever is left within 2 more (api.app, api.server)."""
 DAGSTER_GRACE_SECONDS: Final = 15.0
 """A run that is told to end writes its last events."""
-LOOPBACK: Final = "127.0.0.1"
-"""Dagster's pages have no login of their own: they are never offered to a network."""
 
 
 def environment(settings: Settings, database_url: str, keys: str) -> dict[str, str]:
@@ -30,6 +29,7 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "DEBITUM_HOST": settings.host,
         "DEBITUM_PORT": str(settings.port),
         "DEBITUM_WORKERS": str(settings.workers),
+        "DEBITUM_DAGSTER_HOST": settings.dagster_host,
         "DEBITUM_DAGSTER_PORT": str(settings.dagster_port),
         "DEBITUM_PUBLIC_URL": settings.public_url,
         "DEBITUM_REMINDER_CRON": settings.reminder_cron,
@@ -47,7 +47,7 @@ def addresses(settings: Settings) -> dict[str, str]:
     """Where people reach the parts, by name."""
     found = {"api": f"http://{reachable(settings.host)}:{settings.port}"}
     if not settings.no_dagster:
-        found["dagster"] = f"http://{LOOPBACK}:{settings.dagster_port}"
+        found["dagster"] = f"http://{reachable(settings.dagster_host)}:{settings.dagster_port}"
     return found
 
 
@@ -70,7 +70,7 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
     socket = Path(environment["DEBITUM_CODE_SOCKET"])
     return Plan(
         name="code-server",
-        command=_python("dagster", "api", "grpc", "--socket", str(socket), "-m", "pipelines.definitions"),
+        command=_python("dagster", "api", "grpc", "--socket", str(socket), "-m", "pipelines.location", *_said(settings)),
         environment=environment,
         log=_log(settings, "code-server"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -81,12 +81,12 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
 
 
 def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
-    """Dagster's pages."""
+    """Dagster's pages. They have no login: where they listen is DEBITUM_DAGSTER_HOST, whatever the API's host is."""
     address = addresses(settings)["dagster"]
-    options = ("-h", LOOPBACK, "-p", str(settings.dagster_port), "-w", str(folders.workspace()))
+    options = ("-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(folders.workspace()))
     return Plan(
         name="dagster",
-        command=_python("dagster_webserver", *options),
+        command=_python("dagster_webserver", *options, *_said(settings, level="--dagster-log-level")),
         environment=environment,
         log=_log(settings, "dagster"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -100,7 +100,7 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's daemon: schedules, sensors, the queue of runs."""
     return Plan(
         name="dagster-daemon",
-        command=_python("dagster._daemon", "run", "-w", str(folders.workspace())),
+        command=_python("dagster._daemon", "run", "-w", str(folders.workspace()), *_said(settings)),
         environment=environment,
         log=_log(settings, "dagster-daemon"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -111,6 +111,12 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
     """-P: a folder `api` where somebody happens to stand is not the one that is meant."""
     return (sys.executable, "-P", "-m", module, *arguments)
+
+
+def _said(settings: Settings, *, level: str = "--log-level") -> tuple[str, ...]:
+    """How Dagster's own programs log: the daemon and the webserver run no code of ours that could tell them."""
+    word = logging.getLevelName(settings.log.levels.of("dagster")).lower()
+    return ("--log-format", "colored" if settings.log.format == "console" else "json", level, word)
 
 
 def _log(settings: Settings, name: str) -> Path:

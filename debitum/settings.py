@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from api import refusals
+from telemetry import levels, output
 
 CRON_FIELDS: Final = 5
 LARGEST_PORT: Final = 65_535
@@ -38,7 +39,9 @@ class Settings:
     host: str
     port: int
     workers: int
+    dagster_host: str
     dagster_port: int
+    dagster_exposed: bool
     no_dagster: bool
     public_url: str
     production: bool
@@ -46,6 +49,7 @@ class Settings:
     reminder_cron: str
     snapshot_cron: str
     mail_from: str
+    log: output.Choice
     environment: Mapping[str, str] = field(repr=False)
 
 
@@ -66,6 +70,8 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         host=host,
         port=port,
         workers=reader.read("DEBITUM_WORKERS", "1", _workers),
+        dagster_host=reader.read("DEBITUM_DAGSTER_HOST", "127.0.0.1", _host),
+        dagster_exposed=reader.read("DEBITUM_DAGSTER_EXPOSED", "0", _switch),
         dagster_port=reader.read("DEBITUM_DAGSTER_PORT", "3000", _port),
         no_dagster=reader.read("DEBITUM_NO_DAGSTER", "0", _switch),
         public_url=reader.read("DEBITUM_PUBLIC_URL", f"http://{reachable(host)}:{port}", _public_url),
@@ -74,11 +80,16 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         reminder_cron=reader.read("DEBITUM_REMINDER_CRON", "*/5 * * * *", _cron),
         snapshot_cron=reader.read("DEBITUM_SNAPSHOT_CRON", "0 * * * *", _cron),
         mail_from=reader.read("MAIL_FROM", "Debitum <debitum@localhost>", str),
+        log=output.Choice(
+            reader.read(output.FORMAT, "", output.parse_format),
+            reader.read(output.LEVEL, "", levels.parse),
+        ),
         environment=merged,
     )
     if not loaded.no_dagster and loaded.port == loaded.dagster_port:
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
     reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
+    reader.read("DEBITUM_SIGNUP", "", refusals.signup)
     for name in COUNTS:
         reader.read(name, "0", _count)
     if production:
@@ -116,6 +127,16 @@ def _refuse_what_is_dangerous(loaded: Settings, reader: "_Reader") -> None:
     reader.check("DEBITUM_PUBLIC_URL", said, partial(refusals.public_url, host=loaded.host))
     if loaded.keys:
         reader.check("DEBITUM_KEYS", loaded.keys, _drawn)
+    if offers_dagster(loaded):
+        reader.wrong.append(
+            f"DEBITUM_DAGSTER_HOST: {loaded.dagster_host!r} is not of this machine alone, and Dagster's pages have no login; "
+            "set DEBITUM_DAGSTER_EXPOSED=1 if whatever is in front of them asks for one"
+        )
+
+
+def offers_dagster(loaded: Settings) -> bool:
+    """Whether Dagster's pages, which have no login, can be reached from elsewhere, and nobody has said that this is meant."""
+    return not (loaded.no_dagster or loaded.dagster_exposed or refusals.is_loopback(loaded.dagster_host))
 
 
 def reachable(host: str) -> str:

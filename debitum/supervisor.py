@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from debitum import database, folders, instance, keys, leader, plans, processes
-from debitum.children import Child, Pauses, Plan, Say
-from debitum.settings import Settings
+from debitum.children import Child, Pauses, Plan, Say, private_log
+from debitum.settings import Settings, offers_dagster
 from storage import embedded, server
 
 STOPPED_BY: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -76,7 +76,9 @@ class Supervisor:
             self._say(f"left over from an earlier supervisor and ended: {', '.join(ended)}")
         processes.check_port(settings.host, settings.port, "DEBITUM_PORT (--port)")
         if not settings.no_dagster:
-            processes.check_port(plans.LOOPBACK, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
+            processes.check_port(settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
+        if offers_dagster(settings):
+            self._say(f"warning: Dagster's pages have no login, and {settings.dagster_host} is not of this machine alone")
 
     async def _start_database(self) -> database.Database:
         began = time.monotonic()
@@ -128,7 +130,7 @@ class Supervisor:
             count = await asyncio.to_thread(server.unfinished_runs, direct, "debitum") if alone else 0
             if count:
                 command = (sys.executable, "-P", "-m", "debitum.leftover_runs")
-                with (self._settings.data_dir / "logs" / "leftover_runs.log").open("wb") as log:
+                with private_log(self._settings.data_dir / "logs" / "leftover_runs.log", anew=True) as log:
                     process = await asyncio.create_subprocess_exec(*command, env=dict(environment), stdout=log, stderr=log)
                     failed = await process.wait()
                 outcome = f"could not be marked; see {log.name}" if failed else "are marked as failed"

@@ -23,13 +23,16 @@ VERSION = 1
 """The version of the command language that devices push."""
 
 _NO_NUL = r"^[^\x00]*$"
+_BLANK = r"\s\x00-\x1f\x7f-\xa0\ufeff"
+"""White space, and what is as invisible: named one by one where Python and JSON Schema differ on that."""
+_NOT_BLANK = rf"^[^\x00]*[^{_BLANK}][^\x00]*$"
 # Python's $ also stands before a line break at the end; (?!\n) means the same to JSON Schema and closes that.
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NOT_BLANK)]
 """A contact's name: 1 … 200 characters, not blank."""
 Short = Annotated[str, Meta(max_length=64, pattern=_NO_NUL)]
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$(?!\n)")]
+Email = Annotated[str, Meta(max_length=254, pattern=rf"^[^@{_BLANK}]+@[^@{_BLANK}]+$(?!\n)")]
 Text = Annotated[str, Meta(max_length=4_000, pattern=_NO_NUL)]
-Item = Annotated[str, Meta(min_length=1, max_length=4_000, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
+Item = Annotated[str, Meta(min_length=1, max_length=4_000, pattern=_NOT_BLANK)]
 Amount = Annotated[int, Meta(ge=1, le=money.MAX_AMOUNT)]
 """Minor units of the currency; of an item the quantity."""
 CurrencyCode = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)", extra_json_schema={"enum": sorted(money.CURRENCIES)})]
@@ -38,7 +41,7 @@ Seq = Annotated[int, Meta(ge=0, le=money.MAX_AMOUNT)]
 """The seq of a fact, 0 before the first."""
 ZoneName = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_NUL)]
 ReminderChannel = Literal["email", "push"]
-Channels = Annotated[list[ReminderChannel], Meta(min_length=1, max_length=2)]
+Channels = Annotated[list[ReminderChannel], Meta(min_length=1, max_length=2, extra_json_schema={"uniqueItems": True})]
 
 
 class Payload(Struct, frozen=True, forbid_unknown_fields=True):

@@ -38,8 +38,22 @@ SESSIONS: Final = Kind("sessions", "sessions that expired, with their refresh to
 REFRESH_TOKENS: Final = Kind("refresh_tokens", "refresh tokens that expired", 7)
 ONE_TIME_TOKENS: Final = Kind("one_time_tokens", "one-time tokens (verify, reset, unsubscribe, invite) that expired", 7)
 REJECTIONS: Final = Kind("rejections", "commands that were refused, and of one ledger all but the latest 1,000", 90)
+LOGIN_ATTEMPTS: Final = Kind("login_attempts", "counts of wrong passwords to which none was added for this long", 1, 1)
+"""At least a day: until then they make the next guess wait."""
+INVITES: Final = Kind("invites", "invitations that expired, used or not", 7)
+PERSONAL_TOKENS: Final = Kind("personal_tokens", "personal tokens that expired", 7)
 
-KINDS: Final = (OUTBOX, ATTEMPTS, SESSIONS, REFRESH_TOKENS, ONE_TIME_TOKENS, REJECTIONS)
+KINDS: Final = (
+    OUTBOX,
+    ATTEMPTS,
+    SESSIONS,
+    REFRESH_TOKENS,
+    ONE_TIME_TOKENS,
+    REJECTIONS,
+    LOGIN_ATTEMPTS,
+    INVITES,
+    PERSONAL_TOKENS,
+)
 
 Horizons = Mapping[Kind, datetime.timedelta | None]
 """How long each kind is kept after it was over; None: for ever."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from notifications.channel import Channel, SettingError
 from notifications.files import FilesMail, FilesPush
@@ -12,6 +12,8 @@ from notifications.message import ChannelKind
 from notifications.mime import mailbox
 from notifications.smtp import SmtpMail, parse_url
 
+MAIL_FOLDER: Final = "mail"
+PUSH_FOLDER: Final = "push"
 DEFAULT_SENDER = "Debitum <debitum@localhost>"
 
 
@@ -55,12 +57,12 @@ def _mail(environ: Mapping[str, str], data_dir: Path) -> Channel:
         from notifications.sendgrid import HOST, SendGridMail  # the libraries of a provider load slowly
 
         return SendGridMail(key, sender=sender, host=environ.get("SENDGRID_HOST") or HOST)
-    return SmtpMail(parse_url(url), sender=sender) if url else FilesMail(data_dir / "mail", sender=sender)
+    return SmtpMail(parse_url(url), sender=sender) if url else FilesMail(data_dir / MAIL_FOLDER, sender=sender)
 
 
 def _push(environ: Mapping[str, str], data_dir: Path) -> Channel:
     if not (file := environ.get("FCM_CREDENTIALS")):
-        return FilesPush(data_dir / "push")
+        return FilesPush(data_dir / PUSH_FOLDER)
     from notifications.fcm import FcmPush
 
     return FcmPush(Path(file), endpoint=environ.get("FCM_ENDPOINT") or None)

@@ -78,12 +78,32 @@ class ResetContext(msgspec.Struct, frozen=True, kw_only=True):
     user_name: str | None = None
 
 
-Context = DueContext | ReminderContext | VerifyContext | ResetContext
+class WelcomeContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The link by which somebody for whom an account was made sets a password; it works for `valid_hours`."""
+
+    address: str
+    link: str
+    valid_hours: int
+    user_name: str | None = None
+
+
+class InviteContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The link by which somebody who has no account yet makes one; it works for `valid_hours`."""
+
+    address: str
+    link: str
+    valid_hours: int
+    user_name: str | None = None
+
+
+Context = DueContext | ReminderContext | VerifyContext | ResetContext | WelcomeContext | InviteContext
 
 KINDS: dict[str, type[Context]] = {
     "due": DueContext,
     "reminder": ReminderContext,
     "verify": VerifyContext,
     "reset": ResetContext,
+    "welcome": WelcomeContext,
+    "invite": InviteContext,
 }
 """Each kind of message (the outbox's column `kind`, the folder of its templates) with what it must be told."""

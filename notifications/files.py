@@ -119,10 +119,11 @@ def _replace(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what was written to or removed from the folder last."""
     # Without it the new name may be gone after a power cut, though the outbox says sent.
     descriptor = os.open(folder, os.O_RDONLY)
     try:

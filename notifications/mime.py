@@ -115,6 +115,11 @@ def mailbox(setting: str, text: str) -> EmailTarget:
     return EmailTarget(address, one_line(name))
 
 
+def recipient(target: EmailTarget) -> str:
+    """The mailbox as the To of a mail has it. Raises UnsendableError where it is none."""
+    return _address(target).addr_spec
+
+
 def _address(target: EmailTarget) -> Address:
     if not _ADDRESS.fullmatch(target.address):
         raise UnsendableError("the address is not well formed")

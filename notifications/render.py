@@ -96,6 +96,8 @@ _FILTERS = (formats.capitalized, formats.clock, formats.day, formats.money, form
 
 _PHRASES = {
     "greeting": ("user_name",),
+    "invite_not_you": (),
+    "invite_why": ("address",),
     "link_works_for": ("valid_hours",),
     "only_you": ("contact",),
     "reset_not_you": (),
@@ -104,6 +106,8 @@ _PHRASES = {
     "statement": ("debt",),
     "verify_not_you": (),
     "verify_why": ("address",),
+    "welcome_not_you": (),
+    "welcome_why": ("address",),
     "when": ("days",),
 }
 """Sentences that the text and the HTML of a mail share: templates/phrases/<name>.txt with what each is given."""

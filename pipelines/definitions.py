@@ -4,8 +4,11 @@ import warnings
 
 import dagster as dg
 
+from pipelines import dagster_logs
 from pipelines import defs as package
 from pipelines.defs import resources
+
+dagster_logs.keep_no_texts()
 
 # Dagster passes itself a beta parameter with every sensor: a warning in each log that an operator could do nothing about.
 warnings.filterwarnings("ignore", "Parameter `owners` of initializer `SensorDefinition.__init__`", dg.BetaWarning)

@@ -1,5 +1,6 @@
 """Balances: materialised from the postings of the ledgers that changed, compared with them, read with their tail."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,7 +12,6 @@ from storage.engine import Begin
 
 CHUNK_LEDGERS: Final = 500
 """Ledgers a transaction: enough to make the round trips cheap, few enough to hold the marks for milliseconds."""
-PREVIEW_ROWS: Final = 10
 EXACT_COUNT_ROWS: Final = 100_000
 """Up to here rows are counted; beyond it the planner's estimate does, so that a run never costs what exists."""
 _FIRST: Final = UUID(int=0)
@@ -30,14 +30,14 @@ class Balance:
 
 @dataclass
 class Materialised:
-    """What a run did: `rows` balances written or removed in `ledgers` ledgers, the first few of them in `preview`."""
+    """What a run did: `rows` balances written or removed in `ledgers` ledgers, so many of each currency."""
 
     ledgers: int = 0
     rows: int = 0
     chunks: int = 0
     covered: int = 0
     """Facts that balances cover now and did not before."""
-    preview: list[Balance] = field(default_factory=list)
+    currencies: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _add(done: Materialised, balances: list[Balance], covered: list[int]) -> Non
     done.ledgers += len(covered)
     done.covered += sum(covered)
     done.rows += len(balances)
-    done.preview.extend(balances[: PREVIEW_ROWS - len(done.preview)])
+    done.currencies.update(balance.currency for balance in balances)
 
 
 _ANY_DIRTY = text("select exists (select from debitum.ledgers where dirty)")
@@ -116,9 +116,13 @@ _DIRTY = text("select id from debitum.ledgers where dirty and id > :after order 
 
 _MAKE_MARKS = text("""
     insert into debitum.projection_marks (ledger_id, covered_seq, materialized_at)
-    select id, 0, now() from debitum.ledgers where id = any(:ledgers) order by id
+    select id, 0, now() from debitum.ledgers
+    where id = any(:ledgers) and not exists (select from debitum.projection_marks mark where mark.ledger_id = ledgers.id)
+    order by id
+    for key share
     on conflict (ledger_id) do nothing
 """)
+"""The lock, which no writer waits for: a ledger that is being erased at this moment gets no mark that would outlive it."""
 
 _LOCK_MARKS = text("select from debitum.projection_marks where ledger_id = any(:ledgers) order by ledger_id for update")
 """In id order, as the insert before it: two runs never wait for each other in a circle."""

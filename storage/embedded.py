@@ -38,6 +38,7 @@ jit = off
 timezone = 'UTC'
 log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %a '
+log_min_messages = log  # not errors: their details are rows, and whoever asked knows them
 """
 
 

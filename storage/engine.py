@@ -17,12 +17,12 @@ PREPARE_THRESHOLD = 3
 
 def sync_engine(url: str, application_name: str, **options: Any) -> Engine:
     """An engine for jobs and the command line. `application_name` shows in pg_stat_activity."""
-    return create_engine(_psycopg_url(url), connect_args=_connect_args(application_name), **options)
+    return create_engine(_psycopg_url(url), connect_args=_connect_args(application_name), hide_parameters=True, **options)
 
 
 def async_engine(url: str, application_name: str, **options: Any) -> AsyncEngine:
     """An engine for the API's reads and identity."""
-    return create_async_engine(_psycopg_url(url), connect_args=_connect_args(application_name), **options)
+    return create_async_engine(_psycopg_url(url), connect_args=_connect_args(application_name), hide_parameters=True, **options)
 
 
 async def async_connection(url: str, application_name: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:

@@ -3,11 +3,12 @@
 import datetime
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +18,10 @@ from storage.encryption import KeyRing
 
 Purpose = Literal["verify", "reset"]
 """What a token from a mail is good for."""
+
+
+NO_PROBLEM: Final[dict[str, Any]] = {"mail_problem": None, "mail_problem_at": None}
+"""The columns of a user whose address has just been seen to work."""
 
 
 class EmailTaken(errors.DomainError):
@@ -37,39 +42,57 @@ class NewUser:
     default_currency: str
 
 
+@dataclass(frozen=True)
+class Made:
+    """A user and their ledger."""
+
+    user_id: UUID
+    ledger_id: UUID
+
+
 async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now: datetime.datetime) -> UUID:
     """Create a user with an empty ledger, which the transaction sees from now on; the user's id. Raises EmailTaken."""
-    user_id, ledger_id = uuid4(), uuid4()
+    made = await create(connection, new, keys, now=now)
+    if made is None:
+        raise EmailTaken("this address has an account")
+    verification = outbox.account_mail("verify", made.ledger_id, now=now)
+    await connection.run_sync(lambda sync: outbox.enqueue(sync, [verification], now=now))
+    return made.user_id
+
+
+async def create(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now: datetime.datetime) -> Made | None:
+    """Create a user with an empty ledger, which the transaction sees from now on; None where the address is taken."""
+    made = Made(uuid4(), uuid4())
     values = {
-        "id": user_id,
-        "ledger_id": ledger_id,
+        "id": made.user_id,
+        "ledger_id": made.ledger_id,
         "created_at": now,
         "reminder_settings": msgspec.to_builtins(reminders.Settings()),
         **vars(new),
     }
+    unless_taken = upsert(tables.users).values(values).on_conflict_do_nothing(index_elements=["email"])
     try:
-        await connection.execute(insert(tables.users).values(values))
+        if await connection.scalar(unless_taken.returning(tables.users.c.id)) is None:
+            return None
     except IntegrityError as error:
         constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-        if constraint == "users_email_key":
-            raise EmailTaken("this address has an account") from error
         if constraint == "users_email_is_lower_case_check":  # Python and Postgres know different letters
             raise errors.Invalid(
                 "this address cannot be used", errors=(errors.FieldError("/email", "not an address"),)
             ) from error
         raise
-    await roles.enter_async(connection, roles.API, [ledger_id])
-    ledger = {"id": ledger_id, "owner_id": user_id, "data_key": keys.new_data_key(str(ledger_id)), "created_at": now}
+    await roles.enter_async(connection, roles.API, [made.ledger_id])
+    data_key = keys.new_data_key(str(made.ledger_id))
+    ledger = {"id": made.ledger_id, "owner_id": made.user_id, "data_key": data_key, "created_at": now}
     await connection.execute(insert(tables.ledgers).values(ledger))
-    await connection.run_sync(lambda sync: outbox.enqueue(sync, [outbox.account_mail("verify", ledger_id, now=now)], now=now))
-    return user_id
+    return made
 
 
-async def credentials(connection: AsyncConnection, email: str) -> Row[UUID, str] | None:
-    """(id, password_hash) of the user with this address."""
-    return (
-        await connection.execute(select(tables.users.c.id, tables.users.c.password_hash).filter_by(email=email.lower()))
-    ).first()
+async def credentials(connection: AsyncConnection, email: str) -> Row[*tuple[Any, ...]] | None:
+    """(id, password_hash, email_verified_at) of the user with this address."""
+    users = tables.users.c
+    query = select(users.id, users.password_hash, users.email_verified_at).where(users.email == email.lower())
+    return (await connection.execute(query)).first()
 
 
 async def ledger_of(connection: AsyncConnection, user_id: UUID) -> UUID:
@@ -95,8 +118,7 @@ async def verify_email(connection: AsyncConnection, token: str, *, now: datetime
     user_id = await take_token(connection, token, "verify", now=now)
     if user_id is not None:
         proven = {"email_verified_at": func.coalesce(tables.users.c.email_verified_at, now)}
-        works = {"mail_problem": None, "mail_problem_at": None}
-        await connection.execute(update(tables.users).where(tables.users.c.id == user_id).values(proven | works))
+        await connection.execute(update(tables.users).where(tables.users.c.id == user_id).values(proven | NO_PROBLEM))
     return user_id
 
 
@@ -105,6 +127,15 @@ async def take_token(connection: AsyncConnection, token: str, purpose: Purpose, 
     used = update(tables.one_time_tokens).where(_is_good(token, purpose, now)).values(used_at=now)
     user_id: UUID | None = await connection.scalar(used.returning(tables.one_time_tokens.c.user_id))
     return user_id
+
+
+async def token_owner(
+    connection: AsyncConnection, token: str, purpose: Purpose, *, now: datetime.datetime
+) -> Row[*tuple[Any, ...]] | None:
+    """(email, password_hash) of the user whose token take_token would take."""
+    users, tokens = tables.users, tables.one_time_tokens
+    query = select(users.c.email, users.c.password_hash).join(tokens, tokens.c.user_id == users.c.id)
+    return (await connection.execute(query.where(_is_good(token, purpose, now)))).first()
 
 
 async def has_token(connection: AsyncConnection, token: str, purpose: Purpose, *, now: datetime.datetime) -> bool:

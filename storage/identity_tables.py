@@ -155,3 +155,20 @@ mail_events = Table(
     Column("at", timestamp, nullable=False, index=True),
     CheckConstraint("kind in ('bounced', 'complained')", name="kind"),
 )
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("ledger_digest", LargeBinary, nullable=False, index=True, comment="SHA-256 of the 16 bytes of the ledger's id"),
+    Column("due_at", timestamp, nullable=False, comment="from when on it could be erased"),
+    Column("erased_at", timestamp, nullable=False),
+    Column(
+        "removed",
+        JSONB,
+        nullable=False,
+        comment="{table: rows}, and how many files and snapshot_files the run that ended it removed and re-wrote",
+    ),
+    CheckConstraint("octet_length(ledger_digest) = 32", name="digest_is_sha256"),
+    CheckConstraint("due_at <= erased_at", name="erased_when_due"),
+)
+"""That somebody's data is gone, without anything else that would know them by it."""

@@ -28,7 +28,7 @@ Channel = Literal["email", "push"]
 Outcome = Literal["sent", "transient", "permanent", "channel_down", "target_gone", "unknown"]
 State = Literal["pending", "leased", "sent", "dead", "suppressed"]
 
-ACCOUNT_KINDS: Final = ("verify", "reset")
+ACCOUNT_KINDS: Final = ("verify", "reset", "welcome")
 """Mails that somebody sits and waits for: claimed before everything else, and written to unverified addresses too."""
 MAX_ATTEMPTS: Final[dict[Channel, int]] = {"email": 5, "push": 3}
 """Calls after which a message is dead; a push that comes an hour late helps nobody."""
@@ -39,8 +39,8 @@ CLAIM_LIMIT: Final = 50
 BACKOFF_SECONDS: Final = 120
 """The longest wait after the first failure; it doubles with each. A provider that restarts is back by then."""
 BACKOFF_CAP_SECONDS: Final = 3600
-RESET_MAIL_MINUTES: Final = 5
-"""One mail about a forgotten password in so many minutes: whoever asks for it need not be who gets it."""
+ASKED_MAIL_MINUTES: Final = 5
+"""One mail of a kind in so many minutes, where whoever asks for it need not be who gets it."""
 RECOVER_LIMIT: Final = 1000
 """Lapsed rows a call of `recover`; the next call takes the others."""
 FANNED_OUT: Final = "fanned_out"
@@ -120,10 +120,19 @@ def account_mail(kind: Literal["verify"], ledger_id: UUID, *, now: datetime.date
 
 
 def reset_mail(ledger_id: UUID, *, now: datetime.datetime) -> Outgoing:
-    """The mail by which the owner of `ledger_id` sets a new password, without its token: one in RESET_MAIL_MINUTES."""
-    since = now - datetime.timedelta(minutes=now.minute % RESET_MAIL_MINUTES)
-    key = f"reset:{since.astimezone(datetime.UTC):%Y-%m-%dT%H:%MZ}"
-    return Outgoing(ledger_id=ledger_id, dedupe_key=key, kind="reset", channel="email", payload={}, next_at=now)
+    """The mail by which the owner of `ledger_id` sets a new password, without its token: one in ASKED_MAIL_MINUTES."""
+    return asked_mail("reset", ledger_id, window(now), now=now)
+
+
+def asked_mail(kind: str, ledger_id: UUID, since: datetime.datetime, *, now: datetime.datetime) -> Outgoing:
+    """A mail that anybody can have asked for: one in the `window` that begins at `since`, and not before that or `now`."""
+    key = f"{kind}:{since:%Y-%m-%dT%H:%MZ}"
+    return Outgoing(ledger_id=ledger_id, dedupe_key=key, kind=kind, channel="email", payload={}, next_at=max(now, since))
+
+
+def window(now: datetime.datetime) -> datetime.datetime:
+    """When the ASKED_MAIL_MINUTES began that `now` is in."""
+    return now.astimezone(datetime.UTC).replace(minute=now.minute - now.minute % ASKED_MAIL_MINUTES, second=0, microsecond=0)
 
 
 def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: datetime.datetime) -> set[tuple[UUID, str]]:

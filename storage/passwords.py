@@ -3,7 +3,7 @@
 import datetime
 from uuid import UUID
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import Row, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import identity, outbox, personal_tokens, roles, sessions, tables
@@ -11,10 +11,9 @@ from storage import identity, outbox, personal_tokens, roles, sessions, tables
 _users = tables.users.c
 
 
-async def read(connection: AsyncConnection, user_id: UUID) -> str:
-    """The user's password hash."""
-    found: str = (await connection.execute(select(_users.password_hash).where(_users.id == user_id))).scalar_one()
-    return found
+async def read(connection: AsyncConnection, user_id: UUID) -> Row[str, str]:
+    """(email, password_hash) of the user."""
+    return (await connection.execute(select(_users.email, _users.password_hash).where(_users.id == user_id))).one()
 
 
 async def change(connection: AsyncConnection, user_id: UUID, before: str, after: str, *, now: datetime.datetime) -> bool:
@@ -36,18 +35,19 @@ async def forgotten(connection: AsyncConnection, email: str, *, now: datetime.da
         await connection.run_sync(lambda sync: outbox.enqueue(sync, [outbox.reset_mail(ledger_id, now=now)], now=now))
 
 
-async def reset(connection: AsyncConnection, token: str, after: str, *, now: datetime.datetime) -> bool:
-    """Set a new hash with a token from a mail. False: the token is not good.
+async def reset(connection: AsyncConnection, token: str, after: str, *, now: datetime.datetime) -> str | None:
+    """Set a new hash with a token from a mail; the address that it was mailed to, None where it is not good.
 
-    Every session and every token of the user's ends with it: somebody else may have known the old password.
+    The address is proven by it. Every session and every token of the user's ends: somebody else may have known the old password.
     """
     user_id = await identity.take_token(connection, token, "reset", now=now)
     if user_id is None:
-        return False
+        return None
     await identity.void_tokens(connection, user_id, "reset", now=now)
-    await connection.execute(
-        update(tables.users).where(_users.id == user_id).values(password_hash=after, mail_problem=None, mail_problem_at=None)
-    )
+    await identity.void_tokens(connection, user_id, "verify", now=now)
+    proven = {"password_hash": after, "email_verified_at": func.coalesce(_users.email_verified_at, now), **identity.NO_PROBLEM}
+    changed = update(tables.users).where(_users.id == user_id).values(proven).returning(_users.email)
+    email: str = (await connection.execute(changed)).scalar_one()
     await sessions.end_all(connection, user_id, now=now)
     await personal_tokens.remove_all(connection, user_id)
-    return True
+    return email

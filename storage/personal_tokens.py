@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain import errors
 from storage import identity, tables
 from storage.pages import Page, Record, Rows, read_page
 
@@ -18,10 +19,18 @@ Scope = Literal["read", "write"]
 PREFIX: Final = "debitum_"
 """By which a token is told from others, by us and by whoever searches sources for secrets that should not be there."""
 TOKEN_BYTES: Final = 32
+MAX_TOKENS: Final = 50
+"""Of a user; expired ones make room."""
 TOUCH_AFTER: Final = datetime.timedelta(minutes=1)
 """`last_used_at` is written no more often: a program that asks a hundred times a second is no hundred writes."""
 _tokens, _users = tables.personal_tokens.c, tables.users.c
 _SHOWN = (_tokens.id, _tokens.name, _tokens.scope, _tokens.created_at, _tokens.expires_at, _tokens.last_used_at)
+
+
+class TooManyTokens(errors.DomainError):
+    """The user has as many personal tokens as one may have: delete one that is not needed any more."""
+
+    code = "too_many_tokens"
 
 
 @dataclass(frozen=True)
@@ -34,11 +43,21 @@ class NewToken:
 
 
 async def create(connection: AsyncConnection, user_id: UUID, new: NewToken, *, now: datetime.datetime) -> tuple[Record, str]:
-    """A new token: its row (without the hash) and the token itself, which is known only here and now."""
+    """A new token: its row (without the hash) and the token itself, which is known only here and now. Raises TooManyTokens."""
+    await connection.execute(select(_users.id).where(_users.id == user_id).with_for_update(key_share=True))  # one after the other
+    if await _count(connection, user_id) >= MAX_TOKENS:
+        await connection.execute(delete(tables.personal_tokens).where(_tokens.user_id == user_id, not_(_is_good(now))))
+        if await _count(connection, user_id) >= MAX_TOKENS:
+            raise TooManyTokens(f"there are {MAX_TOKENS} personal tokens; delete one first")
     token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
     values = {"id": uuid4(), "user_id": user_id, "hash": identity.digest(token), "created_at": now, **vars(new)}
     row = (await connection.execute(insert(tables.personal_tokens).values(values).returning(*_SHOWN))).one()
     return row, token
+
+
+async def _count(connection: AsyncConnection, user_id: UUID) -> int:
+    found: int = (await connection.execute(select(func.count()).where(_tokens.user_id == user_id))).scalar_one()
+    return found
 
 
 async def of_user(connection: AsyncConnection, user_id: UUID, page: Page) -> Rows:

@@ -23,6 +23,8 @@ VERIFY_HOURS: Final = 72
 """How long the link of a verification works: over a weekend."""
 RESET_HOURS: Final = 1
 """How long the link of a reset works: whoever asked for it waits for the mail."""
+WELCOME_HOURS: Final = 72
+"""How long somebody has who did not ask for the account: over a weekend."""
 TOKEN_BYTES: Final = 32
 
 _BEFORE = datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -98,6 +100,14 @@ class ResetNotice(msgspec.Struct, frozen=True, kw_only=True):
     valid_hours: int
 
 
+class WelcomeNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """The way to the first password of an account that somebody else made. `token` is a secret, as that of a verification."""
+
+    user: User
+    token: str
+    valid_hours: int
+
+
 class Suppressed(msgspec.Struct, frozen=True):
     """It must not be sent."""
 
@@ -110,7 +120,7 @@ class Several(msgspec.Struct, frozen=True):
     device_ids: tuple[UUID, ...]
 
 
-Notice = DueNotice | ReminderNotice | VerifyNotice | ResetNotice
+Notice = DueNotice | ReminderNotice | VerifyNotice | ResetNotice | WelcomeNotice
 
 
 def load(
@@ -199,10 +209,13 @@ def _user_row(connection: Connection, ledger_id: UUID) -> Any:
 
 def _account(
     connection: Connection, claimed: outbox.Claimed, user: User, row: Any, now: datetime.datetime
-) -> VerifyNotice | ResetNotice | Suppressed:
+) -> VerifyNotice | ResetNotice | WelcomeNotice | Suppressed:
     if claimed.kind == "reset":
         token = mint(connection, user.id, "reset", hours=RESET_HOURS, now=now)
         return ResetNotice(user=user, token=token, valid_hours=RESET_HOURS)
+    if claimed.kind == "welcome":
+        token = mint(connection, user.id, "reset", hours=WELCOME_HOURS, now=now)
+        return WelcomeNotice(user=user, token=token, valid_hours=WELCOME_HOURS)
     if row.email_verified_at is not None:
         return Suppressed("done")
     token = mint(connection, user.id, "verify", hours=VERIFY_HOURS, now=now)

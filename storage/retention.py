@@ -105,6 +105,24 @@ _OLD: Final = {
         ) old
         where rejections.ledger_id = old.ledger_id and rejections.event_id = old.event_id and rejections.at < :before
     """),
+    retention.LOGIN_ATTEMPTS: text("""
+        delete from debitum.login_attempts using (
+            select key from debitum.login_attempts where last_at < :before order by last_at limit :batch
+        ) old
+        where login_attempts.key = old.key and login_attempts.last_at < :before
+    """),
+    retention.INVITES: text("""
+        delete from debitum.invites using (
+            select hash from debitum.invites where expires_at < :before order by expires_at limit :batch
+        ) old
+        where invites.hash = old.hash
+    """),
+    retention.PERSONAL_TOKENS: text("""
+        delete from debitum.personal_tokens using (
+            select id from debitum.personal_tokens where expires_at < :before order by expires_at limit :batch
+        ) old
+        where personal_tokens.id = old.id
+    """),
 }
 
 _CROWDED = text("select ledger_id from debitum.rejections group by ledger_id having count(*) > :most order by ledger_id")

@@ -10,13 +10,22 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, insert, not_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain import errors
 from storage import devices, identity, tables
 from storage.pages import Page, Rows, read_page
 
 REFRESH_TOKEN_LIFETIME = datetime.timedelta(days=60)
 """A device that stays away longer than this signs in again."""
 TOKEN_BYTES = 32
+MAX_DEVICES = 50
+"""Of a user; a device that is not named at a login counts as a new one."""
 _sessions, _users = tables.sessions.c, tables.users.c
+
+
+class TooManyDevices(errors.DomainError):
+    """Somebody is signed in on as many devices as a user may have: end a session or delete a device first."""
+
+    code = "too_many_devices"
 
 
 @dataclass(frozen=True)
@@ -31,13 +40,28 @@ class Session:
 
 
 async def begin(connection: AsyncConnection, user_id: UUID, device: devices.Device, *, now: datetime.datetime) -> Session:
-    """Sign a device in, whether the user knows it already or not."""
+    """Sign a device in, whether the user knows it already or not. Raises TooManyDevices."""
+    await _make_room(connection, user_id, device.id, now)
     await devices.seen(connection, user_id, device, now=now)
     session_id = uuid4()
     times = {"created_at": now, "last_used_at": now, "expires_at": now + REFRESH_TOKEN_LIFETIME}
     await connection.execute(insert(tables.sessions).values(id=session_id, user_id=user_id, device_id=device.id, **times))
     token = await _issue(connection, session_id, None, now)
     return Session(session_id, user_id, await identity.ledger_of(connection, user_id), device.id, token)
+
+
+async def _make_room(connection: AsyncConnection, user_id: UUID, device_id: UUID, now: datetime.datetime) -> None:
+    """Forget the device that was away the longest, of those on which nobody is signed in, if this would be one too many."""
+    await connection.execute(select(_users.id).where(_users.id == user_id).with_for_update(key_share=True))  # one after the other
+    its = tables.devices.c
+    others = and_(its.user_id == user_id, its.id != device_id)
+    if (await connection.execute(select(func.count()).where(others))).scalar_one() < MAX_DEVICES:
+        return
+    away = others & not_(exists().where(_sessions.user_id == its.user_id, _sessions.device_id == its.id, *_going(now)))
+    longest: UUID | None = await connection.scalar(select(its.id).where(away).order_by(its.last_seen_at, its.id).limit(1))
+    if longest is None:
+        raise TooManyDevices(f"somebody is signed in on {MAX_DEVICES} devices of yours; sign out on one of them")
+    await devices.remove(connection, user_id, longest)
 
 
 async def refresh(connection: AsyncConnection, token: str, *, now: datetime.datetime) -> Session | None:

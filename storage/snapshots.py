@@ -57,7 +57,8 @@ class Written:
     added: int
     base: Path | None
     bytes: int
-    preview: list[tuple[str, str, str, int, int]]
+    currencies: list[tuple[str, int, int]]
+    """(currency, balances, postings that they are the sums of)."""
 
 
 # --- which days -----------------------------------------------------------------------------------------------------
@@ -148,15 +149,15 @@ def write_balances(begin: Begin, root: Path, day: datetime.date, *, patience_sec
     if not provisional:
         wait_until_settled(begin, end(day), patience_seconds=patience_seconds)
     yesterday = path_of(root, day - datetime.timedelta(days=1))
-    base = yesterday if yesterday.exists() and _is_final(_marks(yesterday)[str(yesterday)]) else None
+    base = yesterday if yesterday.exists() and _is_final(footers(yesterday)[str(yesterday)]) else None
     with _workshop(root, day) as work:
         delta, built, path = work / "delta.csv", work / "part-0.parquet", path_of(root, day)
         with begin() as connection:
             added = _download(connection, delta, midnight(day) if base else None, end(day))
         rows = _build(built, delta, base, provisional)
-        preview = _preview(built)
-        _replace(built, path)
-    return Written(day, path, provisional, rows, added, base, path.stat().st_size, preview)
+        currencies = _currencies(built)
+        put(built, path)
+    return Written(day, path, provisional, rows, added, base, path.stat().st_size, currencies)
 
 
 def path_of(root: Path, day: datetime.date) -> Path:
@@ -168,12 +169,12 @@ def _states(root: Path) -> Iterator[tuple[datetime.date, bool]]:
     """Each day that has a file, and whether it is final."""
     folder = root / "snapshots" / "balances"
     if any(folder.glob("day=*/*.parquet")):
-        for path, marks in _marks(folder / "day=*" / "*.parquet").items():
+        for path, marks in footers(folder / "day=*" / "*.parquet").items():
             yield datetime.date.fromisoformat(Path(path).parent.name.removeprefix("day=")), _is_final(marks)
 
 
-def _marks(pattern: Path) -> dict[str, dict[str, str]]:
-    """What is noted in the files' footers: a file without rows has no other place for it."""
+def footers(pattern: Path) -> dict[str, dict[str, str]]:
+    """What is noted in the files' footers, by path: a file without rows has no other place for it."""
     marks: dict[str, dict[str, str]] = {}
     with duckdb.connect() as duck:
         for path, key, value in duck.execute(_FOOTERS, {"pattern": str(pattern)}).fetchall():
@@ -229,12 +230,12 @@ def _build(path: Path, delta: Path, base: Path | None, provisional: bool) -> int
         return int(duck.execute(_WRITE, bound).fetchall()[0][0])
 
 
-def _preview(path: Path) -> list[tuple[str, str, str, int, int]]:
+def _currencies(path: Path) -> list[tuple[str, int, int]]:
     with duckdb.connect() as duck:
-        return cast("list[tuple[str, str, str, int, int]]", duck.execute(_FIRST_ROWS, {"path": str(path)}).fetchall())
+        return cast("list[tuple[str, int, int]]", duck.execute(_BY_CURRENCY, {"path": str(path)}).fetchall())
 
 
-def _replace(built: Path, path: Path) -> None:
+def put(built: Path, path: Path) -> None:
     """Put the file in its place, for good: a reader sees the old one or the new one, also after a power cut."""
     with built.open("rb") as file:
         os.fsync(file.fileno())
@@ -281,7 +282,10 @@ _WRITE: Final = """
 
 _FOOTERS: Final = "select file_name, key, value from parquet_kv_metadata($pattern)"
 
-_FIRST_ROWS: Final = "select ledger_id, contact_id, currency, amount, postings from read_parquet($path) limit 5"
+_BY_CURRENCY: Final = """
+    select currency, count(*), sum(postings)::bigint from read_parquet($path, hive_partitioning = false)
+    group by currency order by currency
+"""
 
 
 # --- read -----------------------------------------------------------------------------------------------------------
@@ -293,7 +297,7 @@ def write_views(root: Path) -> Path:
         built = Path(work, "analytics.duckdb")
         with duckdb.connect(str(built)) as duck:
             duck.execute(_view(root))
-        _replace(built, root / "analytics.duckdb")
+        put(built, root / "analytics.duckdb")
     return root / "analytics.duckdb"
 
 

@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
 from storage.identity_tables import SCHEMA as SCHEMA
 from storage.identity_tables import devices as devices
+from storage.identity_tables import erasures as erasures
 from storage.identity_tables import invites as invites
 from storage.identity_tables import login_attempts as login_attempts
 from storage.identity_tables import mail_events as mail_events

@@ -48,6 +48,17 @@ def test_every_part_of_a_fact_and_every_kind_of_conflict_occurs_in_the_examples(
         assert any(getattr(fact, member) for fact in log), member
 
 
+def test_every_promise_of_security_names_a_test_that_exists() -> None:
+    page = (DOCS / "security.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 50
+    for path, test in named:
+        text = (DOCS.parent / path).read_text()
+        assert not test or f"def {test}(" in text, f"{path}::{test}"
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| promise", "|---"))]
+    assert [row for row in rows if "`" not in row.rsplit("|", 2)[1]] == [], "a promise without a proof"
+
+
 def _codes(base: type[errors.Rejected]) -> Iterator[str]:
     for kind in base.__subclasses__():
         yield kind.code

@@ -3,17 +3,22 @@
 import asyncio
 import datetime
 import json
+import re
 import uuid
 from typing import Any
 
+import jwt
 import pytest
 from sqlalchemy import Engine, text
+from websockets.asyncio.client import connect
 
+from api import sockets
 from domain import facts
 from storage import balances, tables
+from tests.api.test_feed import address, closed, hear, listening
 from tests.api.test_sync import event, lent, verify_chain
 from tests.api.test_transactions import lend, person
-from tests.fixtures.api import Client, Server
+from tests.fixtures.api import Client, Server, serve
 
 
 async def facts_of(client: Client, since: int = 0) -> list[dict[str, Any]]:
@@ -29,6 +34,21 @@ async def test_everything_belongs_to_one_user(alice: Client, bob: Client) -> Non
         assert not mine & {item["id"] for item in (await bob.get(path))["items"]}
     assert ((await alice.get("/api/sync/hash"))["version"], (await bob.get("/api/sync/hash"))["version"]) == (2, 1)
     assert (await bob.get("/api/balances"))["items"] == []
+
+
+async def test_nobody_rules_over_others_by_http(api: Server, alice: Client, bob: Client) -> None:
+    """Any user's token passed for the administrator's: it deleted users, set their passwords and read everybody's events."""
+    served = {route.path for route in api.app.router.routes_all.values()}
+    assert [path for path in served if re.search(r"\b(admin|users?|roles?|dev|debug|internal)\b", path)] == []
+    for path in ("/api/admin/events", "/api/admin/users", f"/api/users/{bob.user['id']}"):
+        for method in ("GET", "POST", "DELETE"):
+            assert (await alice.http.request(method, path)).status_code == 404
+    for member in ("id", "user_id", "email"):
+        refused = await alice.http.patch("/api/me", json={"name": "Mallory", member: bob.user[member.removeprefix("user_")]})
+        assert refused.status_code == 400
+    claims = jwt.decode(alice.signed_in["access_token"], options={"verify_signature": False})
+    assert set(claims) == {"iss", "aud", "sub", "sid", "jti", "iat", "exp"}, "a token says who, and no role"
+    assert await bob.get("/api/me") == bob.user
 
 
 async def test_a_late_event_of_an_early_clock_is_seen_by_everyone(alice: Client, api: Server) -> None:
@@ -260,3 +280,19 @@ async def test_devices_share_nothing_but_the_server(alice: Client, api: Server) 
     await alice.push(ana)
     [fact] = await facts_of(other)
     assert (fact["device_id"], json.dumps(fact["event_data"])) == (alice.device_id, json.dumps(ana["event_data"]))
+
+
+async def test_the_feed_tells_a_user_of_their_own_ledger_and_no_contents(api: Server, alice: Client, bob: Client) -> None:
+    """Every change went to every user's socket, with names, and only to sockets of the process that had made it."""
+    async with serve(api.settings) as elsewhere, listening(elsewhere, alice) as socket:
+        await person(bob, "Bob's Ana")
+        await person(alice)
+        head = await alice.get("/api/sync/hash")
+        assert await hear(socket) == {"type": "head", "ledger_id": alice.ledger_id, **head}
+
+
+async def test_the_feed_takes_no_token_from_an_address(api: Server, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token stood in the query string, and so in the logs of every proxy on the way."""
+    monkeypatch.setattr(sockets, "AUTH_SECONDS", 0.05)
+    async with connect(f"{address(api)}?token={alice.signed_in['access_token']}") as socket:
+        assert await closed(socket) == sockets.UNAUTHORIZED

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("api", "client", "debitum", "domain", "notifications", "pipelines", "storage")
+PACKAGES = ("api", "client", "debitum", "domain", "notifications", "pipelines", "storage", "telemetry")
 MAX_MODULE_LINES, MAX_FUNCTION_LINES, LONG_FUNCTION_LINES = 400, 60, 30
 FOLLOWS_FROM_THE_LOG = ("events", "postings", "conflicts", "contacts", "transactions", "reminders")
 
@@ -43,6 +43,44 @@ def test_sql_lives_in_storage() -> None:
     """A query elsewhere is a query that nobody finds when a table changes."""
     statement = re.compile(r"\b(select .+ from|insert into|delete from|update \w+ set)\b.*debitum\.", re.IGNORECASE)
     assert [str(path) for path in modules() if "storage" not in path.parts and statement.search(path.read_text())] == []
+
+
+LOGGED = {
+    *("bytes", "category", "at", "error", "exc_info", "exit_code", "host", "kind", "library", "lived_seconds", "method", "ms"),
+    *(
+        "outbox_id",
+        "outcome",
+        "pid",
+        "port",
+        "provider",
+        "pushes",
+        "reason",
+        "route",
+        "signal",
+        "state",
+        "status",
+        "step",
+        "workers",
+    ),
+}
+"""What a line of the log may say of itself: nothing of this is anybody's data. Think before you add a word."""
+
+
+def test_a_line_of_the_log_is_a_constant_and_fields_without_data() -> None:
+    """A name or an amount inside a sentence is found by nobody who looks for what is logged, and removed by nothing."""
+    found = [
+        (path, call)
+        for path in modules()
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and re.match(r"\(?_log\.(\w+)", ast.unparse(call.func))
+    ]
+    assert len(found) > 15
+    for path, call in found:
+        place = f"{path.relative_to(ROOT)}:{call.lineno}"
+        [event] = call.args
+        assert isinstance(event, ast.Constant), place
+        assert re.fullmatch("[a-z_]+", str(event.value)), place
+        assert {field.arg for field in call.keywords if field.arg is not None} <= LOGGED, place
 
 
 def test_only_edges_read_the_clock() -> None:

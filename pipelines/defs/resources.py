@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import dagster as dg
+import structlog
 from sqlalchemy import Connection, Engine, NullPool
 
 from storage import engine, roles
@@ -18,6 +19,12 @@ class Database(dg.ConfigurableResource[None]):
     """Postgres, as the role of the jobs."""
 
     url: str
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """What is logged from here on bears the id of the run; a tick has none. No tear-down: a process has one run."""
+        structlog.contextvars.unbind_contextvars("run_id")
+        if context.run is not None:
+            structlog.contextvars.bind_contextvars(run_id=context.run.run_id)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

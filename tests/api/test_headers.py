@@ -15,7 +15,7 @@ from api import auth, pages
 from api.headers import HSTS_SECONDS
 from tests.fixtures.api import Client, Server, serve
 
-PAGES = ("/docs", "/docs/problems/stale", "/verify?token=x")
+PAGES = ("/docs", "/docs/problems/stale", "/verify?token=x", "/reset?token=x", "/join?invite=x")
 BANNERS = {"server", "x-powered-by", "via"}
 
 

@@ -6,15 +6,15 @@ import sqlite3
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import sanic.config
 
-from api import transfer
-from tests.fixtures.api import Client
+from api import app, transfer
+from tests.fixtures.api import Client, Server, serve
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -219,21 +219,17 @@ async def test_a_body_beyond_the_limit_of_others_is_fine(alice: Client, tmp_path
     assert (await _send(alice, larger)).json()["contacts"] == 12
 
 
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that gives every other request half a second."""
-    monkeypatch.setitem(sanic.config.DEFAULT_CONFIG, "RESPONSE_TIMEOUT", 0.5)
-
-
-async def test_an_upload_may_take_longer_than_other_requests(hurried: None, alice: Client) -> None:
+async def test_an_upload_may_take_longer_than_other_requests(api: Server, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     content, _ = _sample("small")
 
     async def slowly() -> AsyncIterator[bytes]:
         yield content[:1_000]
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1)
         yield content[1_000:]
 
-    assert (await _send(alice, slowly())).status_code == 200
+    monkeypatch.setattr(app, "LATE_SECONDS", 0.1)
+    async with serve(replace(api.settings, request_seconds=0.4)) as hurried:
+        assert (await _send(hurried.client(alice.signed_in), slowly())).status_code == 200
 
 
 async def test_signed_out(alice: Client) -> None:

@@ -1,6 +1,8 @@
 """How often an address may try to sign in, and a user may ask."""
 
 import asyncio
+import contextlib
+import json
 import math
 import os
 import signal
@@ -13,8 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
-from api import limits, routing
+from api import limits, routing, sockets
 from api.app import ROUTES
 from api.limits import Limiter, Table
 from api.settings import Settings, SettingsError
@@ -161,6 +165,44 @@ async def test_of_two_limits_the_nearer_one_is_told(api: Server, alice: Client) 
     async with limited(api, user_per_second=1_000, auth_per_minute=5) as server:
         answer = await server.client(alice.signed_in).http.post("/api/auth/logout")
     assert (answer.status_code, answer.headers["RateLimit-Limit"], answer.headers["RateLimit-Remaining"]) == (204, "5", "4")
+
+
+async def test_pages_count_with_the_address_too(api: Server) -> None:
+    async with limited(api, auth_per_minute=4) as server, server.http() as http:
+        form = {"token": "x", "new_password": "long enough"}
+        answers = [await http.request(method, page, data=form) for page in ("/verify", "/reset/") for method in ("GET", "POST")]
+        assert [answer.status_code for answer in answers] == [200, 400, 200, 400]
+        assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["3", "2", "1", "0"]
+        for page in ("/verify", "/reset", "/verify/?token=x"):
+            refused = await http.post(page, data=form)
+            assert (refused.status_code, refused.headers["content-type"]) == (429, "text/html; charset=utf-8")
+            assert 1 <= int(refused.headers["Retry-After"]) <= int(refused.headers["RateLimit-Reset"])
+        assert await statuses(http, 1) == [429], "it is one limit"
+        assert (await http.get("/docs")).status_code == 200
+
+
+async def first_words(server: Server, token: str) -> int:
+    """How the feed answers them: the code it closes with, 0 where it is open."""
+    async with connect(f"{server.url.replace('http', 'ws')}{sockets.PATH}") as socket:
+        await socket.send(json.dumps({"type": "auth", "token": token}))
+        with contextlib.suppress(ConnectionClosed):
+            await socket.recv()
+            return 0
+        assert socket.close_code is not None
+        return socket.close_code
+
+
+async def test_so_do_tokens_of_the_feed_that_are_not_good(api: Server, alice: Client) -> None:
+    good = alice.signed_in["access_token"]
+    async with limited(api, auth_per_minute=4) as server:
+        assert [await first_words(server, good) for _ in range(6)] == [0] * 6, "who is known is not counted by address"
+        assert [await first_words(server, f"x{number}") for number in range(4)] == [sockets.UNAUTHORIZED] * 4
+        assert await first_words(server, "x") == await first_words(server, good) == sockets.TRY_AGAIN
+        async with server.http() as http:
+            assert await statuses(http, 1) == [429]
+    async with limited(api, user_per_second=3) as server:
+        closed = await asyncio.gather(*(first_words(server, good) for _ in range(5)))
+        assert sockets.TRY_AGAIN in closed, "and who is known is counted as that"
 
 
 async def test_without_figures_nothing_is_limited(alice: Client) -> None:

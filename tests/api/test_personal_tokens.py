@@ -16,6 +16,8 @@ from tests.api.test_feed import address, closed, hear, until
 from tests.fixtures.api import Client, Server
 
 SESSION_ONLY = {
+    ("DELETE", "/api/me"),
+    ("POST", "/api/me/keep"),
     ("DELETE", "/api/auth/sessions/{id}"),
     ("DELETE", "/api/devices/{id}"),
     ("DELETE", "/api/tokens/{id}"),

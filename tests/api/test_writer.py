@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import Engine, text
 
 from api.settings import Settings
@@ -64,6 +65,27 @@ async def test_changes_that_wait_for_a_locked_ledger_are_answered_when_it_is_fre
         await asyncio.sleep(0.2)
         assert not any(task.done() for task in waiting)
     assert {(await task).status_code for task in waiting} == {201}
+
+
+async def test_what_is_logged_of_a_batch_bears_the_ids_of_its_requests(alice: Client, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text("alter table debitum.contacts add constraint poison check (name <> 'poison')"))
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
+        with database.begin() as connection:
+            connection.execute(text("select from debitum.ledgers where id = :id for update"), {"id": alice.ledger_id})
+            waiting: list[asyncio.Task[Any]] = []
+            for name in ("ahead", "one", "poison", "two"):
+                given = {"X-Request-ID": f"r-{name}"}
+                waiting.append(asyncio.create_task(alice.http.post("/api/contacts", json={"name": name}, headers=given)))
+                await asyncio.sleep(0.1)
+        answers = [await task for task in waiting]
+    assert [answer.status_code for answer in answers] == [201, 201, 500, 201]
+    together, alone = (line for line in logged if line["event"] == "write_failed")
+    assert (together["request_ids"], together["pushes"]) == (["r-one", "r-poison", "r-two"], 3)
+    assert (alone["request_id"], alone["pushes"]) == ("r-poison", 1)
+    assert "request_ids" not in alone
+    [failed] = [line for line in logged if line["event"] == "request_failed"]
+    assert failed["request_id"] == "r-poison"
 
 
 class TestFullQueue:

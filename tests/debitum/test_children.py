@@ -135,6 +135,7 @@ async def test_an_overlong_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(children, "LOG_BYTES", 10)
     log = tmp_path / "part.log"
     log.write_text("old " * 10)
+    log.chmod(0o644)
     child = Child(plan(tmp_path, SLEEP), lambda _: None)
     running = asyncio.create_task(child.run())
     await until(lambda: "up" in log.read_text())
@@ -142,7 +143,23 @@ async def test_an_overlong_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.
     await running
     assert log.read_text() == "up\n"
     assert (tmp_path / "part.log.1").read_text() == "old " * 10
-    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_log_is_its_owners_alone_whatever_it_was_before(tmp_path: Path) -> None:
+    log = tmp_path / "part.log"
+    log.write_text("before\n")
+    log.chmod(0o644)
+    usual = os.umask(0)
+    try:
+        for path in (log, tmp_path / "new.log"):
+            with children.private_log(path) as file:
+                file.write(b"after\n")
+            assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(usual)
+    assert log.read_text() == "before\nafter\n"
+    with children.private_log(log, anew=True) as file:
+        assert file.tell() == 0
 
 
 PARENT = """

@@ -67,7 +67,7 @@ def test_migrate_brings_an_empty_database_to_the_newest_revision(
             connection.execute("drop database fresh_one")
 
 
-@pytest.mark.parametrize("command", [[], *([command.name] for command in cli.COMMANDS)])
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.GROUPS), *(command.name.split() for command in cli.COMMANDS)])
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main([*command, "--help"])

@@ -31,6 +31,7 @@ def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     assert loaded.data_dir == Path(".debitum").resolve()
     assert (loaded.host, loaded.port, loaded.dagster_port, loaded.workers) == ("127.0.0.1", 8000, 3000, 1)
     assert (loaded.database_url, loaded.no_dagster, loaded.production) == (None, False, False)
+    assert (loaded.dagster_host, loaded.dagster_exposed) == ("127.0.0.1", False)
     assert loaded.public_url == "http://127.0.0.1:8000"
     assert (loaded.reminder_cron, loaded.snapshot_cron) == ("*/5 * * * *", "0 * * * *")
 
@@ -76,6 +77,10 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_TRUSTED_PROXIES", "10.0.0.1"),
         ("DEBITUM_CORS_ORIGINS", "*"),
         ("DEBITUM_CORS_ORIGINS", "https://app.example.org/"),
+        ("DEBITUM_LOG_FORMAT", "yaml"),
+        ("DEBITUM_LOG_LEVEL", "info,storage=loud"),
+        ("DEBITUM_DAGSTER_HOST", "a b"),
+        ("DEBITUM_DAGSTER_EXPOSED", "perhaps"),
         ("DEBITUM_KEYS", "hunter2"),
         ("DEBITUM_KEYS", "k1:***"),
     ],
@@ -157,6 +162,46 @@ def test_production_needs_https_beyond_this_machine(tmp_path: Path, url: str, ho
             load(tmp_path, {**given, "DEBITUM_ENV": "production"})
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "dagster.internal"])
+def test_production_keeps_the_pages_without_login_on_this_machine(tmp_path: Path, host: str) -> None:
+    strict = {"DEBITUM_ENV": "production", "DEBITUM_PUBLIC_URL": "https://debitum.example", "DEBITUM_DAGSTER_HOST": host}
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_DAGSTER_HOST: .* no login; set DEBITUM_DAGSTER_EXPOSED=1"):
+        load(tmp_path, strict)
+    for meant in ({"DEBITUM_DAGSTER_EXPOSED": "1"}, {"DEBITUM_NO_DAGSTER": "1"}):
+        assert not settings.offers_dagster(load(tmp_path, {**strict, **meant}))
+    assert settings.offers_dagster(load(tmp_path, {"DEBITUM_DAGSTER_HOST": host})), "a warning on a developer's machine"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_a_host_of_this_machine_alone_needs_no_flag(tmp_path: Path, host: str) -> None:
+    loaded = load(tmp_path, {"DEBITUM_ENV": "production", "DEBITUM_DAGSTER_HOST": host})
+    assert not settings.offers_dagster(loaded)
+    assert plans.addresses(loaded)["dagster"] == f"http://{f'[{host}]' if ':' in host else host}:3000"
+
+
+def test_the_pages_without_login_listen_on_loopback_wherever_the_api_listens(tmp_path: Path) -> None:
+    def listens_on(given: Mapping[str, str]) -> str:
+        loaded = load(tmp_path, {"DEBITUM_HOST": "0.0.0.0", "DEBITUM_DATA_DIR": str(tmp_path), **given})
+        command = plans.webserver(loaded, plans.environment(loaded, "postgresql:///debitum", "k1:AAAA")).command
+        return command[command.index("-h") + 1]
+
+    assert listens_on({}) == "127.0.0.1"
+    assert listens_on({"DEBITUM_DAGSTER_HOST": "10.0.0.7"}) == "10.0.0.7"
+
+
+def test_dagsters_programs_log_as_the_settings_say(tmp_path: Path) -> None:
+    def options(given: Mapping[str, str]) -> list[tuple[str, ...]]:
+        loaded = load(tmp_path, {"DEBITUM_DATA_DIR": str(tmp_path), **given})
+        environment = plans.environment(loaded, "postgresql:///debitum", "k1:AAAA")
+        return [plan(loaded, environment).command[-4:] for plan in (plans.code, plans.daemon, plans.webserver)]
+
+    json = ("--log-format", "json")
+    usual = (*json, "--log-level", "info")
+    assert options({}) == [usual, usual, (*json, "--dagster-log-level", "info")]
+    [first, *_] = options({"DEBITUM_LOG_FORMAT": "console", "DEBITUM_LOG_LEVEL": "debug,dagster=error"})
+    assert first == ("--log-format", "colored", "--log-level", "error")
+
+
 def test_production_makes_no_new_keys_for_a_database_that_may_have_some(tmp_path: Path) -> None:
     own = {"DATABASE_URL": "postgresql://u@h/d", "DEBITUM_DATA_DIR": str(tmp_path)}
     settings.require_keys(load(tmp_path, own))
@@ -191,6 +236,9 @@ def test_wrong_settings_end_a_command_with_2(
         monkeypatch.setenv(name, value)
     assert cli.main(["up"]) == cli.USAGE
     assert "DEBITUM_KEYS: not set" in capsys.readouterr().err
+    monkeypatch.setenv("DEBITUM_DAGSTER_HOST", "0.0.0.0")
+    assert cli.main(["up"]) == cli.USAGE
+    assert "DEBITUM_DAGSTER_HOST: '0.0.0.0'" in capsys.readouterr().err
     with pytest.raises(SystemExit) as left:
         cli.main(["dance"])
     assert left.value.code == cli.USAGE

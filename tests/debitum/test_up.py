@@ -89,6 +89,7 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
             assert answer.status == 200
         assert cli.main(["up", "--data-dir", str(up.data_dir)]) == cli.RUNNING_ALREADY
         assert f"http://127.0.0.1:{up.port}" in capfd.readouterr().out
+        assert cli.main(["user", "create", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
 
         postgres = embedded.running(up.data_dir)
         assert postgres is not None
@@ -104,9 +105,16 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         assert not (up.data_dir / "up.json").exists()
         assert processes.end_leftovers(up.data_dir) == []
         secret = (up.data_dir / "secrets").read_text().strip().partition(":")[2]
+        logs = up.data_dir / "logs"
+        assert {path.stat().st_mode & 0o777 for path in (logs, *logs.iterdir())} == {0o700, 0o600}
         written = up.said() + "".join(log.read_text() for log in (up.data_dir / "logs").iterdir())
         assert "hunter2" not in written
         assert secret not in written
+
+        capfd.readouterr()
+        assert cli.main(["user", "reset-password", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
+        assert "/reset?token=" in capfd.readouterr().out, "also while nothing runs"
+        assert embedded.running(up.data_dir) is None
     finally:
         up.clean_up()
 

@@ -17,6 +17,9 @@ def test_the_defaults_by_their_settings() -> None:
         "DEBITUM_RETAIN_REFRESH_TOKENS_DAYS": datetime.timedelta(days=7),
         "DEBITUM_RETAIN_ONE_TIME_TOKENS_DAYS": datetime.timedelta(days=7),
         "DEBITUM_RETAIN_REJECTIONS_DAYS": datetime.timedelta(days=90),
+        "DEBITUM_RETAIN_LOGIN_ATTEMPTS_DAYS": datetime.timedelta(days=1),
+        "DEBITUM_RETAIN_INVITES_DAYS": datetime.timedelta(days=7),
+        "DEBITUM_RETAIN_PERSONAL_TOKENS_DAYS": datetime.timedelta(days=7),
     }
 
 

@@ -3,7 +3,18 @@
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from notifications.contexts import Context, Debt, DueContext, Item, Money, ReminderContext, ResetContext, VerifyContext
+from notifications.contexts import (
+    Context,
+    Debt,
+    DueContext,
+    InviteContext,
+    Item,
+    Money,
+    ReminderContext,
+    ResetContext,
+    VerifyContext,
+    WelcomeContext,
+)
 
 MADRID = ZoneInfo("Europe/Madrid")
 LINK = "https://debitum.example/app/transactions/4be0643f-1d98-573b-97cd-ca98a65347dd?from=mail&kind=due"
@@ -77,6 +88,23 @@ SAMPLES: dict[str, tuple[str, Context]] = {
             link="https://debitum.example/reset?token=qcGFmPZ0y5iLhYvY4JmK3sX1r7tB9nDwE2aHuUoVx8k",
             valid_hours=1,
             user_name="Sam",
+        ),
+    ),
+    "welcome": (
+        "welcome",
+        WelcomeContext(
+            address="sam@example.org",
+            link="https://debitum.example/reset?token=qcGFmPZ0y5iLhYvY4JmK3sX1r7tB9nDwE2aHuUoVx8k",
+            valid_hours=72,
+            user_name="Sam",
+        ),
+    ),
+    "invite": (
+        "invite",
+        InviteContext(
+            address="sam@example.org",
+            link="https://debitum.example/join?invite=qcGFmPZ0y5iLhYvY4JmK3sX1r7tB9nDwE2aHuUoVx8k",
+            valid_hours=336,
         ),
     ),
 }

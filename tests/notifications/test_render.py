@@ -15,7 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifications import formats, mime
-from notifications.contexts import KINDS, Context, Debt, DueContext, Item, Money, ReminderContext, ResetContext, VerifyContext
+from notifications.contexts import (
+    KINDS,
+    Context,
+    Debt,
+    DueContext,
+    InviteContext,
+    Item,
+    Money,
+    ReminderContext,
+    ResetContext,
+    VerifyContext,
+    WelcomeContext,
+)
 from notifications.message import EmailTarget
 from notifications.render import TEXT_COLUMNS, Rendered, nearest, push, render
 from tests.notifications.contract import MAIL, NOW, body, parse
@@ -24,7 +36,7 @@ from tests.notifications.samples import DRILL, PLATES, RENT, SAMPLES, TICKETS
 GOLDEN = Path(__file__).parents[1] / "golden" / "mails"
 NASTY = "Eve\r\nBcc: x@example.org\u2028\u202e<script>alert(1)</script>&\x00\"'{{ 7*7 }}"
 
-NEVER_PUSHED = ("verify", "reset")
+NEVER_PUSHED = ("verify", "reset", "welcome", "invite")
 
 names = st.text(min_size=1, max_size=200).filter(lambda name: bool(formats.one_line(name)))
 texts = st.none() | st.text(max_size=300)
@@ -63,6 +75,10 @@ contexts = (
     | st.builds(
         ResetContext, address=names, link=st.just("https://app.example/r?t=1"), valid_hours=st.integers(1, 72), user_name=texts
     )
+    | st.builds(
+        WelcomeContext, address=names, link=st.just("https://app.example/r?t=1"), valid_hours=st.integers(1, 72), user_name=texts
+    )
+    | st.builds(InviteContext, address=names, link=st.just("https://app.example/j?i=1"), valid_hours=st.integers(1, 400))
 )
 
 
@@ -155,6 +171,8 @@ def test_markup_in_names_is_text() -> None:
         ("reminder", ReminderContext(at=datetime(2026, 1, 1, tzinfo=UTC), message=NASTY, contact=NASTY)),
         ("verify", VerifyContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
         ("reset", ResetContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
+        ("welcome", WelcomeContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
+        ("invite", InviteContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1)),
     ]
     for kind, context in contexts:
         words = render(kind, context, language="en").html or ""
@@ -178,7 +196,7 @@ def test_lines_are_short_but_for_links() -> None:
 @pytest.mark.parametrize("name", NEVER_PUSHED)
 def test_a_link_stays_whole(name: str) -> None:
     kind, context = SAMPLES[name]
-    assert isinstance(context, VerifyContext | ResetContext)
+    assert isinstance(context, VerifyContext | ResetContext | WelcomeContext | InviteContext)
     assert context.link in render(kind, context, language="en").text.splitlines()
 
 

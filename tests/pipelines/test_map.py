@@ -16,6 +16,7 @@ ledger/reminders
 ledger/transactions
 reminders/due_reminders
 reporting/balances_daily
+upkeep/erasure_report
 upkeep/retention_report
 """
 CHECKS = """
@@ -26,6 +27,7 @@ outbox:messages_leave
 """
 SCHEDULES = """
 check_balances_schedule: 0 3 * * * -> check_balances
+erasure_schedule: 30 2 * * * -> erasure
 finish_snapshots_schedule: 5 * * * * -> finish_snapshots
 remind_schedule: */5 * * * * -> remind
 retention_schedule: 0 2 * * * -> retention
@@ -39,6 +41,7 @@ POOLS = """
 balances: balances
 balances_daily: snapshots
 due_reminders: due_reminders
+erasure_report: snapshots
 retention_report: retention
 send: dispatch
 """

@@ -57,6 +57,19 @@ def one_time_token(connection: Connection, user: UUID, expires_at: datetime.date
     connection.execute(insert(tables.one_time_tokens).values(**row))
 
 
+def login_attempt(connection: Connection, last_at: datetime.datetime) -> None:
+    connection.execute(insert(tables.login_attempts).values(key=uuid.uuid4().bytes, failures=1, last_at=last_at))
+
+
+def invite(connection: Connection, expires_at: datetime.datetime) -> None:
+    connection.execute(insert(tables.invites).values(hash=uuid.uuid4().bytes, created_at=NOW, expires_at=expires_at))
+
+
+def personal_token(connection: Connection, user: UUID, expires_at: datetime.datetime | None) -> None:
+    row = {"id": uuid.uuid4(), "user_id": user, "hash": uuid.uuid4().bytes, "name": "script", "scope": "read", "created_at": NOW}
+    connection.execute(insert(tables.personal_tokens).values(**row, expires_at=expires_at))
+
+
 def plant(connection: Connection, kind: Kind, over_at: datetime.datetime) -> None:
     """One row of `kind` that was over at this moment, and what it needs to hang on."""
     ledger = postings.ledger(connection)
@@ -71,6 +84,12 @@ def plant(connection: Connection, kind: Kind, over_at: datetime.datetime) -> Non
         refresh_token(connection, session(connection, user, NOW), over_at)
     elif kind is horizons.ONE_TIME_TOKENS:
         one_time_token(connection, user, over_at)
+    elif kind is horizons.LOGIN_ATTEMPTS:
+        login_attempt(connection, over_at)
+    elif kind is horizons.INVITES:
+        invite(connection, over_at)
+    elif kind is horizons.PERSONAL_TOKENS:
+        personal_token(connection, user, over_at)
     else:
         rejection(connection, ledger, over_at)
 
@@ -82,6 +101,9 @@ TABLES: dict[Kind, tuple[Table, ...]] = {
     horizons.REFRESH_TOKENS: (tables.refresh_tokens,),
     horizons.ONE_TIME_TOKENS: (tables.one_time_tokens,),
     horizons.REJECTIONS: (tables.rejections,),
+    horizons.LOGIN_ATTEMPTS: (tables.login_attempts,),
+    horizons.INVITES: (tables.invites,),
+    horizons.PERSONAL_TOKENS: (tables.personal_tokens,),
 }
 
 
@@ -135,6 +157,15 @@ def test_what_waits_to_be_sent_stays_however_old(database: Engine, begin: Begin)
         connection.execute(update(tables.outbox).values(created_at=long_ago, next_at=long_ago))
         attempt(connection, ledger, waiting, long_ago)
     assert report(retention.remove(begin, DEFAULT, NOW)) == {}
+
+
+def test_a_personal_token_without_an_end_stays(database: Engine, begin: Begin) -> None:
+    with database.begin() as connection:
+        ledger = postings.ledger(connection)
+        owner = connection.execute(select(tables.ledgers.c.owner_id).where(tables.ledgers.c.id == ledger)).scalar_one()
+        personal_token(connection, owner, None)
+    assert report(retention.remove(begin, DEFAULT, NOW + timedelta(days=3650))) == {}
+    assert count(database, tables.personal_tokens) == 1
 
 
 def test_of_one_ledger_the_latest_rejections_stay(database: Engine, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def test_a_day_is_what_was_known_at_its_end(begin: Begin, tmp_path: Path, ledger
         ),
     ]
     assert ask(tmp_path, "select distinct ledger_id, provisional, schema_version from balances") == [(str(ledger), False, 1)]
-    assert tuesday.preview == [(str(ledger), str(ANNA), "EUR", 540, 2), (str(ledger), str(BERT), "JPY", 0, 2)]
+    assert tuesday.currencies == [("EUR", 1, 2), ("JPY", 1, 2)]
     assert [path.name for path in tuesday.path.parent.iterdir()] == ["part-0.parquet"]
 
 

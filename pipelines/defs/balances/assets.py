@@ -1,7 +1,7 @@
 """The asset that keeps balances up to date."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -46,13 +46,14 @@ def balances(database: resources.Database) -> dg.MaterializeResult[None]:
             "rows_changed": done.rows,
             "chunks": done.chunks,
             "seconds": round(seconds, 3),
-            "preview": dg.MetadataValue.md(_preview(done.preview)),
+            "preview": dg.MetadataValue.md(_preview(done.currencies)),
         }
     )
 
 
-def _preview(rows: Iterable[store.Balance]) -> str:
-    lines = [f"| {row.ledger_id} | {row.contact_id} | {row.currency} | {row.amount} |" for row in rows]
+def _preview(currencies: Mapping[str, int]) -> str:
+    """No ids and no amounts: what Dagster remembers outlives the ledgers."""
+    lines = [f"| {currency} | {count} |" for currency, count in sorted(currencies.items())]
     if not lines:
         return "No balance changed."
-    return "\n".join(["| ledger | contact | currency | minor units |", "|---|---|---|---:|", *lines])
+    return "\n".join(["| currency | balances changed |", "|---|---:|", *lines])

@@ -2,6 +2,7 @@
 
 import itertools
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 
 import dagster as dg
@@ -12,7 +13,7 @@ from storage import balances as store
 
 SAMPLE_LEDGERS = 200
 """Some milliseconds of work, so that it can follow every run."""
-SHOWN_DIFFERENCES = 50
+ENOUGH_DIFFERENCES = 50
 
 
 @dg.asset_check(
@@ -32,20 +33,22 @@ def sample_adds_up(database: resources.Database) -> dg.AssetCheckResult:
 )
 def everything_adds_up(database: resources.Database) -> dg.AssetCheckResult:
     """Compare everything; stops when it has seen enough to be sure that something is badly wrong."""
-    return _result(list(itertools.islice(store.differences(database.begin), SHOWN_DIFFERENCES + 1)))
+    return _result(list(itertools.islice(store.differences(database.begin), ENOUGH_DIFFERENCES + 1)))
 
 
 def _result(found: list[store.Difference]) -> dg.AssetCheckResult:
-    how_many = f"more than {SHOWN_DIFFERENCES}" if len(found) > SHOWN_DIFFERENCES else str(len(found))
+    how_many = f"more than {ENOUGH_DIFFERENCES}" if len(found) > ENOUGH_DIFFERENCES else str(len(found))
     return dg.AssetCheckResult(
         passed=not found,
         description=f"{how_many} balances are not the sum of their postings." if found else "Every balance compared adds up.",
-        metadata={"differences": len(found), "preview": dg.MetadataValue.md(_table(found[:SHOWN_DIFFERENCES]))},
+        metadata={"differences": len(found), "preview": dg.MetadataValue.md(_table(found))},
     )
 
 
 def _table(found: Iterable[store.Difference]) -> str:
-    lines = [f"| {row.ledger_id} | {row.contact_id} | {row.currency} | {row.materialised} | {row.posted} |" for row in found]
+    """No ids and no amounts: what Dagster remembers outlives the ledgers. `debitum verify` names them to who asks."""
+    counted = Counter(row.currency for row in found)
+    lines = [f"| {currency} | {count} |" for currency, count in sorted(counted.items())]
     if not lines:
         return "No difference."
-    return "\n".join(["| ledger | contact | currency | stored | sum of the postings |", "|---|---|---|---:|---:|", *lines])
+    return "\n".join(["| currency | balances that differ |", "|---|---:|", *lines])

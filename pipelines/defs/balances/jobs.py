@@ -1,7 +1,6 @@
 """When balances are brought up to date, and when all of them are checked."""
 
 import datetime
-import uuid
 
 import dagster as dg
 
@@ -41,24 +40,20 @@ check_balances_schedule = dg.ScheduleDefinition(
 )
 
 
-class Mistaken(dg.Config):
-    """Which ledgers to sum anew: the ids that a check found."""
-
-    ledger_ids: list[str]
-
-
-@dg.op(description="Throws away the balances of the named ledgers and sums their postings from the first.")
-def resum(context: dg.OpExecutionContext, config: Mistaken, database: resources.Database) -> None:
+@dg.op(description="Finds the ledgers whose balances are wrong, throws these away and sums the postings from the first.")
+def resum(context: dg.OpExecutionContext, database: resources.Database) -> None:
     """One transaction a ledger: whoever reads meanwhile sees the old sums or the new ones."""
-    for ledger_id in config.ledger_ids:
+    ledgers = sorted({found.ledger_id for found in store.differences(database.begin)})
+    rows = 0
+    for ledger_id in ledgers:
         with database.begin() as connection:
-            rows = store.rebuild(connection, uuid.UUID(ledger_id))
-        context.log.info(f"ledger {ledger_id}: {rows} balances")
+            rows += store.rebuild(connection, ledger_id)
+    context.add_output_metadata({"ledgers": len(ledgers), "rows": rows})
 
 
-@dg.job(description="For a ledger that a check found wrong: sums its postings anew. Find out why it was wrong, too.")
+@dg.job(description="After a check found balances wrong: sums their postings anew. Find out why they were wrong, too.")
 def resum_balances() -> None:
-    """Mend single ledgers."""
+    """Mend what is wrong; which ledgers that are is nothing that Dagster should be told, or remember."""
     resum()
 
 

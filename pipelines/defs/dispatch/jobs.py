@@ -1,5 +1,6 @@
 """The job that sends."""
 
+import contextvars
 import datetime
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ def send(context: dg.OpExecutionContext, database: resources.Database, data_fold
     keys = KeyRing.parse(ring) if ring else None
     with ways, delivery.transactions(database.url) as begin, ThreadPoolExecutor(2) as threads:
         lanes = [Lane(begin, channel, public_url, _now, keys) for channel in (ways.email, ways.push)]
-        running = [(lane.channel.kind, threads.submit(lane.drain, BUDGET)) for lane in lanes]
+        running = [(lane.channel.kind, threads.submit(contextvars.copy_context().run, lane.drain, BUDGET)) for lane in lanes]
         tallies: dict[str, Tally] = {kind: future.result() for kind, future in running}
     metadata = _metadata(tallies) | _backlog(database)
     context.add_output_metadata(metadata)

@@ -60,6 +60,9 @@ def _context(notice: recipients.Notice, public_url: str, now: datetime.datetime)
         case recipients.ResetNotice():
             link = f"{public_url}/reset?token={notice.token}"
             return contexts.ResetContext(address=user.email, link=link, valid_hours=notice.valid_hours, user_name=user.name)
+        case recipients.WelcomeNotice():
+            link = f"{public_url}/reset?token={notice.token}"
+            return contexts.WelcomeContext(address=user.email, link=link, valid_hours=notice.valid_hours, user_name=user.name)
 
 
 def _debt(debt: recipients.Debt) -> contexts.Debt:

@@ -53,10 +53,11 @@ def _metadata(candidates: int, by_kind: Counter[str], preview: list[due.Enqueued
 
 
 def _table(preview: list[due.Enqueued]) -> str:
+    """No ids: what Dagster remembers outlives the ledgers."""
     if not preview:
         return "Nothing new was due."
-    lines = ["| ledger | why | channel | was due at | goes out from |", "|---|---|---|---|---|"]
+    lines = ["| why | channel | was due at | goes out from |", "|---|---|---|---|"]
     for entry in preview:
         why = f"{entry.due.offset_days:+d} days of the due date" if entry.due.kind == "due" else "asked for"
-        lines.append(f"| {entry.ledger_id} | {why} | {entry.due.channel} | {entry.due.at:%F %T}Z | {entry.next_at:%F %T}Z |")
+        lines.append(f"| {why} | {entry.due.channel} | {entry.due.at:%F %T}Z | {entry.next_at:%F %T}Z |")
     return "\n".join(lines)

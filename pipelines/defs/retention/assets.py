@@ -18,8 +18,8 @@ from storage import retention as store
     pool="retention",
     description=(
         "Removes what has outlived its horizon and reports how much of each kind: finished messages and their delivery "
-        "attempts, expired sessions and tokens, refused commands. Never the log or anything that follows from it. Each "
-        "horizon is a setting, DEBITUM_RETAIN_<KIND>_DAYS; none keeps for ever. Safe to start at any time."
+        "attempts, expired sessions, tokens and invitations, refused commands. Never the log or anything that follows from it. "
+        "Each horizon is a setting, DEBITUM_RETAIN_<KIND>_DAYS; none keeps for ever. Safe to start at any time."
     ),
 )
 def retention_report(database: resources.Database) -> dg.MaterializeResult[None]:

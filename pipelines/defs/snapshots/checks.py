@@ -1,14 +1,13 @@
 """Whether the files that analysts read say what the ledger says."""
 
 import datetime
+from collections import Counter
 
 import dagster as dg
 
 from pipelines.defs import resources
 from pipelines.defs.snapshots import assets
 from storage import snapshot_audit, snapshots
-
-SHOWN_DIFFERENCES = 50
 
 
 @dg.asset_check(
@@ -29,12 +28,10 @@ def newest_file_adds_up(database: resources.Database, data_folder: resources.Dat
 
 
 def _result(day: datetime.date, found: list[snapshot_audit.Difference]) -> dg.AssetCheckResult:
-    lines = [
-        f"| {row.ledger_id} | {row.contact_id} | {row.currency} | {row.in_file} | {row.posted} |"
-        for row in found[:SHOWN_DIFFERENCES]
-    ]
-    header = ["| ledger | contact | currency | in the file | sum of the postings |", "|---|---|---|---:|---:|"]
-    preview = "\n".join([*header, *lines]) if lines else "No difference."
+    """No ids and no amounts: what Dagster remembers outlives the ledgers."""
+    counted = Counter(row.currency for row in found)
+    lines = [f"| {currency} | {count} |" for currency, count in sorted(counted.items())]
+    preview = "\n".join(["| currency | balances that differ |", "|---|---:|", *lines]) if lines else "No difference."
     return dg.AssetCheckResult(
         passed=not found,
         description=f"{len(found)} balances of {day} differ from their postings." if found else f"{day} adds up.",

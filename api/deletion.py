@@ -1,0 +1,44 @@
+"""A user's word that their account and all that is in it shall go, and that it shall stay after all."""
+
+from msgspec import Struct
+
+from api import credentials, problems, services
+from api.accounts import User, shown
+from api.passwords import Given
+from api.routing import Call, Nothing, Reply, Routes
+from domain import facts
+from storage import deletion, identity
+
+routes = Routes("identity")
+
+
+class DeleteMeBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The user's password: a device that lies around is not enough."""
+
+    password: Given
+
+
+class Deleting(Struct, frozen=True):
+    """When the user and everything of theirs is erased."""
+
+    deleting_at: str
+
+
+@routes.add("DELETE", "/api/me", answer=Deleting, status=202, body=DeleteMeBody, codes=("invalid_credentials",), needs="session")
+async def delete_me(call: Call[DeleteMeBody, Nothing]) -> Reply:
+    """Have the account erased in 7 days. Other sessions and all personal tokens end now; until then everything works."""
+    with call.services.hasher.place() as place:
+        await credentials.check(call, place, call.body.password)
+    user_id, session_id = call.caller.user_id, call.caller.credential_id
+    async with call.services.transaction() as connection:
+        deleting_at = await deletion.schedule(connection, user_id, but=session_id, now=services.now())
+    return Reply(Deleting(facts.wire_time(deleting_at)), 202)
+
+
+@routes.add("POST", "/api/me/keep", answer=User, codes=("too_late",), needs="session")
+async def keep_me(call: Call[None, Nothing]) -> Reply:
+    """Keep the account; where nobody wanted it erased, nothing changes."""
+    async with call.services.transaction() as connection:
+        if not await deletion.cancel(connection, call.caller.user_id):
+            raise problems.TooLate("the account is being erased")
+        return Reply(shown(await identity.user(connection, call.caller.user_id)))

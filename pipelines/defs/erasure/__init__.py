@@ -1,0 +1,1 @@
+"""Whoever asked to be forgotten is forgotten."""
