@@ -3,15 +3,16 @@
 import functools
 import re
 import textwrap
-from pathlib import Path
+from collections.abc import Callable
 
+import babel
 import jinja2
 import msgspec
 
-from notifications import formats
+from notifications import catalogues, formats
 from notifications.contexts import KINDS, Context, Debt, Money
 
-LANGUAGES = ("en",)
+LANGUAGES = (catalogues.SOURCE, *catalogues.TRANSLATED)
 """The languages that messages exist in; the first is what everyone else gets."""
 
 TEXT_COLUMNS = 72
@@ -19,9 +20,6 @@ TEXT_COLUMNS = 72
 
 SIGNATURE = "-- "
 """The line before what mail programs fold away or grey out (RFC 3676, 4.3)."""
-
-_TEMPLATES = Path(__file__).parent / "templates"
-_RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 
 
 class Rendered(msgspec.Struct, frozen=True):
@@ -35,10 +33,11 @@ class Rendered(msgspec.Struct, frozen=True):
 def render(kind: str, context: Context, *, language: str) -> Rendered:
     """The mail of a kind, in the language nearest to `language` (a BCP 47 tag such as `en` or `de-AT`).
 
+    Amounts and dates are written as that language writes them in the region of the tag.
     Raises LookupError for an unknown kind and TypeError where the context is of another kind.
     """
     environment = _environment(nearest(language))
-    values = _values(kind, context)
+    values = _values(kind, context, language)
     subject = formats.one_line(environment.get_template(f"{kind}/subject.txt").render(values))
     values["subject"] = subject
     text = _wrapped(environment.get_template(f"{kind}/body.txt").render(values))
@@ -51,7 +50,7 @@ def push(kind: str, context: Context, *, language: str) -> Rendered:
     Languages and errors are those of `render`; a kind that is never pushed raises LookupError too.
     """
     environment = _environment(nearest(language))
-    values = _values(kind, context)
+    values = _values(kind, context, language)
     subject = formats.one_line(environment.get_template(f"{kind}/subject.txt").render(values))
     return Rendered(subject, formats.one_line(environment.get_template(f"{kind}/push.txt").render(values)), None)
 
@@ -62,39 +61,56 @@ def nearest(language: str) -> str:
     return base if base in LANGUAGES else LANGUAGES[0]
 
 
-def _values(kind: str, context: Context) -> dict[str, object]:
+def _values(kind: str, context: Context, language: str) -> dict[str, object]:
     expected = KINDS[kind]
     if not isinstance(context, expected):
         raise TypeError(f"a message of kind {kind} needs a {expected.__name__}, not a {type(context).__name__}")
-    return msgspec.structs.asdict(context)
+    return {**msgspec.structs.asdict(context), "locale": formats.locale_of(nearest(language), language)}
 
 
 @functools.cache
 def _environment(language: str) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(catalogues.TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"], default=False),
         undefined=jinja2.StrictUndefined,
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     environment.policies["ext.i18n.trimmed"] = True
-    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
+    said = catalogues.translations(language)
+    environment.install_gettext_translations(said, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
     environment.filters |= {filter.__name__: filter for filter in _FILTERS}
-    environment.globals |= {name: functools.partial(_phrase, environment, name) for name in _PHRASES}
+    environment.filters |= {filter.__name__: _in_locale(filter) for filter in _LOCAL_FILTERS}
+    environment.globals |= {name: _phrase(name) for name in _PHRASES}
+    right_to_left = babel.Locale(language).text_direction == "rtl"
     environment.globals |= {
-        "facts": functools.partial(_facts, environment),
+        "facts": _facts,
         "is_money": lambda debt: isinstance(debt.what, Money),
         "language": language,
-        "writing_direction": "rtl" if language in _RIGHT_TO_LEFT else "ltr",
+        "start": "right" if right_to_left else "left",
+        "end": "left" if right_to_left else "right",
+        "writing_direction": "rtl" if right_to_left else "ltr",
     }
     return environment
 
 
-_FILTERS = (formats.capitalized, formats.clock, formats.day, formats.money, formats.one_line, formats.paragraphs, formats.short)
+_FILTERS = (formats.bdi, formats.capitalized, formats.paragraphs, formats.plain, formats.short)
+_LOCAL_FILTERS = (formats.clock, formats.day, formats.isolated, formats.money, formats.number)
+
+
+def _in_locale(filter: Callable[..., str]) -> Callable[..., str]:
+    @jinja2.pass_context
+    def filter_in_locale(context: jinja2.runtime.Context, *values: object) -> str:
+        return filter(*values, locale=context["locale"])
+
+    return filter_in_locale
+
 
 _PHRASES = {
+    "fact": ("label", "value"),
     "greeting": ("user_name",),
     "invite_not_you": (),
     "invite_why": ("address",),
@@ -104,6 +120,7 @@ _PHRASES = {
     "reset_why": ("address",),
     "settle": ("debt",),
     "statement": ("debt",),
+    "statement_and_when": ("debt", "days"),
     "verify_not_you": (),
     "verify_why": ("address",),
     "welcome_not_you": (),
@@ -113,14 +130,20 @@ _PHRASES = {
 """Sentences that the text and the HTML of a mail share: templates/phrases/<name>.txt with what each is given."""
 
 
-def _phrase(environment: jinja2.Environment, name: str, *values: object) -> str:
+def _phrase(name: str) -> Callable[..., str]:
     # A str, where a macro would count as safe in whichever template calls it: HTML templates escape what comes back.
-    given = dict(zip(_PHRASES[name], values, strict=True))
-    return formats.one_line(environment.get_template(f"phrases/{name}.txt").render(given))
+    @jinja2.pass_context
+    def phrase(context: jinja2.runtime.Context, *values: object) -> str:
+        given = dict(zip(_PHRASES[name], values, strict=True))
+        template = context.environment.get_template(f"phrases/{name}.txt")
+        return formats.one_line(template.render(given, locale=context["locale"]))
+
+    return phrase
 
 
-def _facts(environment: jinja2.Environment, debt: Debt) -> list[tuple[str, str]]:
-    lines = environment.get_template("phrases/facts.txt").render(debt=debt).splitlines()
+@jinja2.pass_context
+def _facts(context: jinja2.runtime.Context, debt: Debt) -> list[tuple[str, str]]:
+    lines = context.environment.get_template("phrases/facts.txt").render(debt=debt, locale=context["locale"]).splitlines()
     return [(label, value) for label, separator, value in (line.partition("\t") for line in lines) if separator]
 
 
@@ -143,4 +166,4 @@ def _wrapped_line(line: str) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return "\n".join(lines) or indent.rstrip()
+    return "\n".join(formats.closed_by_line(lines)) or indent.rstrip()

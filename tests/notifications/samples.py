@@ -50,6 +50,9 @@ PLATES = Debt(
     due_date=date(2026, 11, 25),
 )
 
+READERS = {"en": "en-GB", "de": "de-DE", "ar": "ar-EG"}
+"""By the language of their golden files: who reads them. Egypt writes Arabic digits, where `ar` alone writes Latin ones."""
+
 SAMPLES: dict[str, tuple[str, Context]] = {
     "due-lent-today": ("due", DueContext(debt=TICKETS, days=0, user_name="Sam", link=LINK)),
     "due-owed-tomorrow": ("due", DueContext(debt=RENT, days=-1)),
