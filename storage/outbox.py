@@ -22,31 +22,24 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Text, Uuid, and_, case, cast, exists, func, not_, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from domain import delivery
+from domain.delivery import Channel, Outcome
 from storage import tables
 
-Channel = Literal["email", "push"]
-Outcome = Literal["sent", "transient", "permanent", "channel_down", "target_gone", "unknown"]
 State = Literal["pending", "leased", "sent", "dead", "suppressed"]
 
 ACCOUNT_KINDS: Final = ("verify", "reset", "welcome")
 """Mails that somebody sits and waits for: claimed before everything else, and written to unverified addresses too."""
-MAX_ATTEMPTS: Final[dict[Channel, int]] = {"email": 5, "push": 3}
-"""Calls after which a message is dead; a push that comes an hour late helps nobody."""
 LEASE_SECONDS: Final = 120
 """Far more than one call may take (10 s), and short enough that a dead sender's messages are not late by much."""
 CLAIM_LIMIT: Final = 50
 """Messages a claim: what a sender that dies can hold up for the length of a lease."""
-BACKOFF_SECONDS: Final = 120
-"""The longest wait after the first failure; it doubles with each. A provider that restarts is back by then."""
-BACKOFF_CAP_SECONDS: Final = 3600
 ASKED_MAIL_MINUTES: Final = 5
 """One mail of a kind in so many minutes, where whoever asks for it need not be who gets it."""
 RECOVER_LIMIT: Final = 1000
 """Lapsed rows a call of `recover`; the next call takes the others."""
 FANNED_OUT: Final = "fanned_out"
 """The reason of a push in whose place there is one for each device; as such it is sent."""
-EXHAUSTED: Final = "attempts_exhausted"
-"""The reason of a message that is dead because its last allowed call failed."""
 
 _outbox = tables.outbox
 _attempts = tables.delivery_attempts
@@ -201,14 +194,14 @@ def recover(connection: Connection, *, now: datetime.datetime) -> Recovered:
         .where(tuple_(_attempts.c.ledger_id, _attempts.c.outbox_id).in_(keys), unanswered)
         .values(finished_at=now)
     )
-    is_spent = _outbox.c.attempts >= case(MAX_ATTEMPTS, value=_outbox.c.channel)
+    is_spent = _outbox.c.attempts >= case(delivery.MAX_ATTEMPTS, value=_outbox.c.channel)
     connection.execute(
         update(_outbox)
         .where(tuple_(_outbox.c.ledger_id, _outbox.c.id).in_(keys))
         .values(
             state=case((is_spent, "dead"), else_="pending"),
             finished_at=case((is_spent, now)),
-            reason=case((is_spent, EXHAUSTED)),
+            reason=case((is_spent, delivery.EXHAUSTED)),
             lease_until=None,
         )
     )
@@ -315,39 +308,16 @@ def finish(
         .values(finished_at=now, outcome=outcome, detail=detail)
     )
     calls = claimed.attempts + (outcome != "channel_down")
-    after = _after(claimed.channel, outcome, calls)
+    after = delivery.verdict(claimed.channel, outcome, calls)
     values: dict[str, Any] = {"state": after.state, "attempts": calls, "lease_until": None, "reason": after.reason}
     if after.state == "pending":
-        pause = datetime.timedelta(seconds=backoff_seconds(calls, jitter()))
-        values["next_at"] = max(now + pause, retry_at or now)
+        values["next_at"] = delivery.next_at(calls, jitter(), now=now, retry_at=retry_at)
     else:
         values["finished_at"] = now
     # Also a row that was taken back and that nobody has claimed since: its fence has not moved.
     states = ("leased", "pending", "dead") if outcome == "sent" else ("leased", "pending")
     mine = connection.execute(update(_outbox).where(*_held_by(claimed), _outbox.c.state.in_(states)).values(values))
     return after.state if mine.rowcount else None
-
-
-class _After(msgspec.Struct, frozen=True):
-    state: Literal["sent", "dead", "pending"]
-    reason: str | None
-
-
-def _after(channel: Channel, outcome: Outcome, calls: int) -> _After:
-    match outcome:
-        case "sent":
-            return _After("sent", None)
-        case "permanent" | "target_gone":
-            return _After("dead", outcome)
-        case "transient" | "unknown" if calls >= MAX_ATTEMPTS[channel]:
-            return _After("dead", EXHAUSTED)
-        case _:
-            return _After("pending", None)
-
-
-def backoff_seconds(calls: int, jitter: float) -> float:
-    """How long to wait after the `calls`-th call: full jitter, 0 … the doubled limit, so that a crowd does not return at once."""
-    return float(min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** max(calls - 1, 0)) * jitter)
 
 
 def fan_out(connection: Connection, claimed: Claimed, device_ids: Collection[UUID], *, now: datetime.datetime) -> bool:

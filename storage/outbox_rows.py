@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, update
 
+from domain.delivery import Channel
 from storage import outbox, tables
 
 OPEN: Final[tuple[outbox.State, ...]] = ("pending", "leased", "dead")
@@ -22,7 +23,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     kind: str
-    channel: outbox.Channel
+    channel: Channel
     state: outbox.State
     attempts: int
     created_at: datetime.datetime

@@ -17,6 +17,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, select, update
 
+from domain.delivery import MAX_ATTEMPTS
 from notifications import channels
 from pipelines.defs import resources
 from pipelines.defs.dispatch import delivery, jobs, sensors
@@ -279,7 +280,7 @@ def test_a_message_that_cannot_be_written_holds_up_nobody(database: Engine, lane
     for hour in range(1, 5):
         replace(lane, clock=lambda hour=hour: now() + hour * 60 * MINUTE).drain(MINUTE)  # type: ignore[misc]
     assert states(database) == {"sent": 2, "dead": 1}
-    assert outcomes(database).count("transient") == outbox.MAX_ATTEMPTS["email"]
+    assert outcomes(database).count("transient") == MAX_ATTEMPTS["email"]
 
 
 def _tick(database_url: str, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, select, update
 
+from domain import delivery
 from storage import outbox, roles, tables
 
 NOW = datetime.datetime(2026, 11, 22, 9, 0, tzinfo=datetime.UTC)
@@ -42,7 +43,7 @@ def attempts(connection: Connection) -> list[tuple[int, str | None, bool]]:
     return [(row[0], row[1], row[2]) for row in connection.execute(select(*columns).order_by(table.c.attempt))]
 
 
-def send(connection: Connection, claimed: outbox.Claimed, outcome: outbox.Outcome, **options: Any) -> outbox.State | None:
+def send(connection: Connection, claimed: outbox.Claimed, outcome: delivery.Outcome, **options: Any) -> outbox.State | None:
     now = options.pop("now", NOW)
     attempt = outbox.start(connection, claimed, "files", now=now)
     assert attempt is not None
@@ -64,7 +65,7 @@ def test_a_key_is_enqueued_once(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["sent", "permanent"])
-def test_a_key_that_is_over_is_not_sent_again(connection: Connection, outcome: outbox.Outcome) -> None:
+def test_a_key_that_is_over_is_not_sent_again(connection: Connection, outcome: delivery.Outcome) -> None:
     enqueue(connection, outgoing())
     send(connection, claim_one(connection), outcome)
     assert enqueue(connection, outgoing()) == set()
@@ -206,7 +207,7 @@ def test_starting_a_call_renews_the_lease(connection: Connection) -> None:
 @pytest.mark.parametrize(("channel", "calls"), [("email", 5), ("push", 3)])
 @pytest.mark.parametrize("outcome", ["transient", "unknown"])
 def test_transient_failures_come_back_until_no_call_is_left(
-    connection: Connection, channel: outbox.Channel, calls: int, outcome: outbox.Outcome
+    connection: Connection, channel: delivery.Channel, calls: int, outcome: delivery.Outcome
 ) -> None:
     enqueue(connection, outgoing(channel=channel))
     now, states = NOW, []
@@ -236,13 +237,13 @@ def test_no_call_is_made_before_the_provider_allows_it(connection: Connection) -
 
 
 def test_back_off_doubles_up_to_an_hour_with_full_jitter() -> None:
-    assert [outbox.backoff_seconds(calls, 1.0) for calls in range(1, 8)] == [120, 240, 480, 960, 1920, 3600, 3600]
-    assert outbox.backoff_seconds(3, 0.0) == 0
-    assert outbox.backoff_seconds(3, 0.5) == 240
+    assert [delivery.backoff_seconds(calls, 1.0) for calls in range(1, 8)] == [120, 240, 480, 960, 1920, 3600, 3600]
+    assert delivery.backoff_seconds(3, 0.0) == 0
+    assert delivery.backoff_seconds(3, 0.5) == 240
 
 
 @pytest.mark.parametrize("outcome", ["permanent", "target_gone"])
-def test_what_will_never_be_accepted_is_dead_at_once(connection: Connection, outcome: outbox.Outcome) -> None:
+def test_what_will_never_be_accepted_is_dead_at_once(connection: Connection, outcome: delivery.Outcome) -> None:
     enqueue(connection, outgoing())
     assert send(connection, claim_one(connection), outcome) == "dead"
     assert state(connection) == ("dead", outcome)
