@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from debitum import users
+    from debitum import messages, users
 
 OK: Final = 0
 WRONG: Final = 1
@@ -303,7 +303,40 @@ def _delete_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
-GROUPS: Final = {"user": "make, invite, help and erase users"}
+def _messages(act: "Callable[[messages.Desk, argparse.Namespace], bool]") -> Run:
+    """A command about messages."""
+
+    def run(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
+        from debitum import database, messages, settings
+        from storage import encryption
+
+        loaded = settings.load(os.environ, Path(".env"), flags)
+        try:
+            done = act(messages.Desk(loaded, say, datetime.datetime.now(datetime.UTC)), parsed)
+        except (messages.MessageError, database.DatabaseError, encryption.KeyRingError) as error:
+            _complain(str(error))
+            return WRONG
+        return OK if done else WRONG
+
+    return run
+
+
+def _list_arguments(parser: argparse.ArgumentParser) -> None:
+    states = ("open", "all", "pending", "leased", "dead", "suppressed", "sent")
+    parser.add_argument("--state", choices=states, default="open", help="default open: pending, leased or dead")
+    parser.add_argument("--limit", type=int, default=50, help="default 50")
+
+
+def _ids_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", metavar="ID", type=UUID, nargs="+")
+
+
+GROUPS: Final = {
+    "user": "make, invite, help and erase users",
+    "outbox": "what waits to be sent, and what was given up",
+    "mail": "mail",
+    "push": "pushes",
+}
 COMMANDS: Final = (
     Command("up", "start everything, keep it running, stop it on Ctrl-C", _up, UP_FLAGS),
     Command("migrate", "bring the database's schema to this version", _migrate, (DATA_DIR,)),
@@ -328,5 +361,36 @@ COMMANDS: Final = (
         lambda parser: parser.add_argument("email", metavar="EMAIL"),
     ),
     Command("user delete", "have a user and everything of theirs erased", _user(_delete), (DATA_DIR,), _delete_arguments),
+    Command(
+        "outbox list",
+        "count messages and show those that wait or were given up",
+        _messages(lambda desk, parsed: desk.show(parsed.state, parsed.limit)),
+        (DATA_DIR,),
+        _list_arguments,
+    ),
+    Command(
+        "outbox retry",
+        "send messages again; without an ID all that were given up",
+        _messages(lambda desk, parsed: desk.retry(parsed.ids or None)),
+        (DATA_DIR,),
+        lambda parser: parser.add_argument("ids", metavar="ID", type=UUID, nargs="*"),
+    ),
+    Command(
+        "outbox drop", "give messages up", _messages(lambda desk, parsed: desk.drop(parsed.ids)), (DATA_DIR,), _ids_arguments
+    ),
+    Command(
+        "mail test",
+        "send a mail past the outbox, and say what the provider answers",
+        _messages(lambda desk, parsed: desk.mail(parsed.address)),
+        (DATA_DIR,),
+        lambda parser: parser.add_argument("address", metavar="ADDRESS"),
+    ),
+    Command(
+        "push test",
+        "push to each device of a user past the outbox, and say what the provider answers",
+        _messages(lambda desk, parsed: desk.push(parsed.email)),
+        (DATA_DIR,),
+        lambda parser: parser.add_argument("email", metavar="EMAIL"),
+    ),
     Command("sql", "ask the daily snapshots a question in SQL (DuckDB)", _sql, (DATA_DIR,), _sql_arguments),
 )

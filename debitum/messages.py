@@ -2,8 +2,12 @@
 
 import datetime
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection
 
 from debitum import database, keys
 from debitum.settings import Settings
@@ -12,12 +16,15 @@ from notifications.channel import Outcome, Sent, SettingError
 from notifications.message import EmailTarget, Message, PushTarget, Registration
 from storage import outbox, outbox_rows, recipients, roles
 
-Say = Callable[[str], object]
-TEXT = "This is a test. If you can read it, Debitum can reach you."
-_STATES: dict[str, Sequence[outbox.State]] = {
+TEXT: Final = "This is a test. If you can read it, Debitum can reach you."
+_STATES: Final[dict[str, Sequence[outbox.State]]] = {
     "open": outbox_rows.OPEN,
     "all": ("pending", "leased", "dead", "suppressed", "sent"),
-    **{state: (state,) for state in ("pending", "leased", "dead", "suppressed", "sent")},
+    "pending": ("pending",),
+    "leased": ("leased",),
+    "dead": ("dead",),
+    "suppressed": ("suppressed",),
+    "sent": ("sent",),
 }
 
 
@@ -25,76 +32,84 @@ class MessageError(Exception):
     """It cannot be done; the text says why."""
 
 
-def mail_test(settings: Settings, address: str, say: Say, now: datetime.datetime) -> bool:
-    """Send one mail past the outbox, and say what the provider answered. Raises MessageError."""
-    with closing(_channels(settings)) as ways:
-        outcome = ways.email.send(_test("email", EmailTarget(address), now), now=now)
-        return _tell(say, ways.email.name, outcome)
+@dataclass(frozen=True)
+class Desk:
+    """What the commands share: the settings, the operator's screen, the time. Each says whether all went well."""
 
+    settings: Settings
+    say: Callable[[str], object]
+    now: datetime.datetime
 
-def push_test(settings: Settings, email: str, say: Say, now: datetime.datetime) -> bool:
-    """Send one push to each device of a user, and say what the provider answered. Raises MessageError, DatabaseError."""
-    ring = keys.required(settings)
-    with database.opened(settings, "debitum-messages") as engine, engine.begin() as connection:
-        roles.enter(connection, roles.JOBS)
-        found = recipients.devices_of(connection, email, ring)
-    if found is None:
-        raise MessageError(f"nobody has an account as {email.lower()}")
-    user_id, devices = found
-    with closing(_channels(settings)) as ways:
-        targets = [PushTarget(user_id, one.id, Registration(one.kind, one.value)) for one in devices]
-        if ways.push.local:
-            targets = [PushTarget(user_id)]
-        if not targets:
-            raise MessageError(f"{email.lower()} has no device that takes pushes")
-        outcomes = [(target, ways.push.send(_test("push", target, now), now=now)) for target in targets]
-        told = [_tell(say, f"{ways.push.name}, device {target.device_id or '-'}", outcome) for target, outcome in outcomes]
+    def mail(self, address: str) -> bool:
+        """Send one mail past the outbox, and say what the provider answered. Raises MessageError."""
+        with self._channels() as ways:
+            return self._tell(ways.email.name, ways.email.send(self._test("mail", EmailTarget(address)), now=self.now))
+
+    def push(self, email: str) -> bool:
+        """Push to each device of a user, and say what the provider answered. Raises MessageError, DatabaseError."""
+        ring = keys.required(self.settings)
+        with self._transaction() as connection:
+            found = recipients.devices_of(connection, email, ring)
+        if found is None:
+            raise MessageError(f"nobody has an account as {email.lower()}")
+        user_id, devices = found
+        with self._channels() as ways:
+            targets = [PushTarget(user_id, one.id, Registration(one.kind, one.value)) for one in devices]
+            if ways.push.local:
+                targets = [PushTarget(user_id)]
+            if not targets:
+                raise MessageError(f"{email.lower()} has no device that takes pushes")
+            outcomes = [(target, ways.push.send(self._test("push", target), now=self.now)) for target in targets]
+        told = [self._tell(f"{ways.push.name}, device {target.device_id or 'any'}", outcome) for target, outcome in outcomes]
         return all(told)
 
+    def show(self, which: str, limit: int) -> bool:
+        """Say what is in the outbox, and the messages in the states `which`. Raises DatabaseError."""
+        with self._transaction() as connection:
+            counts = outbox_rows.counted(connection)
+            rows = outbox_rows.listed(connection, _STATES[which], limit=limit)
+        self.say(", ".join(f"{count} {state} ({channel})" for (channel, state), count in counts.items()) or "the outbox is empty")
+        for row in rows:
+            attempt = (
+                "" if row.provider is None else f", {row.provider}: {row.outcome or 'no answer'} {row.detail or ''}".rstrip()
+            )
+            state = row.state if row.reason is None else f"{row.state} ({row.reason})"
+            when = f"due {row.next_at.astimezone(datetime.UTC):%Y-%m-%d %H:%M}"
+            self.say(f"{row.id}  {row.channel} {row.kind}: {state}, {when}, {row.attempts} calls{attempt}")
+        return True
 
-def outbox_list(settings: Settings, which: str, limit: int, say: Say) -> None:
-    """Say what is in the outbox, and the messages in the states `which`. Raises DatabaseError."""
-    with database.opened(settings, "debitum-messages") as engine, engine.begin() as connection:
-        roles.enter(connection, roles.JOBS)
-        counts = outbox_rows.counted(connection)
-        rows = outbox_rows.listed(connection, _STATES[which], limit=limit)
-    say(", ".join(f"{count} {state} ({channel})" for (channel, state), count in counts.items()) or "the outbox is empty")
-    for row in rows:
-        attempt = "" if row.provider is None else f", {row.provider}: {row.outcome or 'no answer'} {row.detail or ''}".rstrip()
-        state = row.state if row.reason is None else f"{row.state} ({row.reason})"
-        say(f"{row.id}  {row.channel} {row.kind}: {state}, due {row.next_at:%Y-%m-%d %H:%M}, {row.attempts} calls{attempt}")
+    def retry(self, ids: list[uuid.UUID] | None) -> bool:
+        """Have messages sent again; None: all that were given up. Raises DatabaseError."""
+        with self._transaction() as connection:
+            count = outbox_rows.retry(connection, ids, now=self.now)
+        self.say(f"{count} messages will be sent")
+        return ids is None or count == len(ids)
 
+    def drop(self, ids: list[uuid.UUID]) -> bool:
+        """Give messages up. Raises DatabaseError."""
+        with self._transaction() as connection:
+            count = outbox_rows.drop(connection, ids, now=self.now)
+        self.say(f"{count} messages are dropped")
+        return count == len(ids)
 
-def outbox_retry(settings: Settings, ids: list[uuid.UUID] | None, say: Say, now: datetime.datetime) -> bool:
-    """Have messages sent again; None: all that were given up. False: not all of `ids` could be. Raises DatabaseError."""
-    with database.opened(settings, "debitum-messages") as engine, engine.begin() as connection:
-        roles.enter(connection, roles.JOBS)
-        count = outbox_rows.retry(connection, ids, now=now)
-    say(f"{count} messages will be sent")
-    return ids is None or count == len(ids)
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with database.opened(self.settings, "debitum-messages") as engine, engine.begin() as connection:
+            roles.enter(connection, roles.JOBS)
+            yield connection
 
+    def _channels(self) -> channels.Channels:
+        try:
+            return channels.from_environment(self.settings.environment, self.settings.data_dir)
+        except SettingError as error:
+            raise MessageError(str(error)) from error
 
-def outbox_drop(settings: Settings, ids: list[uuid.UUID], say: Say, now: datetime.datetime) -> bool:
-    """Give messages up. False: not all of `ids` waited. Raises DatabaseError."""
-    with database.opened(settings, "debitum-messages") as engine, engine.begin() as connection:
-        roles.enter(connection, roles.JOBS)
-        count = outbox_rows.drop(connection, ids, now=now)
-    say(f"{count} messages are dropped")
-    return count == len(ids)
+    def _test(self, kind: str, target: EmailTarget | PushTarget) -> Message:
+        made = uuid.uuid4()
+        return Message(
+            id=made, key=f"test:{made}", kind=f"{kind}_test", to=target, subject="Debitum test", text=TEXT, created_at=self.now
+        )
 
-
-def _channels(settings: Settings) -> channels.Channels:
-    try:
-        return channels.from_environment(settings.environment, settings.data_dir)
-    except SettingError as error:
-        raise MessageError(str(error)) from error
-
-
-def _test(kind: str, target: EmailTarget | PushTarget, now: datetime.datetime) -> Message:
-    made = uuid.uuid4()
-    return Message(id=made, key=f"test:{made}", kind=f"{kind}_test", to=target, subject="Debitum test", text=TEXT, created_at=now)
-
-
-def _tell(say: Say, provider: str, outcome: Outcome) -> bool:
-    say(f"{provider}: {outcome.code}: {outcome.detail}")
-    return isinstance(outcome, Sent)
+    def _tell(self, provider: str, outcome: Outcome) -> bool:
+        self.say(f"{provider}: {outcome.code}: {outcome.detail}")
+        return isinstance(outcome, Sent)
