@@ -2,7 +2,6 @@
 
 import datetime
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,7 @@ def test_a_mail_says_what_the_provider_answered(
 
 
 @pytest.fixture
-def user(database: Engine) -> Iterator[rows.Ledger]:
+def user(database: Engine) -> rows.Ledger:
     """A user with a phone and a tablet that take pushes."""
     with database.begin() as connection:
         ledger = rows.ledger(connection, email="hana@example.org")
@@ -62,7 +61,7 @@ def user(database: Engine) -> Iterator[rows.Ledger]:
             target = {"push_kind": "token", "push_value": value, "push_fingerprint": name.encode()}
             device = {"user_id": ledger.user_id, "id": device_id, "name": name, "created_at": NOW, "last_seen_at": NOW}
             connection.execute(insert(tables.devices).values(device | target))
-    yield ledger
+    return ledger
 
 
 def test_a_push_goes_to_every_device(
