@@ -130,7 +130,7 @@ async def _new_user(here: Services, wanted: RegisterBody) -> identity.NewUser:
     answer=SignedIn,
     status=201,
     body=VerifyBody,
-    codes=("invalid_token", "invalid_credentials", "too_many_devices"),
+    codes=("invalid_token", "invalid_credentials"),
     public=True,
 )
 async def verify(call: Call[VerifyBody, Nothing]) -> Reply:
