@@ -146,9 +146,7 @@ async def signed_in(call: Call[Any, Any], session: sessions.Session, now: dateti
     return Reply(answer, status, {"Cache-Control": "no-store"})
 
 
-@routes.add(
-    "POST", "/api/auth/login", answer=SignedIn, body=LoginBody, codes=("invalid_credentials", "too_many_devices"), public=True
-)
+@routes.add("POST", "/api/auth/login", answer=SignedIn, body=LoginBody, codes=("invalid_credentials",), public=True)
 async def login(call: Call[LoginBody, Nothing]) -> Reply:
     """Sign a device in."""
     guess = guesses.of_anybody(call.request, call.body.email)

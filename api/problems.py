@@ -57,7 +57,6 @@ KINDS: dict[str, Kind] = {
     "email_taken": Kind(409, "This address has an account"),
     "too_many_tokens": Kind(409, "There are too many personal tokens"),
     "too_late": Kind(409, "It is too late for that"),
-    "too_many_devices": Kind(409, "There are too many devices"),
     "stale": Kind(412, "The resource has changed since"),
     "too_large": Kind(413, "The body is too large"),
     "unsupported_media_type": Kind(415, "The body is of a type that is not read here"),

@@ -31,7 +31,7 @@ from storage import identity, invites, registration, sessions
 routes = Routes("identity")
 APPLY_SECONDS: Final = 0.4
 """How long an answer takes where nobody is told what came of it: a hash, and what may follow from it, on a busy machine."""
-MailToken = Annotated[str, Meta(max_length=200)]
+MailToken = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]
 
 
 class RegisterBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,7 +130,7 @@ async def _new_user(here: Services, wanted: RegisterBody) -> identity.NewUser:
     answer=SignedIn,
     status=201,
     body=VerifyBody,
-    codes=("invalid_token", "invalid_credentials", "too_many_devices"),
+    codes=("invalid_token", "invalid_credentials"),
     public=True,
 )
 async def verify(call: Call[VerifyBody, Nothing]) -> Reply:

@@ -201,7 +201,7 @@ def _check_balances(commands: Iterable[facts.Command]) -> None:
 
 def _text(pointer: str, value: str | None) -> str | None:
     """None also for what is blank."""
-    if value is None or not value.strip():
+    if value is None or not value.strip().strip("\ufeff"):
         return None
     try:
         value.encode()

@@ -23,8 +23,8 @@ VERSION = 1
 """The version of the command language that devices push."""
 
 _NO_NUL = r"^[^\x00]*$"
-_BLANK = r"\s\x00-\x1f\x7f-\xa0\ufeff"
-"""White space, and what is as invisible: named one by one where Python and JSON Schema differ on that."""
+_BLANK = r"\s\x00\x1c-\x1f\x85\ufeff"
+"""White space: what Python takes for it and what JSON Schema does; each lacks some of the other's."""
 _NOT_BLANK = rf"^[^\x00]*[^{_BLANK}][^\x00]*$"
 # Python's $ also stands before a line break at the end; (?!\n) means the same to JSON Schema and closes that.
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NOT_BLANK)]

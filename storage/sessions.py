@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, insert, not_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain import errors
 from storage import devices, identity, tables
 from storage.pages import Page, Rows, read_page
 
@@ -20,12 +19,6 @@ TOKEN_BYTES = 32
 MAX_DEVICES = 50
 """Of a user; a device that is not named at a login counts as a new one."""
 _sessions, _users = tables.sessions.c, tables.users.c
-
-
-class TooManyDevices(errors.DomainError):
-    """Somebody is signed in on as many devices as a user may have: end a session or delete a device first."""
-
-    code = "too_many_devices"
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class Session:
 
 
 async def begin(connection: AsyncConnection, user_id: UUID, device: devices.Device, *, now: datetime.datetime) -> Session:
-    """Sign a device in, whether the user knows it already or not. Raises TooManyDevices."""
+    """Sign a device in, whether the user knows it already or not."""
     await _make_room(connection, user_id, device.id, now)
     await devices.seen(connection, user_id, device, now=now)
     session_id = uuid4()
@@ -51,17 +44,18 @@ async def begin(connection: AsyncConnection, user_id: UUID, device: devices.Devi
 
 
 async def _make_room(connection: AsyncConnection, user_id: UUID, device_id: UUID, now: datetime.datetime) -> None:
-    """Forget the device that was away the longest, of those on which nobody is signed in, if this would be one too many."""
+    """Forget a device if this would be one too many: the one that was away the longest, and rather one where nobody is signed in.
+
+    Nobody is refused for it: whoever signs in often without saying on which device leaves many behind.
+    """
     await connection.execute(select(_users.id).where(_users.id == user_id).with_for_update(key_share=True))  # one after the other
     its = tables.devices.c
     others = and_(its.user_id == user_id, its.id != device_id)
     if (await connection.execute(select(func.count()).where(others))).scalar_one() < MAX_DEVICES:
         return
-    away = others & not_(exists().where(_sessions.user_id == its.user_id, _sessions.device_id == its.id, *_going(now)))
-    longest: UUID | None = await connection.scalar(select(its.id).where(away).order_by(its.last_seen_at, its.id).limit(1))
-    if longest is None:
-        raise TooManyDevices(f"somebody is signed in on {MAX_DEVICES} devices of yours; sign out on one of them")
-    await devices.remove(connection, user_id, longest)
+    in_use = exists().where(_sessions.user_id == its.user_id, _sessions.device_id == its.id, *_going(now))
+    longest = select(its.id).where(others).order_by(in_use, its.last_seen_at, its.id).limit(1)
+    await devices.remove(connection, user_id, (await connection.execute(longest)).scalar_one())
 
 
 async def refresh(connection: AsyncConnection, token: str, *, now: datetime.datetime) -> Session | None:

@@ -42,15 +42,20 @@ class User:
         self.http.close()
 
     def sign_in(self) -> str:
-        """An access token of a new session."""
-        answer = self.http.post("/api/auth/login", json={"email": self.email, "password": PASSWORD})
+        """An access token of a new session, on the device that they have."""
+        device = {"id": self.ids[0], "name": self.canary}
+        answer = self.http.post("/api/auth/login", json={"email": self.email, "password": PASSWORD, "device": device})
         assert answer.status_code == 200, answer.text
         token: str = answer.json()["access_token"]
         return token
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON of an answer that is not an error."""
-        answer = self.http.request(method, path, json=body, headers={"Authorization": f"Bearer {self.token}"})
+        for _ in range(2):
+            answer = self.http.request(method, path, json=body, headers={"Authorization": f"Bearer {self.token}"})
+            if answer.status_code != 401:
+                break
+            self.token = self.sign_in()  # it has expired while somebody else was busy
         assert answer.status_code < 300, answer.text
         return answer.json() if answer.content else None
 
@@ -73,5 +78,6 @@ class User:
 
     def state(self) -> Any:
         """What must be the same whatever somebody else does."""
-        paths = ("/api/sync/hash", "/api/me", "/api/devices", "/api/tokens", "/api/reminders", "/api/sync/rejections")
-        return [self.ask("GET", path) for path in paths]
+        paths = ("/api/sync/hash", "/api/me", "/api/tokens", "/api/reminders", "/api/sync/rejections")
+        devices = self.ask("GET", "/api/devices")["items"]
+        return [*(self.ask("GET", path) for path in paths), [(device["id"], device["push"]) for device in devices]]
