@@ -48,6 +48,7 @@ CHOSEN: Final[dict[str, dict[str, Any]]] = {
     "outbox": {"channel": "email"},
     "one_time_tokens": {"purpose": "reset"},
     "personal_tokens": {"scope": "read"},
+    "mail_events": {"kind": "bounced"},
     "invites": {"email": "{email}"},
 }
 """What a constraint asks for; every other column that must have a value gets one of its type."""
