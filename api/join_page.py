@@ -31,6 +31,7 @@ def install(app: "Sanic[Any, Any]") -> None:
         return _form(str(request.args.get("invite", "")), "", _INTRODUCTION)
 
     @app.post("/join", name="join_confirmed")
+    @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
         here, form = services.of(request), request.form
         invite, email, password = (str(form.get(name, "") if form else "") for name in ("invite", "email", "password"))

@@ -1,13 +1,15 @@
 """What the small pages for the links in mails are made of; a link alone changes nothing: programs follow links too."""
 
 import base64
+import functools
 import hashlib
 import html
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from sanic import HTTPResponse, Request, Sanic
 
-from api import limits, problems
+from api import deadline, limits, problems, services
 
 _STYLE = (
     "body{font:17px/1.5 system-ui,sans-serif;max-width:44rem;margin:4rem auto;padding:0 1.2rem;color-scheme:light dark}"
@@ -41,6 +43,17 @@ def install(app: "Sanic[Any, Any]") -> None:
             answer.headers["Retry-After"] = str(error.retry_after_seconds)
             return answer
         return None
+
+
+def in_time(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[[Request], Awaitable[HTTPResponse]]:
+    """A page that writes is answered as soon as any other request (api.deadline)."""
+
+    @functools.wraps(handler)
+    async def answer(request: Request) -> HTTPResponse:
+        async with deadline.within(services.of(request).settings.request_seconds):
+            return await handler(request)
+
+    return answer
 
 
 def new_password(label: str, name: str) -> str:

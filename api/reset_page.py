@@ -19,6 +19,7 @@ def install(app: "Sanic[Any, Any]") -> None:
         return _form(str(request.args.get("token", "")), _INTRODUCTION)
 
     @app.post("/reset", name="reset_confirmed")
+    @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
         form = request.form
         token, password = (str(form.get(name, "") if form else "") for name in ("token", "new_password"))

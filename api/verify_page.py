@@ -22,6 +22,7 @@ def install(app: "Sanic[Any, Any]") -> None:
         return _form(request, str(request.args.get("token", "")), _INTRODUCTION)
 
     @app.post("/verify", name="verify_confirmed")
+    @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
         here, form = services.of(request), request.form
         token, password = (str(form.get(name, "") if form else "") for name in ("token", "password"))

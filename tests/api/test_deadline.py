@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from api import app, sockets
+from api import app, pages, sockets
 from tests.api.test_slow_clients import line
 from tests.api.test_sync import verify_chain
 from tests.fixtures.api import Client, Server, serve
@@ -98,6 +98,7 @@ async def test_sanics_own_deadline_lies_behind_for_what_is_no_route_of_ours(
     api: Server, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "LATE_SECONDS", 0.1)
+    monkeypatch.setattr(pages, "in_time", lambda handler: handler)
     with locked(database, "lock table debitum.one_time_tokens"):
         async with serve(replace(api.settings, request_seconds=REQUEST_SECONDS)) as server, server.http() as http:
             answer = await http.post("/reset", data={"token": "x", "new_password": "long enough"})
