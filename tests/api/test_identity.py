@@ -49,6 +49,7 @@ async def test_registering_signs_in_and_makes_an_empty_ledger(api: Server) -> No
             "digest": False,
         },
         "deleting_at": None,
+        "mail_problem": None,
     }
     assert (await client.get("/api/balances"))["version"] == 0
 
