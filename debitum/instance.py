@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,11 +11,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Note:
-    """What up.json says: who runs, since when (ISO 8601, UTC), and where it is reached, by name of the part."""
+    """What up.json says: who runs, since when (ISO 8601, UTC), where it is reached, by name of the part; and its keys' ids."""
 
     pid: int
     started_at: str
     addresses: Mapping[str, str] = field(default_factory=dict)
+    key_ids: Sequence[str] = field(default_factory=list)
 
 
 class AlreadyRunningError(Exception):

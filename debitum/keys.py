@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from debitum import database, folders
+from debitum import database, folders, instance
 from debitum.settings import Settings
 from storage import encryption, roles, rotation
 from storage.encryption import KeyRing
@@ -24,6 +24,14 @@ def required(settings: Settings) -> KeyRing:
     if (found := ring(settings)) is None:
         raise database.DatabaseError(f"DEBITUM_KEYS is not set, and there is no {settings.data_dir / 'secrets'}")
     return found
+
+
+def sealing(settings: Settings) -> KeyRing:
+    """The same, to seal by: what the servers of this data folder lack would be lost to them. Raises DatabaseError."""
+    keys, note = required(settings), instance.holder(settings.data_dir)
+    if note is not None and note.key_ids and keys.current not in note.key_ids:
+        raise database.DatabaseError(f"`debitum up` was started before {keys.current} was drawn: restart it first")
+    return keys
 
 
 def show(settings: Settings, say: Say) -> bool:
@@ -55,7 +63,7 @@ def add(settings: Settings, say: Say) -> None:
 
 def rotate(settings: Settings, say: Say) -> None:
     """Seal everything by the current key. Raises DatabaseError, KeyRingError."""
-    keys = required(settings)
+    keys = sealing(settings)
     with database.opened(settings, "debitum-keys") as engine:
         done = rotation.rotate(engine, keys)
     say(f"{done.data_keys} data keys are sealed by {keys.current} now, {done.push_targets} push targets are found by it")

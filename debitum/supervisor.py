@@ -27,7 +27,11 @@ def up(settings: Settings, say: Say) -> None:
     """Run until SIGINT or SIGTERM. Raises instance.AlreadyRunningError, and what a start can fail with (FAILURES)."""
     with instance.claim(settings.data_dir) as claim:
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        claim.write(instance.Note(os.getpid(), started_at, plans.addresses(settings)))
+        folders.make(settings.data_dir)
+        if settings.keys is None:
+            folders.key_ring(settings.data_dir)
+        ids = list(keys.required(settings).keys)
+        claim.write(instance.Note(os.getpid(), started_at, plans.addresses(settings), ids))
         asyncio.run(Supervisor(settings, say).run(unclean=claim.unclean))
 
 

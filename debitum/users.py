@@ -134,10 +134,10 @@ class Administration:
 
     def _keys(self) -> KeyRing:
         """The keys; of a data folder that has its own database they are made where there are none yet."""
-        if self.settings.database_url is not None:
-            return keys.required(self.settings)
-        folders.make(self.settings.data_dir)
-        return KeyRing.parse(self.settings.keys or folders.key_ring(self.settings.data_dir))
+        if self.settings.database_url is None:
+            folders.make(self.settings.data_dir)
+            folders.key_ring(self.settings.data_dir)
+        return keys.sealing(self.settings)
 
     def _run(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         """What `work` does in one transaction. Raises database.DatabaseError."""

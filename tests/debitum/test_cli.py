@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from debitum import cli, printing
+from debitum import cli, instance, printing
 from storage import engine
 from storage.encryption import KeyRing, new_ring
 from storage.ledgers import Push
@@ -142,6 +142,10 @@ def test_a_key_is_added_and_everything_is_sealed_by_it(
     assert "k2 is the first" in keys("add")
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o600
     assert keys("list") == "k2: seals 0 ledgers, current\nk1: seals 1 ledgers\n"
+    with instance.claim(tmp_path) as running:  # what is sealed by a key that it lacks would be lost to it
+        running.write(instance.Note(1, "2026-11-22T20:00:00+00:00", key_ids=["k1"]))
+        assert cli.main(["keys", "rotate", "--data-dir", str(tmp_path)]) == cli.WRONG
+        assert "was started before k2 was drawn: restart it first" in capsys.readouterr().err
     assert keys("rotate").startswith("1 data keys are sealed by k2 now")
     assert keys("list") == "k2: seals 1 ledgers, current\nk1: seals 0 ledgers\n"
     monkeypatch.setenv("DEBITUM_KEYS", RING)

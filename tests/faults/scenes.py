@@ -8,7 +8,7 @@ import random
 import statistics
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +28,11 @@ PROBLEM = "application/problem+json"
 
 
 @asynccontextmanager
-async def api(folder: Path, database_url: str, workers: int) -> AsyncIterator[Process]:
+async def api(
+    folder: Path, database_url: str, workers: int, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
     """`python -m api` in processes of its own."""
-    process = Process(folder, database_url, workers)
+    process = Process(folder, database_url, workers, environment=environment)
     try:
         await process.listens()
         yield process

@@ -45,7 +45,7 @@ def _tried(url: str, first: User, second: User) -> list[Figures]:
 
 async def _run() -> list[Figures]:
     with tempfile.TemporaryDirectory(prefix="debitum-fuzz-") as name, scenes.postgres(Path(name) / "data") as database_url:
-        async with scenes.api(Path(name), database_url, 1) as process:
+        async with scenes.api(Path(name), database_url, 1, {"DEBITUM_TRUSTED_PROXIES": "1"}) as process:
             runs = await asyncio.to_thread(_as_two_users, process.url)
             for failed in process.said("request_failed"):
                 print(msgspec.json.encode(failed).decode())
