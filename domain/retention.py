@@ -42,6 +42,8 @@ LOGIN_ATTEMPTS: Final = Kind("login_attempts", "counts of wrong passwords to whi
 """At least a day: until then they make the next guess wait."""
 INVITES: Final = Kind("invites", "invitations that expired, used or not", 7)
 PERSONAL_TOKENS: Final = Kind("personal_tokens", "personal tokens that expired", 7)
+MAIL_EVENTS: Final = Kind("mail_events", "what a provider told of mails that came back, and may tell again", 30, 7)
+"""At least 7 days: an event that is forgotten is believed again, also where the address works by now."""
 
 KINDS: Final = (
     OUTBOX,
@@ -53,6 +55,7 @@ KINDS: Final = (
     LOGIN_ATTEMPTS,
     INVITES,
     PERSONAL_TOKENS,
+    MAIL_EVENTS,
 )
 
 Horizons = Mapping[Kind, datetime.timedelta | None]

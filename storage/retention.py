@@ -123,6 +123,12 @@ _OLD: Final = {
         ) old
         where personal_tokens.id = old.id
     """),
+    retention.MAIL_EVENTS: text("""
+        delete from debitum.mail_events using (
+            select id from debitum.mail_events where at < :before order by at limit :batch
+        ) old
+        where mail_events.id = old.id
+    """),
 }
 
 _CROWDED = text("select ledger_id from debitum.rejections group by ledger_id having count(*) > :most order by ledger_id")

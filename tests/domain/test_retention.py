@@ -20,6 +20,7 @@ def test_the_defaults_by_their_settings() -> None:
         "DEBITUM_RETAIN_LOGIN_ATTEMPTS_DAYS": datetime.timedelta(days=1),
         "DEBITUM_RETAIN_INVITES_DAYS": datetime.timedelta(days=7),
         "DEBITUM_RETAIN_PERSONAL_TOKENS_DAYS": datetime.timedelta(days=7),
+        "DEBITUM_RETAIN_MAIL_EVENTS_DAYS": datetime.timedelta(days=30),
     }
 
 

@@ -94,6 +94,15 @@ def mail_server() -> Iterator[smtp.FakeSmtp]:
         yield running
 
 
+def test_an_operator_sees_addresses_that_get_nothing(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    with database.begin() as connection:
+        for problem in ("bounced", "bounced", "complained"):
+            rows.ledger(connection, mail_problem=problem, mail_problem_at=now())
+    assert dispatch(database_url, tmp_path) == {"addresses_bounced": 2, "addresses_complained": 1}
+
+
 def test_mails_and_pushes_go_out_once(
     database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,9 @@ def plant(connection: Connection, kind: Kind, over_at: datetime.datetime) -> Non
         login_attempt(connection, over_at)
     elif kind is horizons.INVITES:
         invite(connection, over_at)
+    elif kind is horizons.MAIL_EVENTS:
+        row = {"id": uuid.uuid4().hex, "user_id": user, "kind": "bounced", "at": over_at}
+        connection.execute(insert(tables.mail_events).values(row))
     elif kind is horizons.PERSONAL_TOKENS:
         personal_token(connection, user, over_at)
     else:
@@ -104,6 +107,7 @@ TABLES: dict[Kind, tuple[Table, ...]] = {
     horizons.LOGIN_ATTEMPTS: (tables.login_attempts,),
     horizons.INVITES: (tables.invites,),
     horizons.PERSONAL_TOKENS: (tables.personal_tokens,),
+    horizons.MAIL_EVENTS: (tables.mail_events,),
 }
 
 

@@ -12,7 +12,7 @@ from notifications import channels
 from pipelines.defs import resources
 from pipelines.defs.dispatch import delivery
 from pipelines.defs.dispatch.delivery import Lane, Tally
-from storage import outbox
+from storage import outbox, suppressions
 from storage.encryption import KeyRing
 
 BUDGET = datetime.timedelta(seconds=60)
@@ -67,8 +67,10 @@ def _backlog(database: resources.Database) -> dict[str, int]:
     now = _now()
     with database.begin() as connection:
         backlog = outbox.backlog(connection, now=now)
+        refusing = suppressions.suppressed(connection)
     waited = (now - backlog.oldest).total_seconds() if backlog.oldest is not None else 0
-    return {"still_ready": backlog.ready, "oldest_pending_seconds": round(waited)}
+    addresses = {f"addresses_{why}": count for why, count in refusing.items()}
+    return {"still_ready": backlog.ready, "oldest_pending_seconds": round(waited), **addresses}
 
 
 def _now() -> datetime.datetime:
