@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 
+import pytest
 import structlog
 from hypothesis import settings
 
@@ -22,3 +24,10 @@ structlog.configure(
         structlog.processors.KeyValueRenderer(),
     ],
 )
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> None:
+    """Sanic ignores SIGINT and SIGTERM in a process that it has served in, and programs that are started later inherit that."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
