@@ -32,8 +32,6 @@ from tests.fakes.smtp import FakeSmtp
 from tests.fixtures import database
 from tests.fixtures.process import Process
 
-pytestmark = pytest.mark.xdist_group("logs")
-
 EVERYTHING = {"DEBITUM_LOG_LEVEL": "debug"}
 AMOUNT = 87_654_321
 SAID: Mapping[str, str] = {

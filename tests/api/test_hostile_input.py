@@ -22,7 +22,7 @@ from tests.api.test_sync import event, lent, verify_chain
 from tests.fixtures.api import PASSWORD, Client, Server, serve
 from tests.fixtures.database import cloned
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("hostile input")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 JSON = {"Content-Type": "application/json"}
 CODES = {400: "invalid", 401: "unauthorized", 404: "not_found", 413: "too_large", 415: "unsupported_media_type"}
 BODIES = hostile.bodies()

@@ -25,7 +25,7 @@ from tests.api.ledgerless import Line
 from tests.fixtures.api import serve
 from tests.fixtures.database import cloned
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("isolation")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SEED = "the ids that everybody has"
 UNREAD = (tables.delivery_attempts,)

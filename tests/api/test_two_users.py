@@ -25,7 +25,7 @@ from tests.api.test_feed import closed, hear, listening, token
 from tests.fixtures.api import PASSWORD, Client, Server, serve
 from tests.fixtures.database import cloned
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("two users")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 THINGS = {
     "contacts": ("ana", "gone"),
