@@ -60,9 +60,8 @@ def _closed() -> HTTPResponse:
 
 
 def _form(invite: str, email: str, words: str, *, status: int = 200) -> HTTPResponse:
-    token = html.escape(invite[: pages.MAX_TOKEN_LENGTH], quote=True)
     address = html.escape(email[:LONGEST_EMAIL], quote=True)
-    hidden = f'<input type="hidden" name="invite" value="{token}">'
+    hidden = pages.hidden("invite", invite)
     field = f'<label>E-mail address <input type="email" name="email" value="{address}" autocomplete="username" required></label>'
     fields = f"{hidden}<p>{field}</p><p>{pages.new_password('Password', 'password')}</p><button>Join</button>"
     content = f'<p>{html.escape(words)}</p><form method="post" action="/join">{fields}</form>'

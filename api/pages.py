@@ -56,6 +56,11 @@ def in_time(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[[
     return answer
 
 
+def hidden(name: str, value: str) -> str:
+    """A field that a form carries along, in HTML."""
+    return f'<input type="hidden" name="{name}" value="{html.escape(value[:MAX_TOKEN_LENGTH], quote=True)}">'
+
+
 def new_password(label: str, name: str) -> str:
     """A field for a password that is set, in HTML."""
     bounds = 'minlength="8" maxlength="128" autocomplete="new-password" required'

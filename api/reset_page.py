@@ -32,7 +32,7 @@ def install(app: "Sanic[Any, Any]") -> None:
 
 
 def _form(token: str, words: str, *, status: int = 200) -> HTTPResponse:
-    hidden = f'<input type="hidden" name="token" value="{html.escape(token[: pages.MAX_TOKEN_LENGTH], quote=True)}">'
+    hidden = pages.hidden("token", token)
     field = f"<p>{pages.new_password('New password', 'new_password')}</p>"
     form = f'<form method="post" action="/reset">{hidden}{field}<button>Change my password</button></form>'
     return pages.page(_TITLE, f"<p>{html.escape(words)}</p>{form}", status=status)

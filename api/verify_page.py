@@ -43,7 +43,7 @@ def install(app: "Sanic[Any, Any]") -> None:
 
 
 def _form(request: Request, token: str, words: str, *, status: int = 200) -> HTTPResponse:
-    hidden = f'<input type="hidden" name="token" value="{html.escape(token[: pages.MAX_TOKEN_LENGTH], quote=True)}">'
+    hidden = pages.hidden("token", token)
     field = '<input type="password" name="password" maxlength="128" autocomplete="current-password" required>'
     asked = f"<p><label>Your password {field}</label></p>" if services.of(request).settings.signup == "verified" else ""
     form = f'<form method="post" action="/verify">{hidden}{asked}<button>Confirm</button></form>'

@@ -26,6 +26,14 @@ def required(settings: Settings) -> KeyRing:
     return found
 
 
+def made(settings: Settings) -> KeyRing:
+    """The same; into a data folder that has none they are drawn. Raises DatabaseError, FolderError."""
+    folders.make(settings.data_dir)
+    if settings.keys is None:
+        folders.key_ring(settings.data_dir)
+    return required(settings)
+
+
 def sealing(settings: Settings) -> KeyRing:
     """The same, to seal by: what the servers of this data folder lack would be lost to them. Raises DatabaseError."""
     keys, note = required(settings), instance.holder(settings.data_dir)

@@ -27,10 +27,7 @@ def up(settings: Settings, say: Say) -> None:
     """Run until SIGINT or SIGTERM. Raises instance.AlreadyRunningError, and what a start can fail with (FAILURES)."""
     with instance.claim(settings.data_dir) as claim:
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        folders.make(settings.data_dir)
-        if settings.keys is None:
-            folders.key_ring(settings.data_dir)
-        ids = list(keys.required(settings).keys)
+        ids = list(keys.made(settings).keys)
         claim.write(instance.Note(os.getpid(), started_at, plans.addresses(settings), ids))
         asyncio.run(Supervisor(settings, say).run(unclean=claim.unclean))
 
@@ -73,7 +70,6 @@ class Supervisor:
     def _clear(self, *, unclean: bool) -> None:
         """What must hold before anything is started."""
         settings = self._settings
-        folders.make(settings.data_dir)
         if unclean:
             self._say("the last supervisor of this data folder was killed; this one takes over")
         if ended := processes.end_leftovers(settings.data_dir):

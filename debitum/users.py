@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import accounts, passwords, refusals
 from api.registration import RegisterBody
-from debitum import database, folders, keys
+from debitum import database, keys
 from debitum.settings import Settings
 from domain import errors
 from notifications import channel, channels, contexts, message, render
@@ -135,8 +135,7 @@ class Administration:
     def _keys(self) -> KeyRing:
         """The keys; of a data folder that has its own database they are made where there are none yet."""
         if self.settings.database_url is None:
-            folders.make(self.settings.data_dir)
-            folders.key_ring(self.settings.data_dir)
+            keys.made(self.settings)
         return keys.sealing(self.settings)
 
     def _run(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:

@@ -87,7 +87,10 @@ def _check_envelope(ledger: Ledger, fact: Fact) -> None:
     said += [fact.conflict.kept, fact.conflict.offered] if fact.conflict else []
     if not all(one.keys() <= known for one in said):
         raise _wrong("/conflict" if fact.conflict else "/overwrote", "names something that is no field")
-    if fact.salt is not UNSET and not (len(fact.salt) == 32 and all(sign in "0123456789abcdef" for sign in fact.salt)):
+    if fact.salt is UNSET:
+        if checks.is_private(fact.aggregate_type, [fact.event_data, *said], fact.changes):
+            raise _wrong("/salt", "is missing: the fact holds a contact's phone or e-mail")
+    elif not (len(fact.salt) == 32 and all(sign in "0123456789abcdef" for sign in fact.salt)):
         raise _wrong("/salt", "not 32 hex digits")
 
 

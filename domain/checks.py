@@ -1,7 +1,7 @@
 """What must hold of an aggregate as a whole, beyond the types of its single fields."""
 
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from domain import errors, facts, money, recurrence
@@ -21,9 +21,9 @@ def problems(aggregate_type: facts.AggregateType, fields: dict[str, Any]) -> tup
     return tuple(_CHECKS[aggregate_type](fields))
 
 
-def is_private(command: facts.Command, changes: list[facts.Change]) -> bool:
-    """Whether a fact of this command and these changes holds a contact's phone number or address."""
-    if command.aggregate_type == "contact" and not PRIVATE.isdisjoint(command.event_data):
+def is_private(aggregate_type: facts.AggregateType, said: Iterable[Mapping[str, Any]], changes: list[facts.Change]) -> bool:
+    """Whether a fact that says this of its aggregate, and makes these changes, holds a contact's phone number or address."""
+    if aggregate_type == "contact" and not all(PRIVATE.isdisjoint(members) for members in said):
         return True
     return any(change.aggregate_type == "contact" and not PRIVATE.isdisjoint(change.fields) for change in changes)
 

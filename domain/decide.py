@@ -40,7 +40,7 @@ def decide(
         changes=draft.changes,
         overwrote=draft.overwrote or UNSET,
         conflict=draft.conflict or UNSET,
-        salt=salt if checks.is_private(command, draft.changes) else UNSET,
+        salt=salt if checks.is_private(command.aggregate_type, [command.event_data], draft.changes) else UNSET,
     )
     step = fold(ledger, fact)
     check_range(ledger, step)

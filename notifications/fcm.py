@@ -1,6 +1,5 @@
 """Pushes through Firebase Cloud Messaging (HTTP v1): one call an attempt, and the outbox does the waiting."""
 
-import threading
 import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -74,7 +73,6 @@ class FcmPush:
         session = messaging._get_messaging_service(self._app)._client.session
         session.mount(GOOGLE, _Adapter(endpoint))
         session._max_refresh_attempts = 0  # a 401 is answered here: the next attempt takes a new token
-        self._closing = threading.Lock()
 
     def send(self, message: Message, *, now: datetime) -> Outcome:
         """Hand in one push; see Channel."""
@@ -101,10 +99,9 @@ class FcmPush:
 
     def close(self) -> None:
         """Give back connections; may be called twice."""
-        with self._closing:
-            app, self._app = self._app, None
-            if app is not None:
-                firebase_admin.delete_app(app)
+        app, self._app = self._app, None
+        if app is not None:
+            firebase_admin.delete_app(app)
 
     def _judge(self, error: exceptions.FirebaseError, now: datetime) -> Outcome:
         response = error.http_response

@@ -41,7 +41,10 @@ def store_fact(cipher: Cipher, fact: Fact, text: bytes) -> dict[str, str | None]
 
 def fact_text(cipher: Cipher, event_id: object, fact: str | None, sealed: bytes | None) -> bytes:
     """The canonical JSON of a stored fact. Raises KeyRingError."""
-    return (cipher.open("event", event_id, "fact", sealed) if fact is None and sealed is not None else fact or "").encode()
+    if sealed is not None:
+        return cipher.open("event", event_id, "fact", sealed).encode()
+    assert fact is not None, "the schema says that it is one or the other"
+    return fact.encode()
 
 
 def wire(cipher: Cipher, row: StoredFact) -> bytes:

@@ -1,8 +1,6 @@
 """Wrong passwords in a row, by the keyed hash of an account's address or of a network's: never by the address itself."""
 
 import datetime
-import hashlib
-import hmac
 
 from sqlalchemy import delete, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,7 +24,7 @@ def address_key(keys: KeyRing, address: str) -> bytes:
 
 
 def _key(keys: KeyRing, text: str) -> bytes:
-    return hmac.digest(keys.derive(keys.current, _PURPOSE), text.encode(), hashlib.sha256)
+    return keys.fingerprints(_PURPOSE, text)[0]
 
 
 async def count(connection: AsyncConnection, key: bytes, rule: throttling.Rule, *, now: datetime.datetime) -> float:

@@ -59,7 +59,7 @@ def place(path: str, line: int) -> str:
 def _whole(message: Any, arguments: Any) -> str:
     try:
         return str(message) % arguments if arguments else str(message)
-    except Exception:
+    except Exception:  # the arguments do not fit: logging would print them with its own complaint
         return str(message)
 
 

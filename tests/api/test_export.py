@@ -163,6 +163,24 @@ async def test_a_log_that_does_not_fold_is_refused_whole(api: Server, alice: Cli
     assert (await bob.http.post("/api/import/json", json=whole)).status_code == 200
 
 
+@pytest.mark.parametrize("member", ["phone", "email"])
+async def test_a_fact_that_holds_something_private_is_not_taken_over_without_its_salt(
+    alice: Client, bob: Client, member: str
+) -> None:
+    ana = event("contact", "CREATED", {"name": "Ana"})
+    known = {"name": "Zoë", member: "zoe@example.org" if member == "email" else "+34 600"}
+    edited = event("contact", "UPDATED", {"name": "Zoé"}, aggregate_id=ana["aggregate_id"])
+    await alice.push(ana, event("contact", "CREATED", known), edited)
+    whole = await exported(alice)
+    assert ["salt" in fact for fact in whole["events"]] == [False, True, False]
+    del whole["events"][1]["salt"]
+    rehashed(whole["events"])
+    refused = await bob.http.post("/api/import/json", json=whole)
+    assert refused.status_code == 400, refused.text
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/events/1/salt"]
+    assert (await bob.post("/api/sync/pull", {}))["version"] == 0
+
+
 @pytest.mark.parametrize("seed", range(2))
 async def test_random_damage_never_fails_the_server_and_stores_nothing(
     api: Server, alice: Client, bob: Client, seed: int

@@ -143,7 +143,7 @@ def test_a_target_that_was_renewed_meanwhile_stays(database: Engine, lane: deliv
             )
         return refusal(404, "NOT_FOUND", fcm("UNREGISTERED"))
 
-    phones.push = renew  # type: ignore[method-assign]
+    phones.push = renew  # type: ignore[method-assign]  # of this one alone
     assert lane.drain(MINUTE) == delivery.Tally(dead=1, fanned_out=1)
     assert targets(database) == 1
 
