@@ -14,7 +14,7 @@ from debitum.settings import Settings
 from notifications import channels
 from notifications.channel import Outcome, Sent, SettingError
 from notifications.message import EmailTarget, Message, PushTarget, Registration
-from storage import outbox, outbox_rows, recipients, roles
+from storage import circuits, outbox, outbox_rows, recipients, roles
 
 TEXT: Final = "This is a test. If you can read it, Debitum can reach you."
 _STATES: Final[dict[str, Sequence[outbox.State]]] = {
@@ -41,9 +41,10 @@ class Desk:
     now: datetime.datetime
 
     def mail(self, address: str) -> bool:
-        """Send one mail past the outbox, and say what the provider answered. Raises MessageError."""
+        """Send one mail by each provider past the outbox, and say what they answered. Raises MessageError."""
         with self._channels() as ways:
-            return self._tell(ways.email.name, ways.email.send(self._test("mail", EmailTarget(address)), now=self.now))
+            told = [self._tell(way.name, way.send(self._test("mail", EmailTarget(address)), now=self.now)) for way in ways.email]
+        return all(told)
 
     def push(self, email: str) -> bool:
         """Push to each device of a user, and say what the provider answered. Raises MessageError, DatabaseError."""
@@ -54,13 +55,14 @@ class Desk:
             raise MessageError(f"nobody has an account as {email.lower()}")
         user_id, devices = found
         with self._channels() as ways:
+            [way] = ways.push
             targets = [PushTarget(user_id, one.id, Registration(one.kind, one.value)) for one in devices]
-            if ways.push.local:
+            if way.local:
                 targets = [PushTarget(user_id)]
             if not targets:
                 raise MessageError(f"{email.lower()} has no device that takes pushes")
-            outcomes = [(target, ways.push.send(self._test("push", target), now=self.now)) for target in targets]
-        told = [self._tell(f"{ways.push.name}, device {target.device_id or 'any'}", outcome) for target, outcome in outcomes]
+            outcomes = [(target, way.send(self._test("push", target), now=self.now)) for target in targets]
+        told = [self._tell(f"{way.name}, device {target.device_id or 'any'}", outcome) for target, outcome in outcomes]
         return all(told)
 
     def show(self, which: str, limit: int) -> bool:
@@ -68,7 +70,11 @@ class Desk:
         with self._transaction() as connection:
             counts = outbox_rows.counted(connection)
             rows = outbox_rows.listed(connection, _STATES[which], limit=limit)
+            down = circuits.opened(connection)
         self.say(", ".join(f"{count} {state} ({channel})" for (channel, state), count in counts.items()) or "the outbox is empty")
+        for one in down:
+            since = f"{one.opened_at.astimezone(datetime.UTC):%Y-%m-%d %H:%M}"
+            self.say(f"{one.channel}: {one.provider} is down since {since} UTC: {one.detail}")
         for row in rows:
             attempt = (
                 "" if row.provider is None else f", {row.provider}: {row.outcome or 'no answer'} {row.detail or ''}".rstrip()
@@ -79,9 +85,10 @@ class Desk:
         return True
 
     def retry(self, ids: list[uuid.UUID] | None) -> bool:
-        """Have messages sent again; None: all that were given up. Raises DatabaseError."""
+        """Have messages sent again; None: all that were given up. Who is down is tried at once. Raises DatabaseError."""
         with self._transaction() as connection:
             count = outbox_rows.retry(connection, ids, now=self.now)
+            circuits.retry_all(connection, now=self.now)
         self.say(f"{count} messages will be sent")
         return ids is None or count == len(ids)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from notifications.channel import Channel, SettingError
+from notifications.channel import Channel
 from notifications.files import FilesMail, FilesPush
-from notifications.message import ChannelKind
+from notifications.message import ChannelKind, EmailTarget
 from notifications.mime import mailbox
 from notifications.smtp import SmtpMail, parse_url
 
@@ -17,14 +17,18 @@ PUSH_FOLDER: Final = "push"
 DEFAULT_SENDER = "Debitum <debitum@localhost>"
 
 
+_MAIL_PROVIDERS: Final = (("sendgrid", "SENDGRID_API_KEY"), ("smtp", "SMTP_URL"))
+"""The providers of mail in the order in which they are asked, and the setting that turns each on."""
+
+
 @dataclass(frozen=True)
 class Channels:
-    """The channel of each kind; closes them at the end of a `with`."""
+    """The providers of each kind, the one to ask first in front; closes them at the end of a `with`."""
 
-    email: Channel
-    push: Channel
+    email: tuple[Channel, ...]
+    push: tuple[Channel, ...]
 
-    def __getitem__(self, kind: ChannelKind) -> Channel:
+    def __getitem__(self, kind: ChannelKind) -> tuple[Channel, ...]:
         return self.email if kind == "email" else self.push
 
     def __enter__(self) -> Self:
@@ -35,29 +39,35 @@ class Channels:
 
     def close(self) -> None:
         """Close every channel; may be called twice."""
-        self.email.close()
-        self.push.close()
+        for channel in (*self.email, *self.push):
+            channel.close()
+
+
+def names(environ: Mapping[str, str]) -> dict[ChannelKind, tuple[str, ...]]:
+    """The names of the providers that `from_environment` would give, without what they need."""
+    mail = tuple(name for name, setting in _MAIL_PROVIDERS if environ.get(setting))
+    return {"email": mail or ("files",), "push": ("fcm",) if environ.get("FCM_CREDENTIALS") else ("files",)}
 
 
 def from_environment(environ: Mapping[str, str], data_dir: Path) -> Channels:
-    """Mail goes by SENDGRID_API_KEY or SMTP_URL, pushes by FCM_CREDENTIALS; without them into `data_dir`.
+    """Mail goes by SENDGRID_API_KEY and SMTP_URL, pushes by FCM_CREDENTIALS; without them into `data_dir`.
 
     MAIL_FROM is the sender; SENDGRID_HOST and FCM_ENDPOINT stand in the providers' place. Opens no connection.
     Raises SettingError.
     """
-    return Channels(email=_mail(environ, data_dir), push=_push(environ, data_dir))
-
-
-def _mail(environ: Mapping[str, str], data_dir: Path) -> Channel:
     sender = mailbox("MAIL_FROM", environ.get("MAIL_FROM") or DEFAULT_SENDER)
-    url, key = environ.get("SMTP_URL"), environ.get("SENDGRID_API_KEY")
-    if url and key:
-        raise SettingError("SENDGRID_API_KEY and SMTP_URL: mail goes one way; unset one of them")
-    if key:
+    email = tuple(_mail(name, environ, data_dir, sender) for name in names(environ)["email"])
+    return Channels(email=email, push=(_push(environ, data_dir),))
+
+
+def _mail(name: str, environ: Mapping[str, str], data_dir: Path, sender: EmailTarget) -> Channel:
+    if name == "sendgrid":
         from notifications.sendgrid import HOST, SendGridMail  # the libraries of a provider load slowly
 
-        return SendGridMail(key, sender=sender, host=environ.get("SENDGRID_HOST") or HOST)
-    return SmtpMail(parse_url(url), sender=sender) if url else FilesMail(data_dir / MAIL_FOLDER, sender=sender)
+        return SendGridMail(environ["SENDGRID_API_KEY"], sender=sender, host=environ.get("SENDGRID_HOST") or HOST)
+    if name == "smtp":
+        return SmtpMail(parse_url(environ["SMTP_URL"]), sender=sender)
+    return FilesMail(data_dir / MAIL_FOLDER, sender=sender)
 
 
 def _push(environ: Mapping[str, str], data_dir: Path) -> Channel:

@@ -296,7 +296,8 @@ def finish(
     """Write down what became of a call, and what follows: the row's new state, never due before `retry_at`.
 
     None: somebody else holds the row by now; the attempt is recorded, the row is left as it is. `channel_down` says nothing
-    about the message and does not count against it. `jitter` gives 0 … 1.
+    about the message and does not count against it: it waits behind the others for a provider that takes mails again
+    (storage.circuits), not for a time of its own. `jitter` gives 0 … 1.
     """
     connection.execute(
         update(_attempts)
@@ -311,7 +312,8 @@ def finish(
     after = delivery.verdict(claimed.channel, outcome, calls)
     values: dict[str, Any] = {"state": after.state, "attempts": calls, "lease_until": None, "reason": after.reason}
     if after.state == "pending":
-        values["next_at"] = delivery.next_at(calls, jitter(), now=now, retry_at=retry_at)
+        is_down = outcome == "channel_down"
+        values["next_at"] = now if is_down else delivery.next_at(calls, jitter(), now=now, retry_at=retry_at)
     else:
         values["finished_at"] = now
     # Also a row that was taken back and that nobody has claimed since: its fence has not moved.
@@ -367,20 +369,11 @@ def release(connection: Connection, claimed: Sequence[Claimed]) -> int:
     return given_back.rowcount
 
 
-def postpone(connection: Connection, channel: Channel, *, until: datetime.datetime, now: datetime.datetime) -> int:
-    """Hold back everything that is ready on `channel`, because it is down; returns how many rows."""
-    held_back = connection.execute(
-        update(_outbox)
-        .where(_outbox.c.state == "pending", _outbox.c.next_at <= now, _outbox.c.channel == channel)
-        .values(next_at=until)
-    )
-    return held_back.rowcount
-
-
-def is_ready(connection: Connection, *, now: datetime.datetime) -> bool:
-    """Whether there is anything to do: a row to send, or one to take back from a dead sender."""
-    to_send = exists().where(_outbox.c.state == "pending", _outbox.c.next_at <= now)
-    to_take_back = exists().where(_outbox.c.state == "leased", _outbox.c.lease_until <= now)
+def is_ready(connection: Connection, *, now: datetime.datetime, without: Collection[Channel] = ()) -> bool:
+    """Whether there is anything to do on any channel but those `without`: a row to send, or one to take from a dead sender."""
+    considered = _outbox.c.channel.not_in(without)
+    to_send = exists().where(_outbox.c.state == "pending", _outbox.c.next_at <= now, considered)
+    to_take_back = exists().where(_outbox.c.state == "leased", _outbox.c.lease_until <= now, considered)
     ready: bool = connection.execute(select(or_(to_send, to_take_back))).scalar_one()
     return ready
 

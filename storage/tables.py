@@ -312,6 +312,18 @@ delivery_attempts = Table(
     CheckConstraint("outcome in ('sent', 'transient', 'permanent', 'channel_down', 'target_gone', 'unknown')", name="outcome"),
 )
 
+circuits = Table(
+    "circuits",
+    metadata,
+    Column("channel", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("opened_at", _timestamp, nullable=False),
+    Column("retry_at", _timestamp, nullable=False, comment="nobody asks it before"),
+    Column("detail", Text, nullable=False, comment="what it answered"),
+    PrimaryKeyConstraint("channel", "provider"),
+    CheckConstraint("channel in ('email', 'push')", name="channel"),
+)
+
 PER_LEDGER = tuple(
     table for table in metadata.sorted_tables if table is ledgers or ("ledger_id" in table.c and table is not users)
 )

@@ -5,12 +5,13 @@ import uuid
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from debitum import cli
-from storage import outbox, roles, sealing, tables
+from storage import circuits, outbox, roles, sealing, tables
 from tests.fakes.fcm import Google, fcm, new_private_key, refusal
 from tests.fakes.http import Answer, FakeHttp
+from tests.fakes.smtp import FakeSmtp
 from tests.storage import rows
 from tests.storage.test_ledgers import KEYS, RING
 
@@ -44,8 +45,13 @@ def test_a_mail_says_what_the_provider_answered(
         said = run(capsys, tmp_path, "mail", "test", "hana@example.org", code=cli.WRONG)
         assert said.startswith("sendgrid: channel_down: 401")
         assert "authorization required" in said
-    environment.setenv("SMTP_URL", "smtp://x")
-    assert "mail goes one way" in run(capsys, tmp_path, "mail", "test", "hana@example.org", code=cli.WRONG)
+        with FakeSmtp() as server:
+            environment.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}")
+            said = run(capsys, tmp_path, "mail", "test", "hana@example.org", code=cli.WRONG)
+            assert "sendgrid: channel_down: 401" in said
+            assert "smtp: sent: 250" in said
+    environment.setenv("SMTP_URL", "smtp:x")
+    assert "SMTP_URL: names no host" in run(capsys, tmp_path, "mail", "test", "hana@example.org", code=cli.WRONG)
 
 
 @pytest.fixture
@@ -112,5 +118,13 @@ def test_an_operator_sees_retries_and_drops(
     with database.connect() as connection:
         states = dict(connection.execute(select(tables.outbox.c.dedupe_key, tables.outbox.c.state)).all())
     assert sorted(states.values()) == ["dead", "pending"]
+    with database.begin() as connection:
+        roles.enter(connection, roles.JOBS)
+        circuits.trip(connection, "email", "sendgrid", "401 the key is revoked", now=NOW)
+    assert f"email: sendgrid is down since {NOW:%F %H:%M} UTC: 401 the key is revoked" in run(capsys, tmp_path, "outbox", "list")
     assert run(capsys, tmp_path, "outbox", "retry") == "1 messages will be sent\n"
+    with database.connect() as connection:
+        assert circuits.blocked(connection, {"email": ["sendgrid"]}, now=datetime.datetime.now(datetime.UTC)) == set()
+        connection.execute(delete(tables.circuits))
+        connection.commit()
     assert run(capsys, tmp_path, "outbox", "list", "--state", "dead").splitlines() == ["2 pending (email)"]

@@ -14,17 +14,17 @@ from tests.notifications.contract import MAIL, NOW, parse
 
 def test_without_settings_everything_goes_to_files(tmp_path: Path) -> None:
     with channels.from_environment({"SMTP_URL": "", "MAIL_FROM": ""}, tmp_path) as chosen:
-        assert isinstance(chosen["email"], FilesMail)
-        assert isinstance(chosen["push"], FilesPush)
-        chosen.email.send(MAIL, now=NOW)
+        assert [type(way) for way in chosen["email"]] == [FilesMail]
+        assert [type(way) for way in chosen["push"]] == [FilesPush]
+        chosen.email[0].send(MAIL, now=NOW)
     [file] = (tmp_path / "mail").iterdir()
     assert parse(file.read_bytes())["From"] == "Debitum <debitum@localhost>"
 
 
 def test_smtp_url_chooses_smtp(tmp_path: Path) -> None:
     chosen = channels.from_environment({"SMTP_URL": "smtp://localhost", "MAIL_FROM": "Ledger <l@example.org>"}, tmp_path)
-    assert isinstance(chosen.email, SmtpMail)
-    assert isinstance(chosen.push, FilesPush)
+    assert [type(way) for way in chosen.email] == [SmtpMail]
+    assert [type(way) for way in chosen.push] == [FilesPush]
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,17 @@ def test_a_password_is_never_repeated(url: str, tmp_path: Path) -> None:
     assert "secret" not in repr(parse_url("smtp://u:secret@mail"))
 
 
-def test_providers_are_chosen_by_their_settings(tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [(), ("sendgrid",), ("smtp",), ("sendgrid", "smtp"), ("sendgrid", "smtp", "fcm")])
+def test_every_provider_that_is_set_is_on_and_sendgrid_is_asked_first(given: tuple[str, ...], tmp_path: Path) -> None:
     with Google(tmp_path, new_private_key()) as google:
-        given = {"SENDGRID_API_KEY": "SG.x", "FCM_CREDENTIALS": str(google.write_account()), "FCM_ENDPOINT": google.url}
-        with channels.from_environment(given, tmp_path) as chosen:
-            assert (chosen.email.name, chosen.push.name) == ("sendgrid", "fcm")
-
-
-def test_mail_goes_one_way(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="SENDGRID_API_KEY and SMTP_URL"):
-        channels.from_environment({"SENDGRID_API_KEY": "SG.x", "SMTP_URL": "smtp://mail"}, tmp_path)
+        settings = {
+            "sendgrid": {"SENDGRID_API_KEY": "SG.x"},
+            "smtp": {"SMTP_URL": "smtp://mail"},
+            "fcm": {"FCM_CREDENTIALS": str(google.write_account()), "FCM_ENDPOINT": google.url},
+        }
+        environment = {name: value for one in given for name, value in settings[one].items()}
+        mail = tuple(name for name in given if name != "fcm") or ("files",)
+        expected = {"email": mail, "push": ("fcm",) if "fcm" in given else ("files",)}
+        assert channels.names(environment) == expected
+        with channels.from_environment(environment, tmp_path) as chosen:
+            assert {kind: tuple(way.name for way in chosen[kind]) for kind in ("email", "push")} == expected

@@ -209,7 +209,7 @@ def leaver(database: Engine, root: Path, *, due: bool = True) -> Leaver:
     note = Message(id=uuid.uuid4(), key="-", kind="due", to=EmailTarget(user.email), subject="-", text="-", created_at=LONG_AGO)
     notes = [note, msgspec.structs.replace(note, id=uuid.uuid4())]
     notes.append(msgspec.structs.replace(note, id=uuid.uuid4(), to=PushTarget(user_id=user.id)))
-    outcomes = [ways["push" if isinstance(one.to, PushTarget) else "email"].send(one, now=LONG_AGO) for one in notes]
+    outcomes = [ways["push" if isinstance(one.to, PushTarget) else "email"][0].send(one, now=LONG_AGO) for one in notes]
     return Leaver(ledger_id, user.id, {outcome.detail for outcome in outcomes if isinstance(outcome, Sent)})
 
 

@@ -23,6 +23,7 @@ CHECKS = """
 balances:everything_adds_up
 balances:sample_adds_up
 balances_daily:newest_file_adds_up
+deliveries:providers_are_up
 outbox:messages_leave
 """
 SCHEDULES = """

@@ -4,6 +4,7 @@ import datetime
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -62,7 +63,7 @@ def phones(tmp_path: Path, private_key: str) -> Iterator[Phones]:
 def lane(database_url: str, phones: Phones) -> Iterator[delivery.Lane]:
     channel = FcmPush(phones.write_account(), endpoint=phones.url, timeout_seconds=5.0)
     with delivery.transactions(database_url) as begin:
-        yield delivery.Lane(begin, channel, "https://debitum.example", now, KEYS)
+        yield delivery.Lane(begin, (channel,), "https://debitum.example", now, KEYS)
     channel.close()
 
 
@@ -153,7 +154,7 @@ def test_one_device_that_fails_is_tried_again_alone(database: Engine, lane: deli
     phones.replies = {"token-b": Answer(503, {"error": {"status": "UNAVAILABLE", "message": "busy"}})}
     assert lane.drain(MINUTE) == delivery.Tally(sent=1, failed=1, fanned_out=1)
     phones.replies = {}
-    later = delivery.Lane(lane.begin, lane.channel, lane.public_url, lambda: now() + datetime.timedelta(hours=2), KEYS)
+    later = replace(lane, clock=lambda: now() + datetime.timedelta(hours=2))
     assert later.drain(MINUTE) == delivery.Tally(sent=1)
     assert phones.reached() == {"token-a": 1, "token-b": 2}
 
@@ -164,7 +165,7 @@ def test_a_device_that_stopped_taking_pushes_is_left_alone(database: Engine, lan
     lane.drain(MINUTE)
     with database.begin() as connection:
         connection.execute(update(tables.devices).values(push_kind=None, push_value=None, push_fingerprint=None))
-    later = delivery.Lane(lane.begin, lane.channel, lane.public_url, lambda: now() + datetime.timedelta(hours=2), KEYS)
+    later = replace(lane, clock=lambda: now() + datetime.timedelta(hours=2))
     assert later.drain(MINUTE) == delivery.Tally(suppressed=1)
     assert keys_of(database) == {"sent": 1, "suppressed": 1}
 

@@ -34,6 +34,7 @@ from storage import tables
 NOW: Final = datetime.datetime(2026, 11, 22, 2, 0, tzinfo=datetime.UTC)
 NOBODYS: Final = {
     "login_attempts": "a keyed hash of what somebody signed in as: nobody can say whose, and it is gone after a day",
+    "circuits": "says of a provider that it refuses everybody",
     "erasures": "says that somebody was erased, and not who",
     "alembic_version": "the revision of the schema",
 }

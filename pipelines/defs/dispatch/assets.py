@@ -5,7 +5,7 @@ import datetime
 import dagster as dg
 
 from pipelines.defs import resources
-from storage import outbox
+from storage import circuits, outbox
 
 OVERDUE = datetime.timedelta(minutes=15)
 """A message that has waited this long says that sending has stopped: a tick, a run and a few messages take far less."""
@@ -50,4 +50,24 @@ def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=waited <= OVERDUE,
         metadata={"ready": backlog.ready, "oldest_pending_seconds": round(waited.total_seconds())},
+    )
+
+
+@dg.asset_check(
+    asset=deliveries.key,
+    description=(
+        "Fails while a mail or push provider refuses everything (a key that is wrong, a server that is gone). Its messages "
+        "wait, and lose no attempt; every five minutes one of them tries whether it is up again."
+    ),
+)
+def providers_are_up(database: resources.Database) -> dg.AssetCheckResult:
+    """Whether no provider's circuit is open."""
+    with database.begin() as connection:
+        down = circuits.opened(connection)
+    rows = [(one.channel, one.provider, f"{one.opened_at:%F %T}Z", one.detail, f"{one.retry_at:%T}Z") for one in down]
+    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+    table = "\n".join(["channel | provider | down since | it says | next try", "---|---|---|---|---", *lines])
+    return dg.AssetCheckResult(
+        passed=not down,
+        metadata={"down": len(down), "providers": dg.MetadataValue.md(table if down else "All are up.")},
     )

@@ -1,23 +1,27 @@
-"""Drains the outbox through one channel: claim, commit, call, finish, and never a lock while a provider thinks."""
+"""Drains the outbox through the providers of one kind: claim, commit, call, finish, and never a lock while one thinks."""
 
 import datetime
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from domain.delivery import Outcome
 from notifications import channel as channels
+from notifications.message import ChannelKind
 from pipelines.defs.dispatch import messages
-from storage import engine, outbox, recipients, roles
+from storage import circuits, engine, outbox, recipients, roles
 from storage.encryption import KeyRing
 from storage.engine import Begin
 
-CHANNEL_PAUSE = datetime.timedelta(minutes=5)
-"""How long a channel that is down is left alone; an operator has to act, and a few calls an hour show that they did."""
+BATCH: Final = 10
+"""Messages a claim: a second or two of work, so that little is held up where a sender dies."""
 
 _log = structlog.get_logger(__name__)
 
@@ -63,120 +67,152 @@ class Tally(msgspec.Struct):
     lost: int = 0
 
 
+class Way(NamedTuple):
+    """The provider that a message goes to; `probing`: to see whether it takes messages again."""
+
+    channel: channels.Channel
+    probing: bool = False
+
+
 @dataclass(frozen=True)
 class Lane:
-    """One channel at work. Lanes share nothing, so that a provider that hangs holds up its own messages only."""
+    """One sender of one kind of message. Lanes share nothing, so that a provider that hangs holds up its own messages only.
+
+    `ways` are the providers of the kind. A first attempt goes to the first of them, a second to the next, for where one
+    fails another may not; one whose circuit is open (storage.circuits) is left out.
+    """
 
     begin: Begin
-    channel: channels.Channel
+    ways: tuple[channels.Channel, ...]
     public_url: str
     clock: Clock
     keys: KeyRing | None = None
     """What opens push targets; only files do without."""
+    jitter: Callable[[], float] = random.random
+    """0 … 1, of the wait before another attempt."""
+
+    @property
+    def kind(self) -> ChannelKind:
+        """Which of the two ways to a person it serves."""
+        return self.ways[0].kind
 
     def drain(self, budget: datetime.timedelta) -> Tally:
-        """Send until nothing is ready, the channel is down, or `budget` is over."""
+        """Send until nothing is ready, no provider is up, or `budget` is over."""
         tally = Tally()
         deadline = self.clock() + budget
         while self.clock() < deadline:
             with self.begin() as connection:
                 now = self.clock()
                 tally.unknown += outbox.recover(connection, now=now).unknown
-                claimed = outbox.claim(connection, self.channel.kind, now=now)
-            left = self._send_all(claimed, deadline, tally)
-            if left or not claimed or tally.channel_down:
-                self._stop(left, is_down=tally.channel_down > 0)
+                claimed = self._claim(connection, now)
+            if not claimed:
                 break
+            if left := self._send_all(claimed, deadline, tally):
+                with self.begin() as connection:
+                    outbox.release(connection, left)
         return tally
 
-    def _stop(self, left: list[outbox.Claimed], *, is_down: bool) -> None:
-        """Give back what was not sent; of a channel that is down everything waits, or the next run would try it at once."""
-        now = self.clock()
-        with self.begin() as connection:
-            outbox.release(connection, left)
-            if is_down:
-                outbox.postpone(connection, self.channel.kind, until=now + CHANNEL_PAUSE, now=now)
+    def _claim(self, connection: Connection, now: datetime.datetime) -> list[tuple[outbox.Claimed, Way]]:
+        """The next messages, and by which provider each goes; of one that is to be tried again there is only one."""
+        open_ = {one.provider: one for one in circuits.opened(connection) if one.channel == self.kind}
+        up = [way for way in self.ways if way.name not in open_]
+        rested = [way for way in self.ways if way.name in open_ and open_[way.name].retry_at <= now]
+        if not up and not rested:
+            return []
+        claimed = outbox.claim(connection, self.kind, now=now, limit=BATCH if up else 1)
+        probed = [way for way in rested[:1] if claimed and circuits.probe(connection, self.kind, way.name, now=now)]
+        first = [(claimed[0], Way(probed[0], probing=True))] if probed else []
+        if not up:
+            outbox.release(connection, claimed[len(first) :])
+            return first
+        return first + [(row, Way(up[row.attempts % len(up)])) for row in claimed[len(first) :]]
 
-    def _send_all(self, claimed: list[outbox.Claimed], deadline: datetime.datetime, tally: Tally) -> list[outbox.Claimed]:
-        """Those of `claimed` for which there was no time."""
-        for number, row in enumerate(claimed):
-            if tally.channel_down or self.clock() >= deadline:
-                return claimed[number:]
-            self._send(row, tally)
+    def _send_all(
+        self, claimed: list[tuple[outbox.Claimed, Way]], deadline: datetime.datetime, tally: Tally
+    ) -> list[outbox.Claimed]:
+        """Those of `claimed` for which there was no time, or whose provider may just have gone down."""
+        for number, (row, way) in enumerate(claimed):
+            if self.clock() >= deadline or self._send(row, way, tally) == "channel_down":
+                return [row for row, _ in claimed[number:]]
         return []
 
-    def _send(self, row: outbox.Claimed, tally: Tally) -> None:
+    def _send(self, row: outbox.Claimed, way: Way, tally: Tally) -> Outcome | None:
+        """What became of the call; None: there was none."""
         now = self.clock()
         with self.begin() as connection:
-            notice = self._notice(connection, row, now)
+            notice = self._notice(connection, row, way, now)
             if isinstance(notice, recipients.Suppressed):
                 is_mine = outbox.suppress(connection, row, notice.reason, now=now)
                 tally.suppressed += is_mine
                 tally.lost += not is_mine
-                return
+                return None
             if isinstance(notice, recipients.Several):
                 is_mine = outbox.fan_out(connection, row, notice.device_ids, now=now)
                 tally.fanned_out += is_mine
                 tally.lost += not is_mine
-                return
-            attempt = outbox.start(connection, row, self.channel.name, now=now)
+                return None
+            attempt = outbox.start(connection, row, way.channel.name, now=now)
         if attempt is None:
             tally.lost += 1
-            return
+            return None
         if isinstance(notice, channels.Transient):
-            self._finish(row, attempt, notice, tally, None)
-        else:
-            self._finish(row, attempt, self._call(row, notice, now), tally, notice.user)
+            return self._finish(row, way, attempt, notice, tally, None)
+        return self._finish(row, way, attempt, self._call(row, way, notice, now), tally, notice.user)
 
     def _notice(
-        self, connection: Connection, row: outbox.Claimed, now: datetime.datetime
+        self, connection: Connection, row: outbox.Claimed, way: Way, now: datetime.datetime
     ) -> recipients.Notice | recipients.Several | recipients.Suppressed | channels.Transient:
         try:
-            return recipients.load(connection, row, local=self.channel.local, keys=self.keys, now=now)
+            return recipients.load(connection, row, local=way.channel.local, keys=self.keys, now=now)
         except SQLAlchemyError:
             raise
         except Exception as error:
             # A row that we cannot read must neither stop the others nor come back for ever: it costs it an attempt.
             return self._broken(row, error)
 
-    def _call(self, row: outbox.Claimed, notice: recipients.Notice, now: datetime.datetime) -> channels.Outcome:
+    def _call(self, row: outbox.Claimed, way: Way, notice: recipients.Notice, now: datetime.datetime) -> channels.Outcome:
         try:
             message = messages.compose(row, notice, public_url=self.public_url, now=now)
         except Exception as error:
             return self._broken(row, error)
-        return self.channel.send(message, now=now)
+        return way.channel.send(message, now=now)
 
     def _broken(self, row: outbox.Claimed, error: Exception) -> channels.Transient:
         _log.error("message_unwritable", outbox_id=str(row.id), kind=row.kind, exc_info=error)
         return channels.Transient(f"could not be written: {type(error).__name__}")
 
     def _finish(
-        self, row: outbox.Claimed, attempt: int, outcome: channels.Outcome, tally: Tally, user: recipients.User | None
-    ) -> None:
+        self,
+        row: outbox.Claimed,
+        way: Way,
+        attempt: int,
+        outcome: channels.Outcome,
+        tally: Tally,
+        user: recipients.User | None,
+    ) -> Outcome:
         now = self.clock()
-        is_down = isinstance(outcome, channels.ChannelDown)
         retry_at = outcome.retry_at if isinstance(outcome, channels.Transient) else None
         with self.begin() as connection:
             if isinstance(outcome, channels.TargetGone) and user is not None and user.device is not None:
                 recipients.forget_target(connection, user.id, user.device)
+            if isinstance(outcome, channels.ChannelDown):
+                circuits.trip(connection, self.kind, way.channel.name, outcome.detail, now=now)
+            elif way.probing and isinstance(outcome, channels.Sent | channels.Permanent | channels.TargetGone):
+                circuits.close(connection, self.kind, way.channel.name)
             state = outbox.finish(
-                connection,
-                row,
-                attempt,
-                outcome.code,
-                outcome.detail,
-                now=now,
-                retry_at=now + CHANNEL_PAUSE if is_down else retry_at,
+                connection, row, attempt, outcome.code, outcome.detail, now=now, retry_at=retry_at, jitter=self.jitter
             )
-        self._count(row, outcome, state, tally)
+        self._count(row, way, outcome, state, tally)
+        return outcome.code
 
-    def _count(self, row: outbox.Claimed, outcome: channels.Outcome, state: outbox.State | None, tally: Tally) -> None:
+    def _count(self, row: outbox.Claimed, way: Way, outcome: channels.Outcome, state: outbox.State | None, tally: Tally) -> None:
+        is_down = isinstance(outcome, channels.ChannelDown)
         tally.unknown += isinstance(outcome, channels.Unknown)
-        tally.channel_down += isinstance(outcome, channels.ChannelDown)
+        tally.channel_down += is_down
         tally.lost += state is None
         tally.sent += state == "sent"
         tally.dead += state == "dead"
-        tally.failed += state == "pending" and not isinstance(outcome, channels.ChannelDown)
+        tally.failed += state == "pending" and not is_down
         if state != "sent":
-            provider = self.channel.name
+            provider = way.channel.name
             _log.warning("message_not_sent", outbox_id=str(row.id), provider=provider, outcome=outcome.code, state=state)

@@ -3,7 +3,10 @@
 import contextvars
 import datetime
 import os
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import dagster as dg
 import msgspec
@@ -12,11 +15,13 @@ from notifications import channels
 from pipelines.defs import resources
 from pipelines.defs.dispatch import delivery
 from pipelines.defs.dispatch.delivery import Lane, Tally
-from storage import outbox, suppressions
+from storage import circuits, outbox, suppressions
 from storage.encryption import KeyRing
 
 BUDGET = datetime.timedelta(seconds=60)
 """How long one run goes on; what is left is the next run's, which the sensor starts."""
+SENDERS = 4
+"""Calls at a time to the providers of each kind: a call is mostly waiting, and one that hangs holds up a quarter."""
 MAX_RUNTIME_SECONDS = 150
 """The budget, the last call of each lane, and ample time to start."""
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
@@ -28,15 +33,17 @@ DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
     description="Claims messages in small batches, sends mails and pushes side by side, and writes down what became of each.",
 )
 def send(context: dg.OpExecutionContext, database: resources.Database, data_folder: resources.DataFolder) -> None:
-    """Drain every channel at once, each in its own thread, and report."""
+    """Drain both kinds of channels at once, each sender in its own thread, and report."""
     public_url = (os.environ.get("DEBITUM_PUBLIC_URL") or DEFAULT_PUBLIC_URL).rstrip("/")
-    ways = channels.from_environment(os.environ, data_folder.root)
     ring = os.environ.get("DEBITUM_KEYS")
     keys = KeyRing.parse(ring) if ring else None
-    with ways, delivery.transactions(database.url) as begin, ThreadPoolExecutor(2) as threads:
-        lanes = [Lane(begin, channel, public_url, _now, keys) for channel in (ways.email, ways.push)]
-        running = [(lane.channel.kind, threads.submit(contextvars.copy_context().run, lane.drain, BUDGET)) for lane in lanes]
-        tallies: dict[str, Tally] = {kind: future.result() for kind, future in running}
+    with ExitStack() as stack:
+        sets = [stack.enter_context(channels.from_environment(os.environ, data_folder.root)) for _ in range(SENDERS)]
+        begin = stack.enter_context(delivery.transactions(database.url))
+        lanes = [Lane(begin, ways, public_url, _now, keys) for each in sets for ways in (each.email, each.push)]
+        threads = stack.enter_context(ThreadPoolExecutor(len(lanes)))
+        running = [(lane.kind, threads.submit(contextvars.copy_context().run, lane.drain, BUDGET)) for lane in lanes]
+        tallies = [(kind, future.result()) for kind, future in running]
     metadata = _metadata(tallies) | _backlog(database)
     context.add_output_metadata(metadata)
     context.log_event(dg.AssetMaterialization("deliveries", metadata=metadata))
@@ -52,15 +59,14 @@ def dispatch() -> None:
     send()
 
 
-def _metadata(tallies: dict[str, Tally]) -> dict[str, int]:
-    both = {name: sum(getattr(tally, name) for tally in tallies.values()) for name in Tally.__struct_fields__}
-    by_kind = {
-        f"{kind}_{name}": count
-        for kind, tally in tallies.items()
-        for name, count in msgspec.structs.asdict(tally).items()
-        if count
-    }
-    return both | by_kind
+def _metadata(tallies: Sequence[tuple[str, Tally]]) -> dict[str, int]:
+    counts = Counter[str]()
+    for kind, tally in tallies:
+        for name, count in msgspec.structs.asdict(tally).items():
+            counts[name] += count
+            if count:
+                counts[f"{kind}_{name}"] += count
+    return dict(counts)
 
 
 def _backlog(database: resources.Database) -> dict[str, int]:
@@ -68,9 +74,11 @@ def _backlog(database: resources.Database) -> dict[str, int]:
     with database.begin() as connection:
         backlog = outbox.backlog(connection, now=now)
         refusing = suppressions.suppressed(connection)
+        down = len(circuits.opened(connection))
     waited = (now - backlog.oldest).total_seconds() if backlog.oldest is not None else 0
     addresses = {f"addresses_{why}": count for why, count in refusing.items()}
-    return {"still_ready": backlog.ready, "oldest_pending_seconds": round(waited), **addresses}
+    waiting = {"still_ready": backlog.ready, "oldest_pending_seconds": round(waited)}
+    return {**waiting, "providers_down": down, **addresses}
 
 
 def _now() -> datetime.datetime:

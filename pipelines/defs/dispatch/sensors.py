@@ -1,13 +1,15 @@
 """Starts the job that sends when there is something to send."""
 
 import datetime
+import os
 
 import dagster as dg
 
+from notifications import channels
 from pipelines import runs
 from pipelines.defs import resources
 from pipelines.defs.dispatch import jobs
-from storage import outbox
+from storage import circuits, outbox
 
 INTERVAL_SECONDS = 10
 """A mail about an account should be on its way within 20 s: this, and the start of a run."""
@@ -23,9 +25,11 @@ def messages_are_ready(context: dg.SensorEvaluationContext, database: resources.
     """One run at a time, and none when there is nothing to do."""
     now = datetime.datetime.now(datetime.UTC)
     with database.begin() as connection:
-        is_ready = outbox.is_ready(connection, now=now)
+        blocked = circuits.blocked(connection, channels.names(os.environ), now=now)
+        is_ready = outbox.is_ready(connection, now=now, without=blocked)
     if not is_ready:
-        return dg.SkipReason("Nothing is ready to be sent.")
+        down = f" Down: {', '.join(sorted(blocked))}." if blocked else ""
+        return dg.SkipReason(f"Nothing is ready to be sent.{down}")
     if runs.is_under_way(context.instance, jobs.dispatch.name, now=now, max_runtime_seconds=jobs.MAX_RUNTIME_SECONDS):
         return dg.SkipReason("A run is under way.")
     return dg.RunRequest()
