@@ -49,6 +49,8 @@ class ReminderSettingsPatch(Struct, frozen=True, forbid_unknown_fields=True):
     quiet_hours: reminders.QuietHours | UnsetType | None = UNSET
     channels: reminders.Channels | UnsetType = UNSET
     digest: bool | UnsetType = UNSET
+    explicit_channels: reminders.Channels | UnsetType = UNSET
+    muted_contacts: reminders.Contacts | UnsetType = UNSET
 
 
 class MeBody(Struct, frozen=True, forbid_unknown_fields=True):

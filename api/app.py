@@ -44,6 +44,7 @@ from api import (
     sync,
     transactions,
     transfer,
+    unsubscribe_page,
     verify_page,
     webhooks,
 )
@@ -108,6 +109,7 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     verify_page.install(app)
     reset_page.install(app)
     join_page.install(app)
+    unsubscribe_page.install(app)
     sockets.install(app)
     webhooks.install(app, settings.sendgrid_webhook_key)
     for resource in RESOURCES:

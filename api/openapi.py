@@ -151,7 +151,7 @@ def install(app: "Sanic[Any, Any]", routes: Iterable[Route]) -> None:
 
     @app.get("/docs", name="docs")
     async def docs(request: Request) -> HTTPResponse:
-        return pages.page("Debitum", overview)
+        return pages.english("Debitum", overview)
 
     @app.get("/docs/problems/<code:str>", name="problem")
     async def problem(request: Request, code: str) -> HTTPResponse:
@@ -159,7 +159,7 @@ def install(app: "Sanic[Any, Any]", routes: Iterable[Route]) -> None:
         if kind is None:
             raise problems.NotFound("there is no problem of that name")
         text = f"<p>Code <code>{html.escape(code)}</code>, status {kind.status}.</p>"
-        return pages.page(kind.title, f"{text}<p>{html.escape(problems.explain(code))}</p>")
+        return pages.english(kind.title, f"{text}<p>{html.escape(problems.explain(code))}</p>")
 
 
 def _overview(described: dict[str, Any]) -> str:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from sanic import HTTPResponse, Request, Sanic
 
-from api import deadline, limits, problems, services
+from api import deadline, headers, languages, limits, problems, services
+from api.languages import ENGLISH, Language
 
 _STYLE = (
     "body{font:17px/1.5 system-ui,sans-serif;max-width:44rem;margin:4rem auto;padding:0 1.2rem;color-scheme:light dark}"
@@ -39,21 +40,38 @@ def install(app: "Sanic[Any, Any]") -> None:
         try:
             limits.of(request).count_address(request)
         except problems.RateLimited as error:
-            answer = page("Not so often", "<p>Try again in a minute.</p>", status=429)
+            say = languages.of(request)
+            answer = page(say, say("Not so often"), paragraph(say("Try again in a minute.")), status=429)
             answer.headers["Retry-After"] = str(error.retry_after_seconds)
             return answer
         return None
 
 
 def in_time(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[[Request], Awaitable[HTTPResponse]]:
-    """A page that writes is answered as soon as any other request (api.deadline)."""
+    """A page that writes is answered as soon as any other request (api.deadline), and where there is no room for it in words."""
 
     @functools.wraps(handler)
     async def answer(request: Request) -> HTTPResponse:
-        async with deadline.within(services.of(request).settings.request_seconds):
-            return await handler(request)
+        try:
+            async with deadline.within(services.of(request).settings.request_seconds):
+                return await handler(request)
+        except problems.Unavailable:
+            say = languages.of(request)
+            busy = page(say, say("Too busy just now"), paragraph(say("Try again in a few seconds.")), status=503)
+            busy.headers["Retry-After"] = str(problems.RETRY_AFTER_SECONDS)
+            return busy
 
     return answer
+
+
+def paragraph(text: str) -> str:
+    """A text as a paragraph of HTML."""
+    return f"<p>{html.escape(text)}</p>"
+
+
+def button(text: str) -> str:
+    """What sends a form, in HTML."""
+    return f"<button>{html.escape(text)}</button>"
 
 
 def hidden(name: str, value: str) -> str:
@@ -61,19 +79,31 @@ def hidden(name: str, value: str) -> str:
     return f'<input type="hidden" name="{name}" value="{html.escape(value[:MAX_TOKEN_LENGTH], quote=True)}">'
 
 
+def field(label: str, attributes: str, value: str = "") -> str:
+    """A labelled field that must be filled in, in HTML; `attributes` are HTML already."""
+    return f'<p><label>{html.escape(label)} <input {attributes} value="{html.escape(value, quote=True)}" required></label></p>'
+
+
 def new_password(label: str, name: str) -> str:
     """A field for a password that is set, in HTML."""
-    bounds = 'minlength="8" maxlength="128" autocomplete="new-password" required'
-    return f'<label>{label} <input type="password" name="{name}" {bounds}></label>'
+    return field(label, f'type="password" name="{name}" minlength="8" maxlength="128" autocomplete="new-password"')
 
 
-def page(title: str, content: str, *, status: int = 200) -> HTTPResponse:
-    """A page of ours; `content` is HTML."""
-    return HTTPResponse(document(title, content), status=status, headers=HEADERS, content_type=MEDIA_TYPE)
+def page(say: Language, title: str, content: str, *, status: int = 200) -> HTTPResponse:
+    """A page of ours in the language that the reader asked for; `content` is HTML."""
+    said = HEADERS | {"Content-Language": say.tag}
+    answer = HTTPResponse(document(title, content, say), status=status, headers=said, content_type=MEDIA_TYPE)
+    headers.vary(answer, "Accept-Language")
+    return answer
 
 
-def document(title: str, content: str) -> bytes:
+def english(title: str, content: str) -> HTTPResponse:
+    """A page that there is in English alone; `content` is HTML."""
+    return HTTPResponse(document(title, content), headers=HEADERS, content_type=MEDIA_TYPE)
+
+
+def document(title: str, content: str, language: Language = ENGLISH) -> bytes:
     """The HTML of a page; to be sent with HEADERS."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
     whole = f"<head>{head}<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{content}</body>"
-    return f'<!doctype html><html lang="en">{whole}</html>'.encode()
+    return f'<!doctype html><html lang="{language.tag}" dir="{language.direction}">{whole}</html>'.encode()

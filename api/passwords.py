@@ -14,6 +14,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from msgspec import Meta
 
 from api import problems
+from api.languages import noted
 from domain import common_passwords, errors
 
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
@@ -24,8 +25,8 @@ CONCURRENT_HASHES = 4
 """Of a process; more would be a way to exhaust a server's memory."""
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 """OWASP's minimum for argon2id: 16 ms on the machine where it was measured."""
-DOES_NOT_FIT: Final = "A password has 8 to 128 characters."
-COMMON: Final = "This password is one of the most common ones, which are guessed first: choose another."
+DOES_NOT_FIT: Final = noted("A password has 8 to 128 characters.")
+COMMON: Final = noted("This password is one of the most common ones, which are guessed first: choose another.")
 
 Result = TypeVar("Result")
 
@@ -37,7 +38,7 @@ def refuse_common(password: str, pointer: str) -> None:
 
 
 def objection(password: str) -> str | None:
-    """What a page says against a password; None: it may be set."""
+    """What a page says against a password, in English (api.languages.noted); None: it may be set."""
     try:
         msgspec.convert(password, Password)
     except msgspec.ValidationError:

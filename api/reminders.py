@@ -79,7 +79,7 @@ class Planned(Struct, frozen=True, omit_defaults=True):
     """One message that will be sent if nothing changes: `at`, not before the end of quiet hours, over `channel`.
 
     `key` is what it will be sent once by. `why`: "reminder", "snoozed", "due today", "due in 3 days", "1 day overdue".
-    `contact_id` is null where it is about nobody.
+    `contact_id` is null where it is about nobody. `digest` is the key of the one message that will tell of it with others.
     """
 
     key: str
@@ -90,6 +90,7 @@ class Planned(Struct, frozen=True, omit_defaults=True):
     why: str
     reminder_id: UUID | UnsetType = UNSET
     transaction_id: UUID | UnsetType = UNSET
+    digest: str | UnsetType = UNSET
 
 
 def _time(moment: datetime.datetime | None) -> str | None:
@@ -166,6 +167,7 @@ def _planned(item: preview.Planned) -> Planned:
         why=item.why,
         reminder_id=item.due.reminder_id or UNSET,
         transaction_id=item.due.transaction_id or UNSET,
+        digest=item.digest or UNSET,
     )
 
 

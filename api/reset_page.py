@@ -1,14 +1,13 @@
 """The page behind the link in a mail about a forgotten password; it works without JavaScript."""
 
-import html
-from typing import Any
+from typing import Any, Final
 
 from sanic import HTTPResponse, Request, Sanic
 
-from api import credentials, pages, passwords, services
+from api import credentials, languages, pages, passwords, services
+from api.languages import noted
 
-_TITLE = "Set a new password"
-_INTRODUCTION = "You will then be signed out everywhere, and sign in again with the new password."
+_INTRODUCTION: Final = noted("You will then be signed out everywhere, and sign in again with the new password.")
 
 
 def install(app: "Sanic[Any, Any]") -> None:
@@ -16,23 +15,25 @@ def install(app: "Sanic[Any, Any]") -> None:
 
     @app.get("/reset", name="reset_page")
     async def ask(request: Request) -> HTTPResponse:
-        return _form(str(request.args.get("token", "")), _INTRODUCTION)
+        return _form(request, str(request.args.get("token", "")), _INTRODUCTION)
 
     @app.post("/reset", name="reset_confirmed")
     @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
-        form = request.form
+        form, say = request.form, languages.of(request)
         token, password = (str(form.get(name, "") if form else "") for name in ("token", "new_password"))
         if (objection := passwords.objection(password)) is not None:
-            return _form(token, objection, status=400)
+            return _form(request, token, objection, status=400)
         if not await credentials.reset(services.of(request), token[: pages.MAX_TOKEN_LENGTH], password):
-            content = "<p>It was used before, or it is too old. Ask for another one.</p>"
-            return pages.page("This link is not valid any more", content, status=400)
-        return pages.page("Thank you", "<p>Your password is changed. You can close this page and sign in with the new one.</p>")
+            over = say("It was used before, or it is too old. Ask for another one.")
+            return pages.page(say, say("This link is not valid any more"), pages.paragraph(over), status=400)
+        done = say("Your password is changed. You can close this page and sign in with the new one.")
+        return pages.page(say, say("Thank you"), pages.paragraph(done))
 
 
-def _form(token: str, words: str, *, status: int = 200) -> HTTPResponse:
-    hidden = pages.hidden("token", token)
-    field = f"<p>{pages.new_password('New password', 'new_password')}</p>"
-    form = f'<form method="post" action="/reset">{hidden}{field}<button>Change my password</button></form>'
-    return pages.page(_TITLE, f"<p>{html.escape(words)}</p>{form}", status=status)
+def _form(request: Request, token: str, text: str, *, status: int = 200) -> HTTPResponse:
+    say = languages.of(request)
+    field = pages.new_password(say("New password"), "new_password")
+    fields = f"{pages.hidden('token', token)}{field}{pages.button(say('Change my password'))}"
+    content = f'{pages.paragraph(say(text))}<form method="post" action="/reset">{fields}</form>'
+    return pages.page(say, say("Set a new password"), content, status=status)

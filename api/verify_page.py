@@ -1,17 +1,19 @@
 """The page behind the link in a mail that proves an address; it works without JavaScript."""
 
-import html
-from typing import Any
+from typing import Any, Final
 
 from sanic import HTTPResponse, Request, Sanic
 
-from api import pages, problems, registration, services
+from api import languages, pages, problems, registration, services
+from api.languages import noted
 from storage import identity
 
-_TITLE = "Confirm your e-mail address"
-_INTRODUCTION = "Debitum will then send your reminders there."
-_LAST = "This is not how this address was registered last: the password is another one. If it was you, register again."
-_SOON = "Wait a minute before you try again."
+_INTRODUCTION: Final = noted("Debitum will then send your reminders there.")
+_LAST: Final = noted(
+    "This is not how this address was registered last: the password is another one. If it was you, register again."
+)
+_SOON: Final = noted("Wait a minute before you try again.")
+_CURRENT: Final = 'type="password" name="password" maxlength="128" autocomplete="current-password"'
 
 
 def install(app: "Sanic[Any, Any]") -> None:
@@ -24,7 +26,7 @@ def install(app: "Sanic[Any, Any]") -> None:
     @app.post("/verify", name="verify_confirmed")
     @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
-        here, form = services.of(request), request.form
+        here, form, say = services.of(request), request.form, languages.of(request)
         token, password = (str(form.get(name, "") if form else "") for name in ("token", "password"))
         try:
             if here.settings.signup == "verified":
@@ -38,13 +40,15 @@ def install(app: "Sanic[Any, Any]") -> None:
         except problems.RateLimited:
             return _form(request, token, _SOON, status=429)
         if user_id is None:
-            return pages.page("This link is not valid any more", "<p>It was used before, or it is too old.</p>", status=400)
-        return pages.page("Thank you", "<p>Your e-mail address is confirmed. You can close this page.</p>")
+            over = say("It was used before, or it is too old.")
+            return pages.page(say, say("This link is not valid any more"), pages.paragraph(over), status=400)
+        done = say("Your e-mail address is confirmed. You can close this page.")
+        return pages.page(say, say("Thank you"), pages.paragraph(done))
 
 
-def _form(request: Request, token: str, words: str, *, status: int = 200) -> HTTPResponse:
-    hidden = pages.hidden("token", token)
-    field = '<input type="password" name="password" maxlength="128" autocomplete="current-password" required>'
-    asked = f"<p><label>Your password {field}</label></p>" if services.of(request).settings.signup == "verified" else ""
-    form = f'<form method="post" action="/verify">{hidden}{asked}<button>Confirm</button></form>'
-    return pages.page(_TITLE, f"<p>{html.escape(words)}</p>{form}", status=status)
+def _form(request: Request, token: str, text: str, *, status: int = 200) -> HTTPResponse:
+    say, asks = languages.of(request), services.of(request).settings.signup == "verified"
+    asked = pages.field(say("Your password"), _CURRENT) if asks else ""
+    fields = f"{pages.hidden('token', token)}{asked}{pages.button(say('Confirm'))}"
+    content = f'{pages.paragraph(say(text))}<form method="post" action="/verify">{fields}</form>'
+    return pages.page(say, say("Confirm your e-mail address"), content, status=status)

@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from api import refusals
+from notifications import links
 from telemetry import levels, output
 
 CRON_FIELDS: Final = 5
@@ -90,6 +91,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
     reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
     reader.read("DEBITUM_SIGNUP", "", refusals.signup)
+    reader.read("DEBITUM_APP_LINK", "", links.read_app_link)
     for name in COUNTS:
         reader.read(name, "0", _count)
     if production:

@@ -8,10 +8,14 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from domain import recurrence
 
 ChannelKind = Literal["email", "push"]
+CHANNELS: Final[tuple[ChannelKind, ...]] = ("email", "push")
+Kind = Literal["due", "reminder"]
+"""Of a due date, or asked for by the user."""
 Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)")]
 """A wall-clock time, HH:MM."""
 MAX_OFFSET_DAYS: Final = 60
@@ -20,6 +24,7 @@ OffsetDays = Annotated[int, msgspec.Meta(ge=-MAX_OFFSET_DAYS, le=MAX_OFFSET_DAYS
 """Days from a due date to its reminder; negative: before."""
 Offsets = Annotated[tuple[OffsetDays, ...], msgspec.Meta(max_length=10)]
 Channels = Annotated[tuple[ChannelKind, ...], msgspec.Meta(max_length=2)]
+Contacts = Annotated[tuple[UUID, ...], msgspec.Meta(max_length=1_000)]
 
 LATE: Final = datetime.timedelta(hours=24)
 """How late something may still be sent: no downtime up to this loses anything, and nothing older surprises anyone."""
@@ -33,13 +38,34 @@ class QuietHours(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """A user's reminder_settings: when the reminders of due dates come, and how."""
+    """A user's reminder_settings: when the reminders of due dates come, and how.
+
+    `digest`: of all due dates of a day there is one message a channel. `explicit_channels`: the ways that reminders which
+    the user asked for may take at all; absent: any. `muted_contacts`: their due dates remind of nothing.
+    """
 
     due_offsets_days: Offsets = (-1, 0, 7)
     local_time: Clock = "09:00"
     quiet_hours: QuietHours | None = None
     channels: Channels = ("email", "push")
     digest: bool = False
+    explicit_channels: Channels | UnsetType = UNSET
+    muted_contacts: Contacts | UnsetType = UNSET
+
+    def mutes(self, contact_id: UUID) -> bool:
+        """Whether due dates of this contact's debts remind of nothing."""
+        return self.muted_contacts is not UNSET and contact_id in self.muted_contacts
+
+    def lets_through(self, channel: ChannelKind) -> bool:
+        """Whether reminders that the user asked for may take this way."""
+        return self.explicit_channels is UNSET or channel in self.explicit_channels
+
+    def without(self, kind: Kind, channel: ChannelKind) -> "Settings":
+        """The same, but nothing of this kind comes by `channel` any more."""
+        if kind == "due":
+            return msgspec.structs.replace(self, channels=tuple(one for one in self.channels if one != channel))
+        allowed = CHANNELS if self.explicit_channels is UNSET else self.explicit_channels
+        return msgspec.structs.replace(self, explicit_channels=tuple(one for one in allowed if one != channel))
 
 
 def read_settings(stored: object) -> Settings:
@@ -84,7 +110,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to send over one channel, at `at` (aware). `occurrence` is the local ISO time of an explicit reminder."""
 
     key: str
-    kind: Literal["due", "reminder"]
+    kind: Kind
     channel: ChannelKind
     at: datetime.datetime
     contact_id: UUID | None
@@ -99,6 +125,8 @@ def due_dates(
     debt: Debt, settings: Settings, time_zone: str, *, after: datetime.datetime, until: datetime.datetime
 ) -> Iterator[Due]:
     """What a due date asks for in (after, until]: each offset at the user's local time, not before the date was set."""
+    if settings.mutes(debt.contact_id):
+        return
     local_time = datetime.time.fromisoformat(settings.local_time)
     for offset in sorted(set(settings.due_offsets_days)):
         try:
@@ -120,13 +148,14 @@ def due_dates(
             )
 
 
-def explicit(reminder: Reminder, *, after: datetime.datetime, until: datetime.datetime) -> Iterator[Due]:
+def explicit(reminder: Reminder, settings: Settings, *, after: datetime.datetime, until: datetime.datetime) -> Iterator[Due]:
     """What an explicit reminder asks for in (after, until], at most once for each local time."""
-    if reminder.done:
+    channels = [channel for channel in dict.fromkeys(reminder.channels) if settings.lets_through(channel)]
+    if reminder.done or not channels:
         return
     local_times = {local_name(at, zone(reminder.time_zone)): at for at in occurrences(reminder, after=after, until=until)}
     for occurrence, at in local_times.items():
-        for channel in dict.fromkeys(reminder.channels):
+        for channel in channels:
             yield Due(
                 key=reminder_key(reminder.reminder_id, occurrence, channel),
                 kind="reminder",
@@ -195,6 +224,11 @@ def due_key(transaction_id: UUID, due_date: datetime.date, offset_days: int, cha
 def reminder_key(reminder_id: UUID, occurrence: str, channel: ChannelKind) -> str:
     """The deduplication key of an explicit reminder's occurrence, as `local_name` writes it."""
     return f"reminder:{reminder_id}:{occurrence}:{channel}"
+
+
+def digest_key(user_id: UUID, due: Due, time_zone: str) -> str:
+    """The deduplication key of the digest that tells of `due`, a due date's: that of its day in the user's zone."""
+    return f"digest:{user_id}:{due.at.astimezone(zone(time_zone)).date().isoformat()}:{due.channel}"
 
 
 def local_name(at: datetime.datetime, in_zone: zoneinfo.ZoneInfo) -> str:

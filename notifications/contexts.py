@@ -39,13 +39,31 @@ class Debt(msgspec.Struct, frozen=True, kw_only=True):
 class DueContext(msgspec.Struct, frozen=True, kw_only=True):
     """An automatic reminder of a debt with a due date. `days` since that date in the user's zone; negative: before it.
 
-    `link` opens the debt in a client.
+    `link` opens the debt in a client; `unsubscribe` ends mails of this kind.
     """
 
     debt: Debt
     days: int
     user_name: str | None = None
     link: str | None = None
+    unsubscribe: str | None = None
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A debt in a digest; `days` and `link` as of a single reminder."""
+
+    debt: Debt
+    days: int
+    link: str | None = None
+
+
+class DigestContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The reminders of all due dates of a day: `entries`, of which there is at least one, and how many `more` are left out."""
+
+    entries: tuple[Entry, ...]
+    more: int = 0
+    user_name: str | None = None
+    unsubscribe: str | None = None
 
 
 class ReminderContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +76,7 @@ class ReminderContext(msgspec.Struct, frozen=True, kw_only=True):
     days: int | None = None
     user_name: str | None = None
     link: str | None = None
+    unsubscribe: str | None = None
 
 
 class VerifyContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,10 +115,11 @@ class InviteContext(msgspec.Struct, frozen=True, kw_only=True):
     user_name: str | None = None
 
 
-Context = DueContext | ReminderContext | VerifyContext | ResetContext | WelcomeContext | InviteContext
+Context = DueContext | DigestContext | ReminderContext | VerifyContext | ResetContext | WelcomeContext | InviteContext
 
 KINDS: dict[str, type[Context]] = {
     "due": DueContext,
+    "digest": DigestContext,
     "reminder": ReminderContext,
     "verify": VerifyContext,
     "reset": ResetContext,

@@ -110,12 +110,15 @@ def _in_locale(filter: Callable[..., str]) -> Callable[..., str]:
 
 
 _PHRASES = {
+    "and_more": ("more",),
+    "due_now": ("total",),
     "fact": ("label", "value"),
     "greeting": ("user_name",),
     "invite_not_you": (),
     "invite_why": ("address",),
     "link_works_for": ("valid_hours",),
     "only_you": ("contact",),
+    "only_you_all": (),
     "reset_not_you": (),
     "reset_why": ("address",),
     "settle": ("debt",),

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from domain import recurrence, reminders
-from storage import allocation, outbox, recipients, tables
+from storage import allocation, digests, outbox, recipients, tables
 
 Source = Literal["due_date", "remind_at", "snoozed_until", "repeat"]
 """The columns that something can come due by."""
@@ -37,6 +37,8 @@ PAGE_ROWS: Final = 500
 """Candidates a page: bounds memory, and how long one transaction takes."""
 REPEAT_PAGE_ROWS: Final = 4_000
 """The same of what may repeat: each page finds and sorts all of those again, so that they are fewer and larger."""
+DIGEST_DELAY: Final = datetime.timedelta(minutes=2)
+"""A digest waits until the run that began it has read all its pages."""
 _ORDER: Final[Mapping[Source, str]] = {**{source: source for source in SOURCES}, "repeat": "remind_at"}
 """The columns that pages are read by."""
 
@@ -45,6 +47,7 @@ _EASTMOST = datetime.timedelta(hours=14)
 _users, _transactions, _reminders = tables.users, tables.transactions, tables.reminders
 _has_push = exists().where(tables.devices.c.user_id == _users.c.id, tables.devices.c.push_value.is_not(None))
 USER = (
+    _users.c.id.label("user_id"),
     _users.c.time_zone.label("user_zone"),
     _users.c.reminder_settings,
     _users.c.email_verified_at,
@@ -84,6 +87,12 @@ class _Candidate(msgspec.Struct, frozen=True):
     @property
     def key(self) -> tuple[UUID, str]:
         return (self.ledger_id, self.due.key)
+
+    @property
+    def digest_key(self) -> tuple[UUID, str] | None:
+        """Of the digest that tells of it where the user wants one; None: it is always told alone."""
+        key = digest_key(self.due, self.user)
+        return None if key is None else (self.ledger_id, key)
 
 
 def enqueue_page(
@@ -173,18 +182,28 @@ def _due_of(row: RowMapping, source: Source, now: datetime.datetime) -> Iterable
         settings = reminders.read_settings(row["reminder_settings"])
         dues = reminders.due_dates(debt_of(row), settings, row["user_zone"], after=after, until=now)
     else:
-        dues = reminders.explicit(recipients.reminder_of(row), after=after, until=now)
+        settings = reminders.read_settings(row["reminder_settings"])
+        dues = reminders.explicit(recipients.reminder_of(row), settings, after=after, until=now)
     return (_Candidate(row["ledger_id"], due, row) for due in dues)
 
 
 def _unsent(connection: Connection, candidates: Sequence[_Candidate]) -> list[_Candidate]:
     """Those that the outbox does not have, or has suppressed for a reason that is none any more."""
-    known = outbox.known(connection, {candidate.key for candidate in candidates})
-    return [
-        candidate
-        for candidate in candidates
-        if candidate.key not in known or is_wanted_again(known[candidate.key], candidate.user)
-    ]
+    keys = {key for candidate in candidates for key in (candidate.key, candidate.digest_key) if key is not None}
+    known = outbox.known(connection, keys)
+    return [candidate for candidate in candidates if _is_unsent(candidate, known)]
+
+
+def _is_unsent(candidate: _Candidate, known: Mapping[tuple[UUID, str], outbox.Known]) -> bool:
+    own = known.get(candidate.key)
+    if own is not None and own.reason == digests.IN_DIGEST and candidate.digest_key is not None:
+        own = known.get(candidate.digest_key)
+    return own is None or is_wanted_again(own, candidate.user)
+
+
+def digest_key(due: reminders.Due, user: Mapping[Any, Any]) -> str | None:
+    """The key of the digest of `due`, of a due date; `user` has the columns of USER."""
+    return reminders.digest_key(user["user_id"], due, user["user_zone"]) if due.kind == "due" else None
 
 
 def is_wanted_again(known: outbox.Known, user: RowMapping) -> bool:
@@ -232,18 +251,49 @@ def _open_amounts(connection: Connection, wanted: set[tuple[UUID, UUID]]) -> Map
 
 def _enqueue(connection: Connection, candidates: Sequence[_Candidate], now: datetime.datetime) -> list[Enqueued]:
     planned = {candidate.key: _planned(candidate, now) for candidate in candidates}
-    messages = [
+    told = _tell_in_digests(connection, candidates, planned, now)
+    messages = [_outgoing(entry) for key, entry in planned.items() if key not in told]
+    return [planned[key] for key in sorted(told | outbox.enqueue(connection, messages, now=now))]
+
+
+def _tell_in_digests(
+    connection: Connection,
+    candidates: Sequence[_Candidate],
+    planned: Mapping[tuple[UUID, str], Enqueued],
+    now: datetime.datetime,
+) -> set[tuple[UUID, str]]:
+    """Those of `candidates` that digests tell of: where the user wants them, and that of the day is not on its way already."""
+    by_digest: dict[tuple[UUID, str], list[Enqueued]] = {}
+    for candidate in candidates:
+        key = candidate.digest_key
+        if key is not None and reminders.read_settings(candidate.user["reminder_settings"]).digest:
+            by_digest.setdefault(key, []).append(planned[candidate.key])
+    ready = [
         outbox.Outgoing(
-            ledger_id=entry.ledger_id,
-            dedupe_key=entry.due.key,
-            kind=entry.due.kind,
-            channel=entry.due.channel,
-            payload=_payload(entry.due),
-            next_at=entry.next_at,
+            ledger_id=ledger_id,
+            dedupe_key=key,
+            kind="digest",
+            channel=entries[0].due.channel,
+            payload={},
+            next_at=max(now + DIGEST_DELAY, *(entry.next_at for entry in entries)),
         )
-        for entry in planned.values()
+        for (ledger_id, key), entries in by_digest.items()
     ]
-    return [planned[key] for key in sorted(outbox.enqueue(connection, messages, now=now))]
+    outbox.enqueue(connection, ready, now=now)
+    covered = {key: [_outgoing(entry) for entry in entries] for key, entries in by_digest.items()}
+    open_ = digests.cover(connection, covered, now=now)
+    return {(entry.ledger_id, entry.due.key) for key in open_ for entry in by_digest[key]}
+
+
+def _outgoing(entry: Enqueued) -> outbox.Outgoing:
+    return outbox.Outgoing(
+        ledger_id=entry.ledger_id,
+        dedupe_key=entry.due.key,
+        kind=entry.due.kind,
+        channel=entry.due.channel,
+        payload=_payload(entry.due),
+        next_at=entry.next_at,
+    )
 
 
 def _planned(candidate: _Candidate, now: datetime.datetime) -> Enqueued:

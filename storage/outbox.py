@@ -137,7 +137,7 @@ def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: dateti
     if not by_key:
         return set()
     # In the order of the keys: two batches that overlap wait for each other, and never in a circle.
-    rows = [_row(by_key[key], now) for key in sorted(by_key)]
+    rows = [row_of(by_key[key], now) for key in sorted(by_key)]
     statement = insert(_outbox).values(rows)
     revived = statement.on_conflict_do_update(
         index_elements=[_outbox.c.ledger_id, _outbox.c.dedupe_key],
@@ -156,7 +156,8 @@ def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: dateti
     return {(row.ledger_id, row.dedupe_key) for row in result}
 
 
-def _row(message: Outgoing, now: datetime.datetime) -> dict[str, Any]:
+def row_of(message: Outgoing, now: datetime.datetime) -> dict[str, Any]:
+    """The columns of a new row."""
     return {"id": uuid.uuid4(), "created_at": now, **msgspec.structs.asdict(message)}
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import reminders
-from storage import allocation, due, outbox, recipients, tables
+from storage import allocation, digests, due, outbox, recipients, tables
 
 MAX_ITEMS: Final = 10_000
 """A reminder every hour for a year, and more than anyone reads; what would be longer is not shown in part."""
@@ -20,12 +20,16 @@ _transactions, _reminders = tables.transactions, tables.reminders
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """Something that will be sent, not before `at`. `contact_id` is the transaction's where a reminder names none itself."""
+    """Something that will be sent, not before `at`. `contact_id` is the transaction's where a reminder names none itself.
+
+    `digest` is the key of the message that tells of it together with others.
+    """
 
     due: reminders.Due
     at: datetime.datetime
     contact_id: UUID | None
     why: str
+    digest: str | None = None
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -50,11 +54,26 @@ async def planned(connection: AsyncConnection, ledger_id: UUID, *, now: datetime
     found = await asyncio.to_thread(_expanded, wanted, now, now + datetime.timedelta(days=days))
     if found is None or not found:
         return found
-    known = await connection.run_sync(outbox.known, {(ledger_id, item.due.key) for item in found})
-    return [item for item in found if _will_be_sent(known.get((ledger_id, item.due.key)), wanted.user)]
+    whole = {item.due.key: key for item in found if (key := due.digest_key(item.due, wanted.user)) is not None}
+    keys = {*(item.due.key for item in found), *whole.values()}
+    known = await connection.run_sync(outbox.known, {(ledger_id, key) for key in keys})
+    by_key = {key: each for (_, key), each in known.items()}
+    return [told for item in found if (told := _told(item, whole.get(item.due.key), by_key, wanted.user)) is not None]
 
 
-def _will_be_sent(known: outbox.Known | None, user: RowMapping) -> bool:
+def _told(item: Planned, digest: str | None, known: Mapping[str, outbox.Known], user: RowMapping) -> Planned | None:
+    """The item with its digest, where it has one; None: it will not be sent again."""
+    own, whole = known.get(item.due.key), known.get(digest or "")
+    if own is not None and own.reason == digests.IN_DIGEST:
+        return msgspec.structs.replace(item, digest=digest) if _is_to_come(whole, user) else None
+    wants_digest = digest is not None and reminders.read_settings(user["reminder_settings"]).digest
+    # A digest that is on its way already is told of what comes late by messages of their own.
+    if own is None and wants_digest and (whole is None or whole.state == "pending" or due.is_wanted_again(whole, user)):
+        return msgspec.structs.replace(item, digest=digest)
+    return item if _is_to_come(own, user) else None
+
+
+def _is_to_come(known: outbox.Known | None, user: RowMapping) -> bool:
     return known is None or known.state in ("pending", "leased") or due.is_wanted_again(known, user)
 
 
@@ -102,7 +121,7 @@ def _all(wanted: _Wanted, settings: reminders.Settings, now: datetime.datetime, 
             yield Planned(each, at, each.contact_id, _why_due(int(each.offset_days or 0)))
     for row in wanted.reminders:
         contact_id = row["contact_id"] or wanted.contacts.get(row["transaction_id"])
-        for each in reminders.explicit(recipients.reminder_of(row), **window):
+        for each in reminders.explicit(recipients.reminder_of(row), settings, **window):
             yield Planned(each, each.at, contact_id, _why_asked(row, each.at))
 
 

@@ -2,7 +2,7 @@
 
 import datetime
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from msgspec import structs
 from sqlalchemy import Connection, RowMapping, and_, insert, select, update
 
 from domain import reminders
-from storage import allocation, devices, identity, outbox, sealing, tables
+from storage import allocation, devices, digests, identity, outbox, sealing, tables, unsubscribing
 from storage.encryption import KeyRing
 
 Reason = Literal["gone", "settled", "done", "rescheduled", "address_unverified", "address_refuses", "no_target"]
@@ -41,7 +41,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """The reader; of a push to one device, that `device`."""
+    """The reader; of a push to one device, that `device`. `unsubscribe` is the token that ends mails of the message's kind."""
 
     id: UUID
     email: str
@@ -49,12 +49,14 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     locale: str
     time_zone: str
     device: Device | None = None
+    unsubscribe: str | None = None
 
 
 class Debt(msgspec.Struct, frozen=True, kw_only=True):
     """An open transaction. Amounts in minor units of `currency`; of an item (`item` is its name) the quantity."""
 
     transaction_id: UUID
+    contact_id: UUID
     contact: str
     direction: Literal["lent", "owed"]
     amount: int
@@ -71,6 +73,13 @@ class DueNotice(msgspec.Struct, frozen=True):
 
     user: User
     debt: Debt
+
+
+class DigestNotice(msgspec.Struct, frozen=True):
+    """The reminders of all due dates of a day, the earliest due date first; at least one."""
+
+    user: User
+    debts: tuple[Debt, ...]
 
 
 class ReminderNotice(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +129,9 @@ class Several(msgspec.Struct, frozen=True):
     device_ids: tuple[UUID, ...]
 
 
-Notice = DueNotice | ReminderNotice | VerifyNotice | ResetNotice | WelcomeNotice
+About = DueNotice | DigestNotice | ReminderNotice
+"""What reminds of something."""
+Notice = About | VerifyNotice | ResetNotice | WelcomeNotice
 
 
 def load(
@@ -143,26 +154,33 @@ def load(
         return Suppressed("address_unverified")
     if not local and claimed.channel == "email" and row.mail_problem is not None:
         return Suppressed("address_refuses")
-    found = _wanted(connection, claimed, user, row.reminder_settings)
+    if claimed.channel == "email" and keys is not None:
+        kind: reminders.Kind = "reminder" if claimed.kind == "reminder" else "due"
+        token = unsubscribing.token(keys.cipher(str(claimed.ledger_id), row.data_key), kind)
+        user = structs.replace(user, unsubscribe=token)
+    found = _wanted(connection, claimed, user, reminders.read_settings(row.reminder_settings))
     if isinstance(found, Suppressed) or local or claimed.channel != "push":
         return found
     return _to_devices(connection, claimed, found, keys)
 
 
-def _wanted(
-    connection: Connection, claimed: outbox.Claimed, user: User, settings: Mapping[str, Any]
-) -> DueNotice | ReminderNotice | Suppressed:
+def _wanted(connection: Connection, claimed: outbox.Claimed, user: User, settings: reminders.Settings) -> About | Suppressed:
     match claimed.kind:
         case "due":
-            return _due(connection, claimed, user, settings)
+            found = _due(connection, claimed.ledger_id, {claimed.cause: claimed.payload}, user, settings)
+            return found if isinstance(found, Suppressed) else DueNotice(user, found[0])
+        case "digest":
+            told = digests.covered(connection, claimed.ledger_id, claimed.cause)
+            found = _due(connection, claimed.ledger_id, told, user, settings)
+            return found if isinstance(found, Suppressed) else DigestNotice(user, found)
         case "reminder":
-            return _reminder(connection, claimed, user)
+            return _reminder(connection, claimed, user, settings)
     raise LookupError(f"no recipient for messages of kind {claimed.kind}")
 
 
 def _to_devices(
-    connection: Connection, claimed: outbox.Claimed, notice: DueNotice | ReminderNotice, keys: KeyRing | None
-) -> DueNotice | ReminderNotice | Several | Suppressed:
+    connection: Connection, claimed: outbox.Claimed, notice: About, keys: KeyRing | None
+) -> About | Several | Suppressed:
     its = tables.devices.c
     takes_pushes = select(tables.devices).where(its.user_id == notice.user.id, its.push_value.is_not(None))
     if claimed.device_id is None:
@@ -204,7 +222,13 @@ def forget_target(connection: Connection, user_id: UUID, device: Device) -> None
 
 
 def _user_row(connection: Connection, ledger_id: UUID) -> Any:
-    return connection.execute(select(tables.users).where(tables.users.c.ledger_id == ledger_id)).one_or_none()
+    """The user with the data key of their ledger."""
+    statement = (
+        select(tables.users, tables.ledgers.c.data_key)
+        .join(tables.ledgers, tables.ledgers.c.id == tables.users.c.ledger_id)
+        .where(tables.users.c.ledger_id == ledger_id)
+    )
+    return connection.execute(statement).one_or_none()
 
 
 def _account(
@@ -237,33 +261,51 @@ def mint(connection: Connection, user_id: UUID, purpose: str, *, hours: int, now
     return token
 
 
-def _due(connection: Connection, claimed: outbox.Claimed, user: User, settings: Mapping[str, Any]) -> DueNotice | Suppressed:
-    row = _transaction_row(connection, claimed.ledger_id, UUID(claimed.payload["transaction_id"]))
+def _due(
+    connection: Connection, ledger_id: UUID, asked: Mapping[str, Mapping[str, Any]], user: User, settings: reminders.Settings
+) -> tuple[Debt, ...] | Suppressed:
+    """The open debts of the due dates that were `asked` for (payloads by key), each once, or why nothing is said of any."""
+    payloads = {key: UUID(payload["transaction_id"]) for key, payload in asked.items()}
+    rows = _transaction_rows(connection, ledger_id, set(payloads.values()))
+    reasons: list[Reason] = []
+    found: dict[UUID, Debt] = {}
+    for key, transaction_id in payloads.items():
+        debt = _due_debt(key, rows.get(transaction_id), user, settings)
+        if isinstance(debt, Suppressed):
+            reasons.append(debt.reason)
+        else:
+            found[transaction_id] = debt
+    if not found:
+        return Suppressed(min(reasons, default="gone"))
+    return tuple(sorted(found.values(), key=lambda debt: (debt.due_date, debt.transaction_id)))
+
+
+def _due_debt(key: str, row: RowMapping | None, user: User, settings: reminders.Settings) -> Debt | Suppressed:
     if row is None:
         return Suppressed("gone")
     if row["due_date"] is None:
         return Suppressed("rescheduled")
     debt = reminders.Debt(row["id"], row["contact_id"], row["due_date"], row["due_changed_at"])
-    asked = reminders.due_dates(debt, reminders.read_settings(settings), user.time_zone, after=_BEFORE, until=_AFTER)
-    if claimed.cause not in {due.key for due in asked}:
+    if key not in {due.key for due in reminders.due_dates(debt, settings, user.time_zone, after=_BEFORE, until=_AFTER)}:
         return Suppressed("rescheduled")
-    described = _open_debt(row)
-    return Suppressed("settled") if described is None else DueNotice(user, described)
+    return _open_debt(row) or Suppressed("settled")
 
 
-def _reminder(connection: Connection, claimed: outbox.Claimed, user: User) -> ReminderNotice | Suppressed:
+def _reminder(
+    connection: Connection, claimed: outbox.Claimed, user: User, settings: reminders.Settings
+) -> ReminderNotice | Suppressed:
     row = _reminder_row(connection, claimed.ledger_id, UUID(claimed.payload["reminder_id"]))
     if row is None:
         return Suppressed("gone")
     if row["done_at"] is not None:
         return Suppressed("done")
     at = datetime.datetime.fromisoformat(claimed.payload["at"])
-    asked = reminders.explicit(reminder_of(row), after=at - datetime.timedelta.resolution, until=at)
+    asked = reminders.explicit(reminder_of(row), settings, after=at - datetime.timedelta.resolution, until=at)
     if claimed.cause not in {due.key for due in asked}:
         return Suppressed("rescheduled")
     debt = None
     if row["transaction_id"] is not None:
-        transaction = _transaction_row(connection, claimed.ledger_id, row["transaction_id"])
+        transaction = _transaction_rows(connection, claimed.ledger_id, {row["transaction_id"]}).get(row["transaction_id"])
         if transaction is None:
             return Suppressed("gone")
         debt = _open_debt(transaction)
@@ -306,20 +348,19 @@ def _reminder_row(connection: Connection, ledger_id: UUID, reminder_id: UUID) ->
     return connection.execute(statement).mappings().one_or_none()
 
 
-def _transaction_row(connection: Connection, ledger_id: UUID, transaction_id: UUID) -> RowMapping | None:
-    """The live transaction with its contact's name and what is open of it."""
+def _transaction_rows(connection: Connection, ledger_id: UUID, ids: Collection[UUID]) -> dict[UUID, RowMapping]:
+    """The live ones of these transactions, each with its contact's name and what is open of it."""
     table, contacts = tables.transactions, tables.contacts
-    its_contact = select(table.c.ledger_id, table.c.contact_id).where(
-        table.c.ledger_id == ledger_id, table.c.id == transaction_id
-    )
-    opened = allocation.open_amounts(ledger_id=ledger_id, contacts=its_contact).subquery()
+    wanted = and_(table.c.ledger_id == ledger_id, table.c.id.in_(ids))
+    its_contacts = select(table.c.ledger_id, table.c.contact_id).where(wanted).distinct()
+    opened = allocation.open_amounts(ledger_id=ledger_id, contacts=its_contacts).subquery()
     statement = (
         select(table, contacts.c.name.label("contact"), opened.c.open_amount)
         .join(contacts, (contacts.c.ledger_id == table.c.ledger_id) & (contacts.c.id == table.c.contact_id))
         .join(opened, (opened.c.ledger_id == table.c.ledger_id) & (opened.c.transaction_id == table.c.id))
-        .where(table.c.ledger_id == ledger_id, table.c.id == transaction_id)
+        .where(wanted)
     )
-    return connection.execute(statement).mappings().one_or_none()
+    return {row["id"]: row for row in connection.execute(statement).mappings()}
 
 
 def _open_debt(row: RowMapping) -> Debt | None:

@@ -85,7 +85,9 @@ async def test_a_reader_that_waits_is_told_to_come_back(hurried: Server, alice: 
 async def test_a_page_and_the_feed_too(hurried: Server, alice: Client, database: Engine) -> None:
     with locked(database, "lock table debitum.one_time_tokens, debitum.sessions"):
         async with hurried.http() as http:
-            check(await http.post("/verify", data={"token": "x"}))
+            page = await http.post("/verify", data={"token": "x"})
+            assert (page.status_code, page.headers["Retry-After"]) == (503, "1")
+            assert "Try again in a few seconds." in page.text
         async with connect(f"{hurried.url.replace('http', 'ws')}{sockets.PATH}") as socket:
             await socket.send(json.dumps({"type": "auth", "token": alice.signed_in["access_token"]}))
             with pytest.raises(ConnectionClosed):

@@ -557,7 +557,7 @@ def milliseconds(rule: str, start: datetime.datetime) -> tuple[float, float]:
             began = time.thread_time()
             after = start + 40 * 366 * DAY
             of = reminder(start.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(), repeat=rule)
-            list(reminders.explicit(of, after=after, until=after + DAY))
+            list(reminders.explicit(of, reminders.Settings(), after=after, until=after + DAY))
             found.append(time.thread_time() - began)
     return min(decided) * 1_000, min(found, default=0) * 1_000
 

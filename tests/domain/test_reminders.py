@@ -61,7 +61,7 @@ def due_dates(
 def explicit(
     of: reminders.Reminder, after: datetime.datetime = LONG_AGO, until: datetime.datetime = NEVER
 ) -> list[reminders.Due]:
-    return list(reminders.explicit(of, after=after, until=until))
+    return list(reminders.explicit(of, reminders.Settings(), after=after, until=until))
 
 
 def test_keys_of_due_dates() -> None:
@@ -198,7 +198,7 @@ def test_any_cut_of_time_into_ticks_sends_each_thing_once(
                 schedule_changed_at=LONG_AGO,
                 snoozed_until=snoozed_until,
             )
-            dues += reminders.explicit(of_reminder, after=after, until=until)
+            dues += reminders.explicit(of_reminder, reminders.Settings(), after=after, until=until)
         return {each.key for each in dues}
 
     now, sent, enqueued = START, set[str](), list[str]()

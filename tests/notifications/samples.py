@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 from notifications.contexts import (
     Context,
     Debt,
+    DigestContext,
     DueContext,
+    Entry,
     InviteContext,
     Item,
     Money,
@@ -50,14 +52,26 @@ PLATES = Debt(
     due_date=date(2026, 11, 25),
 )
 
+UNSUBSCRIBE = "https://debitum.example/unsubscribe?token=AZrAsfoAcACQvLxiK0bnyQAKvPtcnYjx41U7HsYQXWpd"
+
 READERS = {"en": "en-GB", "de": "de-DE", "ar": "ar-EG"}
 """By the language of their golden files: who reads them. Egypt writes Arabic digits, where `ar` alone writes Latin ones."""
 
 SAMPLES: dict[str, tuple[str, Context]] = {
-    "due-lent-today": ("due", DueContext(debt=TICKETS, days=0, user_name="Sam", link=LINK)),
+    "due-lent-today": ("due", DueContext(debt=TICKETS, days=0, user_name="Sam", link=LINK, unsubscribe=UNSUBSCRIBE)),
     "due-owed-tomorrow": ("due", DueContext(debt=RENT, days=-1)),
     "due-item-lent-overdue": ("due", DueContext(debt=DRILL, days=7, user_name="Sam", link=LINK)),
     "due-items-owed-soon": ("due", DueContext(debt=PLATES, days=-3, user_name="Sam")),
+    "digest": (
+        "digest",
+        DigestContext(
+            entries=(Entry(DRILL, 7, LINK), Entry(TICKETS, 0, LINK), Entry(RENT, -1, LINK), Entry(PLATES, -3, LINK)),
+            more=3,
+            user_name="Sam",
+            unsubscribe=UNSUBSCRIBE,
+        ),
+    ),
+    "digest-of-one": ("digest", DigestContext(entries=(Entry(RENT, -1),))),
     "reminder-debt": (
         "reminder",
         ReminderContext(
@@ -68,6 +82,7 @@ SAMPLES: dict[str, tuple[str, Context]] = {
             days=0,
             user_name="Sam",
             link=LINK,
+            unsubscribe=UNSUBSCRIBE,
         ),
     ),
     "reminder-contact": (

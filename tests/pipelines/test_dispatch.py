@@ -1,5 +1,6 @@
 """Dispatch on a real database, real files and an SMTP server on loopback: what goes out, once, and what is written down."""
 
+import base64
 import datetime
 import email
 import email.policy
@@ -20,11 +21,13 @@ from sqlalchemy import Engine, select, update
 
 from domain.delivery import MAX_ATTEMPTS
 from notifications import channels
+from notifications.links import Links
 from notifications.message import EmailTarget
 from notifications.smtp import SmtpMail, parse_url
 from pipelines.defs import resources
 from pipelines.defs.dispatch import assets, delivery, jobs, sensors
-from storage import circuits, due, outbox, roles, tables
+from storage import circuits, due, outbox, roles, tables, unsubscribing
+from storage.encryption import KeyRing, new_ring
 from tests.fakes import smtp
 from tests.fakes.http import Answer, FakeHttp
 from tests.storage import rows
@@ -89,7 +92,7 @@ def states(database: Engine) -> Counter[str]:
 def lane(database_url: str, tmp_path: Path) -> Iterator[delivery.Lane]:
     ways = channels.from_environment({}, tmp_path)
     with delivery.transactions(database_url) as begin:
-        yield delivery.Lane(begin, ways.email, "https://debitum.example", now)
+        yield delivery.Lane(begin, ways.email, Links("https://debitum.example"), now)
 
 
 @pytest.fixture
@@ -158,6 +161,66 @@ def test_a_forgotten_password_is_set_anew_by_a_link_in_a_mail(
     assert dispatch(database_url, tmp_path) == {"sent": 1, "email_sent": 1}
     (mail,) = mails(tmp_path)
     assert re.search(r"https://debitum\.example/reset\?token=[\w-]{43}\b", plain(mail))
+
+
+KEYS = KeyRing.parse(new_ring())
+
+
+def test_a_mail_opens_the_debt_and_can_be_ended_by_one_click(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("DEBITUM_KEYS", next(f"{name}:{base64.b64encode(key).decode()}" for name, key in KEYS.keys.items()))
+    environment.setenv("DEBITUM_APP_LINK", "https://app.example/#/{contact_id}/{transaction_id}")
+    with database.begin() as connection:
+        settings = {"local_time": f"{now() - MINUTE:%H:%M}", "channels": ["email", "push"]}
+        ledger = rows.ledger(connection, settings=settings)
+        sealed = KEYS.new_data_key(str(ledger.id))
+        connection.execute(update(tables.ledgers).values(data_key=sealed))
+        contact = ledger.contact()
+        debt = ledger.money(contact, due_date=now().date())
+        ledger.reminder(now(), transaction_id=debt)
+        outbox.enqueue(connection, [outbox.reset_mail(ledger.id, now=now())], now=now())
+    enqueue_due(database)
+    assert dispatch(database_url, tmp_path) == {"sent": 4, "email_sent": 3, "push_sent": 1}
+    link, tokens = f"https://app.example/#/{contact}/{debt}", {}
+    for mail in mails(tmp_path):
+        kind = str(mail["X-Debitum-Key"]).partition(":")[0]
+        if kind == "reset":
+            assert "List-Unsubscribe" not in mail
+            continue
+        text, markup = plain(mail), mail.get_body(("html",))
+        assert isinstance(markup, EmailMessage)
+        assert link in text
+        assert f'href="{link}"' in markup.get_content()
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        [unsubscribe] = re.findall(r"^<(https://debitum\.example/unsubscribe\?token=([\w-]+))>$", mail["List-Unsubscribe"])
+        assert unsubscribe[0] in text
+        assert f'href="{unsubscribe[0]}"' in markup.get_content()
+        tokens[kind] = unsubscribe[1]
+    cipher = KEYS.cipher(str(ledger.id), sealed)
+    assert tokens == {kind: unsubscribing.token(cipher, kind) for kind in ("due", "reminder")}
+    (pushed,) = [json.loads(file.read_text()) for file in (tmp_path / "push").glob("*.json")]
+    assert pushed["link"] == link
+
+
+def test_a_digest_is_one_mail_and_one_push(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    with database.begin() as connection:
+        settings = {"local_time": f"{now() - MINUTE:%H:%M}", "channels": ["email", "push"], "digest": True}
+        ledger = rows.ledger(connection, settings=settings, locale="de-DE")
+        for number, name in enumerate(("Ada", "Ben", "Cem")):
+            ledger.money(ledger.contact(name), 1_000 + number, due_date=now().date() + datetime.timedelta(days=(number == 2)))
+    enqueue_due(database)
+    with database.begin() as connection:
+        connection.execute(update(tables.outbox).where(tables.outbox.c.kind == "digest").values(next_at=now()))
+    assert dispatch(database_url, tmp_path) == {"sent": 2, "email_sent": 1, "push_sent": 1}
+    (mail,) = mails(tmp_path)
+    assert re.fullmatch(r"(Ada|Ben) schuldet dir 10,0[01]\xa0€, und 2 weitere", str(mail["Subject"]))
+    assert [name for name in ("Ada", "Ben", "Cem") if f"{name} schuldet dir 10,0" in plain(mail)] == ["Ada", "Ben", "Cem"]
+    assert states(database) == {"sent": 2, "suppressed": 6}
+    enqueue_due(database)
+    assert dispatch(database_url, tmp_path) == {}
 
 
 def test_what_is_settled_meanwhile_is_suppressed(
@@ -292,7 +355,7 @@ def test_a_message_that_is_refused_as_such_closes_the_circuit(
     with closing(way), delivery.transactions(database_url) as begin:
         with begin() as connection:
             circuits.trip(connection, "email", "smtp", "530 authentication required", now=now() - circuits.PAUSE)
-        assert delivery.Lane(begin, (way,), "https://debitum.example", now).drain(MINUTE) == delivery.Tally(dead=1)
+        assert delivery.Lane(begin, (way,), Links("https://debitum.example"), now).drain(MINUTE) == delivery.Tally(dead=1)
         with begin() as connection:
             assert circuits.opened(connection) == []
 

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, insert, select, update
 
 from notifications.fcm import FcmPush
+from notifications.links import Links
 from pipelines.defs.dispatch import delivery
 from storage import due, outbox, roles, sealing, tables
 from storage.encryption import KeyRing, new_ring
@@ -63,7 +64,7 @@ def phones(tmp_path: Path, private_key: str) -> Iterator[Phones]:
 def lane(database_url: str, phones: Phones) -> Iterator[delivery.Lane]:
     channel = FcmPush(phones.write_account(), endpoint=phones.url, timeout_seconds=5.0)
     with delivery.transactions(database_url) as begin:
-        yield delivery.Lane(begin, (channel,), "https://debitum.example", now, KEYS)
+        yield delivery.Lane(begin, (channel,), Links("https://debitum.example"), now, KEYS)
     channel.close()
 
 

@@ -214,6 +214,7 @@ def test_what_is_said_is_read_when_it_is_sent(connection: Connection) -> None:
         ),
         recipients.Debt(
             transaction_id=money,
+            contact_id=contact,
             contact="Ada Lovelace",
             direction="lent",
             amount=2_000,
@@ -280,7 +281,7 @@ def test_any_ticks_find_every_occurrence_of_every_rule(
         now += gap * HOUR
         found += tick(connection, now, limit=3)
     window = {"after": NOW + gaps[0] * HOUR - DAY, "until": now}
-    expected = [each.key for row in stored for each in rules.explicit(recipients.reminder_of(row), **window)]
+    expected = [each.key for row in stored for each in rules.explicit(recipients.reminder_of(row), rules.Settings(), **window)]
     assert sorted(found) == sorted(expected)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain.delivery import Outcome
 from notifications import channel as channels
+from notifications.links import Links
 from notifications.message import ChannelKind
 from pipelines.defs.dispatch import messages
 from storage import circuits, engine, outbox, recipients, roles
@@ -84,7 +85,7 @@ class Lane:
 
     begin: Begin
     ways: tuple[channels.Channel, ...]
-    public_url: str
+    links: Links
     clock: Clock
     keys: KeyRing | None = None
     """What opens push targets; only files do without."""
@@ -172,7 +173,7 @@ class Lane:
 
     def _call(self, row: outbox.Claimed, way: Way, notice: recipients.Notice, now: datetime.datetime) -> channels.Outcome:
         try:
-            message = messages.compose(row, notice, public_url=self.public_url, now=now)
+            message = messages.compose(row, notice, links=self.links, now=now)
         except Exception as error:
             return self._broken(row, error)
         return way.channel.send(message, now=now)

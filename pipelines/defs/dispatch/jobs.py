@@ -12,6 +12,7 @@ import dagster as dg
 import msgspec
 
 from notifications import channels
+from notifications.links import Links, read_app_link
 from pipelines.defs import resources
 from pipelines.defs.dispatch import delivery
 from pipelines.defs.dispatch.delivery import Lane, Tally
@@ -35,12 +36,13 @@ DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 def send(context: dg.OpExecutionContext, database: resources.Database, data_folder: resources.DataFolder) -> None:
     """Drain both kinds of channels at once, each sender in its own thread, and report."""
     public_url = (os.environ.get("DEBITUM_PUBLIC_URL") or DEFAULT_PUBLIC_URL).rstrip("/")
+    links = Links(public_url, read_app_link(os.environ.get("DEBITUM_APP_LINK", "")))
     ring = os.environ.get("DEBITUM_KEYS")
     keys = KeyRing.parse(ring) if ring else None
     with ExitStack() as stack:
         sets = [stack.enter_context(channels.from_environment(os.environ, data_folder.root)) for _ in range(SENDERS)]
         begin = stack.enter_context(delivery.transactions(database.url))
-        lanes = [Lane(begin, ways, public_url, _now, keys) for each in sets for ways in (each.email, each.push)]
+        lanes = [Lane(begin, ways, links, _now, keys) for each in sets for ways in (each.email, each.push)]
         threads = stack.enter_context(ThreadPoolExecutor(len(lanes)))
         running = [(lane.kind, threads.submit(contextvars.copy_context().run, lane.drain, BUDGET)) for lane in lanes]
         tallies = [(kind, future.result()) for kind, future in running]

@@ -1,17 +1,21 @@
 """Turns what the database says about a message into the words that go out."""
 
 import datetime
-from typing import cast
+from typing import Final, cast
 
 from domain import money, reminders
 from notifications import contexts, message, render
+from notifications.links import Links
 from storage import outbox, recipients
 
+MOST_IN_A_DIGEST: Final = 30
+"""Debts that a digest writes out: more than anyone reads in a mail."""
 
-def compose(claimed: outbox.Claimed, notice: recipients.Notice, *, public_url: str, now: datetime.datetime) -> message.Message:
-    """The mail or push of a claimed row. `public_url`: where links of mails lead, without a slash at the end."""
+
+def compose(claimed: outbox.Claimed, notice: recipients.Notice, *, links: Links, now: datetime.datetime) -> message.Message:
+    """The mail or push of a claimed row."""
     user = notice.user
-    context = _context(notice, public_url, now)
+    context = _context(notice, links, now)
     words = render.push if claimed.channel == "push" else render.render
     rendered = words(claimed.kind, context, language=user.locale)
     return message.Message(
@@ -24,9 +28,17 @@ def compose(claimed: outbox.Claimed, notice: recipients.Notice, *, public_url: s
         html=rendered.html,
         created_at=claimed.created_at,
         language=render.nearest(user.locale),
+        headers=_headers(context),
         # A push that is sent again takes the place of itself on the device.
         collapse_key=str(claimed.id) if claimed.channel == "push" else None,
+        link=context.link if isinstance(context, contexts.DueContext | contexts.ReminderContext) else None,
     )
+
+
+def _headers(context: contexts.Context) -> tuple[tuple[str, str], ...]:
+    """By which mail programs offer to end mails of this kind, with one click (RFC 2369, RFC 8058)."""
+    link = getattr(context, "unsubscribe", None)
+    return () if link is None else (("List-Unsubscribe", f"<{link}>"), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
 
 
 def _target(claimed: outbox.Claimed, user: recipients.User) -> message.EmailTarget | message.PushTarget:
@@ -37,14 +49,19 @@ def _target(claimed: outbox.Claimed, user: recipients.User) -> message.EmailTarg
     return message.EmailTarget(address=user.email, name=user.name or "")
 
 
-def _context(notice: recipients.Notice, public_url: str, now: datetime.datetime) -> contexts.Context:
+def _context(notice: recipients.Notice, links: Links, now: datetime.datetime) -> contexts.Context:
     user = notice.user
     zone = reminders.zone(user.time_zone)
     today = now.astimezone(zone).date()
+    unsubscribe = None if user.unsubscribe is None else links.page("unsubscribe", user.unsubscribe)
     match notice:
         case recipients.DueNotice(debt=debt):
-            due_date = cast(datetime.date, debt.due_date)  # recipients.load says so: it gives none for a debt without one
-            return contexts.DueContext(debt=_debt(debt), days=(today - due_date).days, user_name=user.name)
+            one = _entry(debt, today, links)
+            return contexts.DueContext(debt=one.debt, days=one.days, user_name=user.name, link=one.link, unsubscribe=unsubscribe)
+        case recipients.DigestNotice(debts=debts):
+            entries = tuple(_entry(debt, today, links) for debt in debts[:MOST_IN_A_DIGEST])
+            more = len(debts) - len(entries)
+            return contexts.DigestContext(entries=entries, more=more, user_name=user.name, unsubscribe=unsubscribe)
         case recipients.ReminderNotice(debt=debt):
             return contexts.ReminderContext(
                 at=notice.at.astimezone(zone),
@@ -53,16 +70,23 @@ def _context(notice: recipients.Notice, public_url: str, now: datetime.datetime)
                 debt=None if debt is None else _debt(debt),
                 days=None if debt is None or debt.due_date is None else (today - debt.due_date).days,
                 user_name=user.name,
+                link=None if debt is None else links.debt(debt.transaction_id, debt.contact_id),
+                unsubscribe=unsubscribe,
             )
         case recipients.VerifyNotice():
-            link = f"{public_url}/verify?token={notice.token}"
+            link = links.page("verify", notice.token)
             return contexts.VerifyContext(address=user.email, link=link, valid_hours=notice.valid_hours, user_name=user.name)
         case recipients.ResetNotice():
-            link = f"{public_url}/reset?token={notice.token}"
+            link = links.page("reset", notice.token)
             return contexts.ResetContext(address=user.email, link=link, valid_hours=notice.valid_hours, user_name=user.name)
         case recipients.WelcomeNotice():
-            link = f"{public_url}/reset?token={notice.token}"
+            link = links.page("reset", notice.token)
             return contexts.WelcomeContext(address=user.email, link=link, valid_hours=notice.valid_hours, user_name=user.name)
+
+
+def _entry(debt: recipients.Debt, today: datetime.date, links: Links) -> contexts.Entry:
+    due_date = cast(datetime.date, debt.due_date)  # recipients.load says so: it reminds of no due date that is none
+    return contexts.Entry(_debt(debt), (today - due_date).days, links.debt(debt.transaction_id, debt.contact_id))
 
 
 def _debt(debt: recipients.Debt) -> contexts.Debt:
