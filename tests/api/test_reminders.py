@@ -206,6 +206,41 @@ async def test_the_preview_shows_what_will_be_sent(alice: Client, bob: Client) -
     assert {item["kind"] for item in (await alice.get("/api/reminders/preview"))["items"]} == {"explicit"}
 
 
+async def test_the_preview_follows_the_switches(alice: Client) -> None:
+    today = datetime.datetime.now(datetime.UTC).date()
+    for name in ("Ana", "Ben"):
+        contact = await alice.post("/api/contacts", {"name": name}, status=201)
+        due = {"direction": "lent", "amount": 500, "currency": "EUR", "due_date": str(today + datetime.timedelta(days=10))}
+        await alice.post("/api/transactions", due | {"contact_id": contact["id"]}, status=201)
+    await remind(alice, remind_at=wire(datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=2)))
+
+    async def previewed(**settings: Any) -> list[Any]:
+        answer = await alice.http.patch("/api/me", json={"reminder_settings": settings})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["reminder_settings"].items() >= settings.items()
+        return list((await alice.get("/api/reminders/preview"))["items"])
+
+    me = await alice.get("/api/me")
+    assert "muted_contacts" not in me["reminder_settings"]
+    items = await previewed(channels=["email"], due_offsets_days=[-1, 0])
+    assert [item["kind"] for item in items].count("due") == 4
+    assert not any("digest" in item for item in items)
+    items = await previewed(digest=True)
+    days = [today + datetime.timedelta(days=number) for number in (9, 9, 10, 10)]
+    assert [item.get("digest") for item in items if item["kind"] == "due"] == [f"digest:{me['id']}:{day}:email" for day in days]
+    assert [item for item in items if item["kind"] == "explicit" and "digest" in item] == []
+    items = await previewed(muted_contacts=[contact["id"]])
+    assert [item["kind"] for item in items].count("due") == 2
+    assert contact["id"] not in {item["contact_id"] for item in items}
+    assert {item["channel"] for item in items if item["kind"] == "explicit"} == {"email", "push"}
+    items = await previewed(explicit_channels=["push"])
+    assert {item["channel"] for item in items if item["kind"] == "explicit"} == {"push"}
+    assert {item["kind"] for item in await previewed(channels=[], explicit_channels=[], muted_contacts=[])} == set()
+    for wrong in ({"muted_contacts": ["x"]}, {"muted_contacts": None}, {"explicit_channels": ["sms"]}):
+        answer = await alice.http.patch("/api/me", json={"reminder_settings": wrong})
+        assert answer.status_code == 400
+
+
 async def test_a_preview_looks_ahead_for_a_year_at_most(alice: Client) -> None:
     for days in ("0", "367", "x", ""):
         response = await alice.http.get("/api/reminders/preview", params={"days": days})
