@@ -19,7 +19,7 @@ from debitum import database, keys
 from debitum.settings import Settings
 from domain import errors
 from notifications import channel, channels, contexts, message, render
-from storage import deletion, engine, identity, invites, outbox, recipients, roles
+from storage import account_mails, deletion, engine, identity, invites, outbox, recipients, roles
 from storage import passwords as stored
 from storage.encryption import KeyRing
 
@@ -49,7 +49,7 @@ class Administration:
                 raise UserError(f"{new.email} has an account already")
             if not self._mails():
                 return await _mint(connection, made.user_id, recipients.WELCOME_HOURS, now)
-            mail = outbox.asked_mail("welcome", made.ledger_id, outbox.window(now), now=now)
+            mail = account_mails.asked("welcome", made.ledger_id, account_mails.window(now), now=now)
             await connection.run_sync(lambda sync: outbox.enqueue(sync, [mail], now=now))
             return None
 

@@ -38,10 +38,10 @@ def opened(connection: Connection) -> list[Circuit]:
     return [Circuit(**row) for row in found.mappings()]
 
 
-def blocked(connection: Connection, providers: Mapping[Channel, Sequence[str]], *, now: datetime.datetime) -> set[Channel]:
-    """The channels of which no provider may be asked now."""
+def usable(connection: Connection, providers: Mapping[Channel, Sequence[str]], *, now: datetime.datetime) -> set[Channel]:
+    """The channels of which at least one provider may be asked now."""
     resting = {(one.channel, one.provider) for one in opened(connection) if one.retry_at > now}
-    return {channel for channel, names in providers.items() if resting.issuperset((channel, name) for name in names)}
+    return {channel for channel, names in providers.items() if not resting.issuperset((channel, name) for name in names)}
 
 
 def trip(connection: Connection, channel: Channel, provider: str, detail: str, *, now: datetime.datetime) -> None:

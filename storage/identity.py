@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import errors, reminders
-from storage import outbox, roles, tables
+from storage import account_mails, outbox, roles, tables
 from storage.encryption import KeyRing
 
 Purpose = Literal["verify", "reset"]
@@ -55,7 +55,7 @@ async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, 
     made = await create(connection, new, keys, now=now)
     if made is None:
         raise EmailTaken("this address has an account")
-    verification = outbox.account_mail("verify", made.ledger_id, now=now)
+    verification = account_mails.verification(made.ledger_id, now=now)
     await connection.run_sync(lambda sync: outbox.enqueue(sync, [verification], now=now))
     return made.user_id
 

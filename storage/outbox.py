@@ -19,7 +19,22 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Text, Uuid, and_, case, cast, exists, func, not_, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    not_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from domain import delivery
@@ -34,12 +49,15 @@ LEASE_SECONDS: Final = 120
 """Far more than one call may take (10 s), and short enough that a dead sender's messages are not late by much."""
 CLAIM_LIMIT: Final = 50
 """Messages a claim: what a sender that dies can hold up for the length of a lease."""
-ASKED_MAIL_MINUTES: Final = 5
-"""One mail of a kind in so many minutes, where whoever asks for it need not be who gets it."""
 RECOVER_LIMIT: Final = 1000
 """Lapsed rows a call of `recover`; the next call takes the others."""
 FANNED_OUT: Final = "fanned_out"
 """The reason of a push in whose place there is one for each device; as such it is sent."""
+
+# Written out and not bound: a plan that is good for any state uses no index that is there for one.
+PENDING: Final[ColumnElement[str]] = literal_column("'pending'")
+LEASED: Final[ColumnElement[str]] = literal_column("'leased'")
+_is_account = tables.outbox.c.kind.in_(bindparam("account_kinds", ACCOUNT_KINDS, expanding=True, literal_execute=True))
 
 _outbox = tables.outbox
 _attempts = tables.delivery_attempts
@@ -97,37 +115,6 @@ class Recovered(msgspec.Struct, frozen=True):
     unknown: int
 
 
-class Backlog(msgspec.Struct, frozen=True):
-    """What waits: rows ready to be sent, and since when the oldest of them is (aware; None: nothing is ready)."""
-
-    ready: int
-    oldest: datetime.datetime | None
-
-
-def account_mail(kind: Literal["verify"], ledger_id: UUID, *, now: datetime.datetime) -> Outgoing:
-    """A mail about the account that owns `ledger_id`; each request is a mail of its own.
-
-    It holds no token: that is minted when the mail is sent, so that none lies here in clear.
-    """
-    return Outgoing(ledger_id=ledger_id, dedupe_key=f"{kind}:{uuid.uuid4()}", kind=kind, channel="email", payload={}, next_at=now)
-
-
-def reset_mail(ledger_id: UUID, *, now: datetime.datetime) -> Outgoing:
-    """The mail by which the owner of `ledger_id` sets a new password, without its token: one in ASKED_MAIL_MINUTES."""
-    return asked_mail("reset", ledger_id, window(now), now=now)
-
-
-def asked_mail(kind: str, ledger_id: UUID, since: datetime.datetime, *, now: datetime.datetime) -> Outgoing:
-    """A mail that anybody can have asked for: one in the `window` that begins at `since`, and not before that or `now`."""
-    key = f"{kind}:{since:%Y-%m-%dT%H:%MZ}"
-    return Outgoing(ledger_id=ledger_id, dedupe_key=key, kind=kind, channel="email", payload={}, next_at=max(now, since))
-
-
-def window(now: datetime.datetime) -> datetime.datetime:
-    """When the ASKED_MAIL_MINUTES began that `now` is in."""
-    return now.astimezone(datetime.UTC).replace(minute=now.minute - now.minute % ASKED_MAIL_MINUTES, second=0, microsecond=0)
-
-
 def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: datetime.datetime) -> set[tuple[UUID, str]]:
     """Put `messages` in, in whichever role; returns the (ledger_id, dedupe_key) that will be sent because of this call.
 
@@ -180,7 +167,7 @@ def recover(connection: Connection, *, now: datetime.datetime) -> Recovered:
     """Take back what dead senders held: rows past their lease are pending again, or dead where no attempt is left."""
     lapsed = connection.execute(
         select(_outbox.c.ledger_id, _outbox.c.id)
-        .where(_outbox.c.state == "leased", _outbox.c.lease_until <= now)
+        .where(_outbox.c.state == LEASED, _outbox.c.lease_until <= now)
         .order_by(_outbox.c.lease_until)
         .limit(RECOVER_LIMIT)
         .with_for_update(skip_locked=True)
@@ -216,28 +203,32 @@ def claim(
     now: datetime.datetime,
     limit: int = CLAIM_LIMIT,
     lease_seconds: int = LEASE_SECONDS,
+    since: datetime.datetime | None = None,
 ) -> list[Claimed]:
-    """Lease up to `limit` ready rows of `channel`: mails about accounts first, then the longest ready. Commit before sending."""
-    is_account = _outbox.c.kind.in_(ACCOUNT_KINDS)
-    # Two statements, so that either is a walk along the index of what is ready and not a sort of it.
-    claimed = _claim_where(connection, channel, is_account, now, limit, lease_seconds)
+    """Lease up to `limit` ready rows of `channel`: mails about accounts first, then the longest ready. Commit before sending.
+
+    Of other messages only those are looked at that are ready `since` then.
+    """
+    # Two statements, each a walk along an index of what is ready and not a sort of it.
+    claimed = _claim_where(connection, channel, [_is_account], now, limit, lease_seconds)
     if len(claimed) < limit:
-        claimed += _claim_where(connection, channel, not_(is_account), now, limit - len(claimed), lease_seconds)
+        others = [not_(_is_account)] if since is None else [not_(_is_account), _outbox.c.next_at >= since]
+        claimed += _claim_where(connection, channel, others, now, limit - len(claimed), lease_seconds)
     return claimed
 
 
 def _claim_where(
     connection: Connection,
     channel: Channel,
-    kinds: ColumnElement[bool],
+    which: Sequence[ColumnElement[bool]],
     now: datetime.datetime,
     limit: int,
     lease_seconds: int,
 ) -> list[Claimed]:
     ready = (
         select(_outbox.c.ledger_id, _outbox.c.id)
-        .where(_outbox.c.state == "pending", _outbox.c.next_at <= now, _outbox.c.channel == channel, kinds)
-        .order_by(_outbox.c.next_at, _outbox.c.id)
+        .where(_outbox.c.state == PENDING, _outbox.c.next_at <= now, _outbox.c.channel == channel, *which)
+        .order_by(_outbox.c.channel, _outbox.c.next_at, _outbox.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("ready")
@@ -368,25 +359,6 @@ def release(connection: Connection, claimed: Sequence[Claimed]) -> int:
         .values(state="pending", lease_until=None)
     )
     return given_back.rowcount
-
-
-def is_ready(connection: Connection, *, now: datetime.datetime, without: Collection[Channel] = ()) -> bool:
-    """Whether there is anything to do on any channel but those `without`: a row to send, or one to take from a dead sender."""
-    considered = _outbox.c.channel.not_in(without)
-    to_send = exists().where(_outbox.c.state == "pending", _outbox.c.next_at <= now, considered)
-    to_take_back = exists().where(_outbox.c.state == "leased", _outbox.c.lease_until <= now, considered)
-    ready: bool = connection.execute(select(or_(to_send, to_take_back))).scalar_one()
-    return ready
-
-
-def backlog(connection: Connection, *, now: datetime.datetime) -> Backlog:
-    """What should have been on its way at `now`, also where a sender died over it."""
-    overdue = or_(
-        and_(_outbox.c.state == "pending", _outbox.c.next_at <= now),
-        and_(_outbox.c.state == "leased", _outbox.c.lease_until <= now),
-    )
-    row = connection.execute(select(func.count(), func.min(_outbox.c.next_at)).where(overdue)).one()
-    return Backlog(ready=row[0], oldest=row[1])
 
 
 def _held_by(claimed: Claimed) -> tuple[ColumnElement[bool], ...]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Row, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import identity, outbox, personal_tokens, roles, sessions, tables
+from storage import account_mails, identity, outbox, personal_tokens, roles, sessions, tables
 
 _users = tables.users.c
 
@@ -32,7 +32,7 @@ async def forgotten(connection: AsyncConnection, email: str, *, now: datetime.da
     ledger_id = await connection.scalar(select(_users.ledger_id).where(_users.email == email.lower()))
     if ledger_id is not None:
         await roles.enter_async(connection, roles.API, [ledger_id])
-        await connection.run_sync(lambda sync: outbox.enqueue(sync, [outbox.reset_mail(ledger_id, now=now)], now=now))
+        await connection.run_sync(lambda sync: outbox.enqueue(sync, [account_mails.reset(ledger_id, now=now)], now=now))
 
 
 async def reset(connection: AsyncConnection, token: str, after: str, *, now: datetime.datetime) -> str | None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import identity, outbox, personal_tokens, roles, tables
+from storage import account_mails, identity, outbox, personal_tokens, roles, tables
 from storage.encryption import KeyRing
 from storage.identity import NewUser
 
@@ -37,9 +37,9 @@ async def apply(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now
 
 def _send(connection: Connection, ledger_id: UUID, now: datetime.datetime) -> None:
     """Now, or where a mail has gone out in these minutes when they are over: the mail before is void."""
-    this = outbox.window(now)
-    for since in (this, this + datetime.timedelta(minutes=outbox.ASKED_MAIL_MINUTES)):
-        if outbox.enqueue(connection, [outbox.asked_mail("verify", ledger_id, since, now=now)], now=now):
+    this = account_mails.window(now)
+    for since in (this, this + datetime.timedelta(minutes=account_mails.WINDOW_MINUTES)):
+        if outbox.enqueue(connection, [account_mails.asked("verify", ledger_id, since, now=now)], now=now):
             return
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Engine, text
 
 from api.settings import Settings, SettingsError
-from storage import outbox, recipients, roles
+from storage import account_mails, outbox, recipients, roles
 from tests.api.test_identity import _mail_token
 from tests.fixtures.api import Client, Server
 
@@ -100,7 +100,7 @@ async def test_reminders_stop_and_mails_about_the_account_go_on(alice: Client, a
         connection.execute(text("delete from debitum.outbox"))
         roles.enter(connection, roles.JOBS)
         reminder = outbox.Outgoing(ledger_id=ledger_id, dedupe_key="k", kind="reminder", channel="email", payload={}, next_at=now)
-        outbox.enqueue(connection, [reminder, outbox.reset_mail(ledger_id, now=now)], now=now)
+        outbox.enqueue(connection, [reminder, account_mails.reset(ledger_id, now=now)], now=now)
         reset, other = outbox.claim(connection, "email", now=now)
         assert isinstance(recipients.load(connection, reset, local=False, keys=None, now=now), recipients.ResetNotice)
         assert recipients.load(connection, other, local=False, keys=None, now=now) == recipients.Suppressed("address_refuses")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, event, select, update
 
 from domain import reminders as rules
-from storage import due, outbox, recipients, roles, tables
+from storage import account_mails, due, outbox, recipients, roles, tables
 from tests.storage import rows
 
 NOW = datetime.datetime(2026, 11, 22, 9, 2, tzinfo=datetime.UTC)
@@ -403,7 +403,7 @@ def test_a_push_without_a_device_waits_for_one(connection: Connection) -> None:
 
 def test_the_token_of_a_verification_is_minted_when_it_is_sent(connection: Connection) -> None:
     ledger = rows.ledger(connection, email_verified_at=None)
-    mail = outbox.account_mail("verify", ledger.id, now=NOW)
+    mail = account_mails.verification(ledger.id, now=NOW)
     outbox.enqueue(connection, [mail], now=NOW)
     assert connection.execute(select(tables.one_time_tokens)).all() == []
     notice = load(connection)
@@ -417,7 +417,7 @@ def test_the_token_of_a_verification_is_minted_when_it_is_sent(connection: Conne
 
 def test_the_token_of_a_reset_is_minted_when_it_is_sent_for_whatever_address(connection: Connection) -> None:
     ledger = rows.ledger(connection, email_verified_at=None)
-    mail = outbox.reset_mail(ledger.id, now=NOW)
+    mail = account_mails.reset(ledger.id, now=NOW)
     outbox.enqueue(connection, [mail], now=NOW)
     assert connection.execute(select(tables.one_time_tokens)).all() == []
     notice = load(connection)
@@ -430,13 +430,13 @@ def test_the_token_of_a_reset_is_minted_when_it_is_sent_for_whatever_address(con
 
 def test_a_proven_address_needs_no_verification(connection: Connection) -> None:
     ledger = rows.ledger(connection)
-    outbox.enqueue(connection, [outbox.account_mail("verify", ledger.id, now=NOW)], now=NOW)
+    outbox.enqueue(connection, [account_mails.verification(ledger.id, now=NOW)], now=NOW)
     assert load(connection) == recipients.Suppressed("done")
     assert connection.execute(select(tables.one_time_tokens)).all() == []
 
 
 def test_a_user_who_is_erased_is_gone(connection: Connection) -> None:
-    outbox.enqueue(connection, [outbox.account_mail("verify", uuid.uuid4(), now=NOW)], now=NOW)
+    outbox.enqueue(connection, [account_mails.verification(uuid.uuid4(), now=NOW)], now=NOW)
     assert load(connection) == recipients.Suppressed("gone")
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, select, update
 
 from domain import delivery
-from storage import outbox, roles, tables
+from storage import account_mails, outbox, ready, roles, tables
 
 NOW = datetime.datetime(2026, 11, 22, 9, 0, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
@@ -87,14 +87,14 @@ def test_a_suppressed_key_is_revived(connection: Connection) -> None:
 def test_the_api_may_enqueue_for_the_ledgers_it_works_for(database: Engine) -> None:
     with database.begin() as connection:
         roles.enter(connection, roles.API, [LEDGER])
-        mail = outbox.account_mail("verify", LEDGER, now=NOW)
+        mail = account_mails.verification(LEDGER, now=NOW)
         assert outbox.enqueue(connection, [mail], now=NOW) == {(LEDGER, mail.dedupe_key)}
         assert mail.payload == {}
 
 
 def test_a_mailbox_gets_one_reset_mail_in_five_minutes() -> None:
     at = datetime.datetime(2026, 11, 24, 10, 44, 59, 5, tzinfo=datetime.UTC)
-    asked = [outbox.reset_mail(LEDGER, now=at + datetime.timedelta(seconds=seconds)).dedupe_key for seconds in (-299, 0, 2)]
+    asked = [account_mails.reset(LEDGER, now=at + datetime.timedelta(seconds=seconds)).dedupe_key for seconds in (-299, 0, 2)]
     assert asked == ["reset:2026-11-24T10:40Z", "reset:2026-11-24T10:40Z", "reset:2026-11-24T10:45Z"]
 
 
@@ -161,9 +161,9 @@ def test_an_expired_lease_is_taken_back_and_its_call_counts_as_unknown(connectio
     called, _ = sorted(outbox.claim(connection, "email", now=NOW), key=lambda row: row.dedupe_key)
     assert outbox.start(connection, called, "files", now=NOW) == 1
     assert outbox.recover(connection, now=LATER - SECOND) == outbox.Recovered(0, 0)
-    assert not outbox.is_ready(connection, now=LATER - SECOND)
-    assert outbox.is_ready(connection, now=LATER)
-    assert outbox.backlog(connection, now=LATER) == outbox.Backlog(2, NOW)
+    assert not ready.anything(connection, now=LATER - SECOND, channels=["email"])
+    assert ready.anything(connection, now=LATER, channels=["email"])
+    assert ready.backlog(connection, now=LATER) == ready.Backlog(2, NOW)
     assert outbox.recover(connection, now=LATER) == outbox.Recovered(rows=2, unknown=1)
     assert attempts(connection) == [(1, None, True)]
     again = {row.dedupe_key: row for row in outbox.claim(connection, "email", now=LATER)}
@@ -254,17 +254,17 @@ def test_a_channel_that_is_down_costs_no_message_an_attempt(connection: Connecti
     first, second = outbox.claim(connection, "email", now=NOW)
     assert send(connection, first, "channel_down", now=NOW + SECOND) == "pending"
     assert outbox.release(connection, [second]) == 1
-    assert not outbox.is_ready(connection, now=NOW, without=["email", "push"])
-    assert outbox.is_ready(connection, now=NOW, without=["email"])
+    assert not ready.anything(connection, now=NOW, channels=[])
+    assert ready.anything(connection, now=NOW, channels=["push"])
     assert len(outbox.claim(connection, "push", now=NOW)) == 1
-    assert not outbox.is_ready(connection, now=NOW, without=["email"])
+    assert not ready.anything(connection, now=NOW, channels=["push"])
     behind = outbox.claim(connection, "email", now=NOW + SECOND)
     assert [(row.id, row.attempts) for row in behind] == [(second.id, 0), (first.id, 0)]
     assert attempts(connection) == [(1, "channel_down", True)]
 
 
 def test_what_waits_is_counted(connection: Connection) -> None:
-    assert outbox.backlog(connection, now=NOW) == outbox.Backlog(0, None)
+    assert ready.backlog(connection, now=NOW) == ready.Backlog(0, None)
     enqueue(connection, outgoing("a", next_at=NOW - SECOND), outgoing("b"), outgoing("c", next_at=LATER))
-    assert outbox.backlog(connection, now=NOW) == outbox.Backlog(2, NOW - SECOND)
-    assert outbox.is_ready(connection, now=NOW)
+    assert ready.backlog(connection, now=NOW) == ready.Backlog(2, NOW - SECOND)
+    assert ready.anything(connection, now=NOW, channels=["email", "push"])

@@ -5,7 +5,7 @@ import datetime
 import dagster as dg
 
 from pipelines.defs import resources
-from storage import circuits, outbox
+from storage import circuits, ready
 
 OVERDUE = datetime.timedelta(minutes=15)
 """A message that has waited this long says that sending has stopped: a tick, a run and a few messages take far less."""
@@ -45,7 +45,7 @@ def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
     """Whether the oldest message that is ready is young."""
     now = datetime.datetime.now(datetime.UTC)
     with database.begin() as connection:
-        backlog = outbox.backlog(connection, now=now)
+        backlog = ready.backlog(connection, now=now)
     waited = now - backlog.oldest if backlog.oldest is not None else datetime.timedelta(0)
     return dg.AssetCheckResult(
         passed=waited <= OVERDUE,

@@ -9,15 +9,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 import structlog
+from msgspec import structs
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.delivery import Outcome
+from domain.reminders import CHANNELS
 from notifications import channel as channels
 from notifications.links import Links
 from notifications.message import ChannelKind
 from pipelines.defs.dispatch import messages
-from storage import circuits, engine, outbox, recipients, roles
+from storage import circuits, engine, outbox, ready, recipients, roles
 from storage.encryption import KeyRing
 from storage.engine import Begin
 
@@ -68,6 +70,28 @@ class Tally(msgspec.Struct):
     lost: int = 0
 
 
+class Start(NamedTuple):
+    """Where a run begins: since when messages of each kind are ready, and how many calls of dead senders nobody knows about."""
+
+    since: dict[ChannelKind, datetime.datetime]
+    unknown: int
+
+
+def prepare(begin: Begin, *, now: datetime.datetime) -> Start:
+    """Take back what dead senders held, and look once for all lanes where to begin."""
+    unknown = 0
+    while True:
+        with begin() as connection:
+            recovered = outbox.recover(connection, now=now)
+        unknown += recovered.unknown
+        if recovered.rows < outbox.RECOVER_LIMIT:
+            break
+    with begin() as connection:
+        # Where nothing is ready yet, what may become so in a moment begins now.
+        since = {kind: ready.earliest(connection, kind) or now for kind in CHANNELS}
+    return Start(since, unknown)
+
+
 class Way(NamedTuple):
     """The provider that a message goes to; `probing`: to see whether it takes messages again."""
 
@@ -97,30 +121,36 @@ class Lane:
         """Which of the two ways to a person it serves."""
         return self.ways[0].kind
 
-    def drain(self, budget: datetime.timedelta) -> Tally:
-        """Send until nothing is ready, no provider is up, or `budget` is over."""
-        tally = Tally()
+    def drain(self, budget: datetime.timedelta, *, since: datetime.datetime | None = None) -> Tally:
+        """Send until nothing is ready, no provider is up, or `budget` is over.
+
+        `since` is where to begin (storage.outbox.earliest); what becomes ready before it meanwhile is left to the next run.
+        """
+        tally, begins = Tally(), since
         deadline = self.clock() + budget
         while self.clock() < deadline:
             with self.begin() as connection:
-                now = self.clock()
-                tally.unknown += outbox.recover(connection, now=now).unknown
-                claimed = self._claim(connection, now)
+                claimed = self._claim(connection, self.clock(), begins)
             if not claimed:
                 break
+            # Nothing is ready before the last of them, unless it is given back.
+            begins = max((row.next_at for row, _ in claimed if row.kind not in outbox.ACCOUNT_KINDS), default=begins)
             if left := self._send_all(claimed, deadline, tally):
+                begins = since
                 with self.begin() as connection:
                     outbox.release(connection, left)
         return tally
 
-    def _claim(self, connection: Connection, now: datetime.datetime) -> list[tuple[outbox.Claimed, Way]]:
+    def _claim(
+        self, connection: Connection, now: datetime.datetime, since: datetime.datetime | None
+    ) -> list[tuple[outbox.Claimed, Way]]:
         """The next messages, and by which provider each goes; of one that is to be tried again there is only one."""
         open_ = {one.provider: one for one in circuits.opened(connection) if one.channel == self.kind}
         up = [way for way in self.ways if way.name not in open_]
         rested = [way for way in self.ways if way.name in open_ and open_[way.name].retry_at <= now]
         if not up and not rested:
             return []
-        claimed = outbox.claim(connection, self.kind, now=now, limit=BATCH if up else 1)
+        claimed = outbox.claim(connection, self.kind, now=now, limit=BATCH if up else 1, since=since)
         probed = [way for way in rested[:1] if claimed and circuits.probe(connection, self.kind, way.name, now=now)]
         first = [(claimed[0], Way(probed[0], probing=True))] if probed else []
         if not up:
@@ -176,7 +206,11 @@ class Lane:
             message = messages.compose(row, notice, links=self.links, now=now)
         except Exception as error:
             return self._broken(row, error)
-        return way.channel.send(message, now=now)
+        outcome = way.channel.send(message, now=now)
+        if isinstance(outcome, channels.Transient) and outcome.retry_at is not None:
+            # The channel counts from before the call, the provider from its answer: too late is right, too early is not.
+            return structs.replace(outcome, retry_at=outcome.retry_at + (self.clock() - now))
+        return outcome
 
     def _broken(self, row: outbox.Claimed, error: Exception) -> channels.Transient:
         _log.error("message_unwritable", outbox_id=str(row.id), kind=row.kind, exc_info=error)

@@ -16,7 +16,7 @@ from notifications.links import Links, read_app_link
 from pipelines.defs import resources
 from pipelines.defs.dispatch import delivery
 from pipelines.defs.dispatch.delivery import Lane, Tally
-from storage import circuits, outbox, suppressions
+from storage import circuits, ready, suppressions
 from storage.encryption import KeyRing
 
 BUDGET = datetime.timedelta(seconds=60)
@@ -44,9 +44,11 @@ def send(context: dg.OpExecutionContext, database: resources.Database, data_fold
         begin = stack.enter_context(delivery.transactions(database.url))
         lanes = [Lane(begin, ways, links, _now, keys) for each in sets for ways in (each.email, each.push)]
         threads = stack.enter_context(ThreadPoolExecutor(len(lanes)))
-        running = [(lane.kind, threads.submit(contextvars.copy_context().run, lane.drain, BUDGET)) for lane in lanes]
+        start = delivery.prepare(begin, now=_now())
+        running = [(lane.kind, threads.submit(_drained, lane, start, contextvars.copy_context())) for lane in lanes]
         tallies = [(kind, future.result()) for kind, future in running]
-    metadata = _metadata(tallies) | _backlog(database)
+    counts = _metadata(tallies)
+    metadata = counts | {"unknown": counts["unknown"] + start.unknown} | _backlog(database)
     context.add_output_metadata(metadata)
     context.log_event(dg.AssetMaterialization("deliveries", metadata=metadata))
 
@@ -59,6 +61,10 @@ def send(context: dg.OpExecutionContext, database: resources.Database, data_fold
 def dispatch() -> None:
     """Everything that is ready, until nothing is or the time is over."""
     send()
+
+
+def _drained(lane: Lane, start: delivery.Start, context: contextvars.Context) -> Tally:
+    return context.run(lane.drain, BUDGET, since=start.since[lane.kind])
 
 
 def _metadata(tallies: Sequence[tuple[str, Tally]]) -> dict[str, int]:
@@ -74,7 +80,7 @@ def _metadata(tallies: Sequence[tuple[str, Tally]]) -> dict[str, int]:
 def _backlog(database: resources.Database) -> dict[str, int]:
     now = _now()
     with database.begin() as connection:
-        backlog = outbox.backlog(connection, now=now)
+        backlog = ready.backlog(connection, now=now)
         refusing = suppressions.suppressed(connection)
         down = len(circuits.opened(connection))
     waited = (now - backlog.oldest).total_seconds() if backlog.oldest is not None else 0

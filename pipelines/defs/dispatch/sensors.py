@@ -9,7 +9,7 @@ from notifications import channels
 from pipelines import runs
 from pipelines.defs import resources
 from pipelines.defs.dispatch import jobs
-from storage import circuits, outbox
+from storage import circuits, ready
 
 INTERVAL_SECONDS = 10
 """A mail about an account should be on its way within 20 s: this, and the start of a run."""
@@ -25,10 +25,11 @@ def messages_are_ready(context: dg.SensorEvaluationContext, database: resources.
     """One run at a time, and none when there is nothing to do."""
     now = datetime.datetime.now(datetime.UTC)
     with database.begin() as connection:
-        blocked = circuits.blocked(connection, channels.names(os.environ), now=now)
-        is_ready = outbox.is_ready(connection, now=now, without=blocked)
+        usable = circuits.usable(connection, channels.names(os.environ), now=now)
+        is_ready = ready.anything(connection, now=now, channels=usable)
     if not is_ready:
-        down = f" Down: {', '.join(sorted(blocked))}." if blocked else ""
+        blocked = sorted(set(channels.names(os.environ)) - usable)
+        down = f" Down: {', '.join(blocked)}." if blocked else ""
         return dg.SkipReason(f"Nothing is ready to be sent.{down}")
     if runs.is_under_way(context.instance, jobs.dispatch.name, now=now, max_runtime_seconds=jobs.MAX_RUNTIME_SECONDS):
         return dg.SkipReason("A run is under way.")
