@@ -1,14 +1,16 @@
 """Snapshots read back by other means than those that wrote them: Polars for the files, one plain sum in Postgres."""
 
 import datetime
+import random
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import polars
 from sqlalchemy import BigInteger, Connection, DateTime, Text, Uuid, bindparam, text
 
-from storage import snapshots
+from storage import days, history, snapshots
 
 Account = tuple[str, str, str]
 """(ledger_id, contact_id, currency)."""
@@ -32,11 +34,32 @@ def differences(connection: Connection, root: Path, day: datetime.date) -> list[
     Holds the day's balances in memory twice; raises FileNotFoundError where the day has no file.
     """
     filed = _filed(snapshots.path_of(root, day))
-    posted = _posted(connection, snapshots.end(day))
+    posted = _posted(connection, days.end(day))
     leaving = {str(ledger_id) for ledger_id in connection.scalars(_LEAVING)}
     differing = (account for account in filed.keys() | posted.keys() if filed[account] != posted[account])
     wrong = sorted(account for account in differing if account[0] not in leaving)
     return [Difference(*account, filed[account], posted[account]) for account in wrong]
+
+
+def disagreements(connection: Connection, root: Path, day: datetime.date, *, most: int) -> tuple[int, int]:
+    """Of how many ledgers of the day's file the API's history says something else, and of how many that was asked.
+
+    Ledgers are drawn at random, `most` at most; as in `differences`, those that may be leaving are left out.
+    Raises FileNotFoundError where the day has no file.
+    """
+    sides: dict[str, Counter[tuple[str, bool]]] = {}
+    for (ledger, _, currency), amount in _filed(snapshots.path_of(root, day)).items():
+        sides.setdefault(ledger, Counter())[currency, amount < 0] += abs(amount)
+    leaving = {str(ledger_id) for ledger_id in connection.scalars(_LEAVING)}
+    here = sorted(sides.keys() - leaving)
+    asked = random.sample(here, min(most, len(here)))
+    wrong = 0
+    for ledger in asked:
+        told: Counter[tuple[str, bool]] = Counter()
+        for level in history.at(history.changes(connection, UUID(ledger), day), [day]):
+            told[level.currency, False], told[level.currency, True] = level.owed_to_you, level.you_owe
+        wrong += told != sides[ledger]
+    return wrong, len(asked)
 
 
 def _filed(path: Path) -> Counter[Account]:

@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 from sqlalchemy import Boolean, Connection, Date, text
 
+from storage import days
 from storage.engine import Begin
 
 SCHEMA_VERSION: Final = 1
@@ -64,16 +65,6 @@ class Written:
 # --- which days -----------------------------------------------------------------------------------------------------
 
 
-def midnight(day: datetime.date) -> datetime.datetime:
-    """When the UTC day begins."""
-    return datetime.datetime.combine(day, datetime.time(), datetime.UTC)
-
-
-def end(day: datetime.date) -> datetime.datetime:
-    """When the UTC day is over: the snapshot holds what was recorded before."""
-    return midnight(day + datetime.timedelta(days=1))
-
-
 def first_day(connection: Connection) -> datetime.date | None:
     """The day of the oldest ledger: nothing was recorded before it; None: there is no ledger."""
     day: datetime.date | None = connection.execute(_FIRST_DAY).scalar_one()
@@ -83,8 +74,8 @@ def first_day(connection: Connection) -> datetime.date | None:
 def unfinished(root: Path, first: datetime.date, today: datetime.date) -> list[datetime.date]:
     """The days from `first` to the one before `today` that have no file or only a provisional one."""
     finished = {day for day, final in _states(root) if final}
-    days = (first + datetime.timedelta(days=number) for number in range((today - first).days))
-    return [day for day in days if day not in finished]
+    all_days = (first + datetime.timedelta(days=number) for number in range((today - first).days))
+    return [day for day in all_days if day not in finished]
 
 
 def newest_final(root: Path) -> datetime.date | None:
@@ -94,7 +85,7 @@ def newest_final(root: Path) -> datetime.date | None:
 
 def is_over(connection: Connection, day: datetime.date) -> bool:
     """Whether the day has ended by Postgres's clock, which is the one that facts are recorded by."""
-    return bool(connection.scalar(_IS_OVER, {"end": end(day)}))
+    return bool(connection.scalar(_IS_OVER, {"end": days.end(day)}))
 
 
 def settled(connection: Connection, moment: datetime.datetime) -> bool:
@@ -147,13 +138,13 @@ def write_balances(begin: Begin, root: Path, day: datetime.date, *, patience_sec
     with begin() as connection:
         provisional = not is_over(connection, day)
     if not provisional:
-        wait_until_settled(begin, end(day), patience_seconds=patience_seconds)
+        wait_until_settled(begin, days.end(day), patience_seconds=patience_seconds)
     yesterday = path_of(root, day - datetime.timedelta(days=1))
     base = yesterday if yesterday.exists() and _is_final(footers(yesterday)[str(yesterday)]) else None
     with _workshop(root, day) as work:
         delta, built, path = work / "delta.csv", work / "part-0.parquet", path_of(root, day)
         with begin() as connection:
-            added = _download(connection, delta, midnight(day) if base else None, end(day))
+            added = _download(connection, delta, days.midnight(day) if base else None, days.end(day))
         rows = _build(built, delta, base, provisional)
         currencies = _currencies(built)
         put(built, path)

@@ -369,6 +369,7 @@ LISTS: dict[str, tuple[dict[str, Any], ...]] = {
     "/api/reminders": ({}, {"state": "pending"}, {"state": "done"}, {"from": moment(0), "to": moment(8)}),
     "/api/reminders/preview": ({"days": 30},),
     "/api/reports/ageing": ({},),
+    "/api/reports/history": ({}, {"interval": "week"}, {"contact_id": "ana"}),
     "/api/search": ({"q": "a"}, {"q": "lunch"}),
     "/api/events": ({}, {"aggregate_id": "debt", "event_type": "UPDATED"}, {"aggregate_type": "contact", "from": moment(-1)}),
     "/api/sync/conflicts": ({}, {"state": "open"}, {"state": "resolved"}),

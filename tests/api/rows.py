@@ -6,7 +6,7 @@ from sqlalchemy import Engine, Table, text
 
 from storage import tables
 
-NOBODYS = (tables.login_attempts, tables.invites, tables.erasures)
+NOBODYS = (tables.login_attempts, tables.invites, tables.erasures, tables.circuits)
 """What is no user's."""
 _MOVING = "last_used_at"
 """Written for whoever uses a token."""

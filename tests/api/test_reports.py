@@ -6,6 +6,9 @@ import io
 import uuid
 from typing import Any
 
+from sqlalchemy import Engine, update
+
+from storage import tables
 from tests.api.test_transactions import lend, person
 from tests.fixtures.api import Client
 
@@ -166,3 +169,48 @@ async def test_open_debts_by_age_add_up_to_the_balances(alice: Client) -> None:
     ]
     net = {total["currency"]: total["net"] for total in (await alice.get("/api/balances"))["totals"]}
     assert net == {"EUR": 624_321 - 9, "JPY": 7}
+
+
+async def test_the_history_is_what_was_known_at_the_end_of_each_day(alice: Client, bob: Client, database: Engine) -> None:
+    ana, bo = await person(alice), await person(alice, "Bo")
+    path, today = "/api/reports/history", datetime.datetime.now(datetime.UTC).date()
+    assert await alice.get(path) == {"items": [], "next_cursor": None}
+    await lend(alice, ana, 1000)
+    await lend(alice, bo, 300, direction="owed")
+    await lend(alice, bo, 7, currency="JPY")
+    monday = today - datetime.timedelta(days=today.weekday() + 14)  # of the week before last
+    with database.begin() as connection:  # what was recorded first lies two weeks back
+        connection.execute(
+            update(tables.postings).where(tables.postings.c.amount == 1000).values(recorded_at=monday.isoformat() + "T23:59:59Z")
+        )
+    now = [
+        {"date": str(today), "currency": "EUR", "net": 700, "owed_to_you": 1000, "you_owe": 300},
+        {"date": str(today), "currency": "JPY", "net": 7, "owed_to_you": 7, "you_owe": 0},
+    ]
+    days = (await alice.get(path))["items"]
+    assert days[-2:] == now
+    assert [item["date"] for item in days if item["currency"] == "EUR"] == [
+        str(monday + datetime.timedelta(days=number)) for number in range((today - monday).days + 1)
+    ]
+    assert {(item["owed_to_you"], item["you_owe"]) for item in days[:-2]} == {(1000, 0)}
+    weeks = (await alice.get(path, interval="week", currency="EUR"))["items"]
+    sundays = [monday + datetime.timedelta(days=number) for number in (6, 13)]
+    assert [item["date"] for item in weeks] == [str(day) for day in (*sundays, today)]
+    assert (await alice.get(path, interval="month", contact_id=bo))["items"][-2:] == [
+        {"date": str(today), "currency": "EUR", "net": -300, "owed_to_you": 0, "you_owe": 300},
+        now[1],
+    ]
+    # What has not begun is left out, and what is before the first posting has no currency.
+    assert (await alice.get(path, **{"from": str(today), "to": "2099-01-01"}))["items"] == now
+    assert (await alice.get(path, **{"from": "2099-01-01"}))["items"] == []
+    assert (await alice.get(path, **{"from": "2020-01-01", "to": "2020-01-31"}))["items"] == []
+    assert (await bob.get(path, contact_id=ana))["items"] == []
+    for wrong, pointer in (
+        ({"from": "2026-02-02", "to": "2026-02-01"}, "/from"),
+        ({"from": "1990-01-01"}, "/from"),
+        ({"interval": "year"}, "/interval"),
+        ({"currency": "XXZ"}, "/currency"),
+    ):
+        refused = await alice.http.get(path, params=wrong)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, pointer), wrong
+    assert len((await alice.get(path, interval="month", **{"from": "1990-01-01"}))["items"]) < 20

@@ -69,6 +69,8 @@ TAKEN = {
     "/api/reminders": "single",
 }
 """What a client names: Bob may use the id that Ada uses for this."""
+MUTED = "/reminder_settings/muted_contacts/-"
+"""Kept as it is said, whether there is such a contact or not: it silences what is one's own, and one may mute before one adds."""
 PAGES = {
     "health": "says OK",
     "docs": "is for everybody",
@@ -77,6 +79,7 @@ PAGES = {
     "verify": "knows nobody but by a token from a mail",
     "reset": "knows nobody but by a token from a mail",
     "join": "knows nobody but by an invitation",
+    "unsubscribe": "knows nobody but by a token from a mail, which its ledger has signed",
     "api/sync/ws": "has a test of its own here",
 }
 """What is served beside ROUTES, and why no id of another's can be asked there."""
@@ -216,6 +219,9 @@ async def test_anothers_id_in_a_body_is_an_unknown_one(two: Two) -> None:
     for route in (route for route in ROUTES if route.body is not None):
         for member in _ids(route.body):
             is_new = member in ("/id", "/device/id")
+            if member == MUTED:
+                await _muted(two)
+                continue
             things, code = ((TAKEN[route.path],), "") if is_new else NAMED[member]
             nobodys, *hers = [await _sent(two, route, member, one) for one in (str(uuid.uuid4()), *map(two.ada.id, things))]
             asked = (route.method, route.path, member, nobodys)
@@ -224,6 +230,14 @@ async def test_anothers_id_in_a_body_is_an_unknown_one(two: Two) -> None:
             else:
                 assert (nobodys[0], json.loads(nobodys[1])["code"]) == (409, code), asked
                 assert hers == [nobodys] * len(hers), (asked, hers)
+
+
+async def _muted(two: Two) -> None:
+    answers = []
+    for thing in (str(uuid.uuid4()), two.ada.id("ana")):
+        answer = await two.bob.client.http.patch("/api/me", json={"reminder_settings": {"muted_contacts": [thing]}})
+        answers.append((answer.status_code, answer.text.replace(thing, "it")))
+    assert answers == [(200, answers[0][1])] * 2
 
 
 async def _sent(two: Two, route: Route, member: str, thing: str) -> tuple[int, bytes]:

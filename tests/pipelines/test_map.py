@@ -22,6 +22,7 @@ upkeep/retention_report
 CHECKS = """
 balances:everything_adds_up
 balances:sample_adds_up
+balances_daily:history_agrees
 balances_daily:newest_file_adds_up
 deliveries:providers_are_up
 outbox:messages_leave

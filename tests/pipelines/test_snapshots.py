@@ -98,12 +98,17 @@ def tick(bound: dict[str, object], instance: dg.DagsterInstance) -> object:
         return schedules.finish_snapshots_schedule(context)
 
 
+@pytest.mark.parametrize("check", [checks.newest_file_adds_up, checks.history_agrees])
 def test_the_newest_final_file_is_held_against_the_postings(
-    database: Engine, bound: dict[str, object], data_folder: resources.DataFolder, instance: dg.DagsterInstance
+    check: dg.AssetChecksDefinition,
+    database: Engine,
+    bound: dict[str, object],
+    data_folder: resources.DataFolder,
+    instance: dg.DagsterInstance,
 ) -> None:
     def passes() -> bool:
-        assets_and_check = [assets.balances_daily, checks.newest_file_adds_up]
-        only = dg.AssetSelection.checks(checks.newest_file_adds_up)
+        assets_and_check = [assets.balances_daily, check]
+        only = dg.AssetSelection.checks(check)
         result = dg.materialize(assets_and_check, selection=only, instance=instance, resources=bound, raise_on_error=False)
         [evaluation] = result.get_asset_check_evaluations()
         return evaluation.passed

@@ -2,12 +2,16 @@
 
 import datetime
 from collections import Counter
+from typing import Final
 
 import dagster as dg
 
 from pipelines.defs import resources
 from pipelines.defs.snapshots import assets
 from storage import snapshot_audit, snapshots
+
+ASKED_LEDGERS: Final = 50
+"""Of which the check of the history draws a sample: each is a statement."""
 
 
 @dg.asset_check(
@@ -25,6 +29,27 @@ def newest_file_adds_up(database: resources.Database, data_folder: resources.Dat
     with database.begin() as connection:
         found = snapshot_audit.differences(connection, data_folder.root, day)
     return _result(day, found)
+
+
+@dg.asset_check(
+    asset=assets.balances_daily,
+    description=(
+        "After days were finished: does what the API draws as history (GET /api/reports/history, from Postgres) say the same "
+        "of the newest final day as its file? Asked of up to 50 ledgers, drawn anew each time."
+    ),
+)
+def history_agrees(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
+    """Compare what clients and analysts read."""
+    day = snapshots.newest_final(data_folder.root)
+    if day is None:
+        return dg.AssetCheckResult(passed=True, description="No day is final yet.")
+    with database.begin() as connection:
+        wrong, asked = snapshot_audit.disagreements(connection, data_folder.root, day, most=ASKED_LEDGERS)
+    return dg.AssetCheckResult(
+        passed=wrong == 0,
+        description=f"Of {wrong} of {asked} ledgers the history of {day} is another than the file's.",
+        metadata={"ledgers": asked, "differ": wrong, "day": day.isoformat()},
+    )
 
 
 def _result(day: datetime.date, found: list[snapshot_audit.Difference]) -> dg.AssetCheckResult:

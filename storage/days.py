@@ -1,0 +1,13 @@
+"""UTC days, by which what was known is counted."""
+
+import datetime
+
+
+def midnight(day: datetime.date) -> datetime.datetime:
+    """When the UTC day begins."""
+    return datetime.datetime.combine(day, datetime.time(), datetime.UTC)
+
+
+def end(day: datetime.date) -> datetime.datetime:
+    """When the UTC day is over: what was known at its end was recorded before."""
+    return midnight(day + datetime.timedelta(days=1))
