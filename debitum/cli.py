@@ -163,12 +163,12 @@ def _doctor(flags: Mapping[str, str], _: argparse.Namespace) -> int:
 
 def _sql(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
     from debitum import printing, settings
-    from storage import snapshots
+    from storage.snapshots import questions
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
-        columns, rows = snapshots.query(loaded.data_dir, parsed.query)
-    except snapshots.QueryError as error:
+        columns, rows = questions.query(loaded.data_dir, parsed.query)
+    except questions.QueryError as error:
         _complain(str(error))
         return WRONG
     say(printing.FORMATS[parsed.format](columns, rows))

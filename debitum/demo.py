@@ -25,7 +25,7 @@ from rich.table import Table
 from debitum import demo_stack
 from debitum.demo_stack import DemoError, Stack
 from debitum.settings import Settings
-from storage import snapshots
+from storage.snapshots import questions
 
 SAMPLE: Final = Path(__file__).parent / "samples" / "debitum-large.zip"
 EXPECTED: Final = SAMPLE.with_suffix(".json")
@@ -213,8 +213,8 @@ def _snapshot(api: httpx.Client, data_dir: Path, ledger_id: str) -> Finding:
     """Whether the newest day in the Parquet files says what the API says."""
     question = SNAPSHOT_QUESTION.replace("$ledger", str(uuid.UUID(ledger_id)))
     try:
-        columns, rows = snapshots.query(data_dir, question)
-    except snapshots.QueryError as error:
+        columns, rows = questions.query(data_dir, question)
+    except questions.QueryError as error:
         return Finding("the snapshot can be asked", right=False, lines=(str(error),))
     held = {(item["contact_id"], item["currency"]): item["amount"] for item in _json(api.get("/api/balances"))["items"]}
     taken = {(str(contact), str(currency)): amount for _, contact, currency, amount, _ in rows if amount}

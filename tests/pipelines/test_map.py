@@ -15,7 +15,12 @@ ledger/postings
 ledger/reminders
 ledger/transactions
 reminders/due_reminders
+reporting/activity_daily
+reporting/analytics
 reporting/balances_daily
+reporting/delivery_daily
+reporting/postings_daily
+reporting/reminders_daily
 upkeep/erasure_report
 upkeep/retention_report
 """
@@ -40,10 +45,15 @@ ledgers_changed: 10 s -> materialise_balances
 messages_are_ready: 10 s -> dispatch
 """
 POOLS = """
+activity_daily: snapshots
+analytics: snapshots
 balances: balances
 balances_daily: snapshots
+delivery_daily: snapshots
 due_reminders: due_reminders
 erasure_report: snapshots
+postings_daily: snapshots
+reminders_daily: snapshots
 retention_report: retention
 send: dispatch
 """

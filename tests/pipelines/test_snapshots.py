@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 from pipelines import definitions
 from pipelines.defs import resources
 from pipelines.defs.snapshots import assets, checks, schedules
-from storage import snapshots
+from storage.snapshots import questions
+from storage.snapshots.tables import TABLES
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
 
@@ -34,7 +35,7 @@ def with_debt(database: Engine) -> None:
 
 def write(bound: dict[str, object], instance: dg.DagsterInstance, first: str, last: str) -> dg.ExecuteInProcessResult:
     tags = {schedules.RANGE_START: first, schedules.RANGE_END: last}
-    return dg.materialize([assets.balances_daily], instance=instance, resources=bound, tags=tags)
+    return dg.materialize([*assets.ALL], instance=instance, resources=bound, tags=tags)
 
 
 def test_a_range_is_one_run_with_each_day_s_numbers(
@@ -48,9 +49,9 @@ def test_a_range_is_one_run_with_each_day_s_numbers(
         "2026-03-02": 1,
         "2026-03-03": 1,
     }
-    assert days["2026-03-03"]["made_of"].value == "the day before and the day's postings"
+    assert days["2026-03-03"]["made_of"].value == "the day before and the day's rows"
     assert instance.get_materialized_partitions(dg.AssetKey("balances_daily")) == set(days)
-    assert snapshots.query(data_folder.root, "select day, amount from balances order by day")[1] == [
+    assert questions.query(data_folder.root, "select day, amount from balances order by day")[1] == [
         (MONDAY, 500),
         (TUESDAY, 500),
     ]
@@ -87,7 +88,8 @@ def test_days_that_were_missed_are_asked_for_in_one_run(
     assert tick(bound, instance_on_disk) == dg.SkipReason("A run is under way.")
     instance_on_disk.delete_run(stuck.run_id)
     result = job.execute_in_process(instance=instance_on_disk, tags=dict(asked.tags), resources=bound)
-    assert len(result.asset_materializations_for_node("balances_daily")) == 3
+    assert {len(result.asset_materializations_for_node(f"{table.name}_daily")) for table in TABLES} == {3}
+    assert len(result.asset_materializations_for_node("analytics")) == 1
     assert tick(bound, instance_on_disk) == dg.SkipReason("Every day that is over has its snapshot.")
 
 

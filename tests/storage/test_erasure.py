@@ -14,9 +14,13 @@ import pytest
 from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
-from storage import balances, engine, erasure, ledgers, rebuild, roles, snapshot_audit, snapshot_erasure, snapshots, tables
+from storage import balances, engine, erasure, ledgers, rebuild, roles, tables
 from storage.engine import Begin
 from storage.ledgers import Push
+from storage.snapshots import audit as snapshot_audit
+from storage.snapshots import erasure as snapshot_erasure
+from storage.snapshots import files, progress, questions, writing
+from storage.snapshots.tables import BALANCES
 from tests.factories import DEFAULTS, contact, lent
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
@@ -288,7 +292,7 @@ def content(path: Path) -> object:
     with duckdb.connect() as duck:
         columns = duck.execute("describe from read_parquet($path, hive_partitioning = false)", {"path": str(path)}).fetchall()
         found = duck.execute("from read_parquet($path, hive_partitioning = false)", {"path": str(path)}).fetchall()
-    return columns, found, snapshots.footers(path)[str(path)]
+    return columns, found, files.footers(path)[str(path)]
 
 
 def test_a_snapshot_without_a_ledger_is_as_if_it_had_never_been(database: Engine, begin: Begin, tmp_path: Path) -> None:
@@ -297,23 +301,23 @@ def test_a_snapshot_without_a_ledger_is_as_if_it_had_never_been(database: Engine
         for ledger_id in (stays, also_stays):
             postings.commit(connection, ledger_id, Posting(ANNA, 500), Posting(ANNA, -3, "JPY"))
     for day in DAYS:
-        snapshots.write_balances(begin, tmp_path / "never", day)
+        writing.write(begin, tmp_path / "never", BALANCES, day)
     with database.begin() as connection:
         leaves, too = (postings.ledger(connection, id=uuid.UUID(int=number << 120 | 77)) for number in (1, 200))
         second = datetime.datetime.combine(DAYS[1], datetime.time(12), datetime.UTC)
         postings.commit(connection, leaves, Posting(ANNA, 9_999))
         postings.commit(connection, too, Posting(ANNA, 9_998, at=second))
     for day in DAYS:
-        snapshots.write_balances(begin, tmp_path, day)
+        writing.write(begin, tmp_path, BALANCES, day)
     left = tmp_path / "snapshots/balances/day=2026-02-01/.building-x/delta.csv"
     left.parent.mkdir(parents=True)
     left.write_text(str(leaves))
     assert snapshot_erasure.erase(tmp_path, {leaves, too, uuid.uuid4()}) == {leaves: 2, too: 1}
     for day in DAYS:
-        assert content(snapshots.path_of(tmp_path, day)) == content(snapshots.path_of(tmp_path / "never", day))
+        assert content(files.path_of(tmp_path, BALANCES, day)) == content(files.path_of(tmp_path / "never", BALANCES, day))
     assert [path.name for path in tmp_path.glob("snapshots/*/*/.building-*")] == []
     assert snapshot_erasure.erase(tmp_path, {leaves, too}) == {}
-    assert snapshots.unfinished(tmp_path, DAYS[0], DAYS[-1]) == []
+    assert progress.unfinished(tmp_path, DAYS[0], DAYS[-1], tables=[BALANCES]) == []
 
 
 def test_the_check_of_snapshots_leaves_out_who_is_being_erased(database: Engine, begin: Begin, tmp_path: Path) -> None:
@@ -321,7 +325,7 @@ def test_the_check_of_snapshots_leaves_out_who_is_being_erased(database: Engine,
         stays, leaves = (postings.ledger(connection) for _ in range(2))
         for ledger_id in (stays, leaves):
             postings.commit(connection, ledger_id, Posting(ANNA, 500))
-    snapshots.write_balances(begin, tmp_path, DAYS[0])
+    writing.write(begin, tmp_path, BALANCES, DAYS[0])
     snapshot_erasure.erase(tmp_path, {leaves})
 
     def differing() -> list[str]:
@@ -335,5 +339,5 @@ def test_the_check_of_snapshots_leaves_out_who_is_being_erased(database: Engine,
     erase(begin, user_id)
     assert differing() == []
     for day in DAYS:  # once more, and the next one, which is made of it
-        snapshots.write_balances(begin, tmp_path, day)
-    assert snapshots.query(tmp_path, "select distinct ledger_id from balances") == (["ledger_id"], [(str(stays),)])
+        writing.write(begin, tmp_path, BALANCES, day)
+    assert questions.query(tmp_path, "select distinct ledger_id from balances") == (["ledger_id"], [(str(stays),)])

@@ -10,9 +10,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine
 
-from storage import engine, history, roles, snapshots
+from storage import engine, history, roles
 from storage.engine import Begin
 from storage.history import Level
+from storage.snapshots import questions, writing
+from storage.snapshots.tables import BALANCES
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
 
@@ -87,8 +89,8 @@ async def test_snapshots_say_the_same(database: Engine, database_url: str, begin
     found = await changes(database_url, ledger, FIRST + 9 * DAY)
     for number in range(8):
         day = FIRST + number * DAY
-        snapshots.write_balances(begin, tmp_path, day)
-        sums = snapshots.query(
+        writing.write(begin, tmp_path, BALANCES, day)
+        sums = questions.query(
             tmp_path,
             "select currency, coalesce(sum(amount) filter (amount > 0), 0)::bigint, "
             "coalesce(-sum(amount) filter (amount < 0), 0)::bigint "

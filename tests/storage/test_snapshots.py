@@ -2,6 +2,7 @@
 
 import datetime
 import uuid
+from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -10,8 +11,10 @@ import duckdb
 import pytest
 from sqlalchemy import Engine, text
 
-from storage import engine, roles, snapshots
+from storage import engine, roles
 from storage.engine import Begin
+from storage.snapshots import progress, questions, writing
+from storage.snapshots.tables import BALANCES
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
 
@@ -36,13 +39,13 @@ def file(root: Path, day: datetime.date) -> Path:
 
 
 def ask(root: Path, sql: str) -> list[tuple[object, ...]]:
-    return snapshots.query(root, sql)[1]
+    return questions.query(root, sql)[1]
 
 
 def test_a_day_is_what_was_known_at_its_end(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
-    monday = snapshots.write_balances(begin, tmp_path, MONDAY)
-    tuesday = snapshots.write_balances(begin, tmp_path, TUESDAY)
-    wednesday = snapshots.write_balances(begin, tmp_path, WEDNESDAY)
+    monday = writing.write(begin, tmp_path, BALANCES, MONDAY)
+    tuesday = writing.write(begin, tmp_path, BALANCES, TUESDAY)
+    wednesday = writing.write(begin, tmp_path, BALANCES, WEDNESDAY)
     assert (monday.base, monday.rows, monday.added, monday.provisional) == (None, 2, 2, False)
     assert (tuesday.base, wednesday.base, wednesday.added) == (monday.path, tuesday.path, 0)
     assert ask(tmp_path, "select day, contact_id, currency, amount, postings from balances order by all") == [
@@ -55,7 +58,7 @@ def test_a_day_is_what_was_known_at_its_end(begin: Begin, tmp_path: Path, ledger
         ),
     ]
     assert ask(tmp_path, "select distinct ledger_id, provisional, schema_version from balances") == [(str(ledger), False, 1)]
-    assert tuesday.currencies == [("EUR", 1, 2), ("JPY", 1, 2)]
+    assert tuesday.counts == [("EUR", 1), ("JPY", 1)]
     assert [path.name for path in tuesday.path.parent.iterdir()] == ["part-0.parquet"]
 
 
@@ -72,13 +75,13 @@ def test_either_way_gives_the_same_bytes(database: Engine, begin: Begin, tmp_pat
                 from generate_series(1, 20000) n
             """)
         )
-    snapshots.write_balances(begin, tmp_path, MONDAY)
-    built_on = snapshots.write_balances(begin, tmp_path, TUESDAY)
+    writing.write(begin, tmp_path, BALANCES, MONDAY)
+    built_on = writing.write(begin, tmp_path, BALANCES, TUESDAY)
     assert built_on.base is not None
     bytes_built_on = built_on.path.read_bytes()
-    assert snapshots.write_balances(begin, tmp_path, TUESDAY).path.read_bytes() == bytes_built_on
+    assert writing.write(begin, tmp_path, BALANCES, TUESDAY).path.read_bytes() == bytes_built_on
     file(tmp_path, MONDAY).unlink()
-    in_full = snapshots.write_balances(begin, tmp_path, TUESDAY)
+    in_full = writing.write(begin, tmp_path, BALANCES, TUESDAY)
     assert in_full.base is None
     assert in_full.path.read_bytes() == bytes_built_on
     keys = ask(tmp_path, "select ledger_id, contact_id, currency from balances where day = '2026-03-03'")
@@ -97,48 +100,46 @@ def test_the_running_day_is_provisional_and_never_built_upon(database: Engine, b
     with database.begin() as connection:
         ledger = postings.ledger(connection)
         postings.commit(connection, ledger, Posting(ANNA, 500, at=today))
-    written = snapshots.write_balances(begin, tmp_path, today.date())
+    written = writing.write(begin, tmp_path, BALANCES, today.date())
     assert (written.provisional, written.rows) == (True, 1)
     with database.begin() as connection:
         postings.commit(connection, ledger, Posting(ANNA, 40, at=today))
-    snapshots.write_balances(begin, tmp_path, today.date())
+    writing.write(begin, tmp_path, BALANCES, today.date())
     assert ask(tmp_path, "select amount, provisional from balances") == [(540, True)]
-    tomorrow = snapshots.write_balances(begin, tmp_path, today.date() + timedelta(days=1))
+    tomorrow = writing.write(begin, tmp_path, BALANCES, today.date() + timedelta(days=1))
     assert tomorrow.base is None
 
 
-def test_a_file_of_other_columns_is_not_built_upon(
-    begin: Begin, tmp_path: Path, ledger: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    snapshots.write_balances(begin, tmp_path, MONDAY)
-    monkeypatch.setattr(snapshots, "SCHEMA_VERSION", 2)
-    assert snapshots.unfinished(tmp_path, MONDAY, TUESDAY) == [MONDAY]
-    assert snapshots.write_balances(begin, tmp_path, TUESDAY).base is None
+def test_a_file_of_other_columns_is_not_built_upon(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
+    writing.write(begin, tmp_path, BALANCES, MONDAY)
+    newer = replace(BALANCES, version=2)
+    assert progress.unfinished(tmp_path, MONDAY, TUESDAY, tables=[newer]) == [MONDAY]
+    assert writing.write(begin, tmp_path, newer, TUESDAY).base is None
 
 
 def test_a_day_without_a_posting_is_finished_too(begin: Begin, tmp_path: Path) -> None:
-    assert snapshots.unfinished(tmp_path, MONDAY, WEDNESDAY) == [MONDAY, TUESDAY]
-    assert snapshots.write_balances(begin, tmp_path, MONDAY).rows == 0
-    assert snapshots.unfinished(tmp_path, MONDAY, WEDNESDAY) == [TUESDAY]
-    assert snapshots.write_balances(begin, tmp_path, TUESDAY).base == file(tmp_path, MONDAY)
+    assert progress.unfinished(tmp_path, MONDAY, WEDNESDAY, tables=[BALANCES]) == [MONDAY, TUESDAY]
+    assert writing.write(begin, tmp_path, BALANCES, MONDAY).rows == 0
+    assert progress.unfinished(tmp_path, MONDAY, WEDNESDAY, tables=[BALANCES]) == [TUESDAY]
+    assert writing.write(begin, tmp_path, BALANCES, TUESDAY).base == file(tmp_path, MONDAY)
     assert ask(tmp_path, "select * from balances") == []
 
 
 def test_a_provisional_day_is_unfinished_once_it_is_over(begin: Begin, tmp_path: Path) -> None:
     today = datetime.datetime.now(UTC).date()
-    snapshots.write_balances(begin, tmp_path, today)
-    assert snapshots.unfinished(tmp_path, today, today) == []
-    assert snapshots.unfinished(tmp_path, today, today + timedelta(days=1)) == [today]
+    writing.write(begin, tmp_path, BALANCES, today)
+    assert progress.unfinished(tmp_path, today, today, tables=[BALANCES]) == []
+    assert progress.unfinished(tmp_path, today, today + timedelta(days=1)) == [today]
 
 
 def test_the_first_day_is_that_of_the_oldest_ledger(database: Engine, begin: Begin) -> None:
     with begin() as connection:
-        assert snapshots.first_day(connection) is None
+        assert progress.first_day(connection) is None
     with database.begin() as connection:
         for hour in (30, 23):
             postings.ledger(connection, created_at=datetime.datetime(2026, 3, 2, tzinfo=UTC) + timedelta(hours=hour))
     with begin() as connection:
-        assert snapshots.first_day(connection) == MONDAY
+        assert progress.first_day(connection) == MONDAY
 
 
 @pytest.mark.parametrize("api", [True, False])
@@ -151,11 +152,11 @@ def test_a_day_waits_for_whoever_may_still_record_something(
         running.execute(text("select 1") if api else text("select pg_current_xact_id()"))
         with database.connect() as connection:
             moment: datetime.datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
-        with pytest.raises(snapshots.Unsettled, match="still running"):
-            snapshots.wait_until_settled(begin, moment, patience_seconds=0.1)
+        with pytest.raises(progress.Unsettled, match="still running"):
+            progress.wait_until_settled(begin, moment, patience_seconds=0.1)
         before_it_began = moment - timedelta(minutes=1)
-        snapshots.wait_until_settled(begin, before_it_began, patience_seconds=0)
-    snapshots.wait_until_settled(begin, moment, patience_seconds=0)
+        progress.wait_until_settled(begin, before_it_began, patience_seconds=0)
+    progress.wait_until_settled(begin, moment, patience_seconds=0)
     other.dispose()
 
 
@@ -164,20 +165,20 @@ def test_a_reader_is_not_waited_for(database_url: str, begin: Begin) -> None:
     with someone.begin() as reader:
         reader.execute(text("select 1"))
         with begin() as connection:
-            assert snapshots.settled(connection, connection.execute(text("select clock_timestamp()")).scalar_one())
+            assert progress.settled(connection, connection.execute(text("select clock_timestamp()")).scalar_one())
     someone.dispose()
 
 
 def test_what_is_to_come_is_not_settled(begin: Begin) -> None:
     with begin() as connection:
-        assert not snapshots.settled(connection, datetime.datetime.now(UTC) + timedelta(minutes=1))
+        assert not progress.settled(connection, datetime.datetime.now(UTC) + timedelta(minutes=1))
 
 
 def test_a_role_that_cannot_see_others_says_so(database: Engine) -> None:
     with database.begin() as connection:
         roles.enter(connection, roles.REPORT)
-        with pytest.raises(snapshots.CannotTell, match="pg_read_all_stats"):
-            snapshots.settled(connection, MIDNIGHT)
+        with pytest.raises(progress.CannotTell, match="pg_read_all_stats"):
+            progress.settled(connection, MIDNIGHT)
 
 
 def test_what_a_killed_run_left_behind_goes(begin: Begin, tmp_path: Path) -> None:
@@ -185,12 +186,12 @@ def test_what_a_killed_run_left_behind_goes(begin: Begin, tmp_path: Path) -> Non
     left.mkdir(parents=True)
     (left / "part-0.parquet").write_text("half a file")
     assert ask(tmp_path, "select * from balances") == []
-    snapshots.write_balances(begin, tmp_path, MONDAY)
+    writing.write(begin, tmp_path, BALANCES, MONDAY)
     assert not left.exists()
 
 
 def test_only_the_owner_may_look(begin: Begin, tmp_path: Path) -> None:
-    snapshots.write_balances(begin, tmp_path / "data", MONDAY)
+    writing.write(begin, tmp_path / "data", BALANCES, MONDAY)
     assert (tmp_path / "data" / "snapshots").stat().st_mode & 0o077 == 0
 
 
@@ -198,15 +199,15 @@ def test_only_the_owner_may_look(begin: Begin, tmp_path: Path) -> None:
 
 
 def test_before_the_first_snapshot_the_view_is_empty(tmp_path: Path) -> None:
-    columns, rows = snapshots.query(tmp_path, "select * from balances")
-    assert (columns, rows) == (["day", *snapshots.COLUMNS], [])
+    columns, rows = questions.query(tmp_path, "select * from balances")
+    assert (columns, rows) == (list(questions.columns_of(BALANCES)), [])
 
 
 def test_the_columns_have_the_types_that_are_promised(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
     empty = ask(tmp_path, "select column_name, column_type from (describe balances)")
-    snapshots.write_balances(begin, tmp_path, MONDAY)
+    writing.write(begin, tmp_path, BALANCES, MONDAY)
     assert ask(tmp_path, "select column_name, column_type from (describe balances)") == empty
-    assert empty == [("day", "DATE"), *((name, kind) for name, (kind, _) in snapshots.COLUMNS.items())]
+    assert empty == [(name, column.kind) for name, column in questions.columns_of(BALANCES).items()]
 
 
 @pytest.mark.parametrize(
@@ -230,30 +231,30 @@ def test_the_columns_have_the_types_that_are_promised(begin: Begin, tmp_path: Pa
 )
 def test_what_is_not_a_question_is_refused(tmp_path: Path, sql: str) -> None:
     file(tmp_path, MONDAY).parent.mkdir(parents=True)
-    row = ", ".join(f"null::{kind} as {name}" for name, (kind, _) in snapshots.COLUMNS.items())
+    row = ", ".join(f"null::{column.kind} as {name}" for name, column in BALANCES.columns.items())
     duckdb.execute(f"copy (select {row}) to $path (format parquet)", {"path": str(file(tmp_path, MONDAY))})
-    snapshots.write_views(tmp_path)
+    questions.write_views(tmp_path)
     (tmp_path / "secret").write_text("key")
     (tmp_path / "secret.csv").write_text("key\n1\n")
-    with pytest.raises(snapshots.QueryError):
-        snapshots.query(tmp_path, sql.format(root=tmp_path))
+    with pytest.raises(questions.QueryError):
+        questions.query(tmp_path, sql.format(root=tmp_path))
     assert not list(tmp_path.glob("snapshots/*.csv"))
 
 
 @pytest.mark.parametrize("sql", ["describe balances", "summarize balances", "explain select 1", "from balances", "values (1)"])
 def test_other_ways_to_ask(tmp_path: Path, sql: str) -> None:
-    assert snapshots.query(tmp_path, sql)[0]
+    assert questions.query(tmp_path, sql)[0]
 
 
 def test_the_views_file_holds_no_data_and_is_replaced(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
     root = tmp_path / f"it's {uuid.uuid4()}"
     root.mkdir()
-    path = snapshots.write_views(root)
+    path = questions.write_views(root)
     with duckdb.connect(str(path), read_only=True) as duck:
         assert duck.execute("select count(*) from balances").fetchall() == [(0,)]
-    snapshots.write_balances(begin, root, MONDAY)
+    writing.write(begin, root, BALANCES, MONDAY)
     with duckdb.connect(str(path)) as held:
-        assert snapshots.write_views(root) == path
+        assert questions.write_views(root) == path
         assert held.execute("select count(*) from balances").fetchall() == [(0,)]
     with duckdb.connect(str(path), read_only=True) as duck:
         assert duck.execute("select day, sum(amount) from balances group by all").fetchall() == [(MONDAY, 503)]

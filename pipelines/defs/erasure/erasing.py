@@ -12,8 +12,9 @@ import structlog
 
 from notifications import channels
 from notifications import erasure as kept_files
-from storage import erasure, snapshot_erasure
+from storage import erasure
 from storage.engine import Begin
+from storage.snapshots import erasure as snapshot_erasure
 
 _log = structlog.get_logger(__name__)
 

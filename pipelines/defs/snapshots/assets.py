@@ -1,65 +1,118 @@
-"""The asset that keeps each day's balances for analysts."""
+"""The assets that keep each day for analysts, one a table, and what makes questions to them easy."""
 
 import datetime
 import time
 import warnings
 from collections.abc import Mapping
+from typing import Final
 
 import dagster as dg
 
 from pipelines.defs import resources
 from pipelines.defs.snapshots import partitions
-from storage import snapshots as store
-
-COLUMNS = dg.TableSchema(columns=[dg.TableColumn(name, kind, what) for name, (kind, what) in store.COLUMNS.items()])
+from storage.snapshots import questions, writing
+from storage.snapshots.tables import BALANCES, DELIVERY, REMINDERS, TABLES, Table
 
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)  # tests hold what we need of it
+
+MADE_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "balances": ("postings",),
+    "postings": ("postings",),
+    "activity": ("events",),
+    "delivery": ("deliveries",),
+    "reminders": ("deliveries", "transactions"),
+}
+"""What each table is read from."""
+_HOW: Final = (
+    "One Parquet file a UTC day; the running day is written too, marked provisional, and replaced until it is over. Any range of "
+    "days can be written again, in one run{again}. There are no names in it, only pseudonymous ids."
+)
+
+
+def _daily(table: Table) -> dg.AssetsDefinition:
+    again = " (days that are final stay as they are)" if table.keeps else ", and gives the same files"
+
+    @dg.asset(
+        name=f"{table.name}_daily",
+        group_name="reporting",
+        kinds={"parquet", "duckdb"},
+        owners=["team:analytics"],
+        deps=list(MADE_OF[table.name]),
+        pool="snapshots",
+        partitions_def=partitions.days,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        metadata={"dagster/column_schema": _schema(table)},
+        description=f"{table.means} {_HOW.format(again=again)}",
+    )
+    def daily(
+        context: dg.AssetExecutionContext, database: resources.Database, data_folder: resources.DataFolder
+    ) -> dg.MaterializeResult[None]:
+        # The days that were asked for, oldest first, so that each finds the one before it.
+        for key in context.partition_keys:
+            started = time.monotonic()
+            written = writing.write(database.begin, data_folder.root, table, datetime.date.fromisoformat(key))
+            context.add_asset_metadata(_metadata(table, written, time.monotonic() - started), context.asset_key, key)
+        return dg.MaterializeResult()
+
+    return daily
+
+
+def _schema(table: Table) -> dg.TableSchema:
+    return dg.TableSchema([dg.TableColumn(name, column.kind, column.means) for name, column in table.columns.items()])
+
+
+def _metadata(table: Table, written: writing.Written, seconds: float) -> Mapping[str, dg.MetadataValue]:
+    return {
+        "dagster/partition_row_count": dg.MetadataValue.int(written.rows),
+        "rows_taken": dg.MetadataValue.int(written.added),
+        "provisional": dg.MetadataValue.bool(written.provisional),
+        "made_of": dg.MetadataValue.text(_made_of(table, written)),
+        "bytes": dg.MetadataValue.int(written.bytes),
+        "seconds": dg.MetadataValue.float(round(seconds, 3)),
+        "path": dg.MetadataValue.path(written.path),
+        "preview": dg.MetadataValue.md(_preview(table, written)),
+    }
+
+
+def _made_of(table: Table, written: writing.Written) -> str:
+    if written.kept:
+        return "nothing: it was final already"
+    if not table.sums:
+        return "the day's rows"
+    return "the day before and the day's rows" if written.base else "all rows so far"
+
+
+def _preview(table: Table, written: writing.Written) -> str:
+    """No ids and no amounts: what Dagster remembers outlives the ledgers."""
+    if not written.counts:
+        return "There are no rows."
+    lines = [f"| {value} | {count} |" for value, count in written.counts]
+    return "\n".join([f"| {table.counted_by} | rows |", "|---|---:|", *lines])
+
+
+DAILY: Final = {table.name: _daily(table) for table in TABLES}
+balances_daily = DAILY[BALANCES.name]
+postings_daily, activity_daily = DAILY["postings"], DAILY["activity"]
+delivery_daily, reminders_daily = DAILY[DELIVERY.name], DAILY[REMINDERS.name]
 
 
 @dg.asset(
     group_name="reporting",
     kinds={"parquet", "duckdb"},
     owners=["team:analytics"],
-    deps=["postings"],
+    deps=[asset.key for asset in DAILY.values()],
     pool="snapshots",
-    partitions_def=partitions.days,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    metadata={"dagster/column_schema": COLUMNS},
     description=(
-        "All balances as they were known at the end of each UTC day: one Parquet file a day, made of the day before and the "
-        "day's postings. The running day is written too, marked provisional, and replaced until it is over. Any range of days "
-        "can be written again, in one run, and gives the same files. There are no names in it, only pseudonymous ids. "
-        'Ask it with: debitum sql "select day, currency, sum(amount) from balances group by all"'
+        "What stands beside the days: dim_ledger (when each ledger was made, its zone and currency) and dim_currency (digits "
+        "after the point), as they are now; and analytics.duckdb and analytics.sql, which hold views over all of it and no data. "
+        'Ask it with: debitum sql "select day, currency, sum(value) from balances group by all"'
     ),
 )
-def balances_daily(
-    context: dg.AssetExecutionContext, database: resources.Database, data_folder: resources.DataFolder
-) -> dg.MaterializeResult[None]:
-    """Write the days that were asked for, oldest first, so that each finds the one before it."""
-    for key in context.partition_keys:
-        started = time.monotonic()
-        written = store.write_balances(database.begin, data_folder.root, datetime.date.fromisoformat(key))
-        context.add_asset_metadata(_metadata(written, time.monotonic() - started), context.asset_key, key)
-    store.write_views(data_folder.root)
-    return dg.MaterializeResult()
+def analytics(database: resources.Database, data_folder: resources.DataFolder) -> dg.MaterializeResult[None]:
+    """Write them anew."""
+    ledgers = writing.write_dimensions(database.begin, data_folder.root)
+    path = questions.write_views(data_folder.root)
+    return dg.MaterializeResult(metadata={"ledgers": ledgers, "path": dg.MetadataValue.path(path)})
 
 
-def _metadata(written: store.Written, seconds: float) -> Mapping[str, dg.MetadataValue]:
-    return {
-        "dagster/partition_row_count": dg.MetadataValue.int(written.rows),
-        "rows_changed": dg.MetadataValue.int(written.added),
-        "provisional": dg.MetadataValue.bool(written.provisional),
-        "made_of": dg.MetadataValue.text("the day before and the day's postings" if written.base else "all postings so far"),
-        "bytes": dg.MetadataValue.int(written.bytes),
-        "seconds": dg.MetadataValue.float(round(seconds, 3)),
-        "path": dg.MetadataValue.path(written.path),
-        "preview": dg.MetadataValue.md(_preview(written)),
-    }
-
-
-def _preview(written: store.Written) -> str:
-    """No ids and no amounts: what Dagster remembers outlives the ledgers."""
-    lines = [f"| {currency} | {balances} | {postings} |" for currency, balances, postings in written.currencies]
-    if not lines:
-        return "Nothing was posted up to this day."
-    return "\n".join(["| currency | balances | postings |", "|---|---:|---:|", *lines])
+ALL: Final = (*DAILY.values(), analytics)

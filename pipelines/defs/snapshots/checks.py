@@ -8,7 +8,8 @@ import dagster as dg
 
 from pipelines.defs import resources
 from pipelines.defs.snapshots import assets
-from storage import snapshot_audit, snapshots
+from storage.snapshots import audit, progress
+from storage.snapshots.tables import BALANCES
 
 ASKED_LEDGERS: Final = 50
 """Of which the check of the history draws a sample: each is a statement."""
@@ -23,11 +24,11 @@ ASKED_LEDGERS: Final = 50
 )
 def newest_file_adds_up(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Compare the newest final day."""
-    day = snapshots.newest_final(data_folder.root)
+    day = progress.newest_final(data_folder.root, BALANCES)
     if day is None:
         return dg.AssetCheckResult(passed=True, description="No day is final yet.")
     with database.begin() as connection:
-        found = snapshot_audit.differences(connection, data_folder.root, day)
+        found = audit.differences(connection, data_folder.root, day)
     return _result(day, found)
 
 
@@ -40,11 +41,11 @@ def newest_file_adds_up(database: resources.Database, data_folder: resources.Dat
 )
 def history_agrees(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Compare what clients and analysts read."""
-    day = snapshots.newest_final(data_folder.root)
+    day = progress.newest_final(data_folder.root, BALANCES)
     if day is None:
         return dg.AssetCheckResult(passed=True, description="No day is final yet.")
     with database.begin() as connection:
-        wrong, asked = snapshot_audit.disagreements(connection, data_folder.root, day, most=ASKED_LEDGERS)
+        wrong, asked = audit.disagreements(connection, data_folder.root, day, most=ASKED_LEDGERS)
     return dg.AssetCheckResult(
         passed=wrong == 0,
         description=f"Of {wrong} of {asked} ledgers the history of {day} is another than the file's.",
@@ -52,7 +53,7 @@ def history_agrees(database: resources.Database, data_folder: resources.DataFold
     )
 
 
-def _result(day: datetime.date, found: list[snapshot_audit.Difference]) -> dg.AssetCheckResult:
+def _result(day: datetime.date, found: list[audit.Difference]) -> dg.AssetCheckResult:
     """No ids and no amounts: what Dagster remembers outlives the ledgers."""
     counted = Counter(row.currency for row in found)
     lines = [f"| {currency} | {count} |" for currency, count in sorted(counted.items())]

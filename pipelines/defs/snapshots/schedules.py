@@ -8,7 +8,7 @@ import dagster as dg
 from pipelines import runs
 from pipelines.defs import resources
 from pipelines.defs.snapshots import assets, partitions
-from storage import snapshots as store
+from storage.snapshots import progress
 
 DEFAULT_CRON = "0 * * * *"
 """Of the running day."""
@@ -18,13 +18,13 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 snapshot_balances = dg.define_asset_job(
     "snapshot_balances",
-    selection=dg.AssetSelection.assets(assets.balances_daily).without_checks(),
-    description="Writes the balances of the running day, provisionally.",
+    selection=dg.AssetSelection.assets(*assets.ALL).without_checks(),
+    description="Writes the tables of the running day, provisionally.",
 )
 
 finish_snapshots = dg.define_asset_job(
     "finish_snapshots",
-    selection=dg.AssetSelection.assets(assets.balances_daily),
+    selection=dg.AssetSelection.assets(*assets.ALL),
     description="Writes the days that are over and have no final snapshot yet, all in one run, and checks the newest.",
     tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
 )
@@ -57,10 +57,10 @@ def finish_snapshots_schedule(
 ) -> dg.RunRequest | dg.SkipReason:
     """One run from the first such day to the last; writing a final day between them again gives the same file."""
     with database.begin() as connection:
-        first = store.first_day(connection)
+        first = progress.first_day(connection)
     if first is None:
         return dg.SkipReason("There is no ledger yet.")
-    missing = store.unfinished(data_folder.root, max(first, _first_partition()), _day(context))
+    missing = progress.unfinished(data_folder.root, max(first, _first_partition()), _day(context))
     if not missing:
         return dg.SkipReason("Every day that is over has its snapshot.")
     now, name = context.scheduled_execution_time, finish_snapshots.name

@@ -10,7 +10,9 @@ from uuid import UUID
 import polars
 from sqlalchemy import BigInteger, Connection, DateTime, Text, Uuid, bindparam, text
 
-from storage import days, history, snapshots
+from storage import days, history
+from storage.snapshots import files
+from storage.snapshots.tables import BALANCES
 
 Account = tuple[str, str, str]
 """(ledger_id, contact_id, currency)."""
@@ -33,7 +35,7 @@ def differences(connection: Connection, root: Path, day: datetime.date) -> list[
     Leaves out ledgers that may be erased from now on: their rows go from the files first, and from Postgres last.
     Holds the day's balances in memory twice; raises FileNotFoundError where the day has no file.
     """
-    filed = _filed(snapshots.path_of(root, day))
+    filed = _filed(files.path_of(root, BALANCES, day))
     posted = _posted(connection, days.end(day))
     leaving = {str(ledger_id) for ledger_id in connection.scalars(_LEAVING)}
     differing = (account for account in filed.keys() | posted.keys() if filed[account] != posted[account])
@@ -48,7 +50,7 @@ def disagreements(connection: Connection, root: Path, day: datetime.date, *, mos
     Raises FileNotFoundError where the day has no file.
     """
     sides: dict[str, Counter[tuple[str, bool]]] = {}
-    for (ledger, _, currency), amount in _filed(snapshots.path_of(root, day)).items():
+    for (ledger, _, currency), amount in _filed(files.path_of(root, BALANCES, day)).items():
         sides.setdefault(ledger, Counter())[currency, amount < 0] += abs(amount)
     leaving = {str(ledger_id) for ledger_id in connection.scalars(_LEAVING)}
     here = sorted(sides.keys() - leaving)

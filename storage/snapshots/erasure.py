@@ -10,10 +10,10 @@ from uuid import UUID
 
 import duckdb
 
-from storage import snapshots
+from storage.snapshots import files
 
-ANY_FILE: Final = "snapshots/*/day=*/*.parquet"
-ANY_WORKSHOP: Final = "snapshots/*/day=*/.building-*"
+ANY_FILE: Final = "snapshots/**/*.parquet"
+ANY_WORKSHOP: Final = "snapshots/**/.building-*"
 """Where a snapshot is being made, or where a run that was killed left what it had."""
 
 
@@ -37,26 +37,21 @@ def _found(root: Path, names: list[str]) -> list[tuple[Path, str]]:
     """Each file with a ledger that it has rows of. Files are sorted by ledger: of most, only the footers are read."""
     if not any(root.glob(ANY_FILE)):
         return []
-    with duckdb.connect(config={"memory_limit": snapshots.MEMORY}) as duck:
+    with duckdb.connect(config={"memory_limit": files.MEMORY}) as duck:
         rows = duck.execute(_FIND, {"files": str(root / ANY_FILE), "ledgers": names}).fetchall()
     return [(Path(path), name) for path, name in rows]
 
 
 def _rewrite(path: Path, names: list[str]) -> None:
-    footer = snapshots.footers(path)[str(path)]
+    footer = files.footers(path)[str(path)]
     # The keys of a footer cannot be bound values: they are our own words, and quoted.
     marks = ", ".join(f'"{key}": $mark_{number}' for number, key in enumerate(footer))
     bound = {f"mark_{number}": value for number, value in enumerate(footer.values())}
     with tempfile.TemporaryDirectory(prefix=".building-", dir=path.parent) as work:
         built = Path(work, path.name)
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "threads": 1,
-            "memory_limit": snapshots.MEMORY,
-            "temp_directory": str(Path(work, "spill")),
-        }
-        with duckdb.connect(config=config) as duck:
+        with files.builder(built.parent) as duck:
             duck.execute(_COPY.format(marks=marks), {"path": str(path), "built": str(built), "ledgers": names, **bound})
-        snapshots.put(built, path)
+        files.put(built, path)
 
 
 _FIND: Final = """

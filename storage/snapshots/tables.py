@@ -1,0 +1,198 @@
+"""What analysts read: the tables, the columns of each, and the statement that takes a day's rows out of Postgres."""
+
+from dataclasses import dataclass
+from typing import Final
+
+PROVISIONAL: Final = "provisional"
+"""The column, and the mark in a file's footer, of a day that was still running."""
+SCHEMA_VERSION: Final = "schema_version"
+
+
+@dataclass(frozen=True)
+class Column:
+    """`kind` is DuckDB's type; `means` is for whoever reads the dictionary."""
+
+    kind: str
+    means: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of which every UTC day has a file.
+
+    `day_rows` selects what the day, from %(start)s to before %(end)s, added: its columns are `columns` without those that
+    every file has. Where there are `sums`, a day's file is yesterday's with these columns added up, else the day's rows alone.
+    `version` rises with every change of the columns: a file of another version is written anew, and never built upon.
+    """
+
+    name: str
+    means: str
+    columns: dict[str, Column]
+    keys: tuple[str, ...]
+    """By which the rows are sorted; no two have the same."""
+    day_rows: str
+    counted_by: str
+    """The column whose values an operator sees counted: never an id."""
+    sums: tuple[str, ...] = ()
+    keeps: bool = False
+    """Whether a day that is final stays as it is: Postgres forgets these rows, and a second look may find fewer."""
+    version: int = 1
+
+    @property
+    def taken(self) -> dict[str, str]:
+        """The columns that come from Postgres, with their types."""
+        return {name: column.kind for name, column in self.columns.items() if name not in COMMON}
+
+
+COMMON: Final = {
+    PROVISIONAL: Column("BOOLEAN", "the day was still running when this was written"),
+    SCHEMA_VERSION: Column("INTEGER", "version of these columns"),
+}
+"""The last columns of every file."""
+_LEDGER = Column("VARCHAR", "whose ledger: a pseudonym, no name stands behind it here")
+_CONTACT = Column("VARCHAR", "who owes or is owed: a pseudonym, different in each ledger")
+_TRANSACTION = Column("VARCHAR", "the debt or repayment: a pseudonym too")
+_CURRENCY = Column("VARCHAR", "ISO 4217 code; amounts of different currencies never add up")
+
+BALANCES: Final = Table(
+    "balances",
+    "What each contact owed, or was owed, in each currency at the end of the day, as it was known then. A row is there from the "
+    "first posting on; what is settled stays with amount 0. Things lent have no amounts and are not in it.",
+    {
+        "ledger_id": _LEDGER,
+        "contact_id": _CONTACT,
+        "currency": _CURRENCY,
+        "amount": Column("BIGINT", "minor units of the currency; positive: they owe the user; 0: settled"),
+        "postings": Column("BIGINT", "how many postings the amount is the sum of"),
+        **COMMON,
+    },
+    ("ledger_id", "contact_id", "currency"),
+    """
+    select ledger_id, contact_id, currency, sum(amount)::bigint, count(*)
+    from debitum.postings
+    where recorded_at >= coalesce(%(start)s::timestamptz, '-infinity') and recorded_at < %(end)s
+    group by ledger_id, contact_id, currency
+    """,
+    "currency",
+    sums=("amount", "postings"),
+)
+POSTINGS: Final = Table(
+    "postings",
+    "What the day did to the money, line by line: a debt adds, a repayment takes away, an edit takes back what was there and "
+    "adds what is new. The sum of all days is `balances`.",
+    {
+        "ledger_id": _LEDGER,
+        "seq": Column("BIGINT", "the place of the event in its ledger"),
+        "line": Column("INTEGER", "the place of the line in the event"),
+        "contact_id": _CONTACT,
+        "transaction_id": _TRANSACTION,
+        "currency": _CURRENCY,
+        "amount": Column("BIGINT", "minor units; positive: they owe the user more"),
+        "effective_date": Column("DATE", "the date that the user gave the debt"),
+        "recorded_at": Column("TIMESTAMP WITH TIME ZONE", "when the server learned of it"),
+        **COMMON,
+    },
+    ("ledger_id", "seq", "line"),
+    """
+    select ledger_id, seq, line, contact_id, transaction_id, currency, amount, effective_date, recorded_at
+    from debitum.postings
+    where recorded_at >= coalesce(%(start)s::timestamptz, '-infinity') and recorded_at < %(end)s
+    """,
+    "currency",
+)
+ACTIVITY: Final = Table(
+    "activity",
+    "What people did on the day: events of each ledger by what they were about, of which kind, and how they were decided.",
+    {
+        "ledger_id": _LEDGER,
+        "aggregate_type": Column("VARCHAR", "contact, transaction or reminder"),
+        "event_type": Column("VARCHAR", "CREATED, UPDATED, DELETED, RESTORED or UNDO"),
+        "status": Column("VARCHAR", "accepted, or conflict where another device had been first"),
+        "events": Column("BIGINT", "how many"),
+        "devices": Column("BIGINT", "how many devices they came from; programs with a personal token are none"),
+        **COMMON,
+    },
+    ("ledger_id", "aggregate_type", "event_type", "status"),
+    """
+    select ledger_id, aggregate_type, event_type, status, count(*), count(distinct device_id)
+    from debitum.events
+    where recorded_at >= coalesce(%(start)s::timestamptz, '-infinity') and recorded_at < %(end)s
+    group by ledger_id, aggregate_type, event_type, status
+    """,
+    "event_type",
+)
+DELIVERY: Final = Table(
+    "delivery",
+    "Each attempt of the day to send a mail or a push. Written once and never again: Postgres forgets attempts.",
+    {
+        "ledger_id": _LEDGER,
+        "message_id": Column("VARCHAR", "the message that was tried: a pseudonym; several attempts may be of one"),
+        "attempt": Column("INTEGER", "1 for the first one of the message"),
+        "channel": Column("VARCHAR", "email or push"),
+        "kind": Column("VARCHAR", "due, reminder, digest, or a mail about the account"),
+        "provider": Column("VARCHAR", "who was asked: sendgrid, smtp, fcm, files"),
+        "outcome": Column("VARCHAR", "sent, transient, permanent, channel_down, target_gone, or unknown where no answer came"),
+        "started_at": Column("TIMESTAMP WITH TIME ZONE", "when the call began"),
+        **COMMON,
+    },
+    ("ledger_id", "message_id", "attempt"),
+    """
+    select made.ledger_id, made.outbox_id, made.attempt, outbox.channel, outbox.kind, made.provider,
+           coalesce(made.outcome, 'unknown'), made.started_at
+    from debitum.delivery_attempts made
+    join debitum.outbox on outbox.ledger_id = made.ledger_id and outbox.id = made.outbox_id
+    where made.started_at >= coalesce(%(start)s::timestamptz, '-infinity') and made.started_at < %(end)s
+    """,
+    "outcome",
+    keeps=True,
+)
+REMINDERS: Final = Table(
+    "reminders",
+    "Each due date that somebody was reminded of on the day, alone or in a digest: with `postings` it tells whether that helps. "
+    "Written once and never again: Postgres forgets messages.",
+    {
+        "ledger_id": _LEDGER,
+        "contact_id": _CONTACT,
+        "transaction_id": _TRANSACTION,
+        "channel": Column("VARCHAR", "email or push"),
+        "offset_days": Column("INTEGER", "days from the due date on; negative: before it"),
+        "due_date": Column("DATE", "the date that it was about"),
+        "in_digest": Column("BOOLEAN", "told together with others"),
+        "sent_at": Column("TIMESTAMP WITH TIME ZONE", "when the message was handed over"),
+        **COMMON,
+    },
+    ("ledger_id", "transaction_id", "due_date", "offset_days", "channel"),
+    """
+    select told.ledger_id, debt.contact_id, debt.id, told.channel, (told.payload ->> 'offset_days')::integer,
+           (told.payload ->> 'due_date')::date, told.id <> message.id, message.finished_at
+    from debitum.outbox message
+    join debitum.outbox told on told.ledger_id = message.ledger_id
+     and (told.id = message.id or told.payload ->> 'digest' = message.dedupe_key)
+    join debitum.transactions debt on debt.ledger_id = told.ledger_id and debt.id = (told.payload ->> 'transaction_id')::uuid
+    where message.state = 'sent' and message.kind in ('due', 'digest') and told.kind = 'due' and not message.payload ? 'device_id'
+      and message.finished_at >= coalesce(%(start)s::timestamptz, '-infinity') and message.finished_at < %(end)s
+    """,
+    "channel",
+    keeps=True,
+)
+
+TABLES: Final = (BALANCES, POSTINGS, ACTIVITY, DELIVERY, REMINDERS)
+
+DIMENSIONS_VERSION: Final = 1
+DIM_LEDGER: Final = {
+    "ledger_id": _LEDGER,
+    "created_on": Column("DATE", "the UTC day of its first hour"),
+    "time_zone": Column("VARCHAR", "the owner's, as of IANA"),
+    "locale": Column("VARCHAR", "the owner's language and region"),
+    "default_currency": Column("VARCHAR", "the owner's"),
+    "leaving_on": Column(
+        "DATE", "the UTC day from which it may be erased, where the owner is leaving; an erased ledger is in no table"
+    ),
+}
+"""One row a ledger, as it is now."""
+DIM_CURRENCY: Final = {
+    "currency": _CURRENCY,
+    "exponent": Column("INTEGER", "digits after the point: 2 for EUR, 0 for JPY, 3 for KWD"),
+    "unit": Column("DECIMAL(5,4)", "what one minor unit is worth: 0.0100 for EUR"),
+}
+"""One row a currency, also those that are no money any more."""

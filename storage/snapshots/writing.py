@@ -1,0 +1,166 @@
+"""Writes the file of a table and a day: what Postgres knows of the day, and where it sums up, on top of yesterday's file."""
+
+import datetime
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import psycopg
+from psycopg.rows import TupleRow
+from sqlalchemy import Connection
+
+from domain import money
+from storage import days
+from storage.engine import Begin
+from storage.snapshots import files, progress
+from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSION, Column, Table
+
+PATIENCE_SECONDS: Final = 60.0
+"""How long a day that is over is waited for."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written for a day: `added` rows came from Postgres, on top of `base`, yesterday's file (None: of nothing)."""
+
+    day: datetime.date
+    path: Path
+    provisional: bool
+    rows: int
+    added: int
+    base: Path | None
+    bytes: int
+    counts: list[tuple[str, int]]
+    """How many rows there are of each value of the column that the table is counted by."""
+    kept: bool = False
+    """The file was there, and stays as it is."""
+
+
+def write(begin: Begin, root: Path, table: Table, day: datetime.date, *, patience_seconds: float = PATIENCE_SECONDS) -> Written:
+    """Write what was known at the end of the UTC day, or, of the running day, so far: `provisional`.
+
+    `root` is the data folder. The file is whole or not there; the same rows give the same bytes, whichever way a sum was
+    built. Raises Unsettled when the day is over but a commit may be missing.
+    """
+    path = files.path_of(root, table, day)
+    if table.keeps and files.final(root, table, day) is not None:
+        return _written(table, day, path, provisional=False, added=0, base=None, kept=True)
+    with begin() as connection:
+        provisional = not progress.is_over(connection, day)
+    if not provisional:
+        progress.wait_until_settled(begin, days.end(day), patience_seconds=patience_seconds)
+    base = files.final(root, table, day - datetime.timedelta(days=1)) if table.sums else None
+    start = None if table.sums and base is None else days.midnight(day)
+    with files.workshop(root, path) as work:
+        taken, built = work / "taken.csv", work / path.name
+        with begin() as connection:
+            added = _download(connection, table.day_rows, taken, {"start": start, "end": days.end(day)})
+        _build(table, built, taken, base, provisional=provisional)
+        files.put(built, path)
+    return _written(table, day, path, provisional=provisional, added=added, base=base)
+
+
+def write_dimensions(begin: Begin, root: Path) -> int:
+    """Write dim_ledger and dim_currency as they are now; how many ledgers there are."""
+    path = files.dimension(root, "dim_ledger")
+    with files.workshop(root, path) as work:
+        taken, built = work / "taken.csv", work / path.name
+        with begin() as connection:
+            ledgers = _download(connection, _LEDGERS, taken, {})
+        _build_dimension(built, DIM_LEDGER, _read_csv(_kinds(DIM_LEDGER)), {"taken": str(taken)})
+        files.put(built, path)
+    path = files.dimension(root, "dim_currency")
+    with files.workshop(root, path) as work:
+        built = work / path.name
+        _build_dimension(built, DIM_CURRENCY, f"({currencies()})", {})
+        files.put(built, path)
+    return ledgers
+
+
+def currencies() -> str:
+    """The rows of dim_currency as a SQL expression, for whoever has no file."""
+    rows = ", ".join(f"('{code}', {one.exponent}, {10**-one.exponent:.4f})" for code, one in sorted(money.CURRENCIES.items()))
+    typed = ", ".join(f"{name}::{column.kind} as {name}" for name, column in DIM_CURRENCY.items())
+    return f"select {typed} from (values {rows}) as known({', '.join(DIM_CURRENCY)})"  # noqa: S608 - ISO's codes, ours
+
+
+def _download(connection: Connection, rows: str, path: Path, bound: dict[str, object]) -> int:
+    """The rows of a select as a CSV file; how many there are."""
+    driver = cast("psycopg.Connection[TupleRow]", connection.connection.driver_connection)
+    with driver.cursor() as cursor, path.open("wb") as file:
+        with cursor.copy(f"copy ({rows}) to stdout with (format csv)", bound) as copied:
+            for data in copied:
+                file.write(data)
+        return cursor.rowcount
+
+
+def _build(table: Table, path: Path, taken: Path, base: Path | None, *, provisional: bool) -> None:
+    names = ", ".join(table.taken)
+    groups = ", ".join(table.keys)
+    chosen = ", ".join(f"sum({name})::bigint as {name}" if name in table.sums else name for name in table.taken)
+    bound = {
+        "path": str(path),
+        "provisional": provisional,
+        "version": table.version,
+        "mark_provisional": str(provisional).lower(),
+        "mark_version": str(table.version),
+    }
+    with files.builder(path.parent) as duck:
+        duck.execute(f"create table parts as from {_read_csv(table.taken)}", {"taken": str(taken)})
+        if base:
+            old = "read_parquet($base, hive_partitioning = false)"
+            duck.execute(f"insert into parts select {names} from {old}", {"base": str(base)})  # noqa: S608 - our own names
+        duck.execute(
+            f"""
+            copy (
+                select {chosen}, $provisional::boolean as provisional, $version::integer as schema_version
+                from parts {f"group by {groups}" if table.sums else ""} order by {groups}
+            ) to $path (
+                format parquet, compression zstd, kv_metadata {{provisional: $mark_provisional, schema_version: $mark_version}}
+            )
+            """,  # noqa: S608 - our own names
+            bound,
+        )
+
+
+def _build_dimension(path: Path, columns: dict[str, Column], rows: str, bound: dict[str, str]) -> None:
+    by = next(iter(columns))
+    with files.builder(path.parent) as duck:
+        duck.execute(
+            f"""
+            copy (select {", ".join(columns)} from {rows} order by {by}) to $path (
+                format parquet, compression zstd, kv_metadata {{schema_version: $mark_version}}
+            )
+            """,  # noqa: S608 - our own names
+            {"path": str(path), "mark_version": str(DIMENSIONS_VERSION), **bound},
+        )
+
+
+def _read_csv(kinds: dict[str, str]) -> str:
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in kinds.items())
+    return f"read_csv($taken, auto_detect = false, hive_partitioning = false, header = false, columns = {{{columns}}})"
+
+
+def _kinds(columns: dict[str, Column]) -> dict[str, str]:
+    return {name: column.kind for name, column in columns.items()}
+
+
+def _written(
+    table: Table, day: datetime.date, path: Path, *, provisional: bool, added: int, base: Path | None, kept: bool = False
+) -> Written:
+    with tempfile.TemporaryDirectory() as spill, files.builder(Path(spill)) as duck:
+        counted = duck.execute(
+            f"select {table.counted_by}, count(*) from read_parquet($path, hive_partitioning = false) group by 1 order by 1",  # noqa: S608
+            {"path": str(path)},
+        ).fetchall()
+    counts = [(str(value), int(count)) for value, count in counted]
+    size = path.stat().st_size
+    return Written(day, path, provisional, sum(count for _, count in counts), added, base, size, counts, kept)
+
+
+_LEDGERS: Final = """
+    select ledgers.id, (ledgers.created_at at time zone 'UTC')::date, users.time_zone, users.locale, users.default_currency,
+           (users.deleting_at at time zone 'UTC')::date
+    from debitum.ledgers join debitum.users on users.ledger_id = ledgers.id
+"""
