@@ -50,7 +50,7 @@ audit: $(DEV) ## known vulnerabilities of what a run installs; asks PyPI for its
 			"without them), and then nothing is known of any package."; exit 1; }
 
 .PHONY: faults
-faults: $(DEV) ## kill workers, stop Postgres, fill the disk, under load: nothing acknowledged is lost (5 minutes; FAULTS_SEED)
+faults: $(DEV) ## kill workers and senders, stop Postgres, fill the disk, let providers fail: nothing is lost (15 minutes; FAULTS_SEED)
 	@$(BIN)/python -m tests.faults
 
 .PHONY: bench

@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,8 @@ Say = Callable[[str], None]
 class Plan:
     """What to run. `answers` asks whether it works, `address` is told when it does; `stale` is removed before each start.
 
-    `whole_group`: SIGTERM goes to all its processes, not to the first alone, which would not pass it on.
+    `whole_group`: SIGTERM goes to all its processes, not to the first alone, which would not pass it on. `before` is awaited
+    before each start.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plan:
     address: str | None = None
     stale: Path | None = None
     whole_group: bool = False
+    before: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Child:
         while not self._stopping.is_set():
             began = time.monotonic()
             log_start = _rotate(self.plan.log)
+            if self.plan.before is not None:
+                await self.plan.before()
             async with self._launching:  # who stops us meanwhile waits until there is something to stop
                 self._process = process = await self._start()
             announcing = asyncio.create_task(self._announce(began))
@@ -148,10 +152,9 @@ class Child:
             (os.killpg if self.plan.whole_group else os.kill)(pid, number)
 
     def _clear_group(self, pid: int) -> None:
-        """Workers whose parent died hold its port. A code server's runs go on without it: they end by themselves."""
-        if not self.plan.whole_group:
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+        """Workers whose parent died hold its port; of a run whose code server died nobody would notice that it died, too."""
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
     def _obituary(self, code: int, lived: float, pause: float, tail: list[str]) -> str:
         reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

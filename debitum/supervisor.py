@@ -7,9 +7,12 @@ import sys
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+import psycopg
 
 from debitum import database, folders, instance, keys, leader, plans, processes
 from debitum.children import Child, Pauses, Plan, Say, private_log
@@ -112,10 +115,10 @@ class Supervisor:
         self._say(f"everything answers ({time.monotonic() - self._began:.1f} s after the start); Ctrl-C stops it")
 
     async def _start_dagster(self, found: database.Database, environment: Mapping[str, str]) -> None:
-        """Dead runs are cleared, then the code server answers, then come those that ask it."""
+        """Dead runs are cleared (whenever a code server died, too), then the code server answers, then come those that ask it."""
         direct = environment["DATABASE_DIRECT_URL"]
-        await self._fail_leftover_runs(direct, environment)
-        await self._keep(plans.code(self._settings, environment)).ready.wait()
+        code = replace(plans.code(self._settings, environment), before=lambda: self._fail_leftover_runs(direct, environment))
+        await self._keep(code).ready.wait()
         webserver = self._keep(plans.webserver(self._settings, environment))
         daemon = plans.daemon(self._settings, environment)
         if found.embedded is not None:  # whoever holds the data folder is the only one on its database
@@ -126,6 +129,10 @@ class Supervisor:
 
     async def _fail_leftover_runs(self, direct: str, environment: Mapping[str, str]) -> None:
         """Runs that claim to have a process cannot have one, unless another host runs Dagster on this database."""
+        with suppress(psycopg.OperationalError):  # Postgres may be on its way back; Dagster ends these runs in time
+            await self._fail_leftovers(direct, environment)
+
+    async def _fail_leftovers(self, direct: str, environment: Mapping[str, str]) -> None:
         async with leader.led_briefly(direct) as alone:
             count = await asyncio.to_thread(server.unfinished_runs, direct, "debitum") if alone else 0
             if count:

@@ -3,6 +3,7 @@
 import http.server
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +44,18 @@ Reply = Answer | str
 """An answer, or HANG, RESET, DRIBBLE."""
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    """With room for many callers at once; one that is gone before its answer is nothing to tell of."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class FakeHttp:
     """A server; `answer` decides on each request, and may be replaced at any time."""
 
@@ -56,6 +69,7 @@ class FakeHttp:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # an answer is two writes, and the second would wait for the caller's ACK
 
             def do_POST(self) -> None:
                 fake._handle(self)
@@ -65,9 +79,7 @@ class FakeHttp:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         return self
@@ -77,8 +89,16 @@ class FakeHttp:
         self._server.shutdown()
         self._server.server_close()
 
+    def rest(self, seconds: float) -> None:
+        """Let the caller wait, at most until the server ends."""
+        self._released.wait(seconds)
+
     def _handle(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        length = int(handler.headers.get("Content-Length") or 0)
+        body = handler.rfile.read(length)
+        if len(body) < length:  # the caller died over it
+            handler.close_connection = True
+            return
         asked = Asked(
             handler.command,
             handler.path,

@@ -1,9 +1,13 @@
-"""`make faults`: the fault suite in its long form. The last line is JSON; whatever does not hold ends it with an exception."""
+"""`make faults`: the fault suite in its long form. The last line is JSON; whatever does not hold ends it with an exception.
+
+Arguments: names of scenes, where not all of them are wanted.
+"""
 
 import asyncio
 import logging
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable
@@ -15,7 +19,7 @@ import structlog
 from api.settings import Settings
 from bench import harness
 from storage.encryption import KeyRing, new_ring
-from tests.faults import scenes
+from tests.faults import scenes, sending
 from tests.faults.household import Figures
 from tests.fixtures.api import serve
 
@@ -23,6 +27,11 @@ SEED = int(os.environ.get("FAULTS_SEED", "1"))
 KILLS, KILL_SECONDS, LEAST_ACKNOWLEDGED = 55, 1.1, 10_000
 STOPS = 20
 DAWDLERS, ROUNDS, MOST_SLOWER = 500, 3, 2.0
+MESSAGES = 5_000
+SENDER_KILLS, SENDER_SECONDS, CODE_SERVER_KILLS = 20, 60, 3
+SENDERS, TIMEOUT_SECONDS, MOST_GROWTH_MB = 24, 10.0, 50
+"""Senders of each kind: one call in twenty hangs, and with four of them that alone would take ten minutes."""
+PUSHES, MOST_LATER_SECONDS = 60, 1.0
 
 
 async def _reported(what: str, scene: Awaitable[Figures]) -> Figures:
@@ -73,6 +82,53 @@ async def _dawdlers(folder: Path) -> Figures:
     return Figures()
 
 
+def _say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+async def _senders(folder: Path) -> Figures:
+    figures = await asyncio.to_thread(
+        sending.senders_are_killed,
+        folder,
+        messages=MESSAGES,
+        seconds=SENDER_SECONDS,
+        kills=SENDER_KILLS,
+        code_server_kills=CODE_SERVER_KILLS,
+        seed=SEED,
+        say=_say,
+    )
+    assert figures.kills_while_sending >= SENDER_KILLS // 4
+    return figures
+
+
+async def _providers(folder: Path) -> Figures:
+    with scenes.postgres(folder / "data") as url:
+        figures, endured = await asyncio.to_thread(
+            sending.providers_misbehave,
+            folder,
+            url,
+            messages=MESSAGES,
+            senders=SENDERS,
+            timeout_seconds=TIMEOUT_SECONDS,
+            waits=(1, 2, 3),
+            seed=SEED,
+        )
+    _say(msgspec.json.encode(endured).decode())
+    assert endured.growth_mb < MOST_GROWTH_MB
+    return figures
+
+
+async def _hanging(folder: Path) -> Figures:
+    with scenes.postgres(folder / "data") as url:
+        alone, beside = await asyncio.to_thread(
+            sending.a_provider_hangs, folder, url, pushes=PUSHES, timeout_seconds=TIMEOUT_SECONDS
+        )
+    later = max(after - before for before, after in zip(alone, beside, strict=True))
+    _say(f"pushes arrive after at most {alone[-1]:.2f} s, while SendGrid hangs {beside[-1]:.2f} s; at most {later:.2f} s later")
+    assert later < MOST_LATER_SECONDS
+    return Figures()
+
+
 async def main() -> None:
     """Every scene on a server of its own, one after the other."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -84,10 +140,13 @@ async def main() -> None:
         "disk full": lambda folder: scenes.the_disk_is_full(folder, writers=8, seed=SEED),
         "pool exhausted": _pool,
         "slow clients": _dawdlers,
+        "senders killed": _senders,
+        "providers misbehave": _providers,
+        "a provider hangs": _hanging,
     }
-    for what, scene in scenes_in_order.items():
+    for what in sys.argv[1:] or scenes_in_order:
         with tempfile.TemporaryDirectory(prefix="debitum-faults-") as folder:
-            total += await _reported(what, scene(Path(folder)))
+            total += await _reported(what, scenes_in_order[what](Path(folder)))
     print(msgspec.json.encode(total).decode())
 
 

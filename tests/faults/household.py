@@ -26,14 +26,22 @@ FEED_SECONDS = 10.0
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of ids: acknowledged, not in the end what was acknowledged, in a log twice; and of what was done to the server."""
+    """Numbers of ids: acknowledged, not in the end what was acknowledged, in a log twice; and of what was done to the server.
+
+    `messages`: all that had to be sent (`lost` counts these, too); `duplicates` are calls that a provider accepted beyond the
+    first of a message, `duplicates_counted` are the same by the database's attempts.
+    """
 
     acknowledged: int = 0
     lost: int = 0
     twice: int = 0
     kills: int = 0
+    kills_while_sending: int = 0
     stops: int = 0
     control_lost: int = 0
+    messages: int = 0
+    duplicates: int = 0
+    duplicates_counted: int = 0
 
     def __add__(self, other: "Figures") -> "Figures":
         """Of two runs together."""

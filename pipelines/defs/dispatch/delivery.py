@@ -1,8 +1,11 @@
 """Drains the outbox through the providers of one kind: claim, commit, call, finish, and never a lock while one thinks."""
 
+import contextvars
 import datetime
 import random
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -25,6 +28,9 @@ from storage.engine import Begin
 
 BATCH: Final = 10
 """Messages a claim: a second or two of work, so that little is held up where a sender dies."""
+
+LOOK_SECONDS: Final = 0.5
+"""Between two looks of a lane that has nothing to do while others are at work."""
 
 _log = structlog.get_logger(__name__)
 
@@ -99,6 +105,31 @@ class Way(NamedTuple):
     probing: bool = False
 
 
+class Crew:
+    """The lanes of one run, so many. Who finds nothing to do looks again until nobody has anything to do.
+
+    A run is the only one: if it went on for a provider that hangs, and the lanes of the other had ended, what comes due for
+    these would wait for the run's end.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self._at_work = lanes
+        self._done = threading.Event()
+        self._alone = threading.Lock()
+
+    def is_done(self) -> bool:
+        """Whether the caller, who found nothing, may go; if not, it has rested before it looks again."""
+        with self._alone:
+            self._at_work -= 1
+            if self._at_work == 0:
+                self._done.set()
+        if self._done.wait(LOOK_SECONDS):
+            return True
+        with self._alone:
+            self._at_work += 1
+            return self._done.is_set()
+
+
 @dataclass(frozen=True)
 class Lane:
     """One sender of one kind of message. Lanes share nothing, so that a provider that hangs holds up its own messages only.
@@ -121,18 +152,21 @@ class Lane:
         """Which of the two ways to a person it serves."""
         return self.ways[0].kind
 
-    def drain(self, budget: datetime.timedelta, *, since: datetime.datetime | None = None) -> Tally:
-        """Send until nothing is ready, no provider is up, or `budget` is over.
+    def drain(self, budget: datetime.timedelta, *, since: datetime.datetime | None = None, crew: Crew | None = None) -> Tally:
+        """Send until nothing is ready for anybody of the `crew`, no provider is up, or `budget` is over.
 
         `since` is where to begin (storage.outbox.earliest); what becomes ready before it meanwhile is left to the next run.
         """
-        tally, begins = Tally(), since
+        tally, begins, crew = Tally(), since, crew or Crew(1)
         deadline = self.clock() + budget
         while self.clock() < deadline:
             with self.begin() as connection:
                 claimed = self._claim(connection, self.clock(), begins)
             if not claimed:
-                break
+                if crew.is_done():
+                    break
+                begins = None
+                continue
             # Nothing is ready before the last of them, unless it is given back.
             begins = max((row.next_at for row, _ in claimed if row.kind not in outbox.ACCOUNT_KINDS), default=begins)
             if left := self._send_all(claimed, deadline, tally):
@@ -251,3 +285,15 @@ class Lane:
         if state != "sent":
             provider = way.channel.name
             _log.warning("message_not_sent", outbox_id=str(row.id), provider=provider, outcome=outcome.code, state=state)
+
+
+def drain_all(lanes: Sequence[Lane], budget: datetime.timedelta, start: Start) -> list[tuple[ChannelKind, Tally]]:
+    """All of them side by side, each in a thread of its own, until nothing is ready or `budget` is over."""
+    crew = Crew(len(lanes))
+    with ThreadPoolExecutor(len(lanes)) as threads:
+        running = [(lane.kind, threads.submit(_drained, lane, budget, start, crew, contextvars.copy_context())) for lane in lanes]
+        return [(kind, future.result()) for kind, future in running]
+
+
+def _drained(lane: Lane, budget: datetime.timedelta, start: Start, crew: Crew, context: contextvars.Context) -> Tally:
+    return context.run(lane.drain, budget, since=start.since[lane.kind], crew=crew)

@@ -1,11 +1,9 @@
 """The job that sends."""
 
-import contextvars
 import datetime
 import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import dagster as dg
@@ -43,10 +41,8 @@ def send(context: dg.OpExecutionContext, database: resources.Database, data_fold
         sets = [stack.enter_context(channels.from_environment(os.environ, data_folder.root)) for _ in range(SENDERS)]
         begin = stack.enter_context(delivery.transactions(database.url))
         lanes = [Lane(begin, ways, links, _now, keys) for each in sets for ways in (each.email, each.push)]
-        threads = stack.enter_context(ThreadPoolExecutor(len(lanes)))
         start = delivery.prepare(begin, now=_now())
-        running = [(lane.kind, threads.submit(_drained, lane, start, contextvars.copy_context())) for lane in lanes]
-        tallies = [(kind, future.result()) for kind, future in running]
+        tallies = delivery.drain_all(lanes, BUDGET, start)
     counts = _metadata(tallies)
     metadata = counts | {"unknown": counts["unknown"] + start.unknown} | _backlog(database)
     context.add_output_metadata(metadata)
@@ -61,10 +57,6 @@ def send(context: dg.OpExecutionContext, database: resources.Database, data_fold
 def dispatch() -> None:
     """Everything that is ready, until nothing is or the time is over."""
     send()
-
-
-def _drained(lane: Lane, start: delivery.Start, context: contextvars.Context) -> Tally:
-    return context.run(lane.drain, BUDGET, since=start.since[lane.kind])
 
 
 def _metadata(tallies: Sequence[tuple[str, Tally]]) -> dict[str, int]:
