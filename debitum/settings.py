@@ -92,6 +92,9 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
     reader.read("DEBITUM_SIGNUP", "", refusals.signup)
     reader.read("DEBITUM_APP_LINK", "", links.read_app_link)
+    reader.read("OPERATOR_EMAIL", "", _mailbox)
+    for name in ("OPERATOR_WEBHOOK", "HEARTBEAT_URL"):
+        reader.read(name, "", lambda value: _public_url(value) if value else None)
     for name in COUNTS:
         reader.read(name, "0", _count)
     if production:
@@ -220,6 +223,15 @@ def _public_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]+[^\s]*", value):
         raise ValueError(f"{value!r} does not begin with http:// or https://")
     return value.rstrip("/")
+
+
+def _mailbox(value: str) -> str | None:
+    from notifications import channel, mime  # only who names an operator pays for loading it here
+
+    try:
+        return mime.mailbox("it", value).address if value else None
+    except channel.SettingError:
+        raise ValueError(f"{value!r} is not a mailbox such as operator@example.org") from None
 
 
 def _database_url(value: str) -> str | None:

@@ -1,9 +1,13 @@
 """The map of the code location: whoever adds, renames or stops something changes this page too."""
 
+import re
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
 from pipelines import definitions
+from pipelines.defs.alerts import runbook
 
 ASSETS = """
 delivery/deliveries
@@ -41,8 +45,11 @@ retention_schedule: 0 2 * * * -> retention
 snapshot_balances_schedule: 0 * * * * -> snapshot_balances
 """
 SENSORS = """
+heartbeat: 60 s -> nothing
 ledgers_changed: 10 s -> materialise_balances
 messages_are_ready: 10 s -> dispatch
+tell_of_failed_checks: 30 s -> nothing
+tell_of_failed_runs: 30 s -> nothing
 """
 POOLS = """
 activity_daily: snapshots
@@ -85,8 +92,22 @@ def test_schedules(repository: dg.RepositoryDefinition) -> None:
 
 
 def test_sensors(repository: dg.RepositoryDefinition) -> None:
-    found = [f"{each.name}: {each.minimum_interval_seconds} s -> {each.job_name}" for each in repository.sensor_defs]
+    found = [
+        f"{each.name}: {each.minimum_interval_seconds} s -> {each.job_name if each.has_jobs else 'nothing'}"
+        for each in repository.sensor_defs
+    ]
     assert lines(found) == SENSORS
+
+
+def test_the_runbook_has_a_section_for_every_check_and_for_jobs_that_want_one(repository: dg.RepositoryDefinition) -> None:
+    page = (Path(__file__).parents[2] / runbook.PAGE).read_text()
+    sections = {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in re.findall(r"^### (.+)$", page, re.MULTILINE)}
+    checks = {key.name for key in repository.asset_graph.asset_check_keys}
+    assert checks | runbook.JOBS | {runbook.RUN_FAILED} <= sections
+    assert set(repository.job_names) >= runbook.JOBS
+    for key in repository.asset_graph.asset_check_keys:
+        said = repository.asset_graph.get_check_spec(key).metadata["runbook"]
+        assert said == dg.MetadataValue.text(f"{runbook.PAGE}#{key.name}")
 
 
 def test_nothing_is_stopped(repository: dg.RepositoryDefinition) -> None:

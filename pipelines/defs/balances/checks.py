@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from pipelines.defs import resources
+from pipelines.defs.alerts import runbook
 from pipelines.defs.balances import assets
 from storage import balances as store
 
@@ -19,6 +20,7 @@ ENOUGH_DIFFERENCES = 50
 @dg.asset_check(
     asset=assets.balances,
     description="After every run: are the balances of some ledgers, chosen by chance, the sums of their postings?",
+    metadata=runbook.metadata("sample_adds_up"),
 )
 def sample_adds_up(database: resources.Database) -> dg.AssetCheckResult:
     """Compare a sample."""
@@ -30,6 +32,7 @@ def sample_adds_up(database: resources.Database) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=assets.balances,
     description="Once a day: is every balance the sum of its postings? Compares all of them, page by page.",
+    metadata=runbook.metadata("everything_adds_up"),
 )
 def everything_adds_up(database: resources.Database) -> dg.AssetCheckResult:
     """Compare everything; stops when it has seen enough to be sure that something is badly wrong."""

@@ -5,6 +5,7 @@ import datetime
 import dagster as dg
 
 from pipelines.defs import resources
+from pipelines.defs.alerts import runbook
 from storage import circuits, ready
 
 OVERDUE = datetime.timedelta(minutes=15)
@@ -40,6 +41,7 @@ deliveries = dg.AssetSpec(
 @dg.asset_check(
     asset=waiting.key,
     description="Fails when a message that is ready has waited for more than 15 minutes: then sending has stopped.",
+    metadata=runbook.metadata("messages_leave"),
 )
 def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
     """Whether the oldest message that is ready is young."""
@@ -59,6 +61,7 @@ def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
         "Fails while a mail or push provider refuses everything (a key that is wrong, a server that is gone). Its messages "
         "wait, and lose no attempt; every five minutes one of them tries whether it is up again."
     ),
+    metadata=runbook.metadata("providers_are_up"),
 )
 def providers_are_up(database: resources.Database) -> dg.AssetCheckResult:
     """Whether no provider's circuit is open."""

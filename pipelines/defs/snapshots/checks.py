@@ -7,6 +7,7 @@ from typing import Final
 import dagster as dg
 
 from pipelines.defs import resources
+from pipelines.defs.alerts import runbook
 from pipelines.defs.snapshots import assets
 from storage.snapshots import audit, progress
 from storage.snapshots.tables import BALANCES
@@ -21,6 +22,7 @@ ASKED_LEDGERS: Final = 50
         "After days were finished: does the newest final file say what the postings up to its end add up to? The file is read "
         "by another engine than the one that wrote it, and the sums are made from the first posting on."
     ),
+    metadata=runbook.metadata("newest_file_adds_up"),
 )
 def newest_file_adds_up(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Compare the newest final day."""
@@ -38,6 +40,7 @@ def newest_file_adds_up(database: resources.Database, data_folder: resources.Dat
         "After days were finished: does what the API draws as history (GET /api/reports/history, from Postgres) say the same "
         "of the newest final day as its file? Asked of up to 50 ledgers, drawn anew each time."
     ),
+    metadata=runbook.metadata("history_agrees"),
 )
 def history_agrees(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Compare what clients and analysts read."""

@@ -1,0 +1,70 @@
+"""Tells the operator that something is wrong: by mail and webhook, at once and past the outbox, which may be what is wrong."""
+
+import uuid
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+
+from notifications import channels
+from notifications.channel import Sent
+from notifications.message import EmailTarget, Message
+from notifications.mime import mailbox
+
+TIMEOUT_SECONDS: Final = 10.0
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """`what` is wrong in a few words, `text` says more; `link` shows it, `runbook` says what to do. No word of an exception."""
+
+    what: str
+    text: str
+    link: str | None
+    runbook: str
+
+
+def tell(alert: Alert, environ: Mapping[str, str], data_dir: Path, *, now: datetime) -> dict[str, bool]:
+    """Tell OPERATOR_EMAIL and OPERATOR_WEBHOOK, each where it is set; by way, whether it was taken. Raises SettingError."""
+    told = {}
+    if address := environ.get("OPERATOR_EMAIL"):
+        told["mail"] = _mail(alert, mailbox("OPERATOR_EMAIL", address), environ, data_dir, now)
+    if url := environ.get("OPERATOR_WEBHOOK"):
+        told["webhook"] = posted(url, msgspec.to_builtins(alert))
+    return told
+
+
+def posted(url: str, body: Mapping[str, object]) -> bool:
+    """Whether `url` took a POST of this JSON. `text` is what chat programs show."""
+    try:
+        return httpx.post(url, json=body, timeout=TIMEOUT_SECONDS).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def reached(url: str) -> bool:
+    """Whether a GET of `url` was answered well."""
+    try:
+        return httpx.get(url, timeout=TIMEOUT_SECONDS).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _mail(alert: Alert, to: EmailTarget, environ: Mapping[str, str], data_dir: Path, now: datetime) -> bool:
+    """By the first provider that takes it."""
+    made = uuid.uuid4()
+    lines = [alert.text, *([alert.link] if alert.link else []), f"What to do: {alert.runbook}"]
+    mail = Message(
+        id=made,
+        key=f"alert:{made}",
+        kind="alert",
+        to=to,
+        subject=f"Debitum: {alert.what}",
+        text="\n\n".join(lines) + "\n",
+        created_at=now,
+    )
+    with closing(channels.from_environment(environ, data_dir)) as ways:
+        return any(isinstance(way.send(mail, now=now), Sent) for way in ways.email)

@@ -1,0 +1,1 @@
+"""Whoever runs it learns that something is wrong."""

@@ -1,0 +1,117 @@
+"""Looks at what ended: the first failure of a row is told, not each; and a sign of life for the case that nobody looks."""
+
+import datetime
+import os
+from typing import Final
+
+import dagster as dg
+import structlog
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from notifications import alerts
+from notifications.channel import SettingError
+from pipelines.defs import resources
+from pipelines.defs.alerts import runbook
+
+INTERVAL_SECONDS: Final = 30
+HEARTBEAT_SECONDS: Final = 60
+WILL_RETRY: Final = "dagster/will_retry"
+"""The tag of a failed run that Dagster starts again by itself."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells the operator (OPERATOR_EMAIL, OPERATOR_WEBHOOK) when a job fails that did not fail the time before.",
+)
+def tell_of_failed_runs(context: dg.RunFailureSensorContext, data_folder: resources.DataFolder) -> dg.SkipReason | None:
+    """One alert a row of failures."""
+    run = context.dagster_run
+    if run.tags.get(WILL_RETRY) == "true":
+        return dg.SkipReason("Dagster starts it again.")
+    ended = dg.RunsFilter(job_name=run.job_name, statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE])
+    before = [one for one in context.instance.get_runs(ended, limit=20) if one.run_id != run.run_id]
+    if before and before[0].status == dg.DagsterRunStatus.FAILURE and before[0].tags.get(WILL_RETRY) != "true":
+        return dg.SkipReason("It failed the time before, too.")
+    return _tell(
+        alerts.Alert(
+            what=f"the job {run.job_name} failed",
+            text=f"A run of {run.job_name} failed. The error is at the end of its log.",
+            link=f"{_dagster()}/runs/{run.run_id}",
+            runbook=runbook.of_job(run.job_name),
+        ),
+        data_folder,
+    )
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells the operator (OPERATOR_EMAIL, OPERATOR_WEBHOOK) when a check fails that did not fail the time before.",
+)
+def tell_of_failed_checks(context: dg.RunStatusSensorContext, data_folder: resources.DataFolder) -> dg.SkipReason | None:
+    """One alert for all checks of a run that have begun to fail."""
+    failed = sorted(key.name for key in _begun_to_fail(context.instance, context.dagster_run.run_id))
+    if not failed:
+        return dg.SkipReason("No check has begun to fail.")
+    names = ", ".join(failed)
+    return _tell(
+        alerts.Alert(
+            what=f"the check {names} failed" if len(failed) == 1 else f"the checks {names} failed",
+            text=f"In a run of {context.dagster_run.job_name}: {names}. Its page says what was found.",
+            link=f"{_dagster()}/runs/{context.dagster_run.run_id}",
+            runbook=", ".join(runbook.of_check(name) for name in failed),
+        ),
+        data_folder,
+    )
+
+
+def _begun_to_fail(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckKey]:
+    found = []
+    for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records:
+        event = record.event_log_entry.dagster_event
+        assert event is not None
+        evaluation = event.asset_check_evaluation_data
+        history = instance.event_log_storage.get_asset_check_execution_history(evaluation.asset_check_key, limit=20)
+        at = record.event_log_entry.timestamp
+        before = [one for one in history if one.run_id != run_id and one.create_timestamp <= at]
+        was_failing = bool(before) and before[0].status == AssetCheckExecutionRecordStatus.FAILED
+        if not evaluation.passed and not was_failing:
+            found.append(evaluation.asset_check_key)
+    return found
+
+
+@dg.sensor(
+    minimum_interval_seconds=HEARTBEAT_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Asks HEARTBEAT_URL every minute, where it is set: a service outside that is not asked any more tells the operator "
+        "that Dagster's daemon is dead, of which nothing in here can tell."
+    ),
+)
+def heartbeat() -> dg.SkipReason:
+    """A sign of life."""
+    if not (url := os.environ.get("HEARTBEAT_URL")):
+        return dg.SkipReason("HEARTBEAT_URL is not set.")
+    return dg.SkipReason("It was heard." if alerts.reached(url) else "HEARTBEAT_URL did not answer well.")
+
+
+def _tell(alert: alerts.Alert, data_folder: resources.DataFolder) -> dg.SkipReason | None:
+    try:
+        told = alerts.tell(alert, os.environ, data_folder.root, now=datetime.datetime.now(datetime.UTC))
+    except SettingError as error:
+        return dg.SkipReason(str(error))
+    if not told:
+        return dg.SkipReason("Neither OPERATOR_EMAIL nor OPERATOR_WEBHOOK is set.")
+    if not all(told.values()):
+        _log.error("operator_not_told", ways=sorted(way for way, taken in told.items() if not taken))
+    return None
+
+
+def _dagster() -> str:
+    host = os.environ.get("DEBITUM_DAGSTER_HOST") or "127.0.0.1"
+    port = os.environ.get("DEBITUM_DAGSTER_PORT") or "3000"
+    return f"http://{host}:{port}"

@@ -1,0 +1,175 @@
+"""An operator learns of the first failure of a row, by mail and webhook, past the outbox; and hears when nobody looks."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from notifications import alerts
+from pipelines.defs import resources
+from pipelines.defs.alerts import sensors
+from tests.fakes.http import Answer, FakeHttp
+from tests.fakes.smtp import FakeSmtp
+from tests.notifications.contract import NOW, parse
+
+SECRET = "hana@example.org owes 42"
+ALERT = alerts.Alert(what="the job x failed", text="More.", link="http://127.0.0.1:3000/runs/1", runbook="docs/operations.md#x")
+
+
+@dg.op
+def breaks() -> None:
+    raise ValueError(SECRET)
+
+
+@dg.op
+def works() -> None:
+    """Does nothing, well."""
+
+
+@dg.job(name="dispatch")
+def failing() -> None:
+    breaks()
+
+
+@dg.job(name="dispatch")
+def working() -> None:
+    works()
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHttp]:
+    for name in ("SENDGRID_API_KEY", "SMTP_URL", "OPERATOR_EMAIL", "HEARTBEAT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with FakeHttp(lambda _: Answer(200, {})) as fake:
+        monkeypatch.setenv("OPERATOR_WEBHOOK", f"{fake.url}/hook")
+        yield fake
+
+
+def run(job: dg.JobDefinition, instance: dg.DagsterInstance, folder: resources.DataFolder, **tags: str) -> object:
+    """Runs it; what the sensor says where it failed."""
+    result = job.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+    if result.success:
+        return None
+    context = dg.build_run_status_sensor_context(
+        sensor_name="tell_of_failed_runs",
+        dagster_event=result.get_run_failure_event(),
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+    ).for_run_failure()
+    return sensors.tell_of_failed_runs(context, data_folder=folder)
+
+
+def test_the_first_failure_of_a_row_is_told(
+    webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
+) -> None:
+    assert run(failing, instance, data_folder) is None
+    [asked] = webhook.asked
+    said = json.loads(asked.body)
+    assert said["what"] == "the job dispatch failed"
+    assert said["runbook"] == "docs/operations.md#a-run-failed"
+    assert said["link"].startswith("http://127.0.0.1:3000/runs/")
+    assert SECRET not in asked.body.decode()
+    assert run(failing, instance, data_folder) == dg.SkipReason("It failed the time before, too.")
+    run(working, instance, data_folder)
+    assert run(failing, instance, data_folder) is None
+    assert len(webhook.asked) == 2
+
+
+def test_what_dagster_starts_again_is_not_told(
+    webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
+) -> None:
+    tags = {sensors.WILL_RETRY: "true"}
+    assert run(failing, instance, data_folder, **tags) == dg.SkipReason("Dagster starts it again.")
+    assert run(failing, instance, data_folder) is None
+    assert len(webhook.asked) == 1
+
+
+def test_the_first_failure_of_a_check_is_told(
+    webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
+) -> None:
+    passing = {"messages_leave": True, "providers_are_up": True}
+
+    @dg.asset
+    def outbox() -> None:
+        """What is checked."""
+
+    def check(name: str) -> dg.AssetChecksDefinition:
+        @dg.asset_check(asset=outbox, name=name)
+        def look() -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(passed=passing[name])
+
+        return look
+
+    def look() -> object:
+        result = dg.materialize([outbox, *map(check, passing)], instance=instance)
+        assert result.success
+        context = dg.build_run_status_sensor_context(
+            sensor_name="tell_of_failed_checks",
+            dagster_event=result.get_run_success_event(),
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+        )
+        return sensors.tell_of_failed_checks(context, data_folder=data_folder)
+
+    nothing = dg.SkipReason("No check has begun to fail.")
+    assert look() == nothing
+    passing["messages_leave"] = False
+    assert look() is None
+    assert look() == nothing
+    passing["providers_are_up"] = False
+    assert look() is None
+    passing["messages_leave"] = True
+    assert look() == nothing
+    passing["messages_leave"] = False
+    assert look() is None
+    assert [json.loads(asked.body)["what"] for asked in webhook.asked] == [
+        "the check messages_leave failed",
+        "the check providers_are_up failed",
+        "the check messages_leave failed",
+    ]
+
+
+def test_a_mail_goes_by_the_first_provider_that_takes_it(tmp_path: Path) -> None:
+    with FakeHttp(lambda _: Answer(401, {})) as sendgrid, FakeSmtp() as server:
+        environ = {
+            "SENDGRID_API_KEY": "SG.revoked",
+            "SENDGRID_HOST": sendgrid.url,
+            "SMTP_URL": f"smtp://127.0.0.1:{server.port}",
+            "OPERATOR_EMAIL": "Ops <ops@example.org>",
+        }
+        assert alerts.tell(ALERT, environ, tmp_path, now=NOW) == {"mail": True}
+        assert len(sendgrid.asked) == 1
+        [mail] = server.mails
+        assert mail.rcpt_tos == ["ops@example.org"]
+        content = mail.content
+        read = parse(content if isinstance(content, bytes) else str(content).encode())
+        assert read["Subject"] == "Debitum: the job x failed"
+        assert "What to do: docs/operations.md#x" in read.as_string()
+
+
+def test_who_cannot_be_told_is_known(tmp_path: Path) -> None:
+    with FakeHttp(lambda _: Answer(500, {})) as hook:
+        assert alerts.tell(ALERT, {"OPERATOR_WEBHOOK": hook.url}, tmp_path, now=NOW) == {"webhook": False}
+    assert alerts.tell(ALERT, {"OPERATOR_WEBHOOK": hook.url}, tmp_path, now=NOW) == {"webhook": False}  # nobody is there any more
+    assert alerts.tell(ALERT, {}, tmp_path, now=NOW) == {}
+
+
+def test_without_an_operator_nobody_is_told(
+    webhook: FakeHttp, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance, data_folder: resources.DataFolder
+) -> None:
+    monkeypatch.delenv("OPERATOR_WEBHOOK")
+    assert run(failing, instance, data_folder) == dg.SkipReason("Neither OPERATOR_EMAIL nor OPERATOR_WEBHOOK is set.")
+
+
+def test_a_heart_beats_where_somebody_listens(webhook: FakeHttp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def beat() -> object:
+        return sensors.heartbeat(dg.build_sensor_context())
+
+    assert beat() == dg.SkipReason("HEARTBEAT_URL is not set.")
+    monkeypatch.setenv("HEARTBEAT_URL", f"{webhook.url}/beat")
+    assert beat() == dg.SkipReason("It was heard.")
+    assert [(asked.method, asked.path) for asked in webhook.asked] == [("GET", "/beat")]
+    webhook.answer = lambda _: Answer(503, {})
+    assert beat() == dg.SkipReason("HEARTBEAT_URL did not answer well.")
