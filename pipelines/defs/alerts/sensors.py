@@ -106,8 +106,8 @@ def _tell(alert: alerts.Alert, data_folder: resources.DataFolder) -> dg.SkipReas
         return dg.SkipReason(str(error))
     if not told:
         return dg.SkipReason("Neither OPERATOR_EMAIL nor OPERATOR_WEBHOOK is set.")
-    if not all(told.values()):
-        _log.error("operator_not_told", ways=sorted(way for way, taken in told.items() if not taken))
+    for way in (way for way, taken in told.items() if not taken):
+        _log.error("operator_not_told", provider=way)
     return None
 
 
