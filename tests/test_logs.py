@@ -21,7 +21,6 @@ from typing import Any
 import httpx
 import psycopg
 import psycopg.sql
-import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from websockets.asyncio.client import connect
 
@@ -126,11 +125,9 @@ class RefusesOne(FakeSmtp):
         return await super().handle_RCPT(server, session, envelope, address, options)
 
 
-@pytest.fixture(scope="module")
-def scene(server: str, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def play(server: str, folder: Path) -> Scene:
     """Everything has happened, and what was written is in `places`."""
     played = Scene()
-    folder = tmp_path_factory.mktemp("logs")
     with database.cloned(server) as url, RefusesOne() as mail_server:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(LEAKY)
@@ -276,18 +273,28 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-def test_nobodys_data_is_in_any_log(scene: Scene) -> None:
+def test_nobodys_data_is_in_any_log_and_what_happened_is(server: str, tmp_path: Path) -> None:
+    """One test, for one scene: workers that share the tests would each play it anew, for twenty seconds."""
+    scene = play(server, tmp_path)
+    check_that_nobodys_data_is_there(scene)
+    check_that_the_search_finds_what_is_there(scene)
+    check_that_every_line_of_the_api_is_json_and_those_of_a_request_bear_its_id(scene)
+    check_that_a_failure_is_told_by_types_codes_and_frames(scene)
+    check_that_lines_of_a_run_bear_its_id(scene)
+
+
+def check_that_nobodys_data_is_there(scene: Scene) -> None:
     assert len(scene.canaries) == len(SAID) + 4
     assert scene.leaks() == []
 
 
-def test_the_search_finds_what_is_there(scene: Scene) -> None:
+def check_that_the_search_finds_what_is_there(scene: Scene) -> None:
     planted = Scene({"marker": scene.marker}, scene.places)
     assert planted.leaks() == [f"marker in {place}" for place in scene.places]
     assert len(scene.places) == 6
 
 
-def test_every_line_of_the_api_is_json_and_those_of_a_request_bear_its_id(scene: Scene) -> None:
+def check_that_every_line_of_the_api_is_json_and_those_of_a_request_bear_its_id(scene: Scene) -> None:
     said = scene.places["the API's output"].splitlines()
     assert all(line.startswith('{"timestamp":"') for line in said)
     mine = [line for line in lines("\n".join(said)) if line.get("request_id") == scene.marker]
@@ -302,7 +309,7 @@ def test_every_line_of_the_api_is_json_and_those_of_a_request_bear_its_id(scene:
     assert len(ids) == len(set(ids)) + 1, "two requests had the marker, no other two had the same"
 
 
-def test_a_failure_is_told_by_types_codes_and_frames(scene: Scene) -> None:
+def check_that_a_failure_is_told_by_types_codes_and_frames(scene: Scene) -> None:
     chains = [line["exception"] for line in lines(scene.places["the API's output"]) if line["event"] == "request_failed"]
     [check], [wrapped, raised] = chains
     assert (check["type"], check["sqlstate"]) == ("psycopg.errors.CheckViolation", "23514")
@@ -315,7 +322,7 @@ def test_a_failure_is_told_by_types_codes_and_frames(scene: Scene) -> None:
     assert "storage/balances.py" in kept
 
 
-def test_lines_of_a_run_bear_its_id(scene: Scene) -> None:
+def check_that_lines_of_a_run_bear_its_id(scene: Scene) -> None:
     [refused] = [line for line in lines(scene.places["compute logs"]) if line["event"] == "message_not_sent"]
     assert (refused["outcome"], refused["state"]) == ("permanent", "dead")
     assert refused["run_id"] in scene.places["Dagster's tables"]
