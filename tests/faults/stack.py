@@ -53,9 +53,9 @@ class Stack:
         )
 
     def said(self) -> str:
-        """What it has said so far."""
-        self._said.seek(0)
-        return self._said.read().decode()
+        """What it has said so far. It shares the file's position, which must not be moved."""
+        file = self._said.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode()
 
     def wait_until_it_answers(self) -> None:
         """All parts of it."""
