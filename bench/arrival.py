@@ -5,11 +5,8 @@ import datetime
 import email
 import email.policy
 import math
-import os
 import random
 import re
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,16 +14,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from bench import harness
 from bench.traffic import PASSWORD
-from debitum import demo_stack, leash, processes
-from storage import embedded
+from debitum import demo_stack
 from tests.fakes.smtp import FakeSmtp
+from tests.faults.stack import stack
 
 
 class Plan(NamedTuple):
@@ -42,9 +39,10 @@ GAP_SECONDS = (3.0, 12.0)
 """Between two mails that are asked for: more and less than the sensor's interval, and never in step with it."""
 TICK_SECONDS = 60
 MAIL_GOAL_SECONDS, REMINDER_GOAL_SECONDS = 20.0, 60.0
-START_SECONDS, PATIENCE_SECONDS, STOP_SECONDS = 120.0, 150.0, 60.0
-"""Of the stack; of a mail, which is a failure then; of the stack, whose parts end one after the other."""
+PATIENCE_SECONDS = 150.0
+"""Of a mail, which is a failure then."""
 LOOK_SECONDS = 0.1
+"""Between two looks at what has come; when it came, the mail server knows."""
 VERIFY, RESET = "/verify?token=", "/reset?token="
 _MEANT = re.compile(r"(/verify\?token=|/reset\?token=|note \d+)(\S*)")
 """What a mail is about: the beginning of its link, before the token, or the note of the reminder."""
@@ -87,59 +85,18 @@ class Mailbox(FakeSmtp):
 
 
 @contextlib.contextmanager
-def stack(smtp_port: int) -> Iterator[str]:
+def running(smtp_port: int) -> Iterator[str]:
     """The API's address of a `debitum up` in a folder of its own that mails to loopback; reminders tick each minute."""
-    api_port, dagster_port = _free_ports()
     settings = {
-        "DEBITUM_PORT": str(api_port),
-        "DEBITUM_DAGSTER_PORT": str(dagster_port),
         "DEBITUM_REMINDER_CRON": demo_stack.EVERY_MINUTE,
         "SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
         **harness.UNLIMITED,
     }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(demo_stack.OUTSIDE)}
-    with tempfile.TemporaryDirectory(prefix="debitum-bench-") as folder, tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryDirectory(prefix="debitum-bench-") as folder:
         data = Path(folder) / "data"
-        command = [sys.executable, "-P", "-m", "debitum", "up", "--data-dir", str(data)]
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command],
-            env=inherited | settings,
-            cwd=folder,  # no .env lies here
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            _wait_until_ready(process, said)
-            yield f"http://127.0.0.1:{api_port}"
-        finally:
-            _stop(process, data)
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", said: BinaryIO) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while b"everything answers" not in (text := os.pread(said.fileno(), 1_000_000, 0)):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the stack did not start: {text.decode()}")
-        time.sleep(LOOK_SECONDS)
-
-
-def _stop(process: "subprocess.Popen[bytes]", data: Path) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        processes.end_leftovers(data)
-        embedded.stop(data, mode="immediate")
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+        data.mkdir()
+        with stack(data, settings) as up:
+            yield up.api
 
 
 # --- what is asked for ---------------------------------------------------------------------------------------------------
@@ -220,7 +177,7 @@ def _row(name: str, seconds: list[float], share: float, goal: float | None) -> h
 def main() -> None:
     """Run it; with --long five times as many mails."""
     plan, dice = LONG if "--long" in sys.argv[1:] else SHORT, random.Random(1)
-    with Mailbox() as mailbox, stack(mailbox.port) as url, httpx.Client(base_url=url, timeout=30) as http:
+    with Mailbox() as mailbox, running(mailbox.port) as url, httpx.Client(base_url=url, timeout=30) as http:
         address, first_seconds = first(http, mailbox)
         ticks = reminders(http, address, plan.reminders, dice)
         asked = mails(http, plan.mails, dice)

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from bench import harness
 from domain.delivery import Channel, Outcome
 from pipelines.defs.dispatch import delivery
-from storage import engine, outbox, ready, roles
+from storage import engine, outbox, ready
 from storage.engine import Begin
 from storage.outbox import Claimed, Outgoing
 
@@ -44,6 +44,8 @@ RETRY_JITTER = 0.02
 """Of two minutes: so soon comes again what failed."""
 CHUNK = 500
 """Messages that are enqueued together beforehand."""
+IDLE_LOOKS = 2
+"""Of a lane that has nothing to do while others of its run work: from the beginning, which is the dearest claim there is."""
 REST_SECONDS = (0.2, 1.0)
 """Of a lane that has found nothing more."""
 RUN_SECONDS = 60.0
@@ -93,7 +95,7 @@ class Lane:
         dice = random.Random(self.channel)
         while not stopping.is_set():
             over = time.monotonic() + RUN_SECONDS
-            with transactions(self._url) as begin:
+            with delivery.transactions(self._url) as begin:
                 while time.monotonic() < over and not stopping.wait(dice.uniform(*REST_SECONDS)):
                     self._turn(begin)
 
@@ -102,14 +104,20 @@ class Lane:
             is_ready = ready.anything(connection, now=_now(), channels=[self.channel])
         if is_ready:
             since = self._begin(begin)
-            while claimed := self._claim(begin, outbox.LEASE_SECONDS, delivery.BATCH, since):
-                since = max((row.next_at for row in claimed if row.kind not in outbox.ACCOUNT_KINDS), default=since)
-                for row in claimed:
-                    self._send(begin, [row], outbox.LEASE_SECONDS)
+            self._send_all(begin, since)
+            for _ in range(IDLE_LOOKS):
+                time.sleep(delivery.LOOK_SECONDS)
+                self._send_all(begin, None)
+
+    def _send_all(self, begin: Begin, since: datetime.datetime | None) -> None:
+        while claimed := self._claim(begin, outbox.LEASE_SECONDS, delivery.BATCH, since):
+            since = max((row.next_at for row in claimed if row.kind not in outbox.ACCOUNT_KINDS), default=since)
+            for row in claimed:
+                self._send(begin, [row], outbox.LEASE_SECONDS)
 
     def drain(self) -> None:
         """Send what is ready as fast as it goes: a transaction a claim, not a message."""
-        with transactions(self._url) as begin:
+        with delivery.transactions(self._url) as begin:
             while claimed := self._claim(begin, OLD_LEASE_SECONDS, outbox.CLAIM_LIMIT, None):
                 self._send(begin, claimed, OLD_LEASE_SECONDS)
 
@@ -162,7 +170,7 @@ def side(plan: Plan, *, pinned: bool) -> Side:
         url = stack.enter_context(harness.database())
         if pinned:
             stack.enter_context(snapshot(url))
-        begin = stack.enter_context(transactions(url))
+        begin = stack.enter_context(delivery.transactions(url))
         threads = stack.enter_context(ThreadPoolExecutor(len(CHANNELS)))
         dice, lanes = random.Random(1), [Lane(url, channel) for channel in CHANNELS]
         age(begin, lanes, threads, plan.before, dice)
@@ -185,23 +193,6 @@ def snapshot(url: str) -> Iterator[None]:
         assert connection.execute(count).fetchone() == (0,)
         yield
         assert connection.execute(count).fetchone() == (0,), "the snapshot was still held"
-
-
-@contextlib.contextmanager
-def transactions(url: str) -> Iterator[Begin]:
-    """Transactions as the jobs role, on connections that are kept."""
-    pool = engine.sync_engine(url, "debitum-bench")
-
-    @contextlib.contextmanager
-    def begin() -> Iterator[Any]:
-        with pool.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
-    try:
-        yield begin
-    finally:
-        pool.dispose()
 
 
 def age(begin: Begin, lanes: Sequence[Lane], threads: ThreadPoolExecutor, count: int, dice: random.Random) -> None:

@@ -128,7 +128,7 @@ class Administration:
 
     def _channel(self) -> channel.Channel:
         try:
-            return channels.from_environment(self.settings.environment, self.settings.data_dir).email[0]
+            return channels.mail(self.settings.environment, self.settings.data_dir)[0]
         except channel.SettingError as error:
             raise UserError(str(error)) from error
 

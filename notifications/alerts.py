@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -66,5 +66,6 @@ def _mail(alert: Alert, to: EmailTarget, environ: Mapping[str, str], data_dir: P
         text="\n\n".join(lines) + "\n",
         created_at=now,
     )
-    with closing(channels.from_environment(environ, data_dir)) as ways:
-        return any(isinstance(way.send(mail, now=now), Sent) for way in ways.email)
+    with ExitStack() as stack:
+        ways = [stack.enter_context(closing(way)) for way in channels.mail(environ, data_dir)]
+        return any(isinstance(way.send(mail, now=now), Sent) for way in ways)

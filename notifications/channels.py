@@ -55,9 +55,13 @@ def from_environment(environ: Mapping[str, str], data_dir: Path) -> Channels:
     MAIL_FROM is the sender; SENDGRID_HOST and FCM_ENDPOINT stand in the providers' place. Opens no connection.
     Raises SettingError.
     """
+    return Channels(email=mail(environ, data_dir), push=(_push(environ, data_dir),))
+
+
+def mail(environ: Mapping[str, str], data_dir: Path) -> tuple[Channel, ...]:
+    """Those of mail alone, for whoever pushes nothing. Raises SettingError."""
     sender = mailbox("MAIL_FROM", environ.get("MAIL_FROM") or DEFAULT_SENDER)
-    email = tuple(_mail(name, environ, data_dir, sender) for name in names(environ)["email"])
-    return Channels(email=email, push=(_push(environ, data_dir),))
+    return tuple(_mail(name, environ, data_dir, sender) for name in names(environ)["email"])
 
 
 def _mail(name: str, environ: Mapping[str, str], data_dir: Path, sender: EmailTarget) -> Channel:

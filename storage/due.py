@@ -83,6 +83,7 @@ class _Candidate(msgspec.Struct, frozen=True):
     ledger_id: UUID
     due: reminders.Due
     user: RowMapping
+    settings: reminders.Settings
 
     @property
     def key(self) -> tuple[UUID, str]:
@@ -177,14 +178,12 @@ def debt_of(row: Mapping[Any, Any]) -> reminders.Debt:
 
 
 def _due_of(row: RowMapping, source: Source, now: datetime.datetime) -> Iterable[_Candidate]:
-    after = now - reminders.LATE
+    after, settings = now - reminders.LATE, reminders.read_settings(row["reminder_settings"])
     if source == "due_date":
-        settings = reminders.read_settings(row["reminder_settings"])
         dues = reminders.due_dates(debt_of(row), settings, row["user_zone"], after=after, until=now)
     else:
-        settings = reminders.read_settings(row["reminder_settings"])
         dues = reminders.explicit(recipients.reminder_of(row), settings, after=after, until=now)
-    return (_Candidate(row["ledger_id"], due, row) for due in dues)
+    return (_Candidate(row["ledger_id"], due, row, settings) for due in dues)
 
 
 def _unsent(connection: Connection, candidates: Sequence[_Candidate]) -> list[_Candidate]:
@@ -266,7 +265,7 @@ def _tell_in_digests(
     by_digest: dict[tuple[UUID, str], list[Enqueued]] = {}
     for candidate in candidates:
         key = candidate.digest_key
-        if key is not None and reminders.read_settings(candidate.user["reminder_settings"]).digest:
+        if key is not None and candidate.settings.digest:
             by_digest.setdefault(key, []).append(planned[candidate.key])
     ready = [
         outbox.Outgoing(
@@ -297,8 +296,7 @@ def _outgoing(entry: Enqueued) -> outbox.Outgoing:
 
 
 def _planned(candidate: _Candidate, now: datetime.datetime) -> Enqueued:
-    settings = reminders.read_settings(candidate.user["reminder_settings"])
-    next_at = reminders.send_at(candidate.due, settings, candidate.user["user_zone"], now=now)
+    next_at = reminders.send_at(candidate.due, candidate.settings, candidate.user["user_zone"], now=now)
     return Enqueued(candidate.ledger_id, candidate.due, next_at)
 
 

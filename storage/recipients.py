@@ -276,7 +276,7 @@ def _due(
         else:
             found[transaction_id] = debt
     if not found:
-        return Suppressed(min(reasons, default="gone"))
+        return Suppressed(min(reasons, default="gone"))  # of several one, and always the same
     return tuple(sorted(found.values(), key=lambda debt: (debt.due_date, debt.transaction_id)))
 
 

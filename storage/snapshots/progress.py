@@ -14,6 +14,7 @@ from storage.snapshots import files
 from storage.snapshots.tables import TABLES, Table
 
 POLL_SECONDS: Final = 0.5
+"""Between two looks at pg_stat_activity: a transaction that ends tells nobody."""
 
 
 class Unsettled(Exception):

@@ -88,7 +88,9 @@ def views(root: Path) -> Iterator[str]:
 
 def _dimension(root: Path) -> str:
     path = files.dimension(root, "dim_ledger")
-    return f"select {', '.join(DIM_LEDGER)} from read_parquet({_quoted(path)})" if path.exists() else _nothing(DIM_LEDGER)  # noqa: S608
+    if not path.exists():
+        return _nothing(DIM_LEDGER)
+    return f"select {', '.join(DIM_LEDGER)} from read_parquet({_quoted(path)})"  # noqa: S608 - our own names and path, quoted
 
 
 def _days(root: Path, table: Table) -> str:

@@ -151,7 +151,7 @@ def _written(
 ) -> Written:
     with tempfile.TemporaryDirectory() as spill, files.builder(Path(spill)) as duck:
         counted = duck.execute(
-            f"select {table.counted_by}, count(*) from read_parquet($path, hive_partitioning = false) group by 1 order by 1",  # noqa: S608
+            f"select {table.counted_by}, count(*) from {_WRITTEN} group by 1 order by 1",  # noqa: S608 - our own names
             {"path": str(path)},
         ).fetchall()
     counts = [(str(value), int(count)) for value, count in counted]
@@ -159,6 +159,7 @@ def _written(
     return Written(day, path, provisional, sum(count for _, count in counts), added, base, size, counts, kept)
 
 
+_WRITTEN: Final = "read_parquet($path, hive_partitioning = false)"
 _LEDGERS: Final = """
     select ledgers.id, (ledgers.created_at at time zone 'UTC')::date, users.time_zone, users.locale, users.default_currency,
            (users.deleting_at at time zone 'UTC')::date

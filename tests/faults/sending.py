@@ -29,15 +29,20 @@ from tests.faults.stack import Stack, stack
 LATENCY_SECONDS: Final = 0.05
 """Of a provider that works."""
 LOOK_SECONDS: Final = 0.01
+"""Between two looks at what other processes have done, who say nothing by themselves."""
 RUN_LOOK_SECONDS: Final = 0.25
 """Between two looks at all processes, which cost more."""
 PATIENCE_SECONDS: Final = 15.0
 """In which a run that was started begins to send: it has to load Dagster, and the machine may be busy."""
 LONGEST_SENDING_SECONDS: Final = 1.0
+LEAST_SECONDS: Final = 2
+"""Between two kills, as the fault suite has it."""
 YOUNG_SHARE: Final = 0.2
 """Of the runs: killed while they start, wherever they are."""
 SHORT_JITTER: Final = 0.001
 """Of two minutes and more: what is waited for is what the provider asks for."""
+SIZE_SECONDS: Final = 0.2
+"""Between two looks at how large the sender is."""
 WARM_CALLS: Final = 100
 """After which the sender has loaded what it needs."""
 PUSH_SECONDS: Final = 0.3
@@ -128,7 +133,7 @@ def _kill_runs(
             did.kill(runs[-1], calls)
             say(f"{time.monotonic() - began:.1f} s: kill {did.total} over {calls} calls, {called(*asked)} so far")
             up.start_dispatch()
-            time.sleep(2)
+            time.sleep(LEAST_SECONDS)
     return did
 
 
@@ -182,7 +187,7 @@ def processes_are_killed(folder: Path, url: str, *, messages: int, kills: int, s
         for _ in range(kills):
             before = called(*asked)
             with sender(as_a_run(url), environment) as process:
-                _wait(lambda: called(*asked) > before or not process.is_running(), 60)  # noqa: B023
+                _wait(lambda: called(*asked) > before or not process.is_running(), 60)  # noqa: B023 - it is asked before the loop goes on
                 time.sleep(did.dice.uniform(0, LATENCY_SECONDS * 3))
                 did.kill(process, in_flight(*asked))
             _end_leases(url)
@@ -243,7 +248,7 @@ def _sizes(process: psutil.Popen, asked: tuple[Provider, Provider]) -> list[int]
             size = process.memory_info().rss
             if called(*asked) >= WARM_CALLS and size:
                 found.append(size)
-        time.sleep(0.2)
+        time.sleep(SIZE_SECONDS)
     return found
 
 

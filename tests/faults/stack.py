@@ -18,6 +18,8 @@ from debitum.demo_stack import OUTSIDE, STOP_SECONDS, DemoError, ask_dagster
 from tests.debitum.test_up import free_port
 
 START_SECONDS: Final = 180
+LOOK_SECONDS: Final = 0.2
+"""Between two looks at what it has said: a file tells nobody that it has grown."""
 NEVER: Final = "0 0 1 1 *"
 """For schedules that a scene is not about: the only runs are those of `dispatch`."""
 _LAUNCH: Final = "mutation ($job: JobOrPipelineSelector!) { launchRun(executionParams: {selector: $job}) { __typename } }"
@@ -33,11 +35,12 @@ class Stack:
         self._said = (data_dir / "said.txt").open("wb+")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
         command = (sys.executable, "-P", "-m", "debitum", "up", "--data-dir", str(data_dir))
-        port = free_port()
-        self._dagster = f"http://127.0.0.1:{port}"
+        port, dagster_port = free_port(), free_port()
+        self.api = f"http://127.0.0.1:{port}"
+        self._dagster = f"http://127.0.0.1:{dagster_port}"
         own = {
-            "DEBITUM_PORT": str(free_port()),
-            "DEBITUM_DAGSTER_PORT": str(port),
+            "DEBITUM_PORT": str(port),
+            "DEBITUM_DAGSTER_PORT": str(dagster_port),
             "DEBITUM_WORKERS": "1",
             "DEBITUM_REMINDER_CRON": NEVER,
             "DEBITUM_SNAPSHOT_CRON": NEVER,
@@ -63,7 +66,7 @@ class Stack:
         while "everything answers" not in self.said():
             assert self._process.poll() is None, self.said()
             assert time.monotonic() < deadline, self.said()
-            time.sleep(0.2)
+            time.sleep(LOOK_SECONDS)
 
     def start_dispatch(self) -> None:
         """As somebody does it by hand on Dagster's pages, who does not want to wait for the sensor; it may not work just then."""

@@ -50,8 +50,11 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHttp]:
 def run(job: dg.JobDefinition, instance: dg.DagsterInstance, folder: resources.DataFolder, **tags: str) -> object:
     """Runs it; what the sensor says where it failed."""
     result = job.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
-    if result.success:
-        return None
+    return None if result.success else told(result, instance, folder)
+
+
+def told(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, folder: resources.DataFolder) -> object:
+    """What the sensor says of a run that failed."""
     context = dg.build_run_status_sensor_context(
         sensor_name="tell_of_failed_runs",
         dagster_event=result.get_run_failure_event(),
@@ -81,8 +84,21 @@ def test_what_dagster_starts_again_is_not_told(
     webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
 ) -> None:
     tags = {sensors.WILL_RETRY: "true"}
-    assert run(failing, instance, data_folder, **tags) == dg.SkipReason("Dagster starts it again.")
-    assert run(failing, instance, data_folder) is None
+    for first in (True, False):
+        assert run(failing, instance, data_folder, **tags) == dg.SkipReason("Dagster starts it again.")
+        expected = None if first else dg.SkipReason("It failed the time before, too.")
+        assert run(failing, instance, data_folder) == expected
+    assert len(webhook.asked) == 1
+
+
+def test_failures_that_follow_each_other_between_two_looks_are_told_once(
+    webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
+) -> None:
+    working.execute_in_process(instance=instance)
+    failed = [failing.execute_in_process(instance=instance, raise_on_error=False) for _ in range(3)]
+    working.execute_in_process(instance=instance)
+    again = dg.SkipReason("It failed the time before, too.")
+    assert [told(one, instance, data_folder) for one in failed] == [None, again, again]
     assert len(webhook.asked) == 1
 
 

@@ -7,10 +7,8 @@ import email.policy
 import json
 import re
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -22,14 +20,11 @@ from sqlalchemy import Engine, select, update
 from domain.delivery import MAX_ATTEMPTS
 from notifications import channels
 from notifications.links import Links
-from notifications.message import EmailTarget
-from notifications.smtp import SmtpMail, parse_url
 from pipelines.defs import resources
-from pipelines.defs.dispatch import assets, delivery, jobs, sensors
+from pipelines.defs.dispatch import delivery, jobs, sensors
 from storage import account_mails, circuits, due, outbox, roles, tables, unsubscribing
 from storage.encryption import KeyRing, new_ring
 from tests.fakes import smtp
-from tests.fakes.http import Answer, FakeHttp
 from tests.storage import rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -239,7 +234,7 @@ def test_what_is_settled_meanwhile_is_suppressed(
     assert outcomes(database) == []
 
 
-def _reminders(database: Engine, count: int, channel: str = "email") -> None:
+def enqueue_reminders(database: Engine, count: int, channel: str = "email") -> None:
     with database.begin() as connection:
         ledger = rows.ledger(connection)
         for number in range(count):
@@ -247,160 +242,8 @@ def _reminders(database: Engine, count: int, channel: str = "email") -> None:
     enqueue_due(database)
 
 
-@pytest.mark.parametrize(
-    ("reply", "counts", "outcome"),
-    [
-        ("450 4.2.1 try again", {"failed": 1, "still_ready": 0}, "transient"),
-        ("550 5.1.1 no such user", {"dead": 1}, "permanent"),
-        (smtp.DROP, {"failed": 1}, "transient"),
-    ],
-)
-def test_what_the_server_answers_decides(
-    database: Engine,
-    database_url: str,
-    tmp_path: Path,
-    environment: pytest.MonkeyPatch,
-    mail_server: smtp.FakeSmtp,
-    reply: str,
-    counts: dict[str, int],
-    outcome: str,
-) -> None:
-    environment.setenv("SMTP_URL", f"smtp://127.0.0.1:{mail_server.port}?timeout=2")
-    _reminders(database, 1)
-    mail_server.replies["RCPT"] = reply
-    reported = dispatch(database_url, tmp_path)
-    assert {name: reported.get(name, 0) for name in counts} == counts
-    assert outcomes(database) == [outcome]
-    mail_server.replies.clear()
-    with database.begin() as connection:
-        connection.execute(update(tables.outbox).where(tables.outbox.c.state == "pending").values(next_at=now()))
-    assert dispatch(database_url, tmp_path).get("sent", 0) == len(mail_server.mails) == (outcome != "permanent")
-
-
-def test_a_channel_that_is_down_burns_no_messages(
-    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mail").write_text("a file in the folder's place")
-    _reminders(database, 3)
-    down = {"still_ready": 3, "providers_down": 1}
-    reported = dispatch(database_url, tmp_path)
-    assert {name: reported[name] for name in down} == down
-    assert 1 <= reported["channel_down"] == len(outcomes(database)) <= jobs.SENDERS
-    again = dispatch(database_url, tmp_path)
-    assert again.keys() - {"oldest_pending_seconds"} == down.keys()
-    with database.connect() as connection:
-        assert set(connection.scalars(select(tables.outbox.c.attempts))) == {0}
-
-
-def test_where_one_provider_is_down_the_next_one_sends(
-    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch, mail_server: smtp.FakeSmtp
-) -> None:
-    with FakeHttp(lambda _: Answer(401, {"errors": [{"message": "the key is revoked"}]})) as sendgrid:
-        environment.setenv("SENDGRID_API_KEY", "SG.revoked")
-        environment.setenv("SENDGRID_HOST", sendgrid.url)
-        environment.setenv("SMTP_URL", f"smtp://127.0.0.1:{mail_server.port}?timeout=2")
-        _reminders(database, 30)
-        reported = dispatch(database_url, tmp_path)
-        assert (reported["sent"], reported["providers_down"], len(mail_server.mails)) == (30, 1, 30)
-        assert 1 <= reported["channel_down"] == len(sendgrid.asked) <= jobs.SENDERS
-        _reminders(database, 1)
-        assert dispatch(database_url, tmp_path) == {"sent": 1, "email_sent": 1, "providers_down": 1}
-        assert len(sendgrid.asked) == reported["channel_down"]
-
-
-def test_where_one_provider_fails_the_next_attempt_is_the_others(
-    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch, mail_server: smtp.FakeSmtp
-) -> None:
-    with FakeHttp(lambda _: Answer(500, {})) as sendgrid:
-        environment.setenv("SENDGRID_API_KEY", "SG.x")
-        environment.setenv("SENDGRID_HOST", sendgrid.url)
-        environment.setenv("SMTP_URL", f"smtp://127.0.0.1:{mail_server.port}?timeout=2")
-        _reminders(database, 1)
-        assert dispatch(database_url, tmp_path)["failed"] == 1
-        with database.begin() as connection:
-            connection.execute(update(tables.outbox).values(next_at=now()))
-        assert dispatch(database_url, tmp_path) == {"sent": 1, "email_sent": 1}
-        assert (len(sendgrid.asked), len(mail_server.mails)) == (1, 1)
-
-
-def test_a_provider_that_was_down_is_tried_with_one_message(database: Engine, lane: delivery.Lane, tmp_path: Path) -> None:
-    """Several find that it is time; one of them tries, and what it learns is good for all."""
-    _reminders(database, 25)
-    blocker = tmp_path / "mail"
-    blocker.write_text("a file in the folder's place")
-    assert lane.drain(MINUTE) == delivery.Tally(channel_down=1)
-    assert lane.drain(MINUTE) == delivery.Tally()
-    later = replace(lane, clock=lambda: now() + circuits.PAUSE)
-    tallies: list[delivery.Tally] = []
-    threads = [threading.Thread(target=lambda: tallies.append(later.drain(MINUTE))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(tally.channel_down for tally in tallies) == 1
-    blocker.unlink()
-    much_later = replace(lane, clock=lambda: now() + 2 * circuits.PAUSE)
-    assert much_later.drain(MINUTE) == delivery.Tally(sent=25)
-    with database.connect() as connection:
-        assert circuits.opened(connection) == []
-        assert set(connection.scalars(select(tables.outbox.c.attempts))) == {1}
-
-
-def test_a_message_that_is_refused_as_such_closes_the_circuit(
-    database: Engine, database_url: str, mail_server: smtp.FakeSmtp
-) -> None:
-    way = SmtpMail(parse_url(f"smtp://127.0.0.1:{mail_server.port}?timeout=2"), sender=EmailTarget("debitum@example.org"))
-    _reminders(database, 1)
-    mail_server.replies["RCPT"] = "550 5.1.1 no such user"
-    with closing(way), delivery.transactions(database_url) as begin:
-        with begin() as connection:
-            circuits.trip(connection, "email", "smtp", "530 authentication required", now=now() - circuits.PAUSE)
-        assert delivery.Lane(begin, (way,), Links("https://debitum.example"), now).drain(MINUTE) == delivery.Tally(dead=1)
-        with begin() as connection:
-            assert circuits.opened(connection) == []
-
-
-def test_an_operator_sees_who_is_down(database: Engine, database_url: str) -> None:
-    bound = resources.Database(url=database_url)
-    assert _checked(bound).passed
-    with database.begin() as connection:
-        circuits.trip(connection, "email", "sendgrid", "401 the key | is revoked", now=now())
-    result = _checked(bound)
-    assert not result.passed
-    table = str(result.metadata["providers"].value)
-    assert "email | sendgrid | " in table
-    assert " | 401 the key \\| is revoked | " in table
-
-
-def _checked(database: resources.Database) -> dg.AssetCheckResult:
-    result = assets.providers_are_up(database)
-    assert isinstance(result, dg.AssetCheckResult)
-    return result
-
-
-def test_a_server_that_hangs_does_not_hold_up_the_other_channel(
-    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch, mail_server: smtp.FakeSmtp
-) -> None:
-    environment.setenv("SMTP_URL", f"smtp://127.0.0.1:{mail_server.port}?timeout=3")
-    mail_server.replies["MAIL"] = smtp.HANG
-    _reminders(database, 1)
-    _reminders(database, 5, "push")
-    thread = threading.Thread(target=dispatch, args=(database_url, tmp_path))
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not mail_server.connections and time.monotonic() < deadline:
-        time.sleep(0.01)
-    hung_since = time.monotonic()
-    while len(list((tmp_path / "push").glob("*.json"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    took = time.monotonic() - hung_since
-    thread.join()
-    assert took < 1
-    assert states(database) == {"sent": 5, "pending": 1}
-
-
 def test_a_sender_that_died_is_followed_by_another(database: Engine, lane: delivery.Lane, tmp_path: Path) -> None:
-    _reminders(database, 2)
+    enqueue_reminders(database, 2)
     with database.begin() as connection:
         first, _ = outbox.claim(connection, "email", now=now())
         outbox.start(connection, first, "files", now=now())
@@ -413,7 +256,7 @@ def test_a_sender_that_died_is_followed_by_another(database: Engine, lane: deliv
 
 
 def test_two_senders_share_the_work(database: Engine, lane: delivery.Lane, tmp_path: Path) -> None:
-    _reminders(database, 120)
+    enqueue_reminders(database, 120)
     tallies: list[delivery.Tally] = []
     threads = [threading.Thread(target=lambda: tallies.append(lane.drain(MINUTE))) for _ in range(2)]
     for thread in threads:
@@ -425,7 +268,7 @@ def test_two_senders_share_the_work(database: Engine, lane: delivery.Lane, tmp_p
 
 
 def test_what_there_is_no_time_for_is_given_back(database: Engine, lane: delivery.Lane) -> None:
-    _reminders(database, 3)
+    enqueue_reminders(database, 3)
     ticks = iter(range(1_000))
     slow = replace(lane, clock=lambda: now() + next(ticks) * datetime.timedelta(seconds=1))
     tally = slow.drain(datetime.timedelta(seconds=5))
@@ -435,7 +278,7 @@ def test_what_there_is_no_time_for_is_given_back(database: Engine, lane: deliver
 
 
 def test_a_message_that_cannot_be_written_holds_up_nobody(database: Engine, lane: delivery.Lane) -> None:
-    _reminders(database, 2)
+    enqueue_reminders(database, 2)
     with database.begin() as connection:
         ledger_id = connection.execute(select(tables.outbox.c.ledger_id).limit(1)).scalar_one()
         message = outbox.Outgoing(
@@ -459,7 +302,7 @@ def _tick(database_url: str, instance: dg.DagsterInstance) -> dg.RunRequest | dg
 def test_the_sensor_asks_for_one_run_when_something_is_ready(database: Engine, database_url: str) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert _tick(database_url, instance) == dg.SkipReason("Nothing is ready to be sent.")
-        _reminders(database, 1)
+        enqueue_reminders(database, 1)
         assert isinstance(_tick(database_url, instance), dg.RunRequest)
         run = instance.create_run_for_job(jobs.dispatch, status=dg.DagsterRunStatus.STARTED)
         assert _tick(database_url, instance) == dg.SkipReason("A run is under way.")
@@ -474,7 +317,7 @@ def test_the_sensor_asks_for_one_run_when_something_is_ready(database: Engine, d
 def test_a_run_that_only_dagster_believes_in_holds_up_nothing(
     database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _reminders(database, 1)
+    enqueue_reminders(database, 1)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.create_run_for_job(jobs.dispatch, status=dg.DagsterRunStatus.STARTED)
         monkeypatch.setattr(jobs, "MAX_RUNTIME_SECONDS", 0)

@@ -18,6 +18,10 @@ HEARTBEAT_SECONDS: Final = 60
 WILL_RETRY: Final = "dagster/will_retry"
 """The tag of a failed run that Dagster starts again by itself."""
 
+LOOKED_BACK: Final = 50
+"""Runs, or evaluations, of the time before: more than there are between two looks of a sensor."""
+_EVALUATED: Final = (AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -31,9 +35,7 @@ def tell_of_failed_runs(context: dg.RunFailureSensorContext, data_folder: resour
     run = context.dagster_run
     if run.tags.get(WILL_RETRY) == "true":
         return dg.SkipReason("Dagster starts it again.")
-    ended = dg.RunsFilter(job_name=run.job_name, statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE])
-    before = [one for one in context.instance.get_runs(ended, limit=20) if one.run_id != run.run_id]
-    if before and before[0].status == dg.DagsterRunStatus.FAILURE and before[0].tags.get(WILL_RETRY) != "true":
+    if _failed_before(context.instance, run):
         return dg.SkipReason("It failed the time before, too.")
     return _tell(
         alerts.Alert(
@@ -44,6 +46,17 @@ def tell_of_failed_runs(context: dg.RunFailureSensorContext, data_folder: resour
         ),
         data_folder,
     )
+
+
+def _failed_before(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the job's run before this one failed for good: several may have ended since this sensor looked last."""
+    record = instance.get_run_record_by_id(run.run_id)
+    assert record is not None
+    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    earlier = dg.RunsFilter(job_name=run.job_name, statuses=ended, created_before=record.create_timestamp)
+    runs = (one.dagster_run for one in instance.get_run_records(earlier, limit=LOOKED_BACK))
+    last = next((one for one in runs if one.tags.get(WILL_RETRY) != "true"), None)
+    return last is not None and last.status == dg.DagsterRunStatus.FAILURE
 
 
 @dg.run_status_sensor(
@@ -75,10 +88,12 @@ def _begun_to_fail(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCh
         event = record.event_log_entry.dagster_event
         assert event is not None
         evaluation = event.asset_check_evaluation_data
-        history = instance.event_log_storage.get_asset_check_execution_history(evaluation.asset_check_key, limit=20)
+        history = instance.event_log_storage.get_asset_check_execution_history(evaluation.asset_check_key, limit=LOOKED_BACK)
         at = record.event_log_entry.timestamp
-        before = [one for one in history if one.run_id != run_id and one.create_timestamp <= at]
-        was_failing = bool(before) and before[0].status == AssetCheckExecutionRecordStatus.FAILED
+        before = [
+            one.status for one in history if one.create_timestamp < at and one.run_id != run_id and one.status in _EVALUATED
+        ]
+        was_failing = before[:1] == [AssetCheckExecutionRecordStatus.FAILED]
         if not evaluation.passed and not was_failing:
             found.append(evaluation.asset_check_key)
     return found

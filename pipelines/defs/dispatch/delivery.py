@@ -155,7 +155,8 @@ class Lane:
     def drain(self, budget: datetime.timedelta, *, since: datetime.datetime | None = None, crew: Crew | None = None) -> Tally:
         """Send until nothing is ready for anybody of the `crew`, no provider is up, or `budget` is over.
 
-        `since` is where to begin (storage.outbox.earliest); what becomes ready before it meanwhile is left to the next run.
+        `since` is where to begin (storage.ready.earliest). What becomes ready before it meanwhile is found by whoever has
+        nothing else to do.
         """
         tally, begins, crew = Tally(), since, crew or Crew(1)
         deadline = self.clock() + budget
