@@ -19,7 +19,7 @@ from debitum.children import private_log
 from debitum.settings import Settings
 
 EVERY_MINUTE: Final = "* * * * *"
-TICKS: Final = ("remind_schedule", "snapshot_balances_schedule")
+TICKS: Final = ("remind_schedule", "snapshot_today_schedule")
 """Dagster's schedules that the demo waits for; in a stack that it can use they tick every minute."""
 PROVIDERS: Final = ("SMTP_URL", "SENDGRID_API_KEY")
 """Where one of them is set, mail leaves this machine."""

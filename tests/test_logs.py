@@ -226,7 +226,7 @@ def _run(url: str, folder: Path, smtp_port: int, scene: Scene) -> None:
         **EVERYTHING,
     }
     today = f"{datetime.datetime.now(datetime.UTC):%F}"
-    jobs = ("remind", "dispatch", "materialise_balances", "materialise_balances", f"snapshot_balances@{today}", "check_balances")
+    jobs = ("remind", "dispatch", "materialise_balances", "materialise_balances", f"snapshot_today@{today}", "check_balances")
     command = [sys.executable, "-P", "-c", RUNS, scene.marker, *jobs]
     ran = subprocess.run(command, env=inherited | settings, capture_output=True, text=True, timeout=240, check=False)
     ends = re.findall(r"^\w+ (succeeded|failed)$", ran.stderr, re.MULTILINE)

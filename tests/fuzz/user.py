@@ -49,9 +49,8 @@ class User:
         """An access token of a new session, on the device that they have."""
         body = {"email": self.email, "password": PASSWORD, "device": {"id": self.ids[0], "name": self.canary}}
         while (answer := self.http.post("/api/auth/login", json=body, headers=ELSEWHERE)).status_code == 429:
-            time.sleep(
-                int(answer.headers["Retry-After"])
-            )  # the fuzzer has guessed our password, and nobody looks at the next guess
+            # The fuzzer has guessed our password, and nobody looks at the next guess before that.
+            time.sleep(int(answer.headers["Retry-After"]))
         assert answer.status_code == 200, answer.text
         token: str = answer.json()["access_token"]
         return token

@@ -152,7 +152,7 @@ async def test_nothing_is_found_of_who_was_erased(
     await bo.live()
     await asyncio.sleep(1.2)  # the reminder is due
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    for job, key in (("materialise_balances", None), ("remind", None), ("dispatch", None), ("snapshot_balances", today)):
+    for job, key in (("materialise_balances", None), ("remind", None), ("dispatch", None), ("snapshot_today", today)):
         await asyncio.to_thread(run, kept, job, partition_key=key)
     before = haystack.read(database, database_url, data_folder.root)
     told = [*ada.words, *ada.ids]

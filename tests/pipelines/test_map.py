@@ -42,7 +42,7 @@ erasure_schedule: 30 2 * * * -> erasure
 finish_snapshots_schedule: 5 * * * * -> finish_snapshots
 remind_schedule: */5 * * * * -> remind
 retention_schedule: 0 2 * * * -> retention
-snapshot_balances_schedule: 0 * * * * -> snapshot_balances
+snapshot_today_schedule: 0 * * * * -> snapshot_today
 """
 SENSORS = """
 heartbeat: 60 s -> nothing

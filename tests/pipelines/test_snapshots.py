@@ -68,7 +68,7 @@ def test_the_running_day_is_a_partition(bound: dict[str, object], instance: dg.D
 def test_the_frequent_tick_asks_for_its_day(instance: dg.DagsterInstance) -> None:
     late = datetime.datetime(2026, 3, 4, 0, 30, tzinfo=datetime.timezone(timedelta(hours=2)))
     with dg.build_schedule_context(instance=instance, scheduled_execution_time=late) as context:
-        asked = schedules.snapshot_balances_schedule(context)
+        asked = schedules.snapshot_today_schedule(context)
     assert isinstance(asked, dg.RunRequest)
     assert asked.partition_key == "2026-03-03"
 

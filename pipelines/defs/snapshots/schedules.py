@@ -16,8 +16,8 @@ MAX_RUNTIME_SECONDS = 14_400
 """Years of days in one run take hours."""
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
-snapshot_balances = dg.define_asset_job(
-    "snapshot_balances",
+snapshot_today = dg.define_asset_job(
+    "snapshot_today",
     selection=dg.AssetSelection.assets(*assets.ALL).without_checks(),
     description="Writes the tables of the running day, provisionally.",
 )
@@ -31,13 +31,13 @@ finish_snapshots = dg.define_asset_job(
 
 
 @dg.schedule(
-    job=snapshot_balances,
+    job=snapshot_today,
     cron_schedule=os.environ.get("DEBITUM_SNAPSHOT_CRON") or DEFAULT_CRON,
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every tick of DEBITUM_SNAPSHOT_CRON: the running day so far. A missed tick needs no catching up.",
 )
-def snapshot_balances_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+def snapshot_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """The day of the tick."""
     return dg.RunRequest(partition_key=_day(context).isoformat())
 

@@ -34,18 +34,3 @@ def upgrade() -> None:
     op.create_index(op.f("mail_events_at_idx"), "mail_events", ["at"], unique=False, schema="debitum")
     op.execute("grant select, insert on debitum.mail_events to debitum_api")
     op.execute("grant select, delete on debitum.mail_events to debitum_jobs")
-    op.execute(COUNTED_BY_THE_ERASURE)
-
-
-# The rows go with their user in any case; this has the erasure count them, like those of every other table.
-COUNTED_BY_THE_ERASURE = """
-    do $$
-    declare
-        before text := pg_get_functiondef('debitum.erase_user'::regproc);
-        after text := replace(before, 'array[''sessions'', ', 'array[''mail_events'', ''sessions'', ');
-    begin
-        assert before <> after;
-        execute after;
-    end
-    $$
-"""
