@@ -21,7 +21,7 @@ from storage.encryption import KeyRing
 from storage.engine import Begin
 
 LOOK_SECONDS: Final = 0.1
-"""Between two rounds; in place of the sensor's 10 s and a process's start."""
+"""Between two rounds; in place of the sensor's 5 s and a process's start."""
 _LINKS: Final = Links("https://debitum.example")
 _SENDER: Final = EmailTarget("debitum@debitum.example")
 

@@ -93,7 +93,7 @@ def senders_are_killed(
 
     A run takes some seconds to begin to send: a kill every 2 s would hit nothing but beginnings. So most runs are killed up
     to a second after the first call that they make, and one in five at any moment of its start; between kills lie at least
-    2 s. The next run is asked for at once, as somebody does by hand, for the sensor would take its 10 s. Meanwhile the code
+    2 s. The next run is asked for at once, as somebody does by hand, for the sensor would take its 5 s. Meanwhile the code
     server is killed `code_server_kills` times, and its run with it.
     """
     ring = new_ring()

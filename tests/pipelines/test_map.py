@@ -47,7 +47,7 @@ snapshot_today_schedule: 0 * * * * -> snapshot_today
 SENSORS = """
 heartbeat: 60 s -> nothing
 ledgers_changed: 10 s -> materialise_balances
-messages_are_ready: 10 s -> dispatch
+messages_are_ready: 5 s -> dispatch
 tell_of_failed_checks: 30 s -> nothing
 tell_of_failed_runs: 30 s -> nothing
 """
