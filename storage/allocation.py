@@ -8,11 +8,10 @@ from sqlalchemy import CTE, BindParameter, ColumnElement, FromClause, Select, an
 
 from storage import tables
 
-_transactions = tables.transactions
-
 
 def open_amounts(
     *,
+    source: FromClause = tables.transactions,
     ledger_id: UUID | ColumnElement[UUID] | None = None,
     contact_ids: Collection[UUID] | BindParameter[Any] | None = None,
     contacts: Select[UUID, UUID] | None = None,
@@ -21,32 +20,33 @@ def open_amounts(
 
     Money: what `domain.allocation.open_amounts` gives, in minor units. Items: the quantity until they are returned, then 0.
     The scope is whole contacts, because repayments are allocated among all of a contact's transactions: those of one ledger
-    (`ledger_id`), of some of them (`contact_ids`), and of a query of (ledger_id, contact_id) pairs (`contacts`).
+    (`ledger_id`), of some of them (`contact_ids`), and of a query of (ledger_id, contact_id) pairs (`contacts`). `source` is
+    whatever has the columns that the query names, also in another engine.
     """
-    scope: list[ColumnElement[bool]] = [_transactions.c.deleted_seq.is_(None)]
+    scope: list[ColumnElement[bool]] = [source.c.deleted_seq.is_(None)]
     if ledger_id is not None:
-        scope.append(_transactions.c.ledger_id == ledger_id)
+        scope.append(source.c.ledger_id == ledger_id)
     if contact_ids is not None:
-        scope.append(_transactions.c.contact_id.in_(contact_ids))
+        scope.append(source.c.contact_id.in_(contact_ids))
     if contacts is not None:
-        scope.append(tuple_(_transactions.c.ledger_id, _transactions.c.contact_id).in_(contacts))
-    return _allocated(_unlinked(_linked(scope)))
+        scope.append(tuple_(source.c.ledger_id, source.c.contact_id).in_(contacts))
+    return _allocated(_unlinked(_linked(source, scope)))
 
 
-def _linked(scope: list[ColumnElement[bool]]) -> CTE:
+def _linked(source: FromClause, scope: list[ColumnElement[bool]]) -> CTE:
     """The live transactions, each with `debt_amount` of the debt that its link counts against; null where it does not count.
 
     A debt and what names it are one window, in which only the debt names nothing. A self-join would say the same, but its
     planner cannot tell how many rows there are, and takes a nested loop over them.
     """
-    family = (*_pocket(_transactions), func.coalesce(_transactions.c.repays, _transactions.c.id))
-    names_nothing = _transactions.c.repays.is_(None)
-    debt_amount = func.max(_transactions.c.amount).filter(names_nothing).over(partition_by=family)
-    debt_direction = func.max(_transactions.c.direction).filter(names_nothing).over(partition_by=family)
+    family = (*_pocket(source), func.coalesce(source.c.repays, source.c.id))
+    names_nothing = source.c.repays.is_(None)
+    debt_amount = func.max(source.c.amount).filter(names_nothing).over(partition_by=family)
+    debt_direction = func.max(source.c.direction).filter(names_nothing).over(partition_by=family)
     live = (
         select(
-            *_transactions.c,
-            func.coalesce(_transactions.c.due_date, _transactions.c.transaction_date).label("ripe"),
+            *source.c,
+            func.coalesce(source.c.due_date, source.c.transaction_date).label("ripe"),
             debt_amount.label("named_amount"),
             debt_direction.label("named_direction"),
         )

@@ -4,6 +4,7 @@ After a change that you meant: `DEBITUM_WRITE_GOLDEN=1 pytest tests/test_analyst
 """
 
 import datetime
+import json
 import os
 import re
 import uuid
@@ -18,7 +19,9 @@ from debitum import cli
 from storage import tables
 from storage.engine import Begin
 from storage.snapshots import questions, writing
-from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, TABLES, Column
+from storage.snapshots.derived import VIEWS
+from storage.snapshots.schema import Column
+from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, TABLES
 from tests.storage import rows
 from tests.storage.conftest import begin as begin  # the fixture
 
@@ -48,11 +51,12 @@ def test_the_dictionary_is_that_of_the_code() -> None:
 def columns() -> dict[str, Mapping[str, Column]]:
     """By view."""
     days = {table.name: questions.columns_of(table) for table in TABLES}
-    return {**days, "dim_ledger": DIM_LEDGER, "dim_currency": DIM_CURRENCY, "reminder_effects": questions.EFFECTS}
+    derived = {view.name: view.columns for view in VIEWS}
+    return {**days, **derived, "dim_ledger": DIM_LEDGER, "dim_currency": DIM_CURRENCY}
 
 
 def dictionary(name: str) -> str:
-    means = {table.name: f"{table.means}\n\n" for table in TABLES}.get(name, "")
+    means = {one.name: f"{one.means}\n\n" for one in (*TABLES, *VIEWS)}.get(name, "")
     lines = [f"| `{column}` | {found.kind} | {found.means} |" for column, found in columns()[name].items()]
     return means + "\n".join(["| column | type | meaning |", "|---|---|---|", *lines, ""])
 
@@ -120,15 +124,27 @@ def _live(ledger: rows.Ledger, ids: Iterator[uuid.UUID], currency: str, number: 
         line = {"contact_id": contact, "transaction_id": debt, "currency": currency, "amount": amount, "line": 0}
         when = {"recorded_at": at, "effective_date": at.date() - timedelta(days=40 * (seq % 5 == 0))}
         ledger.connection.execute(insert(tables.postings).values({"ledger_id": ledger.id, "seq": seq, **line, **when}))
-        _log(ledger, ids, seq, at, phone if seq % 3 else None)
+        created = {"contact_id": contact, "type": "money", "direction": direction, "currency": currency, "amount": abs(amount)}
+        dates = {"transaction_date": at.date(), "due_date": at.date()}
+        _log(ledger, ids, seq, at, phone if seq % 3 else None, debt, created | dates)
         if not repays and number != 2:
             _remind(ledger, next(ids), debt, at, ("sent", "sent", "unknown", "permanent")[(seq + number) % 4])
 
 
-def _log(ledger: rows.Ledger, ids: Iterator[uuid.UUID], seq: int, at: datetime.datetime, device: uuid.UUID | None) -> None:
+def _log(
+    ledger: rows.Ledger,
+    ids: Iterator[uuid.UUID],
+    seq: int,
+    at: datetime.datetime,
+    device: uuid.UUID | None,
+    debt: uuid.UUID,
+    created: Mapping[str, object],
+) -> None:
     kind = "UPDATED" if seq % 5 == 3 else "CREATED"
     about = {"event_id": next(ids), "aggregate_type": "transaction", "aggregate_id": next(ids), "event_type": kind}
-    decided = {"device_id": device, "status": "accepted", "recorded_at": at, "fact": "{}", "hash": bytes(32), "fingerprint": b"-"}
+    change = {"aggregate_type": "transaction", "aggregate_id": str(debt), "op": "create"}
+    fact = json.dumps({"changes": [change | {"fields": {name: [None, value] for name, value in created.items()}}]}, default=str)
+    decided = {"device_id": device, "status": "accepted", "recorded_at": at, "fact": fact, "hash": bytes(32), "fingerprint": b"-"}
     ledger.connection.execute(insert(tables.events).values({"ledger_id": ledger.id, "seq": seq, **about, **decided}))
 
 

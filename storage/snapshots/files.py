@@ -4,14 +4,14 @@ import datetime
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from storage.snapshots.tables import PROVISIONAL, SCHEMA_VERSION, Table
+from storage.snapshots.schema import PROVISIONAL, SCHEMA_VERSION, Table
 
 MEMORY: Final = "256MB"
 """What DuckDB may hold while it builds a file; what is more goes to disk."""
@@ -90,6 +90,22 @@ def put(built: Path, path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def parquet(path: Path, options: str = "hive_partitioning = false") -> str:
+    """A reader of the files `path`, as text: where a statement outlives its execution, nothing can be bound."""
+    return f"read_parquet({quoted(path)}, {options})"
+
+
+def quoted(path: Path) -> str:
+    """A path as a literal."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def nothing(kinds: Mapping[str, str]) -> str:
+    """A select of columns of these types, without rows."""
+    typed = ", ".join(f"null::{kind} as {name}" for name, kind in kinds.items())
+    return f"select {typed} where false"
 
 
 _FOOTERS: Final = "select file_name, key, value from parquet_kv_metadata($pattern)"

@@ -11,7 +11,8 @@ from sqlalchemy import Boolean, Connection, Date, text
 from storage import days
 from storage.engine import Begin
 from storage.snapshots import files
-from storage.snapshots.tables import TABLES, Table
+from storage.snapshots.schema import Table
+from storage.snapshots.tables import TABLES
 
 POLL_SECONDS: Final = 0.5
 """Between two looks at pg_stat_activity: a transaction that ends tells nobody."""

@@ -1,23 +1,20 @@
 """Questions to the snapshots: views over all days, as a file for DuckDB, as SQL, and for `debitum sql`."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
 from storage.snapshots import files, writing
-from storage.snapshots.tables import DIM_LEDGER, TABLES, Column, Table
+from storage.snapshots.derived import VIEWS
+from storage.snapshots.schema import DAY, VALUE, VALUED, Column, Table
+from storage.snapshots.tables import DIM_LEDGER, TABLES
 
 DATABASE: Final = "analytics.duckdb"
 SCRIPT: Final = "analytics.sql"
-EFFECT_DAYS: Final = 14
-"""A repayment that comes so soon after a reminder counts as its effect."""
 _READING: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
-_DAY: Final = Column("DATE", "the UTC day (the name of the folder)")
-VALUE: Final = Column("DECIMAL(24,4)", "the amount in the currency's own unit: 12.5000 for 1250 cents")
-"""What a view adds to a table with amounts of money."""
 
 
 class QueryError(Exception):
@@ -26,10 +23,12 @@ class QueryError(Exception):
 
 def columns_of(table: Table) -> dict[str, Column]:
     """The columns of the table's view."""
-    valued = {"value": VALUE} if "amount" in table.columns else {}
-    found: dict[str, Column] = {"day": _DAY}
+    found: dict[str, Column] = {"day": DAY}
     for name, column in table.columns.items():
-        found |= {name: column} | (valued if name == "amount" else {})
+        found[name] = column
+        if name in VALUED:
+            added, value = VALUED[name]
+            found[added] = value
     return found
 
 
@@ -83,69 +82,28 @@ def views(root: Path) -> Iterator[str]:
     yield f"create view dim_ledger as {_dimension(root)}"
     for table in TABLES:
         yield f"create view {table.name} as {_days(root, table)}"
-    yield f"create view reminder_effects as {_EFFECTS}"
+    for view in VIEWS:
+        yield f"create view {view.name} as {view.select}"
 
 
 def _dimension(root: Path) -> str:
     path = files.dimension(root, "dim_ledger")
     if not path.exists():
-        return _nothing(DIM_LEDGER)
-    return f"select {', '.join(DIM_LEDGER)} from read_parquet({_quoted(path)})"  # noqa: S608 - our own names and path, quoted
+        return files.nothing(_kinds(DIM_LEDGER))
+    return f"select {', '.join(DIM_LEDGER)} from {files.parquet(path)}"  # noqa: S608 - our own names and path, quoted
 
 
 def _days(root: Path, table: Table) -> str:
     folder = root / files.FOLDER / table.name
     if not any(folder.glob("day=*/*.parquet")):
-        return _nothing(columns_of(table))
-    names = ", ".join(
-        f"(amount * unit)::{VALUE.kind} as value" if name == "value" else f"written.{name}" for name in columns_of(table)
-    )
+        return files.nothing(_kinds(columns_of(table)))
+    values = {added: f"({name} * unit)::{VALUE} as {added}" for name, (added, _) in VALUED.items()}
+    names = ", ".join(values.get(name, f"written.{name}") for name in columns_of(table))
     options = "hive_partitioning = true, hive_types = {'day': DATE}, union_by_name = true"
-    rows = f"read_parquet({_quoted(folder / 'day=*' / '*.parquet')}, {options}) written"
+    rows = f"{files.parquet(folder / 'day=*' / '*.parquet', options)} written"
     units = " left join dim_currency on dim_currency.currency = written.currency" if "amount" in table.columns else ""
     return f"select {names} from {rows}{units}"  # noqa: S608 - our own names, and a path of the operator's, quoted
 
 
-def _nothing(columns: dict[str, Column]) -> str:
-    typed = ", ".join(f"null::{column.kind} as {name}" for name, column in columns.items())
-    return f"select {typed} where false"
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
-
-
-EFFECTS: Final = {
-    "day": Column("DATE", "the UTC day of the reminder"),
-    "ledger_id": Column("VARCHAR", "as in reminders"),
-    "contact_id": Column("VARCHAR", "as in reminders"),
-    "transaction_id": Column("VARCHAR", "as in reminders"),
-    "channel": Column("VARCHAR", "email or push"),
-    "offset_days": Column("INTEGER", "days from the due date on; negative: before it"),
-    "sent_at": Column("TIMESTAMP WITH TIME ZONE", "when the reminder was handed over"),
-    "repaid_at": Column(
-        "TIMESTAMP WITH TIME ZONE",
-        f"when, in the {EFFECT_DAYS} days after it, the first amount was recorded with that contact, in the debt's currency and "
-        "against it; null: none was",
-    ),
-    "days_to_repayment": Column("BIGINT", "whole days between the two"),
-}
-"""The columns of reminder_effects."""
-_EFFECTS: Final = f"""
-    with debts as (
-        select ledger_id, transaction_id, any_value(currency) as currency, sign(sum(amount)) as side
-        from postings group by ledger_id, transaction_id
-    ), answered as (
-        select reminders.*, min(answer.recorded_at) as repaid_at
-        from reminders
-        left join debts using (ledger_id, transaction_id)
-        left join postings answer
-          on answer.ledger_id = reminders.ledger_id and answer.contact_id = reminders.contact_id
-         and answer.currency = debts.currency and sign(answer.amount) = -debts.side
-         and answer.recorded_at > reminders.sent_at and answer.recorded_at <= reminders.sent_at + interval {EFFECT_DAYS} day
-        group by all
-    )
-    select day, ledger_id, contact_id, transaction_id, channel, offset_days, sent_at, repaid_at,
-           datediff('day', sent_at, repaid_at) as days_to_repayment
-    from answered
-"""  # noqa: S608 - a number of ours
+def _kinds(columns: Mapping[str, Column]) -> dict[str, str]:
+    return {name: column.kind for name, column in columns.items()}

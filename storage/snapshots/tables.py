@@ -1,68 +1,20 @@
-"""What analysts read: the tables, the columns of each, and the statement that takes a day's rows out of Postgres."""
+"""The tables that analysts read, and what stands beside the days."""
 
-from dataclasses import dataclass
 from typing import Final
 
-PROVISIONAL: Final = "provisional"
-"""The column, and the mark in a file's footer, of a day that was still running."""
-SCHEMA_VERSION: Final = "schema_version"
-
-
-@dataclass(frozen=True)
-class Column:
-    """`kind` is DuckDB's type; `means` is for whoever reads the dictionary."""
-
-    kind: str
-    means: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of which every UTC day has a file.
-
-    `day_rows` selects what the day, from %(start)s to before %(end)s, added: its columns are `columns` without those that
-    every file has. Where there are `sums`, a day's file is yesterday's with these columns added up, else the day's rows alone.
-    `version` rises with every change of the columns: a file of another version is written anew, and never built upon.
-    """
-
-    name: str
-    means: str
-    columns: dict[str, Column]
-    keys: tuple[str, ...]
-    """By which the rows are sorted; no two have the same."""
-    day_rows: str
-    counted_by: str
-    """The column whose values an operator sees counted: never an id."""
-    sums: tuple[str, ...] = ()
-    keeps: bool = False
-    """Whether a day that is final stays as it is: Postgres forgets these rows, and a second look may find fewer."""
-    version: int = 1
-
-    @property
-    def taken(self) -> dict[str, str]:
-        """The columns that come from Postgres, with their types."""
-        return {name: column.kind for name, column in self.columns.items() if name not in COMMON}
-
-
-COMMON: Final = {
-    PROVISIONAL: Column("BOOLEAN", "the day was still running when this was written"),
-    SCHEMA_VERSION: Column("INTEGER", "version of these columns"),
-}
-"""The last columns of every file."""
-_LEDGER = Column("VARCHAR", "whose ledger: a pseudonym, no name stands behind it here")
-_CONTACT = Column("VARCHAR", "who owes or is owed: a pseudonym, different in each ledger")
-_TRANSACTION = Column("VARCHAR", "the debt or repayment: a pseudonym too")
-_CURRENCY = Column("VARCHAR", "ISO 4217 code; amounts of different currencies never add up")
+from storage.snapshots.schema import COMMON, CONTACT, CURRENCY, LEDGER, TRANSACTION, Column, Table
+from storage.snapshots.transactions import TRANSACTIONS
 
 BALANCES: Final = Table(
     "balances",
     "What each contact owed, or was owed, in each currency at the end of the day, as it was known then. A row is there from the "
     "first posting on; what is settled stays with amount 0. Things lent have no amounts and are not in it.",
     {
-        "ledger_id": _LEDGER,
-        "contact_id": _CONTACT,
-        "currency": _CURRENCY,
+        "ledger_id": LEDGER,
+        "contact_id": CONTACT,
+        "currency": CURRENCY,
         "amount": Column("BIGINT", "minor units of the currency; positive: they owe the user; 0: settled"),
+        "open_debts": Column("BIGINT", "how many debts, of either direction, something was still open of"),
         "postings": Column("BIGINT", "how many postings the amount is the sum of"),
         **COMMON,
     },
@@ -74,19 +26,42 @@ BALANCES: Final = Table(
     group by ledger_id, contact_id, currency
     """,
     "currency",
-    sums=("amount", "postings"),
+    fold=(
+        """
+        create view today as
+        with sums as (
+            select ledger_id, contact_id, currency, sum(amount)::bigint as amount, sum(postings)::bigint as postings
+            from (from taken union all by name select * exclude open_debts from yesterday)
+            group by ledger_id, contact_id, currency
+        ), opened as (
+            select ledger_id, contact_id, currency, count(*) as open_debts
+            from transactions where status = 'open' group by ledger_id, contact_id, currency
+        )
+        select * replace (coalesce(open_debts, 0) as open_debts)
+        from sums left join opened using (ledger_id, contact_id, currency)
+        """,
+    ),
+    day_columns={
+        "ledger_id": "VARCHAR",
+        "contact_id": "VARCHAR",
+        "currency": "VARCHAR",
+        "amount": "BIGINT",
+        "postings": "BIGINT",
+    },
+    beside=TRANSACTIONS,
+    version=2,
 )
 POSTINGS: Final = Table(
     "postings",
     "What the day did to the money, line by line: a debt adds, a repayment takes away, an edit takes back what was there and "
     "adds what is new. The sum of all days is `balances`.",
     {
-        "ledger_id": _LEDGER,
+        "ledger_id": LEDGER,
         "seq": Column("BIGINT", "the place of the event in its ledger"),
         "line": Column("INTEGER", "the place of the line in the event"),
-        "contact_id": _CONTACT,
-        "transaction_id": _TRANSACTION,
-        "currency": _CURRENCY,
+        "contact_id": CONTACT,
+        "transaction_id": TRANSACTION,
+        "currency": CURRENCY,
         "amount": Column("BIGINT", "minor units; positive: they owe the user more"),
         "effective_date": Column("DATE", "the date that the user gave the debt"),
         "recorded_at": Column("TIMESTAMP WITH TIME ZONE", "when the server learned of it"),
@@ -104,7 +79,7 @@ ACTIVITY: Final = Table(
     "activity",
     "What people did on the day: events of each ledger by what they were about, of which kind, and how they were decided.",
     {
-        "ledger_id": _LEDGER,
+        "ledger_id": LEDGER,
         "aggregate_type": Column("VARCHAR", "contact, transaction or reminder"),
         "event_type": Column("VARCHAR", "CREATED, UPDATED, DELETED, RESTORED or UNDO"),
         "status": Column("VARCHAR", "accepted, or conflict where another device had been first"),
@@ -125,7 +100,7 @@ DELIVERY: Final = Table(
     "delivery",
     "Each attempt of the day to send a mail or a push. Written once and never again: Postgres forgets attempts.",
     {
-        "ledger_id": _LEDGER,
+        "ledger_id": LEDGER,
         "message_id": Column("VARCHAR", "the message that was tried: a pseudonym; several attempts may be of one"),
         "attempt": Column("INTEGER", "1 for the first one of the message"),
         "channel": Column("VARCHAR", "email or push"),
@@ -151,9 +126,9 @@ REMINDERS: Final = Table(
     "Each due date that somebody was reminded of on the day, alone or in a digest: with `postings` it tells whether that helps. "
     "Written once and never again: Postgres forgets messages.",
     {
-        "ledger_id": _LEDGER,
-        "contact_id": _CONTACT,
-        "transaction_id": _TRANSACTION,
+        "ledger_id": LEDGER,
+        "contact_id": CONTACT,
+        "transaction_id": TRANSACTION,
         "channel": Column("VARCHAR", "email or push"),
         "offset_days": Column("INTEGER", "days from the due date on; negative: before it"),
         "due_date": Column("DATE", "the date that it was about"),
@@ -176,11 +151,11 @@ REMINDERS: Final = Table(
     keeps=True,
 )
 
-TABLES: Final = (BALANCES, POSTINGS, ACTIVITY, DELIVERY, REMINDERS)
+TABLES: Final = (TRANSACTIONS, BALANCES, POSTINGS, ACTIVITY, DELIVERY, REMINDERS)
 
 DIMENSIONS_VERSION: Final = 1
 DIM_LEDGER: Final = {
-    "ledger_id": _LEDGER,
+    "ledger_id": LEDGER,
     "created_on": Column("DATE", "the UTC day of its first hour"),
     "time_zone": Column("VARCHAR", "the owner's, as of IANA"),
     "locale": Column("VARCHAR", "the owner's language and region"),
@@ -191,7 +166,7 @@ DIM_LEDGER: Final = {
 }
 """One row a ledger, as it is now."""
 DIM_CURRENCY: Final = {
-    "currency": _CURRENCY,
+    "currency": CURRENCY,
     "exponent": Column("INTEGER", "digits after the point: 2 for EUR, 0 for JPY, 3 for KWD"),
     "unit": Column("DECIMAL(5,4)", "what one minor unit is worth: 0.0100 for EUR"),
 }

@@ -2,6 +2,7 @@
 
 import datetime
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -14,7 +15,8 @@ from domain import money
 from storage import days
 from storage.engine import Begin
 from storage.snapshots import files, progress
-from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSION, Column, Table
+from storage.snapshots.schema import Column, Table
+from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSION
 
 PATIENCE_SECONDS: Final = 60.0
 """How long a day that is over is waited for."""
@@ -40,9 +42,29 @@ class Written:
 def write(begin: Begin, root: Path, table: Table, day: datetime.date, *, patience_seconds: float = PATIENCE_SECONDS) -> Written:
     """Write what was known at the end of the UTC day, or, of the running day, so far: `provisional`.
 
-    `root` is the data folder. The file is whole or not there; the same rows give the same bytes, whichever way a sum was
-    built. Raises Unsettled when the day is over but a commit may be missing.
+    `root` is the data folder. The file is whole or not there; the same rows give the same bytes, whichever way it was built.
+    Days before it that a stepwise table lacks are written first. Raises Unsettled when the day is over but a commit may be
+    missing.
     """
+    if table.stepwise:
+        for earlier in _lacking(begin, root, table, day):
+            _write_day(begin, root, table, earlier, patience_seconds)
+    return _write_day(begin, root, table, day, patience_seconds)
+
+
+def _lacking(begin: Begin, root: Path, table: Table, day: datetime.date) -> list[datetime.date]:
+    """The days that have to be written, oldest first, before there is one to build `day` upon."""
+    if files.final(root, table, day - datetime.timedelta(days=1)) is not None:
+        return []
+    with begin() as connection:
+        first = progress.first_day(connection) or day
+    newest = max((known for known, final in files.states(root, table) if final and known < day), default=None)
+    if newest is not None:
+        first = newest + datetime.timedelta(days=1)
+    return [first + datetime.timedelta(days=number) for number in range((day - first).days)]
+
+
+def _write_day(begin: Begin, root: Path, table: Table, day: datetime.date, patience_seconds: float) -> Written:
     path = files.path_of(root, table, day)
     if table.keeps and files.final(root, table, day) is not None:
         return _written(table, day, path, provisional=False, added=0, base=None, kept=True)
@@ -50,15 +72,24 @@ def write(begin: Begin, root: Path, table: Table, day: datetime.date, *, patienc
         provisional = not progress.is_over(connection, day)
     if not provisional:
         progress.wait_until_settled(begin, days.end(day), patience_seconds=patience_seconds)
-    base = files.final(root, table, day - datetime.timedelta(days=1)) if table.sums else None
-    start = None if table.sums and base is None else days.midnight(day)
+    base = files.final(root, table, day - datetime.timedelta(days=1)) if table.fold else None
+    start = None if table.fold and base is None else days.midnight(day)
+    beside = _beside(begin, root, table.beside, day, provisional, patience_seconds) if table.beside else None
     with files.workshop(root, path) as work:
         taken, built = work / "taken.csv", work / path.name
         with begin() as connection:
             added = _download(connection, table.day_rows, taken, {"start": start, "end": days.end(day)})
-        _build(table, built, taken, base, provisional=provisional)
+        _build(table, day, built, taken, base, beside, provisional=provisional)
         files.put(built, path)
     return _written(table, day, path, provisional=provisional, added=added, base=base)
+
+
+def _beside(begin: Begin, root: Path, table: Table, day: datetime.date, provisional: bool, patience_seconds: float) -> Path:
+    """The other table's file of the day: for a day that is over a final one."""
+    there = files.path_of(root, table, day)
+    if not (files.final(root, table, day) or (provisional and there.exists())):
+        write(begin, root, table, day, patience_seconds=patience_seconds)
+    return there
 
 
 def write_dimensions(begin: Begin, root: Path) -> int:
@@ -95,33 +126,43 @@ def _download(connection: Connection, rows: str, path: Path, bound: dict[str, ob
         return cursor.rowcount
 
 
-def _build(table: Table, path: Path, taken: Path, base: Path | None, *, provisional: bool) -> None:
-    names = ", ".join(table.taken)
-    groups = ", ".join(table.keys)
-    chosen = ", ".join(f"sum({name})::bigint as {name}" if name in table.sums else name for name in table.taken)
-    bound = {
-        "path": str(path),
-        "provisional": provisional,
-        "version": table.version,
-        "mark_provisional": str(provisional).lower(),
-        "mark_version": str(table.version),
-    }
+def _build(
+    table: Table, day: datetime.date, path: Path, taken: Path, base: Path | None, beside: Path | None, *, provisional: bool
+) -> None:
     with files.builder(path.parent) as duck:
-        duck.execute(f"create table parts as from {_read_csv(table.taken)}", {"taken": str(taken)})
-        if base:
-            old = "read_parquet($base, hive_partitioning = false)"
-            duck.execute(f"insert into parts select {names} from {old}", {"base": str(base)})  # noqa: S608 - our own names
+        duck.execute(f"create table taken as from {_read_csv(table.day_columns or table.taken_columns)}", {"taken": str(taken)})
+        if table.fold:
+            # What a view reads cannot be a bound value.
+            duck.execute(f"create view yesterday as {_days_before(table, base)}")
+            if table.beside and beside:
+                duck.execute(f"create view {table.beside.name} as from {files.parquet(beside)}")
+            duck.execute("set variable day = $day::date", {"day": day})
+            for statement in table.fold:
+                duck.execute(statement)
         duck.execute(
             f"""
             copy (
-                select {chosen}, $provisional::boolean as provisional, $version::integer as schema_version
-                from parts {f"group by {groups}" if table.sums else ""} order by {groups}
+                select {", ".join(table.taken_columns)},
+                       $provisional::boolean as provisional, $version::integer as schema_version
+                from {"today" if table.fold else "taken"} order by {", ".join(table.keys)}
             ) to $path (
                 format parquet, compression zstd, kv_metadata {{provisional: $mark_provisional, schema_version: $mark_version}}
             )
             """,  # noqa: S608 - our own names
-            bound,
+            {
+                "path": str(path),
+                "provisional": provisional,
+                "version": table.version,
+                "mark_provisional": str(provisional).lower(),
+                "mark_version": str(table.version),
+            },
         )
+
+
+def _days_before(table: Table, base: Path | None) -> str:
+    if base is None:
+        return files.nothing(table.taken_columns)
+    return f"select {', '.join(table.taken_columns)} from {files.parquet(base)}"  # noqa: S608 - our own names
 
 
 def _build_dimension(path: Path, columns: dict[str, Column], rows: str, bound: dict[str, str]) -> None:
@@ -137,7 +178,7 @@ def _build_dimension(path: Path, columns: dict[str, Column], rows: str, bound: d
         )
 
 
-def _read_csv(kinds: dict[str, str]) -> str:
+def _read_csv(kinds: Mapping[str, str]) -> str:
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in kinds.items())
     return f"read_csv($taken, auto_detect = false, hive_partitioning = false, header = false, columns = {{{columns}}})"
 

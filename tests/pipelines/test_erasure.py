@@ -167,12 +167,12 @@ async def test_nothing_is_found_of_who_was_erased(
     assert {name: metadata[name] for name in ("users", "failed", "snapshot_files")} == {
         "users": 1,
         "failed": 0,
-        "snapshot_files": 5,  # balances, postings, deliveries, reminders, dim_ledger
+        "snapshot_files": 6,  # transactions, balances, postings, deliveries, reminders, dim_ledger
     }
     with database.connect() as connection:
         [recorded] = connection.scalars(text("select removed from debitum.erasures")).all()
     assert (recorded["files"], recorded["events"], recorded["rejections"], recorded["balances"]) == (3, 4, 1, 1)
-    assert (metadata["files"], metadata["rows"]) == (3, sum(recorded.values()) - 3 - 5)
+    assert (metadata["files"], metadata["rows"]) == (3, sum(recorded.values()) - 3 - 6)
     after = haystack.read(database, database_url, data_folder.root)
     assert {one: haystack.places(after, one) for one in told if haystack.places(after, one)} == {}
     assert {one for one in [*bo.words, *bo.ids] if not haystack.places(after, one)} <= bo.sealed

@@ -25,6 +25,7 @@ reporting/balances_daily
 reporting/delivery_daily
 reporting/postings_daily
 reporting/reminders_daily
+reporting/transactions_daily
 upkeep/erasure_report
 upkeep/retention_report
 """
@@ -63,6 +64,7 @@ postings_daily: snapshots
 reminders_daily: snapshots
 retention_report: retention
 send: dispatch
+transactions_daily: snapshots
 """
 
 

@@ -15,7 +15,9 @@ from sqlalchemy import Engine, delete, insert, update
 from storage import digests, outbox, tables
 from storage.engine import Begin
 from storage.snapshots import erasure, files, progress, questions, writing
-from storage.snapshots.tables import ACTIVITY, BALANCES, COMMON, DELIVERY, POSTINGS, REMINDERS, TABLES, Table
+from storage.snapshots.derived import VIEWS
+from storage.snapshots.schema import COMMON, Table
+from storage.snapshots.tables import ACTIVITY, BALANCES, DELIVERY, POSTINGS, REMINDERS, TABLES
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
 from tests.storage import rows
@@ -49,7 +51,7 @@ def test_a_table_keeps_its_promises(begin: Begin, database: Engine, tmp_path: Pa
     raw = duckdb.execute("select * from read_parquet($path, hive_partitioning = false)", {"path": str(written.path)})
     columns = [column[0] for column in raw.description or []]
     found = raw.fetchall()
-    assert columns == [*table.columns] == [*table.taken, *COMMON]
+    assert columns == [*table.columns] == [*table.taken_columns, *COMMON]
     keys = [tuple(str(row[columns.index(key)]) for key in table.keys) for row in found]
     assert len(set(keys)) == len(keys) == written.rows
     assert sum(count for _, count in written.counts) == written.rows
@@ -113,7 +115,19 @@ def event(ledger: uuid.UUID, seq: int, kind: str, device: uuid.UUID | None = Non
     """A row of the log."""
     ids = {"ledger_id": ledger, "seq": seq, "event_id": uuid.uuid4(), "aggregate_id": uuid.uuid4(), "device_id": device}
     decided = {"aggregate_type": "contact", "event_type": kind, "status": "accepted", "recorded_at": NOON}
-    return ids | decided | {"fingerprint": b"-", "fact": SECRET, "hash": bytes(32)}
+    created = {
+        "contact_id": str(ledger),
+        "type": "money",
+        "direction": "lent",
+        "currency": "EUR",
+        "amount": 5,
+        "description": SECRET,
+    }
+    of_debt = {"aggregate_type": "transaction", "aggregate_id": str(uuid.uuid4()), "op": "create"}
+    fields = {name: [None, value] for name, value in (created | {"transaction_date": "2026-03-02"}).items()}
+    of_contact = {"aggregate_type": "contact", "aggregate_id": str(ledger), "op": "create", "fields": {"name": [None, SECRET]}}
+    fact = {"changes": [of_contact, of_debt | {"fields": fields}] if kind == "CREATED" else []}
+    return ids | decided | {"fingerprint": b"-", "fact": json.dumps(fact), "hash": bytes(32)}
 
 
 def household(database: Engine) -> None:
@@ -241,7 +255,7 @@ def test_the_script_makes_the_views_of_the_database(begin: Begin, database: Engi
     write(begin, tmp_path, *TABLES)
     writing.write_dimensions(begin, tmp_path)
     questions.write_views(tmp_path)
-    names = [*(table.name for table in TABLES), "dim_currency", "dim_ledger", "reminder_effects"]
+    names = [*(table.name for table in TABLES), *(view.name for view in VIEWS), "dim_currency", "dim_ledger"]
     with duckdb.connect() as fresh, duckdb.connect(str(tmp_path / questions.DATABASE), read_only=True) as kept:
         fresh.execute((tmp_path / questions.SCRIPT).read_text())
         for name in names:

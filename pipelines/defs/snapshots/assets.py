@@ -11,12 +11,15 @@ import dagster as dg
 from pipelines.defs import resources
 from pipelines.defs.snapshots import partitions
 from storage.snapshots import questions, writing
-from storage.snapshots.tables import BALANCES, DELIVERY, REMINDERS, TABLES, Table
+from storage.snapshots.schema import Table
+from storage.snapshots.tables import BALANCES, DELIVERY, REMINDERS, TABLES
+from storage.snapshots.transactions import TRANSACTIONS
 
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)  # tests hold what we need of it
 
 MADE_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "balances": ("postings",),
+    "transactions": ("events",),
+    "balances": ("postings", "transactions_daily"),
     "postings": ("postings",),
     "activity": ("events",),
     "delivery": ("deliveries",),
@@ -77,7 +80,7 @@ def _metadata(table: Table, written: writing.Written, seconds: float) -> Mapping
 def _made_of(table: Table, written: writing.Written) -> str:
     if written.kept:
         return "nothing: it was final already"
-    if not table.sums:
+    if not table.fold:
         return "the day's rows"
     return "the day before and the day's rows" if written.base else "all rows so far"
 
@@ -92,6 +95,7 @@ def _preview(table: Table, written: writing.Written) -> str:
 
 DAILY: Final = {table.name: _daily(table) for table in TABLES}
 balances_daily = DAILY[BALANCES.name]
+transactions_daily = DAILY[TRANSACTIONS.name]
 postings_daily, activity_daily = DAILY["postings"], DAILY["activity"]
 delivery_daily, reminders_daily = DAILY[DELIVERY.name], DAILY[REMINDERS.name]
 

@@ -1,0 +1,188 @@
+"""Debts and things lent, day by day: what the fold of files says is what the domain says of the log up to each midnight."""
+
+import datetime
+from collections.abc import Mapping
+from datetime import UTC, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from domain import allocation
+from domain.fold import Entity, Ledger
+from storage import days
+from storage.engine import Begin
+from storage.snapshots import files, progress, questions, writing
+from storage.snapshots.tables import BALANCES
+from storage.snapshots.transactions import TRANSACTIONS
+from tests import factories
+from tests.storage import logs
+
+FIRST = datetime.datetime(2026, 3, 2, 9, tzinfo=UTC)
+LEDGERS, DAYS, LENGTH = 20, 6, 150
+ALL_DAYS = [(FIRST + timedelta(days=number)).date() for number in range(DAYS)]
+EVERY = DAYS * timedelta(days=1) / (LENGTH + 20)
+
+
+def pasts(database: Engine) -> list[logs.Past]:
+    with database.begin() as connection:
+        return [logs.past(connection, seed, FIRST, EVERY, length=LENGTH) for seed in range(1, LEDGERS + 1)]
+
+
+def opened(ledger: Ledger) -> Mapping[str, int]:
+    """By id, of what is live: the domain's words, contact by contact."""
+    found: dict[str, int] = {}
+    pockets: dict[tuple[str, str], list[allocation.Entry]] = {}
+    for entity in transactions(ledger):
+        values = entity.fields
+        if not entity.live:
+            continue
+        if values["type"] == "item":
+            found[entity.id] = values["amount"] if values["returned_at"] is None else 0
+            continue
+        entry = allocation.Entry(
+            id=UUID(entity.id),
+            direction=values["direction"],
+            amount=values["amount"],
+            ripe=datetime.date.fromisoformat(values["due_date"] or values["transaction_date"]),
+            seq=entity.created_seq,
+            repays=UUID(values["repays"]) if values["repays"] else None,
+        )
+        pockets.setdefault((values["contact_id"], values["currency"]), []).append(entry)
+    for entries in pockets.values():
+        found |= {str(id): amount for id, amount in allocation.open_amounts(entries).items()}
+    return found
+
+
+def transactions(ledger: Ledger) -> list[Entity]:
+    return [entity for key, entity in ledger.entities.items() if key[0] == "transaction"]
+
+
+def expected(past: logs.Past) -> list[tuple[object, ...]]:
+    """The rows of all days."""
+    rows: list[tuple[object, ...]] = []
+    settled: dict[str, datetime.date] = {}
+    for day in ALL_DAYS:
+        ledger = past.at(days.end(day))
+        amounts = opened(ledger)
+        settled = {id: settled.get(id, day) for id, amount in amounts.items() if amount == 0}
+        for entity in transactions(ledger):
+            values = entity.fields
+            status = "deleted" if not entity.live else "open" if amounts[entity.id] else "settled"
+            fixed = (day, str(past.ledger_id), entity.id, values["contact_id"], values["type"], values["direction"])
+            money = (values["currency"], values["amount"], amounts.get(entity.id, 0), status)
+            dates = (values["transaction_date"], values["due_date"], entity.created_at[:10], _text(settled.get(entity.id)))
+            rows.append((*fixed, *money, *dates, values["repays"], entity.created_seq))
+    return rows
+
+
+def _text(day: datetime.date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+ROWS = """
+    select day, ledger_id, transaction_id, contact_id, type, direction, currency, amount, open_amount, status,
+           transaction_date::varchar, due_date::varchar, opened_on::varchar, settled_on::varchar, repays, seq
+    from transactions
+"""
+
+
+def ask(root: Path, sql: str) -> list[tuple[object, ...]]:
+    return questions.query(root, sql)[1]
+
+
+def test_every_day_is_what_the_domain_says_of_the_log_up_to_its_end(begin: Begin, database: Engine, tmp_path: Path) -> None:
+    known = pasts(database)
+    for day in ALL_DAYS:
+        written = writing.write(begin, tmp_path, TRANSACTIONS, day)
+        assert (written.base is None) == (day == ALL_DAYS[0])
+    right = {row for past in known for row in expected(past)}
+    assert set(ask(tmp_path, ROWS)) == right
+    assert len(right) > LEDGERS * DAYS
+    statuses = "select type, status, count(*) > 5 from transactions group by all"
+    assert len(ask(tmp_path, statuses)) == 6
+    assert all(often for *_, often in ask(tmp_path, statuses))
+    later = "select count(distinct settled_on), count(*) filter (where settled_on > opened_on) > 5 from transactions"
+    assert ask(tmp_path, later) == [(DAYS, True)]
+
+
+def test_a_day_asked_for_alone_has_the_days_before_it_written_first(begin: Begin, database: Engine, tmp_path: Path) -> None:
+    pasts(database)
+    for day in ALL_DAYS:
+        writing.write(begin, tmp_path / "each", TRANSACTIONS, day)
+    writing.write(begin, tmp_path / "last", TRANSACTIONS, ALL_DAYS[-1])
+    for day in ALL_DAYS:
+        each, last = (files.path_of(tmp_path / name, TRANSACTIONS, day).read_bytes() for name in ("each", "last"))
+        assert each == last
+    assert progress.unfinished(tmp_path / "last", ALL_DAYS[0], ALL_DAYS[-1], tables=[TRANSACTIONS]) == []
+    files.path_of(tmp_path / "each", TRANSACTIONS, ALL_DAYS[2]).unlink()
+    again = writing.write(begin, tmp_path / "each", TRANSACTIONS, ALL_DAYS[3])
+    assert again.path.read_bytes() == files.path_of(tmp_path / "last", TRANSACTIONS, ALL_DAYS[3]).read_bytes()
+
+
+def test_what_is_open_adds_up_to_the_balances(begin: Begin, database: Engine, tmp_path: Path) -> None:
+    """Σ open(lent) − Σ open(owed) = balance, of every day, ledger, contact and currency; and their counts agree."""
+    pasts(database)
+    for day in ALL_DAYS:
+        writing.write(begin, tmp_path, BALANCES, day)
+    differing = """
+        with opened as (
+            select day, ledger_id, contact_id, currency, count(*) filter (where open_amount > 0) as debts,
+                   sum(case when direction = 'lent' then open_amount else -open_amount end)::bigint as amount
+            from debts group by all
+        )
+        select count(*) filter (where coalesce(opened.amount, 0) <> balances.amount or coalesce(debts, 0) <> open_debts),
+               count(*), count(*) filter (where open_debts > 1) > 20
+        from balances left join opened using (day, ledger_id, contact_id, currency)
+    """
+    [(wrong, compared, several)] = ask(tmp_path, differing)
+    assert (wrong, several) == (0, True)
+    assert isinstance(compared, int)
+    assert compared > 100
+
+
+def test_views_tell_debts_from_things_and_how_late_they_are(begin: Begin, database: Engine, tmp_path: Path) -> None:
+    returned = {"returned_at": "2026-03-06T08:00:00Z"}
+    ana, debt, drill, answer, gone = (str(UUID(int=number, version=4)) for number in range(1, 6))
+    due = {"due_date": "2026-03-03", "transaction_date": "2026-03-01"}
+    thing = {"contact_id": ana, "direction": "owed", "type": "item", "item": "Drill", "amount": 2, **due}
+    repaid = {"contact_id": ana, "direction": "owed", "amount": 1_000, "currency": "EUR", "repays": debt, **due}
+    with database.begin() as connection:
+        logs.told(
+            connection,
+            (FIRST, factories.contact(ana)),
+            (FIRST, factories.lent(debt, ana, 1_250, **due)),
+            (FIRST, factories.lent(gone, ana, 7, currency="JPY", **due)),
+            (FIRST, factories.command("transaction", "DELETED", gone)),
+            (FIRST, factories.command("transaction", "CREATED", drill, thing)),
+            (FIRST + timedelta(days=3), factories.command("transaction", "CREATED", answer, repaid)),
+            (
+                FIRST + timedelta(days=4),
+                factories.command("transaction", "UPDATED", drill, returned),
+            ),
+        )
+    for day in ALL_DAYS:
+        writing.write(begin, tmp_path, TRANSACTIONS, day)
+    since = "select strftime(day, '%d'), {}, days_overdue, strftime(settled_on, '%d') from {} where {} order by day"
+    assert ask(tmp_path, since.format("open_value::varchar", "debts", f"transaction_id = '{debt}'")) == [
+        ("02", "12.5000", None, None),
+        ("03", "12.5000", None, None),
+        ("04", "12.5000", 1, None),
+        ("05", "2.5000", 2, None),
+        ("06", "2.5000", 3, None),
+        ("07", "2.5000", 4, None),
+    ]
+    assert ask(tmp_path, since.format("open_quantity", "items", "true")) == [
+        ("02", 2, None, None),
+        ("03", 2, None, None),
+        ("04", 2, 1, None),
+        ("05", 2, 2, None),
+        ("06", 0, None, "06"),
+        ("07", 0, None, "06"),
+    ]
+    assert ask(tmp_path, f"select distinct status, open_amount from transactions where transaction_id = '{gone}'") == [
+        ("deleted", 0)
+    ]
+    assert ask(tmp_path, "select distinct direction, repays, settled_on - opened_on from debts where repays is not null") == [
+        ("owed", debt, 0)
+    ]
