@@ -186,13 +186,13 @@ def _verify(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         return WRONG if repair.prove(loaded, say, parsed.ledger) else OK
-    except database.DatabaseError as error:
+    except (database.DatabaseError, repair.UnknownLedgerError) as error:
         _complain(str(error))
         return USAGE  # not 1: nothing was found wrong, and nothing was found right
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ledger", type=UUID, metavar="ID", help="only this one")
+    parser.add_argument("--ledger", metavar="ID", help="only this one: its id, or the digits that the audit names")
 
 
 def _rebuild(flags: Mapping[str, str], _: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 
 from storage import encryption
 
-PRIVATE: Final = ("mail", "push", "snapshots", "logs", "backups", "dagster")
+PRIVATE: Final = ("mail", "push", "snapshots", "audit", "logs", "backups", "dagster")
 """Hold what people owe each other, or what was said about it: for their owner only (0700)."""
 LONGEST_SOCKET_PATH: Final = 100
 """Linux takes 107 bytes, macOS 103; gRPC adds a few of its own."""

@@ -9,15 +9,26 @@ from sqlalchemy import Connection
 from debitum import database, keys
 from debitum.settings import Settings
 from storage import rebuild, roles, verify
+from storage.engine import Begin
 
 PROGRESS_LEDGERS = 1_000
 """Ledgers between two lines of progress."""
 
+LEAST_DIGITS = 8
+"""Of a digest: fewer would name half of all ledgers."""
+
 Say = Callable[[str], object]
 
 
-def prove(settings: Settings, say: Say, ledger_id: UUID | None = None) -> int:
-    """Walk one ledger or all, and say what does not follow from the log; the number of findings. Raises DatabaseError."""
+class UnknownLedgerError(Exception):
+    """No ledger has that name."""
+
+
+def prove(settings: Settings, say: Say, name: str | None = None) -> int:
+    """Walk one ledger or all, and say what does not follow from the log; the number of findings.
+
+    `name` is an id, or the first digits of its digest, which the audit names. Raises DatabaseError, UnknownLedgerError.
+    """
     ring = keys.required(settings)
     with database.opened(settings, "debitum-repair") as found:
         snapshots = found.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -29,7 +40,7 @@ def prove(settings: Settings, say: Say, ledger_id: UUID | None = None) -> int:
                 yield connection
 
         ledgers = findings = 0
-        for one in verify.ledgers(begin) if ledger_id is None else [ledger_id]:
+        for one in verify.ledgers(begin) if name is None else _named(begin, name):
             with begin() as connection:
                 for finding in verify.verify(connection, one, ring):
                     say(finding.line())
@@ -39,6 +50,14 @@ def prove(settings: Settings, say: Say, ledger_id: UUID | None = None) -> int:
                 say(f"{ledgers} ledgers, {findings} findings")
         say(f"{ledgers} ledgers, {findings} findings{'' if findings else ': everything follows from the logs'}")
         return findings
+
+
+def _named(begin: Begin, name: str) -> list[UUID]:
+    with begin() as connection:
+        found = verify.named(connection, name) if len(name) >= LEAST_DIGITS else []
+    if not found:
+        raise UnknownLedgerError(f"there is no ledger {name}")
+    return found
 
 
 def recreate(settings: Settings, say: Say) -> None:

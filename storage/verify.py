@@ -61,6 +61,11 @@ def ledgers(begin: Begin) -> Iterator[UUID]:
         after = page[-1]
 
 
+def named(connection: Connection, name: str) -> list[UUID]:
+    """The ledgers whose id is `name`, or whose digest (SHA-256 of the id's 16 bytes, in hexadecimal) begins with it."""
+    return list(connection.scalars(_NAMED, {"name": name}))
+
+
 def verify(connection: Connection, ledger_id: UUID, keys: KeyRing) -> Iterator[Finding]:
     """What is wrong with one ledger, the first break of its log and then the first wrong row of each table.
 
@@ -218,6 +223,10 @@ def _rows(connection: Connection, name: str, ledger_id: UUID) -> Iterator[dict[s
 
 
 _LEDGERS = text("select id from debitum.ledgers where id > :after order by id limit :limit").columns(id=Uuid)
+
+_NAMED = text("""
+    select id from debitum.ledgers where id::text = :name or starts_with(encode(sha256(uuid_send(id)), 'hex'), :name) order by id
+""").columns(id=Uuid)
 
 _OF_LEDGER = bindparam("ledger", type_=Uuid)
 

@@ -33,6 +33,13 @@ class Database(dg.ConfigurableResource[None]):
             roles.enter(connection, roles.JOBS)
             yield connection
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """The same, and all that it reads is of one moment."""
+        with _engine(self.url).execution_options(isolation_level="REPEATABLE READ").begin() as connection:
+            roles.enter(connection, roles.JOBS)
+            yield connection
+
 
 class DataFolder(dg.ConfigurableResource[None]):
     """The folder that holds snapshots, and mails and pushes while no provider is configured."""

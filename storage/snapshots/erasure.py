@@ -1,4 +1,4 @@
-"""Takes ledgers out of the snapshots: each file that has rows of theirs is replaced by one without them."""
+"""Takes ledgers out of snapshots and of the copy of the log: a file that has rows of theirs is replaced by one without them."""
 
 import shutil
 import tempfile
@@ -11,10 +11,12 @@ from uuid import UUID
 import duckdb
 
 from storage.snapshots import files
+from storage.snapshots.schema import COPY, SNAPSHOTS
 
-ANY_FILE: Final = "snapshots/**/*.parquet"
-ANY_WORKSHOP: Final = "snapshots/**/.building-*"
-"""Where a snapshot is being made, or where a run that was killed left what it had."""
+FOLDERS: Final = (SNAPSHOTS, COPY)
+ANY_FILE: Final = "**/*.parquet"
+ANY_WORKSHOP: Final = "**/.building-*"
+"""Where a file is being made, or where a run that was killed left what it had."""
 
 
 def erase(root: Path, ledgers: Collection[UUID]) -> Mapping[UUID, int]:
@@ -24,7 +26,7 @@ def erase(root: Path, ledgers: Collection[UUID]) -> Mapping[UUID, int]:
     Not while snapshots are written: what a run has not put in its place yet is thrown away. Safe to kill at any point, and
     to repeat.
     """
-    for left in root.glob(ANY_WORKSHOP):
+    for left in (left for folder in FOLDERS for left in (root / folder).glob(ANY_WORKSHOP)):
         shutil.rmtree(left, ignore_errors=True)
     names = {str(ledger): ledger for ledger in ledgers}
     found = _found(root, list(names)) if names else []
@@ -35,10 +37,11 @@ def erase(root: Path, ledgers: Collection[UUID]) -> Mapping[UUID, int]:
 
 def _found(root: Path, names: list[str]) -> list[tuple[Path, str]]:
     """Each file with a ledger that it has rows of. Files are sorted by ledger: of most, only the footers are read."""
-    if not any(root.glob(ANY_FILE)):
+    there = [str(root / folder / ANY_FILE) for folder in FOLDERS if any((root / folder).glob(ANY_FILE))]
+    if not there:
         return []
     with duckdb.connect(config={"memory_limit": files.MEMORY}) as duck:
-        rows = duck.execute(_FIND, {"files": str(root / ANY_FILE), "ledgers": names}).fetchall()
+        rows = duck.execute(_FIND, {"files": there, "ledgers": names}).fetchall()
     return [(Path(path), name) for path, name in rows]
 
 

@@ -11,26 +11,27 @@ from typing import Final
 
 import duckdb
 
-from storage.snapshots.schema import PROVISIONAL, SCHEMA_VERSION, Table
+from storage.snapshots.schema import PROVISIONAL, SCHEMA_VERSION, SNAPSHOTS, Table
 
 MEMORY: Final = "256MB"
 """What DuckDB may hold while it builds a file; what is more goes to disk."""
-FOLDER: Final = "snapshots"
+LONGEST_ROW: Final = 16 * 1024 * 1024
+"""Bytes of a row that comes from Postgres: a fact that deletes a contact with tens of thousands of debts."""
 
 
 def path_of(root: Path, table: Table, day: datetime.date) -> Path:
     """Where the day's file is, or will be; `root` is the data folder."""
-    return root / FOLDER / table.name / f"day={day.isoformat()}" / "part-0.parquet"
+    return root / table.folder / table.name / f"day={day.isoformat()}" / "part-0.parquet"
 
 
 def dimension(root: Path, name: str) -> Path:
     """Where the one file of a table without days is, or will be."""
-    return root / FOLDER / name / "part-0.parquet"
+    return root / SNAPSHOTS / name / "part-0.parquet"
 
 
 def states(root: Path, table: Table) -> Iterator[tuple[datetime.date, bool]]:
     """Each day that has a file of the table, and whether it is final."""
-    folder = root / FOLDER / table.name
+    folder = root / table.folder / table.name
     if any(folder.glob("day=*/*.parquet")):
         for path, marks in footers(folder / "day=*" / "*.parquet").items():
             yield datetime.date.fromisoformat(Path(path).parent.name.removeprefix("day=")), is_final(table, marks)
@@ -59,7 +60,7 @@ def is_final(table: Table, marks: dict[str, str]) -> bool:
 @contextmanager
 def workshop(root: Path, path: Path) -> Iterator[Path]:
     """A folder beside the file `path`, for what is not finished; what a killed run left there goes first."""
-    (root / FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
+    (root / path.relative_to(root).parts[0]).mkdir(mode=0o700, parents=True, exist_ok=True)
     home = path.parent
     home.mkdir(parents=True, exist_ok=True)
     for left in home.glob(".building-*"):
@@ -90,6 +91,13 @@ def put(built: Path, path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def csv(columns: Mapping[str, str], path: str = "$taken") -> str:
+    """A reader of what Postgres's COPY wrote, these columns with their types, at a path that is text of a statement."""
+    kinds = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
+    exact = f"header = false, allow_quoted_nulls = false, max_line_size = {LONGEST_ROW}"
+    return f"read_csv({path}, auto_detect = false, hive_partitioning = false, {exact}, columns = {{{kinds}}})"
 
 
 def parquet(path: Path, options: str = "hive_partitioning = false") -> str:

@@ -9,7 +9,7 @@ import duckdb
 
 from storage.snapshots import files, writing
 from storage.snapshots.derived import VIEWS
-from storage.snapshots.schema import DAY, VALUE, VALUED, Column, Table
+from storage.snapshots.schema import DAY, SNAPSHOTS, VALUE, VALUED, Column, Table
 from storage.snapshots.tables import DIM_LEDGER, TABLES
 
 DATABASE: Final = "analytics.duckdb"
@@ -69,7 +69,7 @@ def query(root: Path, sql: str) -> tuple[list[str], list[tuple[object, ...]]]:
 
 def _confine(duck: duckdb.DuckDBPyConnection, root: Path) -> None:
     """From here on DuckDB reads the snapshots and nothing else, and no statement can change that."""
-    duck.execute("set allowed_directories = [$folder]", {"folder": f"{root / files.FOLDER}/"})
+    duck.execute("set allowed_directories = [$folder]", {"folder": f"{root / SNAPSHOTS}/"})
     duck.execute("set enable_external_access = false")
     for statement in views(root):
         duck.execute(statement)
@@ -94,7 +94,7 @@ def _dimension(root: Path) -> str:
 
 
 def _days(root: Path, table: Table) -> str:
-    folder = root / files.FOLDER / table.name
+    folder = root / SNAPSHOTS / table.name
     if not any(folder.glob("day=*/*.parquet")):
         return files.nothing(_kinds(columns_of(table)))
     values = {added: f"({name} * unit)::{VALUE} as {added}" for name, (added, _) in VALUED.items()}

@@ -7,6 +7,10 @@ from typing import Final
 PROVISIONAL: Final = "provisional"
 """The column, and the mark in a file's footer, of a day that was still running."""
 SCHEMA_VERSION: Final = "schema_version"
+SNAPSHOTS: Final = "snapshots"
+"""What analysts read."""
+COPY: Final = "audit"
+"""A copy of the log, whole: nobody's but the audit's."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Table:
     keeps: bool = False
     """Whether a day that is final stays as it is: Postgres forgets these rows, and a second look may find fewer."""
     version: int = 1
+    folder: str = SNAPSHOTS
+    """The part of the data folder that it lies in."""
 
     @property
     def taken_columns(self) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import datetime
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -78,7 +77,7 @@ def _write_day(begin: Begin, root: Path, table: Table, day: datetime.date, patie
     with files.workshop(root, path) as work:
         taken, built = work / "taken.csv", work / path.name
         with begin() as connection:
-            added = _download(connection, table.day_rows, taken, {"start": start, "end": days.end(day)})
+            added = download(connection, table.day_rows, taken, {"start": start, "end": days.end(day)})
         _build(table, day, built, taken, base, beside, provisional=provisional)
         files.put(built, path)
     return _written(table, day, path, provisional=provisional, added=added, base=base)
@@ -98,8 +97,8 @@ def write_dimensions(begin: Begin, root: Path) -> int:
     with files.workshop(root, path) as work:
         taken, built = work / "taken.csv", work / path.name
         with begin() as connection:
-            ledgers = _download(connection, _LEDGERS, taken, {})
-        _build_dimension(built, DIM_LEDGER, _read_csv(_kinds(DIM_LEDGER)), {"taken": str(taken)})
+            ledgers = download(connection, _LEDGERS, taken, {})
+        _build_dimension(built, DIM_LEDGER, files.csv(_kinds(DIM_LEDGER)), {"taken": str(taken)})
         files.put(built, path)
     path = files.dimension(root, "dim_currency")
     with files.workshop(root, path) as work:
@@ -116,7 +115,7 @@ def currencies() -> str:
     return f"select {typed} from (values {rows}) as known({', '.join(DIM_CURRENCY)})"  # noqa: S608 - ISO's codes, ours
 
 
-def _download(connection: Connection, rows: str, path: Path, bound: dict[str, object]) -> int:
+def download(connection: Connection, rows: str, path: Path, bound: dict[str, object]) -> int:
     """The rows of a select as a CSV file; how many there are."""
     driver = cast("psycopg.Connection[TupleRow]", connection.connection.driver_connection)
     with driver.cursor() as cursor, path.open("wb") as file:
@@ -130,7 +129,7 @@ def _build(
     table: Table, day: datetime.date, path: Path, taken: Path, base: Path | None, beside: Path | None, *, provisional: bool
 ) -> None:
     with files.builder(path.parent) as duck:
-        duck.execute(f"create table taken as from {_read_csv(table.day_columns or table.taken_columns)}", {"taken": str(taken)})
+        duck.execute(f"create table taken as from {files.csv(table.day_columns or table.taken_columns)}", {"taken": str(taken)})
         if table.fold:
             # What a view reads cannot be a bound value.
             duck.execute(f"create view yesterday as {_days_before(table, base)}")
@@ -176,11 +175,6 @@ def _build_dimension(path: Path, columns: dict[str, Column], rows: str, bound: d
             """,  # noqa: S608 - our own names
             {"path": str(path), "mark_version": str(DIMENSIONS_VERSION), **bound},
         )
-
-
-def _read_csv(kinds: Mapping[str, str]) -> str:
-    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in kinds.items())
-    return f"read_csv($taken, auto_detect = false, hive_partitioning = false, header = false, columns = {{{columns}}})"
 
 
 def _kinds(columns: dict[str, Column]) -> dict[str, str]:

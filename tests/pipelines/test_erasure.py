@@ -1,7 +1,6 @@
 """Erasure as Dagster runs it: nothing of who asked for it is found anywhere, whatever became of the run before it."""
 
 import asyncio
-import base64
 import datetime
 import json
 import shutil
@@ -38,7 +37,7 @@ from tests.fixtures.process import Process
 from tests.pipelines import dying, haystack, postings
 from tests.pipelines.postings import Posting
 from tests.storage import test_rebuild
-from tests.storage.test_ledgers import KEYS
+from tests.storage.test_ledgers import RING
 
 
 @pytest.fixture
@@ -56,11 +55,11 @@ def kept(
 
 
 @pytest.fixture
-def running(database_url: str, data_folder: resources.DataFolder) -> Iterator[Process]:
+def running(database_url: str, data_folder: resources.DataFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
     """The API, whose log is a file of the data folder."""
     (data_folder.root / "logs").mkdir()
-    ring = ",".join(f"{key_id}:{base64.b64encode(key).decode()}" for key_id, key in KEYS.keys.items())
-    process = Process(data_folder.root / "logs", database_url, 1, environment={"DEBITUM_KEYS": ring})
+    monkeypatch.setenv("DEBITUM_KEYS", RING)
+    process = Process(data_folder.root / "logs", database_url, 1, environment={"DEBITUM_KEYS": RING})
     yield process
     process.close()
 
@@ -152,7 +151,13 @@ async def test_nothing_is_found_of_who_was_erased(
     await bo.live()
     await asyncio.sleep(1.2)  # the reminder is due
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    for job, key in (("materialise_balances", None), ("remind", None), ("dispatch", None), ("snapshot_today", today)):
+    for job, key in (
+        ("materialise_balances", None),
+        ("remind", None),
+        ("dispatch", None),
+        ("snapshot_today", today),
+        ("audit", None),
+    ):
         await asyncio.to_thread(run, kept, job, partition_key=key)
     before = haystack.read(database, database_url, data_folder.root)
     told = [*ada.words, *ada.ids]

@@ -27,6 +27,7 @@ reporting/postings_daily
 reporting/reminders_daily
 reporting/transactions_daily
 upkeep/erasure_report
+upkeep/ledger_audit
 upkeep/retention_report
 """
 CHECKS = """
@@ -35,9 +36,11 @@ balances:sample_adds_up
 balances_daily:history_agrees
 balances_daily:newest_file_adds_up
 deliveries:providers_are_up
+ledger_audit:the_log_explains_everything
 outbox:messages_leave
 """
 SCHEDULES = """
+audit_schedule: 0 4 * * * -> audit
 check_balances_schedule: 0 3 * * * -> check_balances
 erasure_schedule: 30 2 * * * -> erasure
 finish_snapshots_schedule: 5 * * * * -> finish_snapshots
@@ -60,6 +63,7 @@ balances_daily: snapshots
 delivery_daily: snapshots
 due_reminders: due_reminders
 erasure_report: snapshots
+ledger_audit: snapshots
 postings_daily: snapshots
 reminders_daily: snapshots
 retention_report: retention

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -14,6 +15,7 @@ from domain.facts import Command, Fact
 from domain.fold import Ledger, fold
 from domain.sequence import Book, Outcome, take
 from storage import projecting, sealing, tables
+from storage.encryption import Cipher
 from tests.factories import DEFAULTS, Chaos
 from tests.pipelines import postings
 from tests.storage.test_ledgers import KEYS
@@ -72,27 +74,7 @@ def _told(
 
 def _store(connection: Connection, book: Book, sealed_key: bytes) -> None:
     cipher = KEYS.cipher(book.ledger.id, sealed_key)
-    for fact, _ in book.steps:
-        known = book.known[fact.id]
-        text_of_fact = sealing.store_fact(cipher, fact, chain.canonical(fact))
-        sealed = text_of_fact["sealed"]
-        connection.execute(
-            insert(tables.events).values(
-                ledger_id=UUID(book.ledger.id),
-                seq=fact.seq,
-                event_id=UUID(fact.id),
-                aggregate_type=fact.aggregate_type,
-                aggregate_id=UUID(fact.aggregate_id),
-                event_type=fact.event_type,
-                device_id=UUID(fact.device_id) if fact.device_id else None,
-                status=fact.status,
-                recorded_at=facts.parse_time(fact.recorded_at),
-                fingerprint=known.fingerprint,
-                hash=known.hash,
-                fact=text_of_fact["fact"],
-                sealed=None if sealed is None else sealing.from_hexadecimal(sealed),
-            )
-        )
+    connection.execute(insert(tables.events), [_event(book, cipher, fact) for fact, _ in book.steps])
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     for name, rows in projecting.rows(cipher, book.ledger, book.steps).items():
@@ -108,3 +90,23 @@ def _store(connection: Connection, book: Book, sealed_key: bytes) -> None:
         "dirty": True,
     }
     connection.execute(update(tables.ledgers).where(tables.ledgers.c.id == UUID(book.ledger.id)).values(head))
+
+
+def _event(book: Book, cipher: Cipher, fact: Fact) -> dict[str, Any]:
+    known = book.known[fact.id]
+    kept = sealing.store_fact(cipher, fact, chain.canonical(fact))
+    return {
+        "ledger_id": UUID(book.ledger.id),
+        "seq": fact.seq,
+        "event_id": UUID(fact.id),
+        "aggregate_type": fact.aggregate_type,
+        "aggregate_id": UUID(fact.aggregate_id),
+        "event_type": fact.event_type,
+        "device_id": UUID(fact.device_id) if fact.device_id else None,
+        "status": fact.status,
+        "recorded_at": facts.parse_time(fact.recorded_at),
+        "fingerprint": known.fingerprint,
+        "hash": known.hash,
+        "fact": kept["fact"],
+        "sealed": None if kept["sealed"] is None else sealing.from_hexadecimal(kept["sealed"]),
+    }

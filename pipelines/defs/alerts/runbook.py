@@ -7,7 +7,7 @@ import dagster as dg
 
 PAGE: Final = "docs/operations.md"
 RUN_FAILED: Final = "a-run-failed"
-JOBS: Final = frozenset({"erasure", "finish_snapshots"})
+JOBS: Final = frozenset({"audit", "erasure", "finish_snapshots"})
 """Jobs whose failures have a section of their own."""
 
 

@@ -1,0 +1,1 @@
+"""Once a day the log proves, by other means than those that wrote it, that everything follows from it."""
