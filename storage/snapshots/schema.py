@@ -1,5 +1,6 @@
 """What a table of the snapshots is: its columns, the rows that a day adds, and how a day is made of the one before it."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,17 @@ class Column:
     means: str
 
 
+class Growth(enum.Enum):
+    """What a day is made of beside its own rows."""
+
+    NONE = enum.auto()
+    """Nothing."""
+    SUM = enum.auto()
+    """Yesterday's file; where there is none, all rows up to the day's end give the same."""
+    STEPS = enum.auto()
+    """Yesterday's file, which is made first where there is none."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of which every UTC day has a file.
@@ -38,12 +50,11 @@ class Table:
     counted_by: str
     """The column whose values an operator sees counted: never an id."""
     fold: tuple[str, ...] = ()
-    """Statements of DuckDB that leave the day as `today`, made of `taken` (the day's rows), `yesterday` (the columns of
-    `taken_columns`, without rows where nothing was before) and the variable `day`. Empty: the day's rows are the day."""
+    """Statements of DuckDB that leave the day as `today`, made of `taken` (the day's rows), `yesterday` (columns of the
+    table, without rows where the day is made of nothing else) and the variable `day`. Empty: the day's rows are the day."""
     day_columns: Mapping[str, str] | None = None
     """Names and types of what `day_rows` selects; None: `taken_columns`."""
-    stepwise: bool = False
-    """Whether a day can only be made of the day before; otherwise all rows up to its end fold to the same."""
+    growth: Growth = Growth.NONE
     beside: "Table | None" = None
     """A table whose file of the same day the fold reads, as a view by its name."""
     keeps: bool = False
@@ -72,6 +83,8 @@ DAY: Final = Column("DATE", "the UTC day (the name of the folder)")
 VALUE: Final = "DECIMAL(24,4)"
 VALUED: Final = {
     "amount": ("value", Column(VALUE, "the amount in the currency's own unit: 12.5000 for 1250 cents")),
+    "old_amount": ("old_value", Column(VALUE, "the old amount in the currency's own unit")),
+    "new_amount": ("new_value", Column(VALUE, "the new amount in the currency's own unit")),
     "open_amount": ("open_value", Column(VALUE, "the open amount in the currency's own unit")),
 }
 """What a view adds, by the column that it follows."""

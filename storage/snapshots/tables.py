@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from storage.snapshots.schema import COMMON, CONTACT, CURRENCY, LEDGER, TRANSACTION, Column, Table
+from storage.snapshots.restatements import RESTATEMENTS
+from storage.snapshots.schema import COMMON, CONTACT, CURRENCY, LEDGER, TRANSACTION, Column, Growth, Table
 from storage.snapshots.transactions import TRANSACTIONS
 
 BALANCES: Final = Table(
@@ -48,6 +49,7 @@ BALANCES: Final = Table(
         "amount": "BIGINT",
         "postings": "BIGINT",
     },
+    growth=Growth.SUM,
     beside=TRANSACTIONS,
     version=2,
 )
@@ -151,7 +153,7 @@ REMINDERS: Final = Table(
     keeps=True,
 )
 
-TABLES: Final = (TRANSACTIONS, BALANCES, POSTINGS, ACTIVITY, DELIVERY, REMINDERS)
+TABLES: Final = (TRANSACTIONS, BALANCES, POSTINGS, RESTATEMENTS, ACTIVITY, DELIVERY, REMINDERS)
 
 DIMENSIONS_VERSION: Final = 1
 DIM_LEDGER: Final = {

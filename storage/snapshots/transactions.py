@@ -10,7 +10,7 @@ from sqlalchemy import column, table
 from sqlalchemy.dialects import postgresql
 
 from storage import allocation
-from storage.snapshots.schema import COMMON, CONTACT, LEDGER, Column, Table
+from storage.snapshots.schema import COMMON, CONTACT, LEDGER, Column, Growth, Table
 
 _FIELDS: Final = {
     "contact_id": "VARCHAR",
@@ -130,5 +130,5 @@ TRANSACTIONS: Final = Table(
         "day": "DATE",
         "fields": "JSON",
     },
-    stepwise=True,
+    growth=Growth.STEPS,
 )

@@ -14,7 +14,7 @@ from domain import money
 from storage import days
 from storage.engine import Begin
 from storage.snapshots import files, progress
-from storage.snapshots.schema import Column, Table
+from storage.snapshots.schema import Column, Growth, Table
 from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSION
 
 PATIENCE_SECONDS: Final = 60.0
@@ -42,10 +42,10 @@ def write(begin: Begin, root: Path, table: Table, day: datetime.date, *, patienc
     """Write what was known at the end of the UTC day, or, of the running day, so far: `provisional`.
 
     `root` is the data folder. The file is whole or not there; the same rows give the same bytes, whichever way it was built.
-    Days before it that a stepwise table lacks are written first. Raises Unsettled when the day is over but a commit may be
+    Days before it that a table needs and lacks are written first. Raises Unsettled when the day is over but a commit may be
     missing.
     """
-    if table.stepwise:
+    if table.growth is Growth.STEPS:
         for earlier in _lacking(begin, root, table, day):
             _write_day(begin, root, table, earlier, patience_seconds)
     return _write_day(begin, root, table, day, patience_seconds)
@@ -71,8 +71,9 @@ def _write_day(begin: Begin, root: Path, table: Table, day: datetime.date, patie
         provisional = not progress.is_over(connection, day)
     if not provisional:
         progress.wait_until_settled(begin, days.end(day), patience_seconds=patience_seconds)
-    base = files.final(root, table, day - datetime.timedelta(days=1)) if table.fold else None
-    start = None if table.fold and base is None else days.midnight(day)
+    grows = table.growth is not Growth.NONE
+    base = files.final(root, table, day - datetime.timedelta(days=1)) if grows else None
+    start = None if grows and base is None else days.midnight(day)
     beside = _beside(begin, root, table.beside, day, provisional, patience_seconds) if table.beside else None
     with files.workshop(root, path) as work:
         taken, built = work / "taken.csv", work / path.name

@@ -85,8 +85,8 @@ def waiting(database: Engine) -> int:
 
 
 def until(happened: Callable[[], bool]) -> None:
-    """Return when it has happened; ten seconds are more than any of it takes."""
-    deadline = time.monotonic() + 10
+    """Return when it has happened; half a minute is more than any of it takes, on a busy machine too."""
+    deadline = time.monotonic() + 30
     while not happened():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.01)

@@ -25,6 +25,7 @@ reporting/balances_daily
 reporting/delivery_daily
 reporting/postings_daily
 reporting/reminders_daily
+reporting/restatements_daily
 reporting/transactions_daily
 upkeep/erasure_report
 upkeep/ledger_audit
@@ -66,6 +67,7 @@ erasure_report: snapshots
 ledger_audit: snapshots
 postings_daily: snapshots
 reminders_daily: snapshots
+restatements_daily: snapshots
 retention_report: retention
 send: dispatch
 transactions_daily: snapshots

@@ -137,7 +137,7 @@ def household(database: Engine) -> None:
             ledger = rows.ledger(connection, name=SECRET, email=f"{uuid.uuid4()}@example.org")
             contact = ledger.contact(SECRET, notes=SECRET)
             debt = ledger.money(contact, due_date=MONDAY, description=SECRET)
-            values = {"seq": 1, "transaction_id": debt, "amount": 2_000, "recorded_at": NOON}
+            values = {"seq": 1, "transaction_id": debt, "amount": 2_000, "recorded_at": NOON, "effective_date": MONDAY - DAY}
             connection.execute(insert(tables.postings).values(_posting(ledger, contact, **values)))
             connection.execute(insert(tables.events).values([event(ledger.id, 1, "CREATED"), event(ledger.id, 2, "UNDO")]))
         payload = {"transaction_id": str(debt), "due_date": str(MONDAY), "offset_days": 0}

@@ -11,7 +11,7 @@ import dagster as dg
 from pipelines.defs import resources
 from pipelines.defs.snapshots import partitions
 from storage.snapshots import questions, writing
-from storage.snapshots.schema import Table
+from storage.snapshots.schema import Growth, Table
 from storage.snapshots.tables import BALANCES, DELIVERY, REMINDERS, TABLES
 from storage.snapshots.transactions import TRANSACTIONS
 
@@ -21,6 +21,7 @@ MADE_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "transactions": ("events",),
     "balances": ("postings", "transactions_daily"),
     "postings": ("postings",),
+    "restatements": ("postings",),
     "activity": ("events",),
     "delivery": ("deliveries",),
     "reminders": ("deliveries", "transactions"),
@@ -80,7 +81,7 @@ def _metadata(table: Table, written: writing.Written, seconds: float) -> Mapping
 def _made_of(table: Table, written: writing.Written) -> str:
     if written.kept:
         return "nothing: it was final already"
-    if not table.fold:
+    if table.growth is Growth.NONE:
         return "the day's rows"
     return "the day before and the day's rows" if written.base else "all rows so far"
 
@@ -97,6 +98,7 @@ DAILY: Final = {table.name: _daily(table) for table in TABLES}
 balances_daily = DAILY[BALANCES.name]
 transactions_daily = DAILY[TRANSACTIONS.name]
 postings_daily, activity_daily = DAILY["postings"], DAILY["activity"]
+restatements_daily = DAILY["restatements"]
 delivery_daily, reminders_daily = DAILY[DELIVERY.name], DAILY[REMINDERS.name]
 
 
