@@ -189,3 +189,25 @@ def test_a_heart_beats_where_somebody_listens(webhook: FakeHttp, monkeypatch: py
     assert [(asked.method, asked.path) for asked in webhook.asked] == [("GET", "/beat")]
     webhook.answer = lambda _: Answer(503, {})
     assert beat() == dg.SkipReason("HEARTBEAT_URL did not answer well.")
+
+
+def test_a_run_that_a_check_has_stopped_says_which(
+    webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
+) -> None:
+    @dg.asset
+    def outbox() -> None:
+        """What is checked."""
+
+    @dg.asset(deps=[outbox])
+    def downstream() -> None:
+        """What must not be made of it."""
+
+    @dg.asset_check(asset=outbox, blocking=True)
+    def messages_leave() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    result = dg.materialize([outbox, downstream, messages_leave], instance=instance, raise_on_error=False)
+    assert told(result, instance, data_folder) is None
+    said = json.loads(webhook.asked[0].body)
+    assert said["text"].endswith("It was stopped by what it checks: messages_leave.")
+    assert said["runbook"] == "docs/operations.md#messages_leave"

@@ -99,6 +99,19 @@ def test_schedules(repository: dg.RepositoryDefinition) -> None:
     assert lines([f"{each.name}: {each.cron_schedule} -> {each.job_name}" for each in repository.schedule_defs]) == SCHEDULES
 
 
+def test_what_ticks_may_not_grow_old(repository: dg.RepositoryDefinition) -> None:
+    """All that Dagster writes has a limit of age, but what is only written when something changed."""
+    nodes = [repository.asset_graph.get(key) for key in repository.asset_graph.get_all_asset_keys()]
+    without = {node.key.to_user_string() for node in nodes if node.is_materializable and node.freshness_policy is None}
+    assert without == {"balances"}
+
+
+def test_a_run_says_to_which_group_it_belongs(repository: dg.RepositoryDefinition) -> None:
+    groups = {node.partition("/")[0] for node in ASSETS.split()}
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    assert {job.name for job in jobs if job.tags.get("group") not in groups} == set()
+
+
 def test_sensors(repository: dg.RepositoryDefinition) -> None:
     found = [
         f"{each.name}: {each.minimum_interval_seconds} s -> {each.job_name if each.has_jobs else 'nothing'}"

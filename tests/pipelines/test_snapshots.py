@@ -100,6 +100,22 @@ def tick(bound: dict[str, object], instance: dg.DagsterInstance) -> object:
         return schedules.finish_snapshots_schedule(context)
 
 
+def test_analysts_keep_their_views_where_a_finished_day_does_not_add_up(
+    database: Engine, bound: dict[str, object], data_folder: resources.DataFolder, instance_on_disk: dg.DagsterInstance
+) -> None:
+    with_debt(database)
+    write(bound, instance_on_disk, "2026-03-02", "2026-03-03")
+    with database.begin() as connection:
+        connection.execute(text("update debitum.postings set amount = amount + 1"))
+    job = definitions.defs.resolve_job_def("finish_snapshots")
+    tags = {schedules.RANGE_START: "2026-03-03", schedules.RANGE_END: "2026-03-04"}
+    result = job.execute_in_process(instance=instance_on_disk, tags=tags, resources=bound, raise_on_error=False)
+    failed = {each.check_name for each in result.get_asset_check_evaluations() if not each.passed}
+    assert "newest_file_adds_up" in failed
+    assert not result.success
+    assert result.asset_materializations_for_node("analytics") == []
+
+
 @pytest.mark.parametrize("check", [checks.newest_file_adds_up, checks.history_agrees])
 def test_the_newest_final_file_is_held_against_the_postings(
     check: dg.AssetChecksDefinition,

@@ -37,12 +37,14 @@ def tell_of_failed_runs(context: dg.RunFailureSensorContext, data_folder: resour
         return dg.SkipReason("Dagster starts it again.")
     if _failed_before(context.instance, run):
         return dg.SkipReason("It failed the time before, too.")
+    checks = sorted(key.name for key in _begun_to_fail(context.instance, run.run_id))
+    why = f"It was stopped by what it checks: {', '.join(checks)}." if checks else "The error is at the end of its log."
     return _tell(
         alerts.Alert(
             what=f"the job {run.job_name} failed",
-            text=f"A run of {run.job_name} failed. The error is at the end of its log.",
+            text=f"A run of {run.job_name} failed. {why}",
             link=f"{_dagster()}/runs/{run.run_id}",
-            runbook=runbook.of_job(run.job_name),
+            runbook=", ".join(map(runbook.of_check, checks)) or runbook.of_job(run.job_name),
         ),
         data_folder,
     )

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import dagster as dg
 
+from pipelines import freshness
 from pipelines.defs import resources
 from pipelines.defs.alerts import runbook
 from storage.audit import auditing
@@ -28,6 +29,7 @@ DIGEST_DIGITS: Final = 16
     owners=["team:operations"],
     deps=["events", "contacts", "transactions", "reminders", "postings", "balances"],
     pool="snapshots",  # who is erased must not leave the copy of the log while it is read
+    freshness_policy=freshness.DAILY,
     check_specs=[
         dg.AssetCheckSpec(
             CHECK,

@@ -11,7 +11,7 @@ audit = dg.define_asset_job(
     "audit",
     selection=dg.AssetSelection.assets(assets.ledger_audit),
     description="Replays the log and compares everything that should follow from it.",
-    tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
+    tags={"group": "upkeep", "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
 )
 
 audit_schedule = dg.ScheduleDefinition(

@@ -21,13 +21,14 @@ materialise_balances = dg.define_asset_job(
     "materialise_balances",
     selection=dg.AssetSelection.assets(assets.balances).without_checks() | _sample,
     description="Adds the new postings to the balances of the ledgers that changed, then checks a sample.",
-    tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS), "dagster/priority": "5"},
+    tags={"group": "ledger", "dagster/max_runtime": str(MAX_RUNTIME_SECONDS), "dagster/priority": "5"},
 )
 
 check_balances = dg.define_asset_job(
     "check_balances",
     selection=_everything,
     description="Compares every balance with the sum of its postings.",
+    tags={"group": "ledger"},
 )
 
 check_balances_schedule = dg.ScheduleDefinition(
@@ -51,7 +52,10 @@ def resum(context: dg.OpExecutionContext, database: resources.Database) -> None:
     context.add_output_metadata({"ledgers": len(ledgers), "rows": rows})
 
 
-@dg.job(description="After a check found balances wrong: sums their postings anew. Find out why they were wrong, too.")
+@dg.job(
+    description="After a check found balances wrong: sums their postings anew. Find out why they were wrong, too.",
+    tags={"group": "ledger"},
+)
 def resum_balances() -> None:
     """Mend what is wrong; which ledgers that are is nothing that Dagster should be told, or remember."""
     resum()

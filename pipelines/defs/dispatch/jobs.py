@@ -52,7 +52,12 @@ def send(context: dg.OpExecutionContext, database: resources.Database, data_fold
 @dg.job(
     description="Sends what is ready in the outbox. Safe to start by hand, and safe to run twice: each message has one holder.",
     # The outbox itself tries again; a run that was killed left its messages to the next one.
-    tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS), "dagster/max_retries": "0", "dagster/priority": "10"},
+    tags={
+        "group": "delivery",
+        "dagster/max_runtime": str(MAX_RUNTIME_SECONDS),
+        "dagster/max_retries": "0",
+        "dagster/priority": "10",
+    },
 )
 def dispatch() -> None:
     """Everything that is ready, until nothing is or the time is over."""

@@ -5,6 +5,7 @@ import time
 
 import dagster as dg
 
+from pipelines import freshness
 from pipelines.defs import resources
 from pipelines.defs.erasure import erasing
 
@@ -14,6 +15,7 @@ from pipelines.defs.erasure import erasing
     kinds={"postgres", "parquet"},
     owners=["team:operations"],
     pool="snapshots",  # a snapshot that is being written would bring back what has just been taken out
+    freshness_policy=freshness.DAILY,
     description=(
         "Erases the users who asked for it and whose grace period is over: their rows in every snapshot, their mails and "
         "pushes that were written to files, and every row of theirs in Postgres. What stays is one row in the table erasures, "

@@ -11,7 +11,7 @@ erasure = dg.define_asset_job(
     "erasure",
     selection=dg.AssetSelection.assets(assets.erasure_report),
     description="Erases the users whose grace period is over.",
-    tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
+    tags={"group": "upkeep", "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
 )
 
 erasure_schedule = dg.ScheduleDefinition(

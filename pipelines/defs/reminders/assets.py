@@ -5,6 +5,7 @@ from collections import Counter
 
 import dagster as dg
 
+from pipelines import freshness
 from pipelines.defs import resources
 from storage import due
 
@@ -19,6 +20,7 @@ MAX_RUNTIME_SECONDS = 240
     owners=["team:operations"],
     deps=["transactions", "reminders"],
     pool="due_reminders",
+    freshness_policy=freshness.OFTEN,
     description=(
         "Looks for debts whose due date is near and for reminders whose time has come, and puts a message for each into the "
         "outbox. Nothing is sent here. It looks 24 hours back every time: after a downtime nothing is lost, and nothing is "

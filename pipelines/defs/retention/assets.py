@@ -7,6 +7,7 @@ import time
 import dagster as dg
 
 from domain import retention as horizons
+from pipelines import freshness
 from pipelines.defs import resources
 from storage import retention as store
 
@@ -16,6 +17,7 @@ from storage import retention as store
     kinds={"postgres"},
     owners=["team:operations"],
     pool="retention",
+    freshness_policy=freshness.DAILY,
     description=(
         "Removes what has outlived its horizon and reports how much of each kind: finished messages and their delivery "
         "attempts, expired sessions, tokens and invitations, refused commands. Never the log or anything that follows from it. "

@@ -8,6 +8,7 @@ retention = dg.define_asset_job(
     "retention",
     selection=dg.AssetSelection.assets(assets.retention_report),
     description="Removes what has outlived its horizon.",
+    tags={"group": "upkeep"},
 )
 
 retention_schedule = dg.ScheduleDefinition(

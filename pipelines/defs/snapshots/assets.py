@@ -8,9 +8,10 @@ from typing import Final
 
 import dagster as dg
 
+from pipelines import freshness
 from pipelines.defs import resources
-from pipelines.defs.snapshots import partitions
-from storage.snapshots import questions, writing
+from pipelines.defs.snapshots import partitions, plots
+from storage.snapshots import questions, trends, writing
 from storage.snapshots.schema import Growth, Table
 from storage.snapshots.tables import BALANCES, DELIVERY, REMINDERS, TABLES
 from storage.snapshots.transactions import TRANSACTIONS
@@ -45,6 +46,7 @@ def _daily(table: Table) -> dg.AssetsDefinition:
         pool="snapshots",
         partitions_def=partitions.days,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        freshness_policy=freshness.HOURLY,
         metadata={"dagster/column_schema": _schema(table)},
         description=f"{table.means} {_HOW.format(again=again)}",
     )
@@ -108,9 +110,11 @@ delivery_daily, reminders_daily = DAILY[DELIVERY.name], DAILY[REMINDERS.name]
     owners=["team:analytics"],
     deps=[asset.key for asset in DAILY.values()],
     pool="snapshots",
+    freshness_policy=freshness.HOURLY,
     description=(
         "What stands beside the days: dim_ledger (when each ledger was made, its zone and currency) and dim_currency (digits "
         "after the point), as they are now; and analytics.duckdb and analytics.sql, which hold views over all of it and no data. "
+        "The plots show the last 90 days. "
         'Ask it with: debitum sql "select day, currency, sum(value) from balances group by all"'
     ),
 )
@@ -118,7 +122,15 @@ def analytics(database: resources.Database, data_folder: resources.DataFolder) -
     """Write them anew."""
     ledgers = writing.write_dimensions(database.begin, data_folder.root)
     path = questions.write_views(data_folder.root)
-    return dg.MaterializeResult(metadata={"ledgers": ledgers, "path": dg.MetadataValue.path(path)})
+    return dg.MaterializeResult(
+        metadata={
+            "ledgers": ledgers,
+            "path": dg.MetadataValue.path(path),
+            "net": plots.lines(trends.net(data_folder.root), "Owed to users, less what they owe, by currency"),
+            "deliveries": plots.bars(trends.deliveries(data_folder.root), "Attempts to deliver, by outcome"),
+            "ageing": plots.bars(trends.ageing(data_folder.root), "Open debts, by how late they are"),
+        }
+    )
 
 
 ALL: Final = (*DAILY.values(), analytics)

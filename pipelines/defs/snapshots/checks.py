@@ -18,6 +18,7 @@ ASKED_LEDGERS: Final = 50
 
 @dg.asset_check(
     asset=assets.balances_daily,
+    blocking=True,  # analysts keep the views that they have
     description=(
         "After days were finished: does the newest final file say what the postings up to its end add up to? The file is read "
         "by another engine than the one that wrote it, and the sums are made from the first posting on."

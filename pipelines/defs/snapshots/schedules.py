@@ -20,13 +20,14 @@ snapshot_today = dg.define_asset_job(
     "snapshot_today",
     selection=dg.AssetSelection.assets(*assets.ALL).without_checks(),
     description="Writes the tables of the running day, provisionally.",
+    tags={"group": "reporting"},
 )
 
 finish_snapshots = dg.define_asset_job(
     "finish_snapshots",
     selection=dg.AssetSelection.assets(*assets.ALL),
     description="Writes the days that are over and have no final snapshot yet, all in one run, and checks the newest.",
-    tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
+    tags={"group": "reporting", "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
 )
 
 

@@ -1,0 +1,67 @@
+"""Trends: the numbers of plots, counted from rows that are known, and never of so few ledgers that they tell on somebody."""
+
+import datetime
+import uuid
+from datetime import UTC, timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from storage.engine import Begin
+from storage.snapshots import trends, writing
+from storage.snapshots.tables import BALANCES, DELIVERY
+from storage.snapshots.transactions import TRANSACTIONS
+from storage.snapshots.trends import Trend
+from tests import factories
+from tests.pipelines import postings
+from tests.pipelines.postings import Posting
+from tests.storage import logs, rows, test_snapshot_tables
+
+NOON = datetime.datetime(2026, 3, 2, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+MONDAY, TUESDAY = NOON.date(), (NOON + DAY).date()
+
+
+def write(begin: Begin, root: Path, *days: datetime.date) -> None:
+    for day in days:
+        for table in (TRANSACTIONS, BALANCES, DELIVERY):
+            writing.write(begin, root, table, day)
+
+
+def test_before_the_first_snapshot_there_is_nothing(tmp_path: Path) -> None:
+    assert trends.net(tmp_path) == trends.deliveries(tmp_path) == trends.ageing(tmp_path) == Trend([], {})
+
+
+def test_net_is_drawn_of_currencies_that_enough_ledgers_have(begin: Begin, database: Engine, tmp_path: Path) -> None:
+    with database.begin() as connection:
+        for number in range(trends.FEWEST_LEDGERS):
+            ledger = postings.ledger(connection, created_at=NOON)
+            postings.commit(connection, ledger, Posting(uuid.uuid4(), 1_050, at=NOON), Posting(uuid.uuid4(), -50, at=NOON))
+            if number:
+                postings.commit(connection, ledger, Posting(uuid.uuid4(), 700, "JPY", at=NOON))
+            postings.commit(connection, ledger, Posting(uuid.uuid4(), -300, at=NOON + DAY))
+    write(begin, tmp_path, MONDAY, TUESDAY)
+    assert trends.net(tmp_path) == Trend([MONDAY, TUESDAY], {"EUR": [50.0, 35.0]})
+
+
+def test_deliveries_are_counted_by_outcome(begin: Begin, database: Engine, tmp_path: Path) -> None:
+    with database.begin() as connection:
+        ledger = rows.ledger(connection)
+    test_snapshot_tables.send(database, ledger, "a", NOON, "transient", "sent")
+    test_snapshot_tables.send(database, ledger, "b", NOON + DAY, "sent")
+    test_snapshot_tables.send(database, ledger, "c", NOON + DAY, "sent")
+    write(begin, tmp_path, MONDAY, TUESDAY)
+    assert trends.deliveries(tmp_path) == Trend([MONDAY, TUESDAY], {"sent": [1.0, 2.0], "transient": [1.0, 0.0]})
+
+
+def test_ageing_counts_open_debts_by_how_late_they_are(begin: Begin, database: Engine, tmp_path: Path) -> None:
+    contact = str(uuid.uuid4())
+    late = [None, "2026-03-02", "2026-03-01", "2026-02-22", "2026-02-21", "2025-11-01"]
+    debts = [factories.lent(str(uuid.uuid4()), contact, 100, transaction_date="2026-01-01", due_date=due) for due in late]
+    with database.begin() as connection:
+        logs.told(connection, (NOON, factories.contact(contact)), *((NOON, debt) for debt in debts))
+    write(begin, tmp_path, MONDAY, TUESDAY)
+    assert trends.ageing(tmp_path) == Trend(
+        [MONDAY, TUESDAY],
+        {"not late": [2.0, 1.0], "1–7 days": [1.0, 2.0], "8–30 days": [2.0, 2.0], "over 90 days": [1.0, 1.0]},
+    )
