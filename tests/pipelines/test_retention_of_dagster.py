@@ -18,7 +18,9 @@ from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy import Table, func, select
 
 import pipelines
-from pipelines.defs.retention import runs, ticks
+from domain import retention as horizons
+from pipelines.defs import resources
+from pipelines.defs.retention import assets, runs, ticks
 from pipelines.defs.snapshots import schedules
 from storage import engine
 
@@ -227,7 +229,7 @@ def test_killed_at_any_point_it_goes_on_where_it_was(instance: dg.DagsterInstanc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(instance, "delete_run", killed)
+        patch.setattr(instance.run_storage, "delete_run", killed)
         with pytest.raises(KeyboardInterrupt):
             runs.remove(instance, BEFORE)
     assert len(kept(instance)) == 2
@@ -286,3 +288,23 @@ def test_the_last_tick_stays(instance: dg.DagsterInstance) -> None:
         [last],
         [last],
     ]
+
+
+@pytest.mark.parametrize(("setting", "removed"), [("30", 1), ("none", 0)])
+def test_the_report_tells_of_runs_and_ticks(
+    instance: dg.DagsterInstance, jobs: resources.Database, monkeypatch: pytest.MonkeyPatch, setting: str, removed: int
+) -> None:
+    for kind in (horizons.DAGSTER_RUNS, horizons.DAGSTER_TICKS):
+        monkeypatch.setenv(kind.setting, setting)
+    now = datetime.datetime.now(datetime.UTC)
+    for over_at in (now - timedelta(days=31), now - timedelta(days=31), now - timedelta(days=29)):
+        run(instance, "nothing", over_at)
+    for at in (now - timedelta(days=31), now - timedelta(days=29), now):
+        tick(instance, "one", at)
+    result = dg.materialize([assets.retention_report], instance=instance, resources={"database": jobs})
+    (written,) = result.asset_materializations_for_node("retention_report")
+    metadata = {name: value.value for name, value in written.metadata.items()}
+    assert (metadata["dagster_runs"], metadata["dagster_ticks"], metadata["dagster_runs_kept"]) == (2 * removed, removed, 0)
+    before = f"{now - timedelta(days=30):%F}" if removed else "kept for ever"
+    assert f"| {2 * removed} | {horizons.DAGSTER_RUNS.what} | {before}" in str(metadata["report"])
+    assert f"| {removed} | {horizons.DAGSTER_TICKS.what} | {before}" in str(metadata["report"])

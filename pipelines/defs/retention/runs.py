@@ -11,7 +11,9 @@ from typing import Final
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as check_results
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as events
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from sqlalchemy import func, select
 
 BUDGET_SECONDS: Final = 600.0
 """Some 20,000 runs, ten times what a busy day leaves; the rest is the next night's."""
@@ -100,7 +102,7 @@ class _Newest:
     instance: dg.DagsterInstance
     _run_of_job: dict[str, str | None] = field(default_factory=dict)
     _run_of_check: dict[dg.AssetCheckKey, str | None] = field(default_factory=dict)
-    _run_of_event: dict[tuple[dg.DagsterEventType, dg.AssetKey, str | None], str | None] = field(default_factory=dict)
+    _runs_of_events: dict[tuple[dg.DagsterEventType, dg.AssetKey], dict[str | None, str]] = field(default_factory=dict)
 
     def is_of(self, run: dg.DagsterRun, said: Iterable[_Said]) -> bool:
         """Whether anything would be forgotten with `run`."""
@@ -125,19 +127,23 @@ class _Newest:
         return self._run_of_check[check]
 
     def _of_asset(self, kind: dg.DagsterEventType, asset: dg.AssetKey, partition: str | None) -> str | None:
-        wanted = (kind, asset, partition)
-        if wanted not in self._run_of_event:
-            partitions = None if partition is None else [partition]
-            only = dg.EventRecordsFilter(kind, asset_key=asset, asset_partitions=partitions)
-            found = self.instance.event_log_storage.get_event_records(only, limit=1)
-            self._run_of_event[wanted] = found[0].run_id if found else None
-        return self._run_of_event[wanted]
+        if (kind, asset) not in self._runs_of_events:
+            is_of = (events.c.asset_key == asset.to_string(), events.c.dagster_event_type == kind.value)
+            newest = select(func.max(events.c.id)).where(*is_of).group_by(events.c.partition)
+            with _log(self.instance).index_connection() as connection:
+                found = connection.execute(select(events.c.partition, events.c.run_id).where(events.c.id.in_(newest)))
+                self._runs_of_events[kind, asset] = {row.partition: row.run_id for row in found}
+        return self._runs_of_events[kind, asset].get(partition)
+
+
+def _log(instance: dg.DagsterInstance) -> SqlEventLogStorage:
+    assert isinstance(instance.event_log_storage, SqlEventLogStorage)
+    return instance.event_log_storage
 
 
 def _delete(instance: dg.DagsterInstance, run_id: str, checks: Iterable[dg.AssetCheckKey]) -> None:
     """The run's row last: whoever is killed before finds it again."""
-    log = instance.event_log_storage
-    assert isinstance(log, SqlEventLogStorage)
+    log = _log(instance)
     with log.index_connection() as connection:
         for check in checks:  # Dagster itself keeps these for ever; asset and name come first in their index
             connection.execute(
@@ -150,4 +156,4 @@ def _delete(instance: dg.DagsterInstance, run_id: str, checks: Iterable[dg.Asset
     log.delete_events(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
-    instance.delete_run(run_id)
+    instance.run_storage.delete_run(run_id)
