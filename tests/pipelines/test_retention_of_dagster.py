@@ -60,6 +60,8 @@ def daily(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
 
 @dg.asset(deps=[daily])
 def overall(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    if "fails" in context.run.tags:
+        raise dg.Failure("as it was asked to")
     return dg.MaterializeResult(metadata={"run": context.run.run_id})
 
 
@@ -89,6 +91,7 @@ DEFINITIONS = dg.Definitions(
     jobs=[
         dg.define_asset_job("write", selection=[daily, overall]),
         dg.define_asset_job("sum_up", selection=[overall]),
+        dg.define_asset_job("sum_up_unchecked", selection=dg.AssetSelection.assets(overall).without_checks()),
         nothing,
         nothing_else,
     ],
@@ -211,13 +214,12 @@ def rows(instance: dg.DagsterInstance, table: Table, but: set[str] | None = None
     return found
 
 
-def test_the_last_word_of_a_check_stays_where_its_job_ran_since(instance: dg.DagsterInstance) -> None:
+def test_the_last_word_on_a_check_stays_also_where_all_else_was_done_anew(instance: dg.DagsterInstance) -> None:
     evaluated = run(instance, "sum_up", tags={"unwell": ""})
-    selection = [overall.key]
-    run(instance, "sum_up", asset_selection=selection)
-    assert evaluated in kept(instance)
+    failed, unchecked = run(instance, "sum_up", tags={"fails": ""}), run(instance, "sum_up_unchecked")
     before = shown(instance)
-    runs.remove(instance, BEFORE)
+    assert runs.remove(instance, BEFORE) == runs.Pruned(removed=0, kept=3, left=0)
+    assert kept(instance) == {evaluated, failed, unchecked}
     assert shown(instance) == before
 
 

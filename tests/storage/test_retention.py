@@ -79,19 +79,26 @@ def test_a_personal_token_without_an_end_stays(database: Engine, begin: Begin) -
     assert count(database, tables.personal_tokens) == 1
 
 
-def test_of_one_ledger_the_latest_rejections_stay(database: Engine, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ledgers", [1, 2, 100])
+def test_of_one_ledger_the_latest_rejections_stay(
+    database: Engine, begin: Begin, monkeypatch: pytest.MonkeyPatch, ledgers: int
+) -> None:
     monkeypatch.setattr(horizons, "REJECTIONS_PER_LEDGER", 3)
+    monkeypatch.setattr(retention, "LEDGERS", ledgers)
     with database.begin() as connection:
-        crowded, quiet = postings.ledger(connection), postings.ledger(connection)
+        crowded, quiet = [postings.ledger(connection) for _ in range(2)], [postings.ledger(connection) for _ in range(2)]
         for age in range(8):
-            rejection(connection, crowded, NOW - timedelta(hours=age))
+            for ledger in crowded:
+                rejection(connection, ledger, NOW - timedelta(hours=age))
         for age in range(3):
-            rejection(connection, quiet, NOW - timedelta(hours=age))
-    assert report(retention.remove(begin, DEFAULT, NOW, most_rows=2)) == {"rejections": 5}
+            for ledger in quiet:
+                rejection(connection, ledger, NOW - timedelta(hours=age))
+    assert report(retention.remove(begin, DEFAULT, NOW, most_rows=2)) == {"rejections": 10}
+    kept = select(tables.rejections.c.at).order_by(tables.rejections.c.at)
     with database.connect() as connection:
-        kept: Any = connection.scalars(select(tables.rejections.c.at).where(tables.rejections.c.ledger_id == crowded))
-        assert sorted(kept) == [NOW - timedelta(hours=2), NOW - timedelta(hours=1), NOW]
-    assert count(database, tables.rejections) == 6
+        for ledger in (*crowded, *quiet):
+            found: Any = connection.scalars(kept.where(tables.rejections.c.ledger_id == ledger)).all()
+            assert found == [NOW - timedelta(hours=2), NOW - timedelta(hours=1), NOW]
 
 
 def test_a_message_revived_meanwhile_is_not_removed(database: Engine, begin: Begin) -> None:
