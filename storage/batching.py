@@ -23,7 +23,8 @@ TARGET_SECONDS: Final = 0.1
 STATEMENT_SECONDS: Final = 0.15
 """Postgres itself ends the statement of a batch then, also where it waits for somebody's lock; the rest is for the commit."""
 
-_LIMIT = text("select set_config('statement_timeout', :milliseconds, true)")
+_LIMIT = text("select set_config('statement_timeout', :milliseconds, true), set_config('synchronous_commit', 'off', true)")
+"""Locks last until the commit does: it waits for no disk, for what a crash brings back is removed by the next run."""
 
 
 class TooSlow(Exception):
