@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
-BENCHES := balances search sync outbox arrival
+BENCHES := balances search sync outbox retention arrival
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .PHONY: help

@@ -17,7 +17,7 @@ class HorizonError(ValueError):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of rows that is removed: what it is in plain words, the days that it is kept, and the fewest that are safe."""
+    """A kind of thing that is removed: what it is in plain words, the days that it is kept, and the fewest that are safe."""
 
     name: str
     what: str
@@ -45,7 +45,12 @@ PERSONAL_TOKENS: Final = Kind("personal_tokens", "personal tokens that expired",
 MAIL_EVENTS: Final = Kind("mail_events", "what a provider told of mails that came back, and may tell again", 30, 7)
 """At least 7 days: an event that is forgotten is believed again, also where the address works by now."""
 
-KINDS: Final = (
+DAGSTER_RUNS: Final = Kind("dagster_runs", "runs of Dagster, with their events, results of checks and files", 30, 7)
+"""At least 7 days: whoever looks why a job failed looks at its runs. What a run says last of anything stays, see docs."""
+DAGSTER_TICKS: Final = Kind("dagster_ticks", "ticks of Dagster's schedules and sensors", 14, 2)
+"""At least 2 days: a schedule goes on from its last tick, and the rarest are daily."""
+
+ROWS: Final = (
     OUTBOX,
     ATTEMPTS,
     SESSIONS,
@@ -57,6 +62,8 @@ KINDS: Final = (
     PERSONAL_TOKENS,
     MAIL_EVENTS,
 )
+"""Those that are rows of tables of ours."""
+KINDS: Final = (*ROWS, DAGSTER_RUNS, DAGSTER_TICKS)
 
 Horizons = Mapping[Kind, datetime.timedelta | None]
 """How long each kind is kept after it was over; None: for ever."""

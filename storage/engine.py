@@ -38,9 +38,9 @@ def libpq_url(url: str) -> str:
 
 
 def psycopg2_url(url: str, *, schema: str) -> str:
-    """`url` for Dagster's own storage: its SQL needs psycopg2, and its tables live in `schema`."""
+    """`url` for Dagster's own storage: its SQL needs psycopg2, its tables live in `schema`, and it takes all times for UTC."""
     parsed = make_url(url).set(drivername="postgresql+psycopg2")
-    return parsed.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
+    return parsed.update_query_dict({"options": f"-csearch_path={schema} -ctimezone=UTC"}).render_as_string(hide_password=False)
 
 
 def _psycopg_url(url: str) -> URL:

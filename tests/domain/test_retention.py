@@ -21,6 +21,8 @@ def test_the_defaults_by_their_settings() -> None:
         "DEBITUM_RETAIN_INVITES_DAYS": datetime.timedelta(days=7),
         "DEBITUM_RETAIN_PERSONAL_TOKENS_DAYS": datetime.timedelta(days=7),
         "DEBITUM_RETAIN_MAIL_EVENTS_DAYS": datetime.timedelta(days=30),
+        "DEBITUM_RETAIN_DAGSTER_RUNS_DAYS": datetime.timedelta(days=30),
+        "DEBITUM_RETAIN_DAGSTER_TICKS_DAYS": datetime.timedelta(days=14),
     }
 
 

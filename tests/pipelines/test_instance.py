@@ -5,9 +5,20 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 import pipelines
 from storage import engine
+
+
+def test_dagster_takes_all_times_for_utc(database_url: str) -> None:
+    """It writes times in its session's zone and compares them with UTC: elsewhere a running job would be overlooked for hours."""
+    url = make_url(database_url).update_query_dict({"options": "-ctimezone=America/New_York"})
+    kept = create_engine(engine.psycopg2_url(url.render_as_string(hide_password=False), schema="dagster"))
+    with kept.connect() as connection:
+        assert connection.scalar(text("show timezone")) == "UTC"
+        assert connection.scalar(text("show search_path")) == "dagster"
+    kept.dispose()
 
 
 def test_the_settings_load_on_postgres(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
