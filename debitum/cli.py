@@ -237,11 +237,11 @@ def _keys_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import demo, demo_stack, settings
+    from debitum import demo, demo_break, demo_stack, settings
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
-        return OK if demo.run(loaded, keep=parsed.keep) else WRONG
+        return OK if (demo_break.run(loaded) if parsed.fault else demo.run(loaded, keep=parsed.keep)) else WRONG
     except demo_stack.DemoError as error:
         _complain(str(error))
         return WRONG
@@ -249,6 +249,7 @@ def _demo(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
 
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, to look around")
+    parser.add_argument("--break", dest="fault", action="store_true", help="plant a fault: the way from the alert to the mend")
 
 
 def _user(act: "Callable[[users.Administration, argparse.Namespace], object]") -> Run:

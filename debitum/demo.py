@@ -70,7 +70,7 @@ def run(settings: Settings, *, keep: bool = False) -> bool:
         except httpx.HTTPError as error:
             raise DemoError(f"the API at {stack.api} failed: {error}") from error
         for finding in findings:
-            _tell(console, finding)
+            tell(console, finding)
         right = all(finding.right for finding in findings)
         verdict = "everything is right" if right else "something is wrong, see above"
         console.print(f"\n[bold]{verdict}[/bold] ({time.monotonic() - began:.0f} s)")
@@ -80,7 +80,8 @@ def run(settings: Settings, *, keep: bool = False) -> bool:
     return right
 
 
-def _tell(console: Console, finding: Finding) -> None:
+def tell(console: Console, finding: Finding) -> None:
+    """Print it."""
     mark = "[green]✓[/green]" if finding.right else "[red]✗[/red]"
     console.print(f"\n{mark} [bold]{finding.what}[/bold]")
     for line in finding.lines:
@@ -94,7 +95,7 @@ def _stay() -> None:
 
 
 def _play(stack: Stack, api: httpx.Client, console: Console) -> list[Finding]:
-    user = _register(api)
+    user = register(api)
     console.print(f"registered {user['user']['email']}")
     expected = json.loads(EXPECTED.read_text())
     answer = _import(api, expected, console)
@@ -110,7 +111,8 @@ def _play(stack: Stack, api: httpx.Client, console: Console) -> list[Finding]:
     return [took_over, _balances(api, expected["balances"], console), *seen]
 
 
-def _register(api: httpx.Client) -> dict[str, Any]:
+def register(api: httpx.Client) -> dict[str, Any]:
+    """A new user, as whom `api` speaks from here on. Raises DemoError."""
     body = {
         "email": f"demo-{uuid.uuid4().hex[:8]}@example.org",
         "password": secrets.token_urlsafe(),
@@ -119,12 +121,13 @@ def _register(api: httpx.Client) -> dict[str, Any]:
         "default_currency": CURRENCY,
         "device": {"name": "debitum demo"},
     }
-    user = _json(api.post("/api/auth/register", json=body))
+    user = answer_of(api.post("/api/auth/register", json=body))
     api.headers["Authorization"] = f"Bearer {user['access_token']}"
     return user
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
+def answer_of(response: httpx.Response) -> dict[str, Any]:
+    """The JSON of an answer. Raises DemoError, with what it says, where it is an error."""
     if response.is_error:
         raise DemoError(f"{response.request.method} {response.request.url.path}: {response.status_code} {response.text}")
     answer: dict[str, Any] = response.json()
@@ -141,9 +144,9 @@ def _import(api: httpx.Client, expected: Mapping[str, Any], console: Console) ->
             api.post, "/api/import/debitum", content=SAMPLE.read_bytes(), headers={"Content-Type": "application/zip"}
         )
         while not sending.done():
-            progress.update(task, completed=_json(api.get("/api/sync/hash"))["version"])
+            progress.update(task, completed=answer_of(api.get("/api/sync/hash"))["version"])
             time.sleep(0.1)
-        answer = _json(sending.result())
+        answer = answer_of(sending.result())
         progress.update(task, completed=answer["version"])
     return answer
 
@@ -152,11 +155,11 @@ def _write_down_what_is_due(api: httpx.Client) -> datetime:
     """The next full minute: when the debt is due and the reminder comes."""
     at = (datetime.now(UTC) + timedelta(seconds=LEAD_SECONDS)).replace(second=0, microsecond=0) + timedelta(minutes=1)
     local = at.astimezone(ZONE)
-    _json(api.patch("/api/me", json={"reminder_settings": {"local_time": f"{local:%H:%M}"}}))
-    contact = _json(api.post("/api/contacts", json={"name": DEBTOR}))
+    answer_of(api.patch("/api/me", json={"reminder_settings": {"local_time": f"{local:%H:%M}"}}))
+    contact = answer_of(api.post("/api/contacts", json={"name": DEBTOR}))
     debt = {"contact_id": contact["id"], "direction": "lent", "amount": 4_250, "description": DEBT}
-    _json(api.post("/api/transactions", json={**debt, "due_date": local.date().isoformat()}))
-    _json(api.post("/api/reminders", json={"remind_at": at.isoformat(), "message": NOTE, "channels": ["email"]}))
+    answer_of(api.post("/api/transactions", json={**debt, "due_date": local.date().isoformat()}))
+    answer_of(api.post("/api/reminders", json={"remind_at": at.isoformat(), "message": NOTE, "channels": ["email"]}))
     return at
 
 
@@ -184,26 +187,28 @@ def _wait_for_dagster(stack: Stack, api: httpx.Client, user: Mapping[str, Any], 
 
 
 def _materialized(api: httpx.Client) -> Finding:
-    held = _json(api.get("/api/balances"))
+    held = answer_of(api.get("/api/balances"))
     covered, version = held["materialized_version"], held["version"]
     return Finding(f"Dagster's balances cover seq {covered}; the ledger is at {version}", covered == version, ())
 
 
 def _mail(folder: Path, address: str) -> Finding:
-    found = [(path, mail) for path, mail in _mails(folder) if address in str(mail["To"])]
-    texts = [_text(mail) for _, mail in found]
+    found = [(path, mail) for path, mail in mails(folder) if address in str(mail["To"])]
+    texts = [text_of(mail) for _, mail in found]
     due = any(DEBTOR in text for text in texts)
     reminded = any(NOTE in text for text in texts)
     lines = tuple(f"{mail['Subject']}  ({path})" for path, mail in found)
     return Finding("the mails of the due debt and of the reminder were written", due and reminded, lines)
 
 
-def _text(mail: EmailMessage) -> str:
+def text_of(mail: EmailMessage) -> str:
+    """Its plain part."""
     body = mail.get_body(("plain",))
     return "" if body is None else str(body.get_content())
 
 
-def _mails(folder: Path) -> Iterator[tuple[Path, EmailMessage]]:
+def mails(folder: Path) -> Iterator[tuple[Path, EmailMessage]]:
+    """The mails that were written to files, oldest first."""
     for path in sorted(folder.glob("*.eml")):
         with suppress(FileNotFoundError), path.open("rb") as file:
             yield path, email.message_from_binary_file(file, policy=email.policy.default)
@@ -216,7 +221,7 @@ def _snapshot(api: httpx.Client, data_dir: Path, ledger_id: str) -> Finding:
         columns, rows = questions.query(data_dir, question)
     except questions.QueryError as error:
         return Finding("the snapshot can be asked", right=False, lines=(str(error),))
-    held = {(item["contact_id"], item["currency"]): item["amount"] for item in _json(api.get("/api/balances"))["items"]}
+    held = {(item["contact_id"], item["currency"]): item["amount"] for item in answer_of(api.get("/api/balances"))["items"]}
     taken = {(str(contact), str(currency)): amount for _, contact, currency, amount, _ in rows if amount}
     shown = [" | ".join(map(str, row)) for row in rows[:ROWS_SHOWN]]
     return Finding(
@@ -250,7 +255,7 @@ def _balances(api: httpx.Client, expected: Mapping[str, int], console: Console) 
 def _contacts(api: httpx.Client) -> Iterator[dict[str, Any]]:
     parameters: dict[str, Any] = {"limit": PAGE}
     while True:
-        page = _json(api.get("/api/contacts", params=parameters))
+        page = answer_of(api.get("/api/contacts", params=parameters))
         yield from page["items"]
         if page["next_cursor"] is None:
             return

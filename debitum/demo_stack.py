@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,8 @@ def ready(settings: Settings, say: Say) -> Iterator[Stack]:
             yield found
             return
         say(f"a stack runs on {settings.data_dir}, but {obstacle}; the demo starts its own beside it")
-    with _own(settings.data_dir / "demo", say) as own:
-        yield own
+    with own(settings.data_dir / "demo", say, {}) as started:
+        yield started
 
 
 _SCHEDULES: Final = "{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name cronSchedule } } } } }"
@@ -93,7 +93,8 @@ def _obstacle(note: instance.Note, settings: Settings) -> str | None:
 
 
 @contextmanager
-def _own(data_dir: Path, say: Say) -> Iterator[Stack]:
+def own(data_dir: Path, say: Say, environment: Mapping[str, str]) -> Iterator[Stack]:
+    """A stack of the demo's own, with these settings beside its own; stopped in the end. Raises DemoError."""
     data_dir.mkdir(parents=True, exist_ok=True)
     if (note := instance.holder(data_dir)) is not None:
         raise DemoError(f"another demo is running here, pid {note.pid}")
@@ -102,13 +103,15 @@ def _own(data_dir: Path, say: Say) -> Iterator[Stack]:
     say(f"starting a stack of its own in {data_dir}")
     log = data_dir / "demo.log"
     with private_log(log, anew=True) as output:
-        process = _start(data_dir, api_port, dagster_port, output)
+        process = _start(data_dir, api_port, dagster_port, environment, output)
     with _stopped_in_the_end(process, say):
         _wait(process, stack, log)
         yield stack
 
 
-def _start(data_dir: Path, api_port: int, dagster_port: int, output: Any) -> "subprocess.Popen[bytes]":
+def _start(
+    data_dir: Path, api_port: int, dagster_port: int, environment: Mapping[str, str], output: Any
+) -> "subprocess.Popen[bytes]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
     command = (sys.executable, "-P", "-m", "debitum", "up", "--data-dir", str(data_dir))
     return subprocess.Popen(
@@ -119,6 +122,7 @@ def _start(data_dir: Path, api_port: int, dagster_port: int, output: Any) -> "su
             "DEBITUM_DAGSTER_PORT": str(dagster_port),
             "DEBITUM_REMINDER_CRON": EVERY_MINUTE,
             "DEBITUM_SNAPSHOT_CRON": EVERY_MINUTE,
+            **environment,
         },
         cwd=data_dir,  # no .env lies here
         stdin=subprocess.DEVNULL,

@@ -43,7 +43,9 @@ def _result(found: list[store.Difference]) -> dg.AssetCheckResult:
     how_many = f"more than {ENOUGH_DIFFERENCES}" if len(found) > ENOUGH_DIFFERENCES else str(len(found))
     return dg.AssetCheckResult(
         passed=not found,
-        description=f"{how_many} balances are not the sum of their postings." if found else "Every balance compared adds up.",
+        description=f"Balances that are not the sum of their postings: {how_many}."
+        if found
+        else "Every balance compared adds up.",
         metadata={"differences": len(found), "preview": dg.MetadataValue.md(_table(found))},
     )
 
