@@ -57,6 +57,10 @@ faults: $(DEV) ## kill workers and senders, stop Postgres, fill the disk, let pr
 bench: $(DEV) ## measurements, each a question; results in bench/results
 	@for question in $(BENCHES); do echo "bench.$$question"; $(BIN)/python -m bench.$$question || exit 1; done
 
+.PHONY: screenshots
+screenshots: $(DEV) ## take the pictures of docs/images anew, of a stack of its own (needs Chromium)
+	@$(BIN)/python docs/screenshots.py
+
 .PHONY: check
 check: $(DEV) ## style, types, architecture, migrations, Dagster's definitions
 	$(BIN)/ruff check

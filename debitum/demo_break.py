@@ -23,12 +23,12 @@ STOLEN: Final = 1_000
 PATIENCE_SECONDS: Final = 120.0
 LOOK_SECONDS: Final = 0.5
 LOCATION: Final = {"repositoryLocationName": "debitum", "repositoryName": "__repository__"}
-_LAUNCH: Final = """
-mutation Launch($job: JobOrPipelineSelector!) {
-  launchRun(executionParams: {selector: $job}) { ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
+LAUNCH: Final = """
+mutation Launch($execution: ExecutionParams!) {
+  launchRun(executionParams: $execution) { ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
 }
 """
-_STATUS: Final = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
+STATUS: Final = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
 _CHECK: Final = """
 query Check($run: ID!) {
   runOrError(runId: $run) { ... on Run { eventConnection(limit: 1000) { events {
@@ -153,17 +153,18 @@ class _Scene:
     def _run(self, job: str) -> tuple[str, str]:
         """Launch a job as an operator does on Dagster's page, and wait for its end: its id and its status."""
         launched: dict[str, Any] = {}
+        execution = {"selector": LOCATION | {"jobName": job}}
 
         def launch() -> bool:
             """The code server may still be starting."""
             try:
-                launched.update(demo_stack.ask_dagster(self.stack.dagster, _LAUNCH, job=LOCATION | {"jobName": job})["launchRun"])
+                launched.update(demo_stack.ask_dagster(self.stack.dagster, LAUNCH, execution=execution)["launchRun"])
             except (httpx.HTTPError, DemoError):
                 return False
             return "run" in launched
 
         def status() -> str:
-            return str(demo_stack.ask_dagster(self.stack.dagster, _STATUS, run=run)["runOrError"]["status"])
+            return str(demo_stack.ask_dagster(self.stack.dagster, STATUS, run=run)["runOrError"]["status"])
 
         if not _until(launch):
             raise DemoError(f"Dagster does not start the job {job}: {launched}")
