@@ -135,16 +135,17 @@ class Life:
 
     # --- what must be true ------------------------------------------------------------------------------------------
 
-    def wrong(self) -> list[str]:
-        """What is not as it should be; empty: all is right, and Dagster is at rest."""
-        return self.under_way() or [text for _, text in self.all_wrong()]
+    def wrong(self, before: datetime.datetime) -> list[str]:
+        """What is not as it should be; empty: all is right, and no run from `before` goes on."""
+        return self.under_way(before) or [text for _, text in self.all_wrong()]
 
-    def under_way(self) -> list[str]:
-        """Runs that go on, or that Dagster believes to go on."""
+    def under_way(self, before: datetime.datetime) -> list[str]:
+        """Runs from before that moment that go on, or that Dagster believes to go on."""
         with self.engine.connect() as connection:
             if connection.scalar(_DAGSTER) is None:
                 return []
-            return [f"run {row.run_id} of {row.pipeline_name} is {row.status}" for row in connection.execute(_UNDER_WAY)]
+            found = connection.execute(_UNDER_WAY, {"before": before.replace(tzinfo=None)})
+            return [f"run {row.run_id} of {row.pipeline_name} is {row.status}" for row in found]
 
     def all_wrong(self) -> list[tuple[str, str]]:
         """What is not as it should be in the assets, and in which of them."""
@@ -237,7 +238,8 @@ _ASSETS: Final = {
 }
 _DAGSTER: Final = text("select to_regclass('dagster.runs')")
 _UNDER_WAY: Final = text("""
-    select run_id, pipeline_name, status from dagster.runs where status not in ('SUCCESS', 'FAILURE', 'CANCELED')
+    select run_id, pipeline_name, status from dagster.runs
+    where status not in ('SUCCESS', 'FAILURE', 'CANCELED') and create_timestamp < :before
 """)
 _BEHIND: Final = text("""
     select count(*) from debitum.ledgers left join debitum.projection_marks on ledger_id = id

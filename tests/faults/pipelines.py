@@ -38,7 +38,7 @@ LEFT_UNDONE: Final = frozenset({"outbox", "retention", "balances", "snapshots"})
 LOOK_SECONDS: Final = 0.1
 REACHED_SECONDS: Final = 120
 """In which a run that was asked for is where it is killed: it waits for its turn, and loads Dagster."""
-RIGHT_SECONDS: Final = 120
+RIGHT_SECONDS: Final = 240
 """In which all is right again: a retry, or a tick of a minute, and what waits in the queue before it."""
 
 Say = Callable[[str], None]
@@ -160,7 +160,7 @@ def processes_are_killed(folder: Path, url: str) -> int:
         for job in JOBS:
             start(job)
             assert _said(workers) == 0, job.name
-    assert life.wrong() == []
+    assert life.wrong(now()) == []
     return len(JOBS)
 
 
@@ -313,19 +313,19 @@ def _days_go_by(up: Stack, life: Life, folder: Path, *, live: bool = False) -> N
 
 
 def _until_at_rest(life: Life) -> float:
-    return _until(life, life.under_way)
+    return _until(life.under_way)
 
 
 def _until_right(life: Life) -> float:
-    return _until(life, life.wrong)
+    return _until(life.wrong)
 
 
-def _until(life: Life, found: Callable[[], list[str]]) -> float:
-    """Until nothing is found any more; how long it took, in seconds."""
-    began = time.monotonic()
+def _until(found: Callable[[datetime.datetime], list[str]]) -> float:
+    """Until nothing is found any more of what there is now; how long it took, in seconds."""
+    began, before = time.monotonic(), now()
     while True:
         try:
-            left = found()
+            left = found(before)
         except OperationalError as error:
             left = [str(error)]
         if not left:
