@@ -128,13 +128,13 @@ class Rebuilt(NamedTuple):
 
     whole: list[float]
     bare: list[float]
-    bare_table: list[float]
+    bare_insert: list[float]
     ratio: list[float]
     peak_mb: list[float]
 
 
 def rebuilt(plan: Plan) -> Rebuilt:
-    """Balances are forgotten and made anew, beside one statement that sums, and one that also keeps what it sums."""
+    """Balances are forgotten and made anew, beside one statement that sums, and one that inserts what it sums, key and all."""
     found = Rebuilt([], [], [], [], [])
     with harness.database() as url, psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
         filling.fill(url, Size(plan.ledgers, (plan.rebuilt,)))
@@ -143,13 +143,14 @@ def rebuilt(plan: Plan) -> Rebuilt:
             connection.execute("update debitum.ledgers set dirty = true where not dirty")
             filling.settle(connection)
             bare = _timed(lambda: connection.execute(f"select count(*) from ({_BARE_SUM}) summed"))
-            table = _timed(lambda: connection.execute(f"create table summed as {_BARE_SUM}"))
+            connection.execute("create table summed (like debitum.balances including all)")
+            insert = _timed(lambda: connection.execute(f"insert into summed {_BARE_SUM}"))
             connection.execute("drop table summed")
             done = apart.run(materialise, url)
             assert done.result == plan.ledgers
             found.whole.append(done.seconds)
             found.bare.append(bare)
-            found.bare_table.append(table)
+            found.bare_insert.append(insert)
             found.ratio.append(done.seconds / bare)
             found.peak_mb.append(done.peak_mb)
         assert connection.execute(_WRONG).fetchone() == (0,)
@@ -182,7 +183,7 @@ def _rows(plan: Plan, few: Changed, many: Changed, anew: Rebuilt) -> list[harnes
         row(f"{name}_peak", many.peak_mb, "MB", goal=PEAK_MB_GOAL),
         row(whole, anew.whole, "s"),
         row(f"{whole}_bare_sum", anew.bare, "s"),
-        row(f"{whole}_bare_table", anew.bare_table, "s"),
+        row(f"{whole}_bare_insert", anew.bare_insert, "s"),
         row(f"{whole}_of_bare_sum", anew.ratio, "times", goal=REBUILD_GOAL),
         row(f"{whole}_peak", anew.peak_mb, "MB", goal=PEAK_MB_GOAL),
     ]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,26 +209,26 @@ def _postgres(data: Path) -> embedded.Address:
 def workers_are_killed(folder: Path, say: Say) -> Figures:
     """The process of a run of each job; its schedules are far away, so that what repairs it is that Dagster tries it again."""
     with _living(folder, {}) as (up, life):
-        return _each_is_right_again(up, life, lambda job: _worker(life, job).kill(), say)
+        return _each_is_right_again(up, life, JOBS, lambda job: _worker(life, job).kill(), say)
 
 
 def code_servers_are_killed(folder: Path, say: Say) -> Figures:
     """The code server in the middle of each job, whose process goes with it; the supervisor starts it again."""
     with _living(folder, {}) as (up, life):
-        return _each_is_right_again(up, life, lambda _: _kill_code_server(up), say)
+        return _each_is_right_again(up, life, JOBS, lambda _: _kill_code_server(up), say)
 
 
 def code_servers_are_killed_elsewhere(folder: Path, say: Say) -> Figures:
-    """The same on a Postgres of somebody else, where the supervisor does not hold the database by its folder."""
+    """The same, once, on a Postgres of somebody else, where the supervisor does not hold the database by its folder."""
     with postgres(folder / "postgres") as url, _living(folder, {"DATABASE_URL": url}) as (up, life):
-        return _each_is_right_again(up, life, lambda _: _kill_code_server(up), say)
+        return _each_is_right_again(up, life, JOBS[:1], lambda _: _kill_code_server(up), say)
 
 
-def _each_is_right_again(up: Stack, life: Life, kill: Kill, say: Say) -> Figures:
-    for job in JOBS:
+def _each_is_right_again(up: Stack, life: Life, jobs: Sequence[Job], kill: Kill, say: Say) -> Figures:
+    for job in jobs:
         _in_the_middle(life, job, lambda job: up.start(job.name, job.tags(life)), kill)
         say(f"killed in the middle of {job.name}, right after {_until_right(life):.0f} s")
-    return Figures(kills=len(JOBS))
+    return Figures(kills=len(jobs))
 
 
 def _worker(life: Life, job: str) -> psutil.Process:
@@ -261,19 +261,17 @@ def _kill_postgres(data: Path) -> None:
 
 
 def postgres_is_away(folder: Path, say: Say) -> Figures:
-    """A Postgres of somebody else stops in the middle of runs and stays away; meanwhile their processes die.
+    """A Postgres of somebody else stops in the middle of a run and stays away until its process is dead; then a run is killed.
 
-    AWAY_SECONDS are more than Dagster tries to reach it for.
+    AWAY_SECONDS are more than Dagster tries to reach it for. The code server must have seen the second death, too.
     """
     with postgres(folder / "postgres") as url, _living(folder, {**OFTEN, "DATABASE_URL": url}) as (up, life):
-        for job in JOBS:
-            _in_the_middle(life, job, lambda job: up.start(job.name, job.tags(life)), lambda _: _stop_for_a_while(folder))
-            say(f"Postgres was away in the middle of {job.name}, Dagster at rest after {_until_at_rest(life):.0f} s")
-        _in_the_middle(life, JOBS[0], lambda job: up.start(job.name, job.tags(life)), lambda job: _worker(life, job).kill())
-        _until_at_rest(life)
+        for kill in (lambda _: _stop_for_a_while(folder), lambda job: _worker(life, job).kill()):
+            _in_the_middle(life, JOBS[0], lambda job: up.start(job.name, job.tags(life)), kill)
+            say(f"Dagster is at rest after {_until_at_rest(life):.0f} s")
         _days_go_by(up, life, folder)
         say(f"right {_until_right(life):.0f} s after the next ticks of all schedules")
-    return Figures(stops=len(JOBS), kills=1)
+    return Figures(stops=1, kills=1)
 
 
 def _stop_for_a_while(folder: Path) -> None:
