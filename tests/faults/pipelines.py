@@ -40,8 +40,8 @@ LEFT_UNDONE: Final = frozenset({"outbox", "retention", "balances", "snapshots"})
 LOOK_SECONDS: Final = 0.1
 REACHED_SECONDS: Final = 120
 """In which a run that was asked for is where it is killed: it waits for its turn, and loads Dagster."""
-RIGHT_SECONDS: Final = 240
-"""In which all is right again: a retry, or a tick of a minute, and what waits in the queue before it."""
+RIGHT_SECONDS: Final = 480
+"""In which all is right again: a tick and what waits before it. A run that got no process is noticed after 150 s."""
 
 Say = Callable[[str], None]
 """Tells whoever waits how far it is."""
