@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
-BENCHES := balances search sync outbox retention arrival
+BENCHES := balances search sync outbox retention arrival materialise snapshots
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .PHONY: help
@@ -50,7 +50,7 @@ audit: $(DEV) ## known vulnerabilities of what a run installs; asks PyPI for its
 			"without them), and then nothing is known of any package."; exit 1; }
 
 .PHONY: faults
-faults: $(DEV) ## kill workers and senders, stop Postgres, fill the disk, let providers fail: nothing is lost (15 minutes; FAULTS_SEED)
+faults: $(DEV) ## kill workers, senders, runs, Dagster; stop Postgres, fill the disk, let providers fail: nothing is lost (40 minutes; FAULTS_SEED)
 	@$(BIN)/python -m tests.faults
 
 .PHONY: bench

@@ -37,7 +37,7 @@ class Plan:
     """What to run. `answers` asks whether it works, `address` is told when it does; `stale` is removed before each start.
 
     `whole_group`: SIGTERM goes to all its processes, not to the first alone, which would not pass it on. `before` is awaited
-    before each start.
+    before each start, `after` whenever it answers then.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Plan:
     stale: Path | None = None
     whole_group: bool = False
     before: Callable[[], Awaitable[None]] | None = None
+    after: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ class Child:
         self.ready.set()
         what = f"answers at {self.plan.address}" if self.plan.address else "runs"
         self._say(f"{self.plan.name} {what} ({time.monotonic() - began:.1f} s)")
+        if self.plan.after is not None:
+            await self.plan.after()
 
     def _send(self, pid: int, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

@@ -1,4 +1,9 @@
-"""A program of its own, for Dagster is big: marks runs as failed whose process went with an earlier code server."""
+"""A program of its own, for Dagster is big: marks runs as failed whose process went with an earlier code server.
+
+Arguments: their ids.
+"""
+
+import sys
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
@@ -7,13 +12,13 @@ from storage import server
 EXPLANATION = "Debitum was restarted while this run was going on; its process is gone."
 
 
-def main() -> None:
-    """Only while no code server runs, ours or another host's."""
+def main(run_ids: list[str]) -> None:
+    """Those that have not ended meanwhile."""
     with DagsterInstance.get() as instance:
-        unfinished = RunsFilter(statuses=[DagsterRunStatus(state) for state in server.UNFINISHED])
-        for run in instance.get_runs(unfinished):
+        unfinished = [DagsterRunStatus(state) for state in server.UNFINISHED]
+        for run in instance.get_runs(RunsFilter(run_ids=run_ids, statuses=unfinished)):
             instance.report_run_failed(run, message=EXPLANATION)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

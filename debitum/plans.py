@@ -15,6 +15,8 @@ API_GRACE_SECONDS: Final = 12.0
 """The API answers requests in flight within 10, and ends whatever is left within 2 more (api.app, api.server)."""
 DAGSTER_GRACE_SECONDS: Final = 15.0
 """A run that is told to end writes its last events."""
+DAEMON: Final = "dagster-daemon"
+"""The name of the part that only one supervisor of a database runs."""
 
 
 def environment(settings: Settings, database_url: str, keys: str) -> dict[str, str]:
@@ -99,10 +101,10 @@ def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
 def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's daemon: schedules, sensors, the queue of runs."""
     return Plan(
-        name="dagster-daemon",
+        name=DAEMON,
         command=_python("dagster._daemon", "run", "-w", str(folders.workspace()), *_said(settings)),
         environment=environment,
-        log=_log(settings, "dagster-daemon"),
+        log=_log(settings, DAEMON),
         grace_seconds=DAGSTER_GRACE_SECONDS,
         whole_group=True,
     )

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -12,15 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg
-
 from debitum import database, folders, instance, keys, leader, plans, processes
-from debitum.children import Child, Pauses, Plan, Say, private_log
+from debitum.children import Child, Pauses, Plan, Say
+from debitum.leftovers import Leftovers
 from debitum.settings import Settings, offers_dagster
-from storage import embedded, server
+from storage import embedded
 
 STOPPED_BY: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOP_ORDER: Final = (("api", "dagster-daemon"), ("dagster",), ("code-server",))
+STOP_ORDER: Final = (("api", plans.DAEMON), ("dagster",), ("code-server",))
 """By name: who asks goes before who answers. Postgres comes after all of them."""
 POSTGRES_LOOK_SECONDS: Final = 0.5
 """Between two looks whether the embedded server lives: requests fail with 503 for about this long when it does not."""
@@ -115,9 +113,16 @@ class Supervisor:
         self._say(f"everything answers ({time.monotonic() - self._began:.1f} s after the start); Ctrl-C stops it")
 
     async def _start_dagster(self, found: database.Database, environment: Mapping[str, str]) -> None:
-        """Dead runs are cleared (whenever a code server died, too), then the code server answers, then come those that ask it."""
+        """First the code server answers, then come those that ask it; whenever one has died, so have its runs."""
         direct = environment["DATABASE_DIRECT_URL"]
-        code = replace(plans.code(self._settings, environment), before=lambda: self._fail_leftover_runs(direct, environment))
+        left = Leftovers(
+            direct,
+            environment,
+            self._settings.data_dir / "logs" / "leftover_runs.log",
+            leads=lambda: plans.DAEMON in self._children,
+            say=self._say,
+        )
+        code = replace(plans.code(self._settings, environment), before=left.note, after=left.fail)
         await self._keep(code).ready.wait()
         webserver = self._keep(plans.webserver(self._settings, environment))
         daemon = plans.daemon(self._settings, environment)
@@ -126,22 +131,6 @@ class Supervisor:
         else:
             self._spawn(leader.run_alone(direct, lambda: self._run_until_cancelled(daemon), self._say), self._starting)
         await webserver.ready.wait()
-
-    async def _fail_leftover_runs(self, direct: str, environment: Mapping[str, str]) -> None:
-        """Runs that claim to have a process cannot have one, unless another host runs Dagster on this database."""
-        with suppress(psycopg.OperationalError):  # Postgres may be on its way back; Dagster ends these runs in time
-            await self._fail_leftovers(direct, environment)
-
-    async def _fail_leftovers(self, direct: str, environment: Mapping[str, str]) -> None:
-        async with leader.led_briefly(direct) as alone:
-            count = await asyncio.to_thread(server.unfinished_runs, direct, "debitum") if alone else 0
-            if count:
-                command = (sys.executable, "-P", "-m", "debitum.leftover_runs")
-                with private_log(self._settings.data_dir / "logs" / "leftover_runs.log", anew=True) as log:
-                    process = await asyncio.create_subprocess_exec(*command, env=dict(environment), stdout=log, stderr=log)
-                    failed = await process.wait()
-                outcome = f"could not be marked; see {log.name}" if failed else "are marked as failed"
-                self._say(f"dagster: {count} runs that an earlier code server left unfinished {outcome}")
 
     async def _run_until_cancelled(self, plan: Plan) -> None:
         child = Child(plan, self._say)
@@ -152,6 +141,7 @@ class Supervisor:
         finally:
             await child.stop()
             await running
+            del self._children[plan.name]
 
     def _keep(self, plan: Plan) -> Child:
         child = Child(plan, self._say)

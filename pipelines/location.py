@@ -2,11 +2,12 @@
 
 import os
 
-from pipelines import dagster_logs
+from pipelines import dagster_logs, watch
 from telemetry import output
 
 output.configure(output.Choice.from_environment(os.environ))
 dagster_logs.print_into_the_log()
+watch.goes_on()
 
 from pipelines.definitions import defs  # noqa: E402 (what it warns of is a line of the log already)
 

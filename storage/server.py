@@ -60,13 +60,13 @@ def inspect(url: str, application_name: str) -> Server:
         return _ask(connection)
 
 
-def unfinished_runs(url: str, application_name: str) -> int:
-    """How many Dagster runs claim to have a process; 0 before Dagster's tables exist."""
+def unfinished_runs(url: str, application_name: str) -> list[str]:
+    """The ids of the Dagster runs that claim to have a process; none before Dagster's tables exist."""
     with psycopg.connect(engine.libpq_url(url), application_name=application_name) as connection:
-        table = f"{migrations.DAGSTER_SCHEMA}.runs"
-        if _scalar(connection, "select to_regclass(%s)", table) is None:
-            return 0
-        return int(_scalar(connection, "select count(*) from dagster.runs where status = any(%s)", list(UNFINISHED)))
+        if _scalar(connection, "select to_regclass(%s)", f"{migrations.DAGSTER_SCHEMA}.runs") is None:
+            return []
+        found = connection.execute("select run_id from dagster.runs where status = any(%s)", (list(UNFINISHED),))
+        return [str(run_id) for (run_id,) in found]
 
 
 async def lead_dagster(connection: psycopg.AsyncConnection[Any]) -> bool:

@@ -78,6 +78,7 @@ def builder(work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         "temp_directory": str(work / "spill"),
     }
     with duckdb.connect(config=config) as duck:
+        duck.execute("set enable_progress_bar = false")  # it would write into the log of a run that takes seconds
         yield duck
 
 

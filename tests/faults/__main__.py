@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,7 @@ import structlog
 from api.settings import Settings
 from bench import harness
 from storage.encryption import KeyRing, new_ring
-from tests.faults import scenes, sending
+from tests.faults import pipelines, scenes, sending
 from tests.faults.household import Figures
 from tests.fixtures.api import serve
 
@@ -129,6 +129,10 @@ async def _hanging(folder: Path) -> Figures:
     return Figures()
 
 
+def _dagster(scene: Callable[[Path, pipelines.Say], Figures]) -> Callable[[Path], Awaitable[Figures]]:
+    return lambda folder: asyncio.to_thread(scene, folder, _say)
+
+
 async def main() -> None:
     """Every scene on a server of its own, one after the other."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -143,6 +147,12 @@ async def main() -> None:
         "senders killed": _senders,
         "providers misbehave": _providers,
         "a provider hangs": _hanging,
+        "Dagster's workers killed": _dagster(pipelines.workers_are_killed),
+        "code server killed": _dagster(pipelines.code_servers_are_killed),
+        "code server killed, Postgres elsewhere": _dagster(pipelines.code_servers_are_killed_elsewhere),
+        "Postgres killed under Dagster": _dagster(pipelines.postgres_is_killed),
+        "Postgres away under Dagster": _dagster(pipelines.postgres_is_away),
+        "daemon down for a day": _dagster(pipelines.the_daemon_rests),
     }
     for what in sys.argv[1:] or scenes_in_order:
         with tempfile.TemporaryDirectory(prefix="debitum-faults-") as folder:

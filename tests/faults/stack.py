@@ -22,8 +22,8 @@ LOOK_SECONDS: Final = 0.2
 """Between two looks at what it has said: a file tells nobody that it has grown."""
 NEVER: Final = "0 0 1 1 *"
 """For schedules that a scene is not about: the only runs are those of `dispatch`."""
-_LAUNCH: Final = "mutation ($job: JobOrPipelineSelector!) { launchRun(executionParams: {selector: $job}) { __typename } }"
-_JOB: Final = {"repositoryLocationName": "debitum", "repositoryName": "__repository__", "jobName": "dispatch"}
+_LAUNCH: Final = "mutation ($run: ExecutionParams!) { launchRun(executionParams: $run) { __typename } }"
+_LOCATION: Final = {"repositoryLocationName": "debitum", "repositoryName": "__repository__"}
 
 
 class Stack:
@@ -71,7 +71,14 @@ class Stack:
     def start_dispatch(self) -> None:
         """As somebody does it by hand on Dagster's pages, who does not want to wait for the sensor; it may not work just then."""
         with suppress(httpx.HTTPError, DemoError):
-            ask_dagster(self._dagster, _LAUNCH, job=_JOB)
+            self.start("dispatch", {})
+
+    def start(self, job: str, tags: Mapping[str, str]) -> None:
+        """A run of `job`, likewise. Raises httpx.HTTPError, DemoError."""
+        told = [{"key": key, "value": value} for key, value in tags.items()]
+        run = {"selector": {**_LOCATION, "jobName": job}, "executionMetadata": {"tags": told}}
+        answer = ask_dagster(self._dagster, _LAUNCH, run=run)
+        assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
 
     def runs(self) -> list[psutil.Process]:
         """The processes of Dagster's runs, the newest last: the code server spawns one for each; they may outlive it."""
@@ -80,6 +87,10 @@ class Stack:
     def code_server(self) -> psutil.Process | None:
         """Dagster's code server, unless it is just dead."""
         return next(iter(self._found("grpc")), None)
+
+    def daemon(self) -> psutil.Process | None:
+        """Dagster's daemon, likewise."""
+        return next(iter(self._found("dagster._daemon")), None)
 
     def _found(self, word: str) -> Iterator[psutil.Process]:
         """Processes of this stack alone: every one of them has its data folder in its environment."""

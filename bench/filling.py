@@ -1,0 +1,74 @@
+"""Ledgers with many postings, made by Postgres itself, in the order in which people would have recorded them."""
+
+import datetime
+from typing import Final, NamedTuple
+
+import psycopg
+
+from storage import engine
+
+BEGIN: Final = datetime.date(2026, 1, 1)
+"""The first day."""
+CONTACTS: Final = 4
+"""Of each ledger, each with a balance in one of CURRENCIES; the others have most of the postings of a few days."""
+CURRENCIES: Final = ("EUR", "USD", "JPY")
+
+
+class Size(NamedTuple):
+    """So many ledgers, and postings on each of `days` whole UTC days, in turn through all ledgers."""
+
+    ledgers: int
+    day_postings: tuple[int, ...]
+
+    @property
+    def postings(self) -> int:
+        """Of all days."""
+        return sum(self.day_postings)
+
+    def day(self, number: int) -> datetime.date:
+        """The UTC day of that number, from 0."""
+        return BEGIN + datetime.timedelta(days=number)
+
+
+def fill(url: str, size: Size) -> None:
+    """Put them into an empty database; every ledger is dirty. The index is made in the end, and the statistics are fresh."""
+    with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+        connection.execute("set synchronous_commit = off")
+        connection.execute(_USERS, {"ledgers": size.ledgers})
+        connection.execute("alter table debitum.postings drop constraint postings_pkey")
+        done = 0
+        for number, count in enumerate(size.day_postings):
+            bound = {"first": done, "last": done + count - 1, "count": count, "ledgers": size.ledgers, "day": size.day(number)}
+            connection.execute(_POSTINGS, bound)
+            done += count
+        connection.execute("alter table debitum.postings add constraint postings_pkey primary key (ledger_id, seq, line)")
+        connection.execute(_LEDGERS, {"ledgers": size.ledgers, "postings": size.postings, "begin": BEGIN})
+        settle(connection)
+
+
+def settle(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """What is written lies on the disk, and the statistics are fresh: nothing of it goes on while somebody measures."""
+    connection.execute("vacuum analyze")
+    connection.execute("checkpoint")
+
+
+_USERS: Final = """
+    insert into debitum.users (id, ledger_id, email, password_hash, time_zone, locale, default_currency, reminder_settings,
+                               created_at)
+    select md5('user ' || n)::uuid, md5('ledger ' || n)::uuid, n || '@example.org', '', 'UTC', 'en', 'EUR', '{}', now()
+    from generate_series(0, %(ledgers)s - 1) n
+"""
+_POSTINGS: Final = f"""
+    insert into debitum.postings (ledger_id, seq, line, contact_id, transaction_id, currency, amount, effective_date, recorded_at)
+    select md5('ledger ' || n %% %(ledgers)s)::uuid, n / %(ledgers)s + 1, 0,
+           md5(n %% %(ledgers)s || ' ' || n / %(ledgers)s %% {CONTACTS})::uuid, gen_random_uuid(),
+           (array['EUR', 'USD', 'JPY'])[1 + n %% {len(CURRENCIES)}], 1 + n %% 997, %(day)s::date - (n %% 20)::integer,
+           (%(day)s::date + (n - %(first)s) * interval '1 day' / %(count)s) at time zone 'UTC'
+    from generate_series(%(first)s::bigint, %(last)s::bigint) n
+"""  # numbers of ours
+_LEDGERS: Final = """
+    insert into debitum.ledgers (id, owner_id, version, head_hash, recorded_at, dirty, data_key, created_at)
+    select md5('ledger ' || n)::uuid, md5('user ' || n)::uuid, version, '\\x00', now(), true, '\\x00', %(begin)s
+    from generate_series(0, %(ledgers)s - 1) n
+    cross join lateral (select (%(postings)s - 1 - n) / %(ledgers)s + 1 as version) counted
+"""

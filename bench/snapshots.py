@@ -1,0 +1,178 @@
+"""Asks what a day's snapshot costs: beside DuckDB's own work on the same rows, in memory, and as the history behind it grows."""
+
+import datetime
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import psycopg
+from sqlalchemy import Connection, NullPool
+
+from bench import apart, filling, harness
+from bench.filling import Size
+from bench.materialise import short
+from storage import days, engine, roles
+from storage.snapshots import audit, files, writing
+from storage.snapshots.tables import BALANCES, POSTINGS, Table
+
+
+class Plan(NamedTuple):
+    """How much is measured: postings on one day, on the day after it, and on that first day where there is little history."""
+
+    ledgers: int
+    first: int
+    day: int
+    few: int
+
+
+LONG = Plan(ledgers=100_000, first=5_000_000, day=1_000_000, few=1_000_000)
+SHORT = Plan(ledgers=20_000, first=1_000_000, day=200_000, few=200_000)
+ROUNDS: Final = 3
+BARE_GOAL, PEAK_MB_GOAL, GROWTH_GOAL = 2.5, 350.0, 1.2
+TABLES: Final = (BALANCES, POSTINGS)
+"""The one that sums up, and the one with the most rows."""
+
+
+class Written(NamedTuple):
+    """What a process wrote: rows that came from Postgres, and whether the file was built upon that of the day before."""
+
+    taken: int
+    is_built_upon: bool
+
+
+def write(url: str, root: str, table: Table, day: datetime.date) -> Written:
+    """The day's file, as a run does it."""
+    done = writing.write(_begin(url), Path(root), table, day)
+    return Written(done.added, done.base is not None)
+
+
+def _begin(url: str) -> engine.Begin:
+    database = engine.sync_engine(url, "debitum-bench", poolclass=NullPool)
+
+    @contextmanager
+    def begin() -> Iterator[Connection]:
+        with database.begin() as connection:
+            roles.enter(connection, roles.JOBS)
+            yield connection
+
+    return begin
+
+
+# --- beside DuckDB ---------------------------------------------------------------------------------------------------
+
+
+def transfer(url: str, table: Table, day: datetime.date) -> int:
+    """The same rows out of Postgres, and nowhere to; how many bytes."""
+    start = None if table.sums else days.midnight(day)
+    with psycopg.connect(engine.libpq_url(url)) as connection, connection.cursor() as cursor:
+        bound = {"start": start, "end": days.end(day)}
+        with cursor.copy(f"copy ({table.day_rows}) to stdout with (format csv)", bound) as copied:
+            return sum(len(data) for data in copied)
+
+
+def read(path: str, table: Table) -> int:
+    """The same postings from Parquet, summed up by account where the table does that, else each column looked at."""
+    rows = "read_parquet($path, hive_partitioning = false)"
+    summed = "select count(*) from (select ledger_id, contact_id, currency, sum(amount), count(*) from {} group by all)"
+    looked_at = "select sum(hash(columns(*))::hugeint) from {}"
+    with tempfile.TemporaryDirectory() as spill, files.builder(Path(spill)) as duck:
+        duck.execute((summed if table.sums else looked_at).format(rows), {"path": path})
+        return len(duck.fetchall())
+
+
+# --- rounds ----------------------------------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """Rounds of one table: seconds and MB at most of its first day; the bare work on the same; and of the day after it."""
+
+    whole: list[float]
+    bare: list[float]
+    ratio: list[float]
+    peak_mb: list[float]
+    day: list[float]
+    day_peak_mb: list[float]
+    taken: list[float]
+
+
+def measure(plan: Plan, first: int) -> dict[str, Found]:
+    """By table: a first day of so many postings, and the day after it with `plan.day` of them, which is built upon it."""
+    found = {table.name: Found(*([] for _ in Found._fields)) for table in TABLES}
+    size = Size(plan.ledgers, (first, plan.day))
+    with harness.database() as url, tempfile.TemporaryDirectory(prefix="debitum-bench-") as root:
+        filling.fill(url, size)
+        for _ in range(ROUNDS):
+            for table in TABLES:
+                _round(found[table.name], url, root, table, size)
+        with _begin(url)() as connection:
+            for number in range(2):
+                assert audit.differences(connection, Path(root), size.day(number)) == []
+    return found
+
+
+def _round(found: Found, url: str, root: str, table: Table, size: Size) -> None:
+    day, after = size.day(0), size.day(1)
+    done = apart.run(write, url, root, table, day)
+    assert not done.result.is_built_upon
+    found.whole.append(done.seconds)
+    found.peak_mb.append(done.peak_mb)
+    same = files.path_of(Path(root), POSTINGS, day)
+    if not same.exists():
+        write(url, root, POSTINGS, day)
+    bare = _timed(lambda: transfer(url, table, day)) + _timed(lambda: read(str(same), table))
+    found.bare.append(bare)
+    found.ratio.append(done.seconds / bare)
+    done = apart.run(write, url, root, table, after)
+    assert done.result.is_built_upon == bool(table.sums)
+    found.day.append(done.seconds)
+    found.day_peak_mb.append(done.peak_mb)
+    found.taken.append(done.result.taken)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def _rows(plan: Plan, few: dict[str, Found], many: dict[str, Found]) -> list[harness.Row]:
+    rows: list[harness.Row] = []
+    for table in TABLES:
+        rows += _of_table(plan, "" if table is BALANCES else f"_{table.name}", few[table.name], many[table.name])
+    return rows
+
+
+def _of_table(plan: Plan, of: str, few: Found, many: Found) -> list[harness.Row]:
+    name, day, row = f"snapshot{of}_{short(plan.first)}", f"snapshot{of}_day_of_{short(plan.day)}", harness.row
+    growth = [after / before for before, after in zip(few.day, many.day, strict=True)]
+    return [
+        row(name, many.whole, "s"),
+        row(f"{name}_bare", many.bare, "s"),
+        row(f"{name}_of_bare", many.ratio, "times", goal=BARE_GOAL),
+        row(f"{name}_peak", many.peak_mb, "MB", goal=PEAK_MB_GOAL),
+        row(f"{day}_on_{short(plan.few)}", few.day, "s"),
+        row(f"{day}_on_{short(plan.first)}", many.day, "s"),
+        row(f"{day}_growth", growth, "times", goal=GROWTH_GOAL),
+        row(f"{day}_on_{short(plan.few)}_taken", few.taken, "rows"),
+        row(f"{day}_on_{short(plan.first)}_taken", many.taken, "rows"),
+        row(f"{day}_peak", many.day_peak_mb, "MB", goal=PEAK_MB_GOAL),
+    ]
+
+
+def main() -> None:
+    """Run it; with --long in the sizes of the goals, else a fifth of them."""
+    is_long = "--long" in sys.argv[1:]
+    plan = LONG if is_long else SHORT
+    few, many = measure(plan, plan.few), measure(plan, plan.first)
+    harness.report("snapshots_long" if is_long else "snapshots", _rows(plan, few, many), plan=plan._asdict(), rounds=ROUNDS)
+
+
+if __name__ == "__main__":
+    main()
