@@ -30,8 +30,11 @@ class Size(NamedTuple):
         return BEGIN + datetime.timedelta(days=number)
 
 
-def fill(url: str, size: Size) -> None:
-    """Put them into an empty database; every ledger is dirty. The index is made in the end, and the statistics are fresh."""
+def fill(url: str, size: Size, *, facts: bool = False) -> None:
+    """Put them into an empty database; every ledger is dirty. The index is made in the end, and the statistics are fresh.
+
+    `facts`: with the events that recorded them, a debt each, as far as the fold of debts reads them.
+    """
     with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
         connection.execute("set synchronous_commit = off")
         connection.execute(_USERS, {"ledgers": size.ledgers})
@@ -42,6 +45,8 @@ def fill(url: str, size: Size) -> None:
             connection.execute(_POSTINGS, bound)
             done += count
         connection.execute("alter table debitum.postings add constraint postings_pkey primary key (ledger_id, seq, line)")
+        if facts:
+            connection.execute(_EVENTS)
         connection.execute(_LEDGERS, {"ledgers": size.ledgers, "postings": size.postings, "begin": BEGIN})
         settle(connection)
 
@@ -66,6 +71,19 @@ _POSTINGS: Final = f"""
            (%(day)s::date + (n - %(first)s) * interval '1 day' / %(count)s) at time zone 'UTC'
     from generate_series(%(first)s::bigint, %(last)s::bigint) n
 """  # numbers of ours
+_EVENTS: Final = """
+    insert into debitum.events (ledger_id, seq, event_id, aggregate_type, aggregate_id, event_type, status, recorded_at,
+                                fingerprint, hash, fact)
+    select ledger_id, seq, transaction_id, 'transaction', transaction_id, 'CREATED', 'accepted', recorded_at, '\\x00',
+           sha256(uuid_send(transaction_id)),
+           json_build_object('changes', json_build_array(json_build_object(
+               'aggregate_type', 'transaction', 'aggregate_id', transaction_id, 'op', 'create', 'fields', json_build_object(
+                   'amount', json_build_array(null, amount), 'contact_id', json_build_array(null, contact_id),
+                   'currency', json_build_array(null, currency), 'direction', json_build_array(null, 'lent'),
+                   'due_date', json_build_array(null, effective_date + 30), 'type', json_build_array(null, 'money'),
+                   'transaction_date', json_build_array(null, effective_date))))))::text
+    from debitum.postings
+"""
 _LEDGERS: Final = """
     insert into debitum.ledgers (id, owner_id, version, head_hash, recorded_at, dirty, data_key, created_at)
     select md5('ledger ' || n)::uuid, md5('user ' || n)::uuid, version, '\\x00', now(), true, '\\x00', %(begin)s

@@ -17,7 +17,9 @@ from bench.filling import Size
 from bench.materialise import short
 from storage import days, engine, roles
 from storage.snapshots import audit, files, writing
-from storage.snapshots.tables import BALANCES, POSTINGS, Table
+from storage.snapshots.schema import Growth, Table
+from storage.snapshots.tables import BALANCES, POSTINGS
+from storage.snapshots.transactions import TRANSACTIONS
 
 
 class Plan(NamedTuple):
@@ -33,8 +35,8 @@ LONG = Plan(ledgers=100_000, first=5_000_000, day=1_000_000, few=1_000_000)
 SHORT = Plan(ledgers=20_000, first=1_000_000, day=200_000, few=200_000)
 ROUNDS: Final = 3
 BARE_GOAL, PEAK_MB_GOAL, GROWTH_GOAL = 2.5, 350.0, 1.2
-TABLES: Final = (BALANCES, POSTINGS)
-"""The one that sums up, and the one with the most rows."""
+TABLES: Final = (TRANSACTIONS, BALANCES, POSTINGS)
+"""The state of every debt, the one that sums up, and the day's rows alone."""
 
 
 class Written(NamedTuple):
@@ -67,7 +69,7 @@ def _begin(url: str) -> engine.Begin:
 
 def transfer(url: str, table: Table, day: datetime.date) -> int:
     """The same rows out of Postgres, and nowhere to; how many bytes."""
-    start = None if table.sums else days.midnight(day)
+    start = days.midnight(day) if table.growth is Growth.NONE else None
     with psycopg.connect(engine.libpq_url(url)) as connection, connection.cursor() as cursor:
         bound = {"start": start, "end": days.end(day)}
         with cursor.copy(f"copy ({table.day_rows}) to stdout with (format csv)", bound) as copied:
@@ -80,7 +82,7 @@ def read(path: str, table: Table) -> int:
     summed = "select count(*) from (select ledger_id, contact_id, currency, sum(amount), count(*) from {} group by all)"
     looked_at = "select sum(hash(columns(*))::hugeint) from {}"
     with tempfile.TemporaryDirectory() as spill, files.builder(Path(spill)) as duck:
-        duck.execute((summed if table.sums else looked_at).format(rows), {"path": path})
+        duck.execute((summed if table is BALANCES else looked_at).format(rows), {"path": path})
         return len(duck.fetchall())
 
 
@@ -104,7 +106,7 @@ def measure(plan: Plan, first: int) -> dict[str, Found]:
     found = {table.name: Found(*([] for _ in Found._fields)) for table in TABLES}
     size = Size(plan.ledgers, (first, plan.day))
     with harness.database() as url, tempfile.TemporaryDirectory(prefix="debitum-bench-") as root:
-        filling.fill(url, size)
+        filling.fill(url, size, facts=True)
         for _ in range(ROUNDS):
             for table in TABLES:
                 _round(found[table.name], url, root, table, size)
@@ -120,14 +122,15 @@ def _round(found: Found, url: str, root: str, table: Table, size: Size) -> None:
     assert not done.result.is_built_upon
     found.whole.append(done.seconds)
     found.peak_mb.append(done.peak_mb)
-    same = files.path_of(Path(root), POSTINGS, day)
+    compared = TRANSACTIONS if table is TRANSACTIONS else POSTINGS
+    same = files.path_of(Path(root), compared, day)
     if not same.exists():
-        write(url, root, POSTINGS, day)
+        write(url, root, compared, day)
     bare = _timed(lambda: transfer(url, table, day)) + _timed(lambda: read(str(same), table))
     found.bare.append(bare)
     found.ratio.append(done.seconds / bare)
     done = apart.run(write, url, root, table, after)
-    assert done.result.is_built_upon == bool(table.sums)
+    assert done.result.is_built_upon == (table.growth is not Growth.NONE)
     found.day.append(done.seconds)
     found.day_peak_mb.append(done.peak_mb)
     found.taken.append(done.result.taken)

@@ -156,8 +156,9 @@ class Browser:
         self._ask("Page.navigate", url=url)
         time.sleep(LOADING_SECONDS)
         if click is not None:
-            elements = f"[...document.querySelectorAll('a, button, span')].filter(one => one.textContent === {json.dumps(click)})"
-            self._ask("Runtime.evaluate", expression=f"{elements}[0].click()")
+            says = f"one.textContent === {json.dumps(click)}"
+            innermost = f"[...document.querySelectorAll('*')].filter(one => {says} && !one.children.length)[0]"
+            self._ask("Runtime.evaluate", expression=f"{innermost}.click()")
             time.sleep(LOADING_SECONDS)
         shot = base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"])
         with Image.open(io.BytesIO(shot)) as full:

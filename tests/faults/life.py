@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, text, update
 from storage import balances, roles, tables
 from storage.encryption import KeyRing
 from storage.snapshots import audit, files, progress, questions
+from storage.snapshots.schema import SNAPSHOTS
 from storage.snapshots.tables import POSTINGS, TABLES
 from tests.faults.providers import now
 from tests.pipelines import postings
@@ -213,7 +214,7 @@ def _days(life: Life) -> Iterator[str]:
             posted = connection.scalar(_POSTED, {"day": day})
             if lines != posted:
                 yield f"{lines} postings of {posted} are in the file of {day}"
-    for left in (life.root / files.FOLDER).rglob(".building-*"):
+    for left in (life.root / SNAPSHOTS).rglob(".building-*"):
         yield f"{left} was left over"
 
 

@@ -157,7 +157,7 @@ def test_balances_that_are_being_brought_up_to_date_leave_nothing_behind(
             postings.commit(connection, ledger_id, Posting(UUID(int=2), 3))
     if first == "the balances":
         with begin() as connection:
-            balances._cover(connection, [ledger_id])  # a chunk that has not committed yet
+            balances._cover(connection, [ledger_id], balances.Materialised())  # a chunk that has not committed yet
             other = in_thread(lambda: erase(begin, user_id))
             postings.until(lambda: postings.waiting(database) == 1)
     else:
