@@ -81,7 +81,7 @@ _EVENTS: Final = """
                    'amount', json_build_array(null, amount), 'contact_id', json_build_array(null, contact_id),
                    'currency', json_build_array(null, currency), 'direction', json_build_array(null, 'lent'),
                    'due_date', json_build_array(null, effective_date + 30), 'type', json_build_array(null, 'money'),
-                   'transaction_date', json_build_array(null, effective_date))))))::text
+                   'transaction_date', json_build_array(null, effective_date)))))::text
     from debitum.postings
 """
 _LEDGERS: Final = """

@@ -118,7 +118,7 @@ _ADD_TAIL = text("""
     with head as materialized (
         select ledger.id as ledger_id, mark.covered_seq, ledger.version
         from debitum.ledgers ledger join debitum.projection_marks mark on mark.ledger_id = ledger.id
-        where ledger.id = any(:ledgers) and ledger.version > mark.covered_seq
+        where ledger.id = any(:ledgers) and mark.ledger_id = any(:ledgers) and ledger.version > mark.covered_seq
     ), tail as (
         select ledger_id, contact_id, currency, sum(posting.amount) as amount
         from head
@@ -130,7 +130,13 @@ _ADD_TAIL = text("""
         having sum(posting.amount) <> 0
     ), sums as materialized (
         select ledger_id, contact_id, currency, (tail.amount + coalesce(balance.amount, 0))::bigint as amount
-        from tail left join debitum.balances balance using (ledger_id, contact_id, currency)
+        from tail
+        left join lateral (
+            select amount from debitum.balances
+            where balances.ledger_id = tail.ledger_id and balances.contact_id = tail.contact_id
+              and balances.currency = tail.currency
+            limit 1
+        ) balance on true
     ), settled as (
         delete from debitum.balances using sums
         where balances.ledger_id = sums.ledger_id and balances.contact_id = sums.contact_id
@@ -141,14 +147,17 @@ _ADD_TAIL = text("""
         on conflict (ledger_id, contact_id, currency) do update set amount = excluded.amount
     ), marked as (
         update debitum.projection_marks mark set covered_seq = head.version, materialized_at = now()
-        from head where mark.ledger_id = head.ledger_id
+        from head where mark.ledger_id = head.ledger_id and mark.ledger_id = any(:ledgers)
         returning mark.ledger_id, head.version - head.covered_seq as covered
     )
     select currency, count(*) as rows, 0::bigint as covered from sums group by currency
     union all
     select null, count(*), coalesce(sum(covered), 0)::bigint from marked
 """).columns(currency=Text, rows=BigInteger, covered=BigInteger)
-"""A balance that becomes 0 loses its row: what is settled costs nothing, here, in the API's answer and in the check."""
+"""A balance that becomes 0 loses its row: what is settled costs nothing, here, in the API's answer and in the check.
+
+`limit 1`, and the ledgers named twice: a chunk looks its balances and marks up by their keys, and never reads the tables whole.
+"""
 
 _CLEAN = text("""
     with covered as (

@@ -1,6 +1,7 @@
 """Plots for the page of an asset: PNG inside Markdown, which is how Dagster shows a picture."""
 
 import base64
+import datetime
 import io
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, DOTS_PER_INCH = 7.0, 2.2, 80
 """Inches of a panel: a picture is some 15 kB, and stays in Dagster's event log."""
+DAY: Final = datetime.timedelta(days=1)
 COLOURS: Final = ("#2f6f8f", "#e0a030", "#c0504d", "#6b8e4e", "#7a5c99", "#808080")
 
 
@@ -26,7 +28,7 @@ def lines(trend: Trend, what: str) -> dg.MetadataValue:
         axis = figure.add_subplot(len(trend.values), 1, number)
         axis.plot(trend.days, values, color=COLOURS[0], marker="o", markersize=3)  # type: ignore[arg-type]  # dates are fine
         axis.set_ylabel(name, fontsize=8)
-        _tidy(axis)
+        _tidy(axis, trend)
     return _picture(figure, what)
 
 
@@ -42,7 +44,7 @@ def bars(trend: Trend, what: str) -> dg.MetadataValue:
         axis.bar(trend.days, values, bottom=below, color=colour, label=name, width=0.8)  # type: ignore[arg-type]  # dates are fine
         below = [lower + value for lower, value in zip(below, values, strict=True)]
     axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    _tidy(axis)
+    _tidy(axis, trend)
     return _picture(figure, what)
 
 
@@ -53,9 +55,10 @@ def _figure(panels: int) -> "Figure":
     return Figure(figsize=(WIDTH, HEIGHT * panels), dpi=DOTS_PER_INCH, layout="constrained")
 
 
-def _tidy(axis: "Axes") -> None:
+def _tidy(axis: "Axes", trend: Trend) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
+    axis.set_xlim(trend.days[0] - DAY, trend.days[-1] + DAY)  # type: ignore[arg-type]  # dates are fine
     locator = AutoDateLocator(maxticks=8, interval_multiples=False)  # type: ignore[no-untyped-call]
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
