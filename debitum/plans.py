@@ -38,6 +38,7 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "DEBITUM_SNAPSHOT_CRON": settings.snapshot_cron,
         "MAIL_FROM": settings.mail_from,
         "DAGSTER_HOME": str(settings.data_dir / "dagster"),
+        "MPLCONFIGDIR": str(settings.data_dir / "dagster" / "matplotlib"),  # it keeps a list of fonts, and has no other home
         "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(database_url, schema=migrations.DAGSTER_SCHEMA),
         "DEBITUM_CODE_SOCKET": str(folders.code_socket(settings.data_dir)),
         "PYTHONUNBUFFERED": "1",  # the last words of a part that dies are in its log
