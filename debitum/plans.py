@@ -34,6 +34,7 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "DEBITUM_PUBLIC_URL": settings.public_url,
         "DEBITUM_REMINDER_CRON": settings.reminder_cron,
         "DEBITUM_SNAPSHOT_CRON": settings.snapshot_cron,
+        "DEBITUM_SNAPSHOT_URL": settings.snapshot_url or "",
         "MAIL_FROM": settings.mail_from,
         "DAGSTER_HOME": str(settings.data_dir / "dagster"),
         "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(database_url, schema=migrations.DAGSTER_SCHEMA),
