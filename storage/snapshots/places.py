@@ -20,6 +20,9 @@ File = Path | UPath
 """A file or a folder: of this machine, or of another filesystem of fsspec's."""
 BUILDING: Final = ".building-"
 """How the name of a folder begins in which a file is being made, or in which a run that was killed left what it had."""
+WAITING: Final = 32
+"""Threads that read from elsewhere where memory has no limit (each takes its share): they wait rather than work. All footers
+are read for a tick, which has a minute, and for each question; they are two requests a file."""
 _LOCAL: Final = ("file", "local")
 _PATTERN: Final = re.compile(r"[*?\[]")
 """What DuckDB and fsspec would take for a pattern."""
@@ -90,6 +93,8 @@ def connect(
     root: Root, database: str = ":memory:", **config: str | bool | int | float | list[str]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB that reads whatever lies under `root`."""
+    if isinstance(root.elsewhere, UPath) and not config:
+        config = {"threads": WAITING}
     with duckdb.connect(database, config=config) as duck:
         if isinstance(root.elsewhere, UPath):
             duck.register_filesystem(_Readable(root.elsewhere / SNAPSHOTS))

@@ -32,14 +32,18 @@ def here(tmp_path: Path) -> Root:
     return Root(tmp_path)
 
 
-@pytest.fixture(params=["here", "elsewhere"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
-    """The same, and one whose snapshots lie in a filesystem that is not this machine's."""
-    if request.param == "here":
-        yield Root(tmp_path)
-        return
-    root = Root.of(tmp_path, f"memory://{uuid.uuid4()}")
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Root]:
+    """One whose snapshots lie in a filesystem that is not this machine's."""
+    root = Root.of(tmp_path, f"memory://{uuid.uuid4()}/debitum")
     yield root
     assert isinstance(root.elsewhere, UPath)
     if root.elsewhere.exists():
-        root.elsewhere.rmdir(recursive=True)
+        root.elsewhere.fs.rm(root.elsewhere.parent.path, recursive=True)
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def root(request: pytest.FixtureRequest) -> Root:
+    """Either."""
+    either: Root = request.getfixturevalue(request.param)
+    return either

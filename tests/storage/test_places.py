@@ -3,6 +3,7 @@
 import datetime
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -78,32 +79,59 @@ def test_an_upload_that_breaks_off_leaves_what_was_there(
     assert questions.query(root, "select * from balances")[1] == []
 
 
-def test_nothing_but_snapshots_is_read_there(root: Root) -> None:
+def test_nothing_but_snapshots_is_read_there(elsewhere: Root) -> None:
     """Also where the filesystem takes `..` for a step upwards, as those of servers do; a store of objects does not."""
-    if not isinstance(root.elsewhere, UPath):
-        pytest.skip("DuckDB itself sees to files of this machine, see test_what_is_not_a_question_is_refused")
-    fs, home = root.elsewhere.fs, root.elsewhere.path
+    assert isinstance(elsewhere.elsewhere, UPath)
+    fs, home = elsewhere.elsewhere.fs, elsewhere.elsewhere.path
     for name in ("snapshots/../secret", "secret", "snapshots-too/secret"):
         fs.pipe_file(f"{home}/{name}", b"key")
-    (root.folder(SNAPSHOTS) / "known").write_text("known")
+    (elsewhere.folder(SNAPSHOTS) / "known").write_text("known")
     for name in ("snapshots/known", "snapshots/kno*"):
         asked = f"select content from read_text('memory://{home}/{name}')"
-        assert questions.query(root, asked)[1] == [("known",)]
+        assert questions.query(elsewhere, asked)[1] == [("known",)]
     for name in ("snapshots/../secret", "snapshots/*/../../secret", "secret", "snapshots-too/secret", "*"):
         with pytest.raises(questions.QueryError):
-            questions.query(root, f"select content from read_text('memory://{home}/{name}')")
-    with places.connect(root) as duck, pytest.raises((duckdb.Error, OSError), match="read only"):
+            questions.query(elsewhere, f"select content from read_text('memory://{home}/{name}')")
+    with places.connect(elsewhere) as duck, pytest.raises((duckdb.Error, OSError), match="read only"):
         duck.execute(f"copy (select 1) to 'memory://{home}/snapshots/x.csv'")
 
 
-def test_what_others_wrote_is_seen(begin: Begin, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_others_wrote_is_seen(begin: Begin, elsewhere: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """A schedule looks at the days from a process that lives as long as Dagster does."""
-    if not isinstance(root.elsewhere, UPath):
-        pytest.skip("the kernel sees to this")
+    assert isinstance(elsewhere.elsewhere, UPath)
     forgotten: list[Any] = []
-    monkeypatch.setattr(type(root.elsewhere.fs), "invalidate_cache", lambda _, path=None: forgotten.append(path))
-    progress.unfinished(root, MONDAY, TUESDAY, tables=[BALANCES])
+    monkeypatch.setattr(type(elsewhere.elsewhere.fs), "invalidate_cache", lambda _, path=None: forgotten.append(path))
+    progress.unfinished(elsewhere, MONDAY, TUESDAY, tables=[BALANCES])
     assert forgotten
+
+
+def test_what_opens_a_place_is_not_in_its_name(tmp_path: Path) -> None:
+    root = Root(tmp_path, UPath("memory://bucket/debitum", password="hunter2"))
+    assert places.called(root.folder(SNAPSHOTS)) == "memory:///bucket/debitum/snapshots"
+    assert "hunter2" not in repr(root)
+
+
+def test_footers_elsewhere_are_waited_for_together(elsewhere: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick has a minute, and years are thousands of files."""
+    assert isinstance(elsewhere.elsewhere, UPath)
+    days = [MONDAY + datetime.timedelta(days=number) for number in range(20)]
+    for day in days:
+        path = files.path_of(elsewhere, BALANCES, day)
+        with places.workshop(elsewhere, path) as work:
+            duckdb.execute("copy (select 1) to $built (format parquet, kv_metadata {a: 'b'})", {"built": str(work / "built")})
+            places.put(work / "built", path)
+    waiting, most = [0], [0]
+
+    def modified(_: object, path: str) -> datetime.datetime:
+        waiting[0] += 1
+        most[0] = max(most[0], waiting[0])
+        time.sleep(0.05)
+        waiting[0] -= 1
+        return datetime.datetime.now(datetime.UTC)
+
+    monkeypatch.setattr(type(elsewhere.elsewhere.fs), "modified", modified)
+    assert len(list(files.states(elsewhere, BALANCES))) == len(days)
+    assert most[0] > (os.cpu_count() or 1)
 
 
 def test_analysts_read_with_the_driver_alone(begin: Begin, root: Root) -> None:
