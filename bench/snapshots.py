@@ -17,6 +17,7 @@ from bench.filling import Size
 from bench.materialise import short
 from storage import days, engine, roles
 from storage.snapshots import audit, files, writing
+from storage.snapshots.places import Root
 from storage.snapshots.schema import Growth, Table
 from storage.snapshots.tables import BALANCES, POSTINGS
 from storage.snapshots.transactions import TRANSACTIONS
@@ -48,7 +49,7 @@ class Written(NamedTuple):
 
 def write(url: str, root: str, table: Table, day: datetime.date) -> Written:
     """The day's file, as a run does it."""
-    done = writing.write(_begin(url), Path(root), table, day)
+    done = writing.write(_begin(url), Root(Path(root)), table, day)
     return Written(done.added, done.base is not None)
 
 
@@ -81,7 +82,7 @@ def read(path: str, table: Table) -> int:
     rows = "read_parquet($path, hive_partitioning = false)"
     summed = "select count(*) from (select ledger_id, contact_id, currency, sum(amount), count(*) from {} group by all)"
     looked_at = "select sum(hash(columns(*))::hugeint) from {}"
-    with tempfile.TemporaryDirectory() as spill, files.builder(Path(spill)) as duck:
+    with tempfile.TemporaryDirectory() as spill, files.builder(Root(Path(spill)), Path(spill)) as duck:
         duck.execute((summed if table is BALANCES else looked_at).format(rows), {"path": path})
         return len(duck.fetchall())
 
@@ -112,7 +113,7 @@ def measure(plan: Plan, first: int) -> dict[str, Found]:
                 _round(found[table.name], url, root, table, size)
         with _begin(url)() as connection:
             for number in range(2):
-                assert audit.differences(connection, Path(root), size.day(number)) == []
+                assert audit.differences(connection, Root(Path(root)), size.day(number)) == []
     return found
 
 
@@ -123,7 +124,7 @@ def _round(found: Found, url: str, root: str, table: Table, size: Size) -> None:
     found.whole.append(done.seconds)
     found.peak_mb.append(done.peak_mb)
     compared = TRANSACTIONS if table is TRANSACTIONS else POSTINGS
-    same = files.path_of(Path(root), compared, day)
+    same = files.path_of(Root(Path(root)), compared, day)
     if not same.exists():
         write(url, root, compared, day)
     bare = _timed(lambda: transfer(url, table, day)) + _timed(lambda: read(str(same), table))

@@ -163,11 +163,11 @@ def _doctor(flags: Mapping[str, str], _: argparse.Namespace) -> int:
 
 def _sql(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
     from debitum import printing, settings
-    from storage.snapshots import questions
+    from storage.snapshots import places, questions
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
-        columns, rows = questions.query(loaded.data_dir, parsed.query)
+        columns, rows = questions.query(places.Root.of(loaded.data_dir, loaded.snapshot_url), parsed.query)
     except questions.QueryError as error:
         _complain(str(error))
         return WRONG

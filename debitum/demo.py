@@ -25,7 +25,7 @@ from rich.table import Table
 from debitum import demo_stack
 from debitum.demo_stack import DemoError, Stack
 from debitum.settings import Settings
-from storage.snapshots import questions
+from storage.snapshots import places, questions
 
 SAMPLE: Final = Path(__file__).parent / "samples" / "debitum-large.zip"
 EXPECTED: Final = SAMPLE.with_suffix(".json")
@@ -169,7 +169,7 @@ def _wait_for_dagster(stack: Stack, api: httpx.Client, user: Mapping[str, Any], 
     questions: dict[str, Callable[[], Finding]] = {
         "balances": lambda: _materialized(api),
         "mail": lambda: _mail(stack.data_dir / "mail", address),
-        "snapshot": lambda: _snapshot(api, stack.data_dir, ledger_id),
+        "snapshot": lambda: _snapshot(api, stack, ledger_id),
         "run": lambda: _run_page(stack.dagster),
     }
     findings: dict[str, Finding] = {}
@@ -214,11 +214,11 @@ def mails(folder: Path) -> Iterator[tuple[Path, EmailMessage]]:
             yield path, email.message_from_binary_file(file, policy=email.policy.default)
 
 
-def _snapshot(api: httpx.Client, data_dir: Path, ledger_id: str) -> Finding:
+def _snapshot(api: httpx.Client, stack: Stack, ledger_id: str) -> Finding:
     """Whether the newest day in the Parquet files says what the API says."""
     question = SNAPSHOT_QUESTION.replace("$ledger", str(uuid.UUID(ledger_id)))
     try:
-        columns, rows = questions.query(data_dir, question)
+        columns, rows = questions.query(places.Root.of(stack.data_dir, stack.snapshot_url), question)
     except questions.QueryError as error:
         return Finding("the snapshot can be asked", right=False, lines=(str(error),))
     held = {(item["contact_id"], item["currency"]): item["amount"] for item in answer_of(api.get("/api/balances"))["items"]}
@@ -228,7 +228,7 @@ def _snapshot(api: httpx.Client, data_dir: Path, ledger_id: str) -> Finding:
         f"the day's snapshot has {len(rows)} rows of this ledger, equal to the API's balances",
         right=taken == held,
         lines=(
-            f'debitum sql --data-dir {data_dir} "{question}"',
+            f'debitum sql --data-dir {stack.data_dir} "{question}"',
             " | ".join(columns),
             *shown,
             *(["…"] if len(rows) > ROWS_SHOWN else []),

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,11 +39,12 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class Stack:
-    """A running Debitum: the API's address, Dagster's address, its data folder."""
+    """A running Debitum: the API's address, Dagster's address, its data folder, and where its snapshots lie if not there."""
 
     api: str
     dagster: str
     data_dir: Path
+    snapshot_url: str | None = field(default=None, repr=False)
 
 
 def ask_dagster(dagster: str, query: str, **variables: Any) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def ready(settings: Settings, say: Say) -> Iterator[Stack]:
     note = instance.holder(settings.data_dir)
     if note is not None:
         if (obstacle := _obstacle(note, settings)) is None:
-            found = Stack(note.addresses["api"], note.addresses["dagster"], settings.data_dir)
+            found = Stack(note.addresses["api"], note.addresses["dagster"], settings.data_dir, settings.snapshot_url)
             say(f"using the stack that runs at {found.api}")
             yield found
             return

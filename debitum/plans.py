@@ -36,6 +36,7 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "DEBITUM_PUBLIC_URL": settings.public_url,
         "DEBITUM_REMINDER_CRON": settings.reminder_cron,
         "DEBITUM_SNAPSHOT_CRON": settings.snapshot_cron,
+        "DEBITUM_SNAPSHOT_URL": settings.snapshot_url or "",
         "MAIL_FROM": settings.mail_from,
         "DAGSTER_HOME": str(settings.data_dir / "dagster"),
         "MPLCONFIGDIR": str(settings.data_dir / "dagster" / "matplotlib"),  # it keeps a list of fonts, and has no other home

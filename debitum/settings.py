@@ -49,6 +49,7 @@ class Settings:
     keys: str | None = field(repr=False)
     reminder_cron: str
     snapshot_cron: str
+    snapshot_url: str | None = field(repr=False)
     mail_from: str
     log: output.Choice
     environment: Mapping[str, str] = field(repr=False)
@@ -80,6 +81,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         keys=reader.read("DEBITUM_KEYS", "", _key_ring),
         reminder_cron=reader.read("DEBITUM_REMINDER_CRON", "*/5 * * * *", _cron),
         snapshot_cron=reader.read("DEBITUM_SNAPSHOT_CRON", "0 * * * *", _cron),
+        snapshot_url=reader.read("DEBITUM_SNAPSHOT_URL", "", _snapshot_url),
         mail_from=reader.read("MAIL_FROM", "Debitum <debitum@localhost>", str),
         log=output.Choice(
             reader.read(output.FORMAT, "", output.parse_format),
@@ -251,6 +253,16 @@ def _cron(value: str) -> str:
     fields = value.split()
     if len(fields) != CRON_FIELDS or not all(re.fullmatch(r"[0-9A-Za-z*/,\-]+", part) for part in fields):
         raise ValueError(f"{value!r} is not a cron expression of five fields, like '*/5 * * * *'")
+    return value
+
+
+def _snapshot_url(value: str) -> str | None:
+    """The value is never repeated: it may hold a password."""
+    if not value:
+        return None
+    from storage.snapshots import places  # only who sets it pays for loading fsspec here
+
+    places.parse(value)
     return value
 
 

@@ -20,8 +20,9 @@ from storage import tables
 from storage.engine import Begin
 from storage.snapshots import questions, writing
 from storage.snapshots.derived import VIEWS
+from storage.snapshots.places import Root
 from storage.snapshots.schema import Column
-from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, TABLES
+from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, POSTINGS, TABLES
 from tests.storage import rows
 from tests.storage.conftest import begin as begin  # the fixture
 
@@ -71,8 +72,8 @@ def test_every_answer_is_what_its_question_prints(
         neighbourhood(connection)
     for table in TABLES:
         for number in range(DAYS):
-            writing.write(begin, tmp_path, table, (FIRST + timedelta(days=number)).date())
-    writing.write_dimensions(begin, tmp_path)
+            writing.write(begin, Root(tmp_path), table, (FIRST + timedelta(days=number)).date())
+    writing.write_dimensions(begin, Root(tmp_path))
 
     def answered(found: re.Match[str]) -> str:
         assert cli.main(["sql", "--data-dir", str(tmp_path), found["sql"]]) == 0
@@ -85,6 +86,23 @@ def test_every_answer_is_what_its_question_prints(
     assert PAGE.read_text() == written
     assert len(_QUESTION.findall(page)) >= LEAST_QUESTIONS
     assert "(0 rows)" not in written
+
+
+def test_snapshots_that_lie_elsewhere_are_asked_the_same_way(
+    begin: Begin, database: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with database.begin() as connection:
+        neighbourhood(connection)
+    monkeypatch.setenv("DEBITUM_SNAPSHOT_URL", f"memory://{uuid.uuid4()}/debitum")
+    writing.write(begin, Root.of(tmp_path, os.environ["DEBITUM_SNAPSHOT_URL"]), POSTINGS, FIRST.date())
+    asked = ["sql", "--data-dir", str(tmp_path), "--format", "csv"]
+    assert cli.main([*asked, "select day, count(*) as lines from postings group by day"]) == 0
+    assert capsys.readouterr().out.split() == ["day,lines", "2026-03-02,10"]
+    assert cli.main([*asked, f"from read_text('{PAGE}')"]) == 1
+    assert "Permission" in capsys.readouterr().err
+    monkeypatch.delenv("DEBITUM_SNAPSHOT_URL")
+    assert cli.main([*asked, "select count(*) as lines from postings"]) == 0
+    assert capsys.readouterr().out.split() == ["lines", "0"]
 
 
 def neighbourhood(connection: Connection) -> None:

@@ -1,5 +1,6 @@
-"""What assets, sensors and jobs ask for by name: the database, the data folder."""
+"""What assets, sensors and jobs ask for by name: the database, the data folder with its snapshots."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -10,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, Engine, NullPool
 
 from storage import engine, roles
+from storage.snapshots.places import Root
 
 APPLICATION_NAME = "debitum-jobs"
 """What pg_stat_activity shows."""
@@ -50,6 +52,11 @@ class DataFolder(dg.ConfigurableResource[None]):
     def root(self) -> Path:
         """The folder as an absolute path."""
         return Path(self.path).resolve()
+
+    @property
+    def files(self) -> Root:
+        """Where snapshots and the copy of the log lie. The URL is no configuration: Dagster would keep and show that."""
+        return Root.of(self.root, os.environ.get("DEBITUM_SNAPSHOT_URL"))
 
 
 def bound() -> dict[str, dg.ConfigurableResource[None]]:

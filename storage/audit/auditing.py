@@ -17,7 +17,8 @@ from storage.audit.log import LOG
 from storage.audit.shapes import CONTACTS, SHAPES, Shape
 from storage.encryption import Cipher, KeyRing, KeyRingError
 from storage.engine import Begin
-from storage.snapshots import files, progress, writing
+from storage.snapshots import files, places, progress, writing
+from storage.snapshots.places import Root
 from storage.snapshots.schema import COPY
 
 Snapshot = Callable[[], AbstractContextManager[Connection]]
@@ -44,15 +45,16 @@ class Audited:
     findings: list[Finding]
 
 
-def audit(begin: Begin, snapshot: Snapshot, root: Path, keys: KeyRing, *, patience_seconds: float = 60.0) -> Audited:
-    """Replay the log from the first fact and compare; `root` is the data folder, `keys` open what is sealed.
+def audit(begin: Begin, snapshot: Snapshot, data: Path, keys: KeyRing, *, patience_seconds: float = 60.0) -> Audited:
+    """Replay the log from the first fact and compare; `data` is the data folder, `keys` open what is sealed.
 
     Leaves out ledgers that may be erased from now on. Not while somebody is erased. Raises Unsettled and CannotTell, as a
     snapshot does. Work files hold what was sealed: they are its owner's only, and gone at the end.
     """
+    root = Root(data)
     copied = _copy(begin, root, patience_seconds)
     through = progress.newest_final(root, LOG)
-    with files.workshop(root, root / COPY / "replay" / "facts") as work, files.builder(work) as duck:
+    with places.workshop(root, root.folder(COPY) / "replay" / "facts") as work, files.builder(root, work) as duck:
         with snapshot() as connection:
             leaving = {str(ledger_id) for ledger_id in connection.scalars(_LEAVING)}
             _load(duck, connection, work, root, through)
@@ -67,7 +69,7 @@ def audit(begin: Begin, snapshot: Snapshot, root: Path, keys: KeyRing, *, patien
     return Audited(copied, ledgers, facts, sorted(one for one in set(findings) if one.ledger_id not in leaving))
 
 
-def _copy(begin: Begin, root: Path, patience_seconds: float) -> list[datetime.date]:
+def _copy(begin: Begin, root: Root, patience_seconds: float) -> list[datetime.date]:
     """Every day that is over and is not in the copy yet; which those were."""
     with begin() as connection:
         first, today = progress.first_day(connection), connection.execute(_TODAY).scalar_one()
@@ -80,7 +82,7 @@ def _copy(begin: Begin, root: Path, patience_seconds: float) -> list[datetime.da
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def _load(duck: duckdb.DuckDBPyConnection, connection: Connection, work: Path, root: Path, through: datetime.date | None) -> None:
+def _load(duck: duckdb.DuckDBPyConnection, connection: Connection, work: Path, root: Root, through: datetime.date | None) -> None:
     kinds = LOG.taken_columns
     tail = f"select {log.COLUMNS} from debitum.events where recorded_at >= coalesce(%(start)s::timestamptz, '-infinity')"  # noqa: S608 - ours
     bound = {"start": None if through is None else days.end(through)}
@@ -88,7 +90,7 @@ def _load(duck: duckdb.DuckDBPyConnection, connection: Connection, work: Path, r
     copy = files.nothing(kinds)
     if through is not None:
         names = ", ".join(kinds)
-        of_days = files.parquet(root / COPY / LOG.name / "day=*" / "*.parquet", "hive_types = {'day': DATE}")
+        of_days = files.parquet(root.folder(COPY) / LOG.name / "day=*" / "*.parquet", "hive_types = {'day': DATE}")
         copy = f"select {names} from {of_days} where day <= date '{through}'"  # noqa: S608 - our own names
     duck.execute(f"create view copy as {copy}")
     duck.execute("create view log as from copy union all from tail")

@@ -4,7 +4,6 @@ import datetime
 import random
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 import polars
@@ -12,6 +11,7 @@ from sqlalchemy import BigInteger, Connection, DateTime, Text, Uuid, bindparam, 
 
 from storage import days, history
 from storage.snapshots import files
+from storage.snapshots.places import File, Root
 from storage.snapshots.tables import BALANCES
 
 Account = tuple[str, str, str]
@@ -29,7 +29,7 @@ class Difference:
     posted: int
 
 
-def differences(connection: Connection, root: Path, day: datetime.date) -> list[Difference]:
+def differences(connection: Connection, root: Root, day: datetime.date) -> list[Difference]:
     """Every account of the day's file that is not the sum of its postings recorded before the day's end.
 
     Leaves out ledgers that may be erased from now on: their rows go from the files first, and from Postgres last.
@@ -43,7 +43,7 @@ def differences(connection: Connection, root: Path, day: datetime.date) -> list[
     return [Difference(*account, filed[account], posted[account]) for account in wrong]
 
 
-def disagreements(connection: Connection, root: Path, day: datetime.date, *, most: int) -> tuple[int, int]:
+def disagreements(connection: Connection, root: Root, day: datetime.date, *, most: int) -> tuple[int, int]:
     """Of how many ledgers of the day's file the API's history says something else, and of how many that was asked.
 
     Ledgers are drawn at random, `most` at most; as in `differences`, those that may be leaving are left out.
@@ -64,8 +64,9 @@ def disagreements(connection: Connection, root: Path, day: datetime.date, *, mos
     return wrong, len(asked)
 
 
-def _filed(path: Path) -> Counter[Account]:
-    frame = polars.read_parquet(path, columns=["ledger_id", "contact_id", "currency", "amount"], hive_partitioning=False)
+def _filed(path: File) -> Counter[Account]:
+    with path.open("rb") as file:
+        frame = polars.read_parquet(file, columns=["ledger_id", "contact_id", "currency", "amount"])
     sums = frame.group_by("ledger_id", "contact_id", "currency").agg(polars.col("amount").sum())
     return Counter({(ledger, contact, currency): amount for ledger, contact, currency, amount in sums.iter_rows()})
 

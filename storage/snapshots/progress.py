@@ -3,7 +3,6 @@
 import datetime
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Boolean, Connection, Date, text
@@ -11,6 +10,7 @@ from sqlalchemy import Boolean, Connection, Date, text
 from storage import days
 from storage.engine import Begin
 from storage.snapshots import files
+from storage.snapshots.places import Root
 from storage.snapshots.schema import Table
 from storage.snapshots.tables import TABLES
 
@@ -33,7 +33,7 @@ def first_day(connection: Connection) -> datetime.date | None:
 
 
 def unfinished(
-    root: Path, first: datetime.date, today: datetime.date, *, tables: Sequence[Table] = TABLES
+    root: Root, first: datetime.date, today: datetime.date, *, tables: Sequence[Table] = TABLES
 ) -> list[datetime.date]:
     """The days from `first` to the one before `today` of which one of `tables` has no file or only a provisional one."""
     finished = [{day for day, final in files.states(root, table) if final} for table in tables]
@@ -41,7 +41,7 @@ def unfinished(
     return [day for day in every_day if any(day not in known for known in finished)]
 
 
-def newest_final(root: Path, table: Table) -> datetime.date | None:
+def newest_final(root: Root, table: Table) -> datetime.date | None:
     """The newest day whose file is final, None where there is none."""
     return max((day for day, final in files.states(root, table) if final), default=None)
 

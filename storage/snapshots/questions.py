@@ -1,5 +1,6 @@
 """Questions to the snapshots: views over all days, as a file for DuckDB, as SQL, and for `debitum sql`."""
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,14 +8,15 @@ from typing import Final
 
 import duckdb
 
-from storage.snapshots import files, writing
+from storage.snapshots import files, places, writing
 from storage.snapshots.derived import VIEWS
+from storage.snapshots.places import Root
 from storage.snapshots.schema import DAY, SNAPSHOTS, VALUE, VALUED, Column, Table
 from storage.snapshots.tables import DIM_LEDGER, TABLES
 
 DATABASE: Final = "analytics.duckdb"
 SCRIPT: Final = "analytics.sql"
-_READING: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_DOING: Final = re.compile(r"\banaly[zs]e\b", re.IGNORECASE)
 
 
 class QueryError(Exception):
@@ -32,51 +34,58 @@ def columns_of(table: Table) -> dict[str, Column]:
     return found
 
 
-def write_views(root: Path) -> Path:
+def write_views(root: Root) -> Path:
     """Replace analytics.duckdb, which holds views over all days and no data, and analytics.sql, which makes the same.
 
     Whoever has it open, also to write, keeps the old one. Returns the former's path.
     """
     statements = list(views(root))
-    with tempfile.TemporaryDirectory(prefix=".analytics-", dir=root) as work:
+    with tempfile.TemporaryDirectory(prefix=".analytics-", dir=root.data) as work:
         built, script = Path(work, DATABASE), Path(work, SCRIPT)
-        with duckdb.connect(str(built)) as duck:
+        with places.connect(root, str(built)) as duck:
             for statement in statements:
                 duck.execute(statement)
         script.write_text("".join(f"{statement};\n" for statement in statements))
-        files.put(built, root / DATABASE)
-        files.put(script, root / SCRIPT)
-    return root / DATABASE
+        places.put(built, root.data / DATABASE)
+        places.put(script, root.data / SCRIPT)
+    return root.data / DATABASE
 
 
-def query(root: Path, sql: str) -> tuple[list[str], list[tuple[object, ...]]]:
+def query(root: Root, sql: str) -> tuple[list[str], list[tuple[object, ...]]]:
     """Answer one reading statement over the views: names of the columns, and the rows.
 
     Before the first snapshot they are empty. Nothing but snapshots can be read and nothing written. Raises QueryError
-    with DuckDB's words.
+    with the words of DuckDB, or of what keeps the snapshots.
     """
     try:
-        with duckdb.connect() as duck:
+        with places.connect(root) as duck:
             statements = duck.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type not in _READING:
-                raise QueryError("one statement that reads, please: select, describe, summarize, explain …")
+            if len(statements) != 1 or not _reads(statements[0]):
+                raise QueryError("one statement that reads, please: select, describe, summarize, explain (without analyze) …")
             _confine(duck, root)
             answer = duck.execute(statements[0])
             return [column[0] for column in answer.description or []], answer.fetchall()
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError) as error:
         raise QueryError(str(error)) from error
 
 
-def _confine(duck: duckdb.DuckDBPyConnection, root: Path) -> None:
+def _reads(statement: duckdb.Statement) -> bool:
+    """Whatever statement is explained, `explain analyze` does it."""
+    if statement.type is duckdb.StatementType.EXPLAIN:
+        return _DOING.search(statement.query) is None
+    return statement.type is duckdb.StatementType.SELECT
+
+
+def _confine(duck: duckdb.DuckDBPyConnection, root: Root) -> None:
     """From here on DuckDB reads the snapshots and nothing else, and no statement can change that."""
-    duck.execute("set allowed_directories = [$folder]", {"folder": f"{root / SNAPSHOTS}/"})
+    duck.execute("set allowed_directories = [$folder]", {"folder": f"{places.called(root.folder(SNAPSHOTS))}/"})
     duck.execute("set enable_external_access = false")
     for statement in views(root):
         duck.execute(statement)
     duck.execute("set lock_configuration = true")
 
 
-def views(root: Path) -> Iterator[str]:
+def views(root: Root) -> Iterator[str]:
     """The statements that make the views. A view cannot have bound values: paths are quoted as literals."""
     yield f"create view dim_currency as {writing.currencies()}"
     yield f"create view dim_ledger as {_dimension(root)}"
@@ -86,15 +95,15 @@ def views(root: Path) -> Iterator[str]:
         yield f"create view {view.name} as {view.select}"
 
 
-def _dimension(root: Path) -> str:
+def _dimension(root: Root) -> str:
     path = files.dimension(root, "dim_ledger")
     if not path.exists():
         return files.nothing(_kinds(DIM_LEDGER))
     return f"select {', '.join(DIM_LEDGER)} from {files.parquet(path)}"  # noqa: S608 - our own names and path, quoted
 
 
-def _days(root: Path, table: Table) -> str:
-    folder = root / SNAPSHOTS / table.name
+def _days(root: Root, table: Table) -> str:
+    folder = root.folder(SNAPSHOTS) / table.name
     if not any(folder.glob("day=*/*.parquet")):
         return files.nothing(_kinds(columns_of(table)))
     values = {added: f"({name} * unit)::{VALUE} as {added}" for name, (added, _) in VALUED.items()}

@@ -12,6 +12,7 @@ SNAPSHOTS: Final = "snapshots"
 """What analysts read."""
 COPY: Final = "audit"
 """A copy of the log, whole: nobody's but the audit's."""
+FOLDERS: Final = (SNAPSHOTS, COPY)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Table:
     """Whether a day that is final stays as it is: Postgres forgets these rows, and a second look may find fewer."""
     version: int = 1
     folder: str = SNAPSHOTS
-    """The part of the data folder that it lies in."""
+    """The one of FOLDERS that it lies in."""
 
     @property
     def taken_columns(self) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 import datetime
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, cast
 
 from storage.snapshots import questions
+from storage.snapshots.places import Root
 
 DAYS: Final = 90
 """How far back is looked, from the newest day."""
@@ -23,22 +23,22 @@ class Trend:
     values: dict[str, list[float]]
 
 
-def net(root: Path) -> Trend:
+def net(root: Root) -> Trend:
     """What users are owed less what they owe, by currency, in its own unit; of the currencies that most ledgers have."""
     return _trend(root, _NET)
 
 
-def deliveries(root: Path) -> Trend:
+def deliveries(root: Root) -> Trend:
     """Attempts by outcome."""
     return _trend(root, _DELIVERIES)
 
 
-def ageing(root: Path) -> Trend:
+def ageing(root: Root) -> Trend:
     """How many debts are open, by how late they are."""
     return _trend(root, _AGEING)
 
 
-def _trend(root: Path, query: str) -> Trend:
+def _trend(root: Root, query: str) -> Trend:
     """Of rows (day, name, value), in the order of the names; a day without a row of a name has 0 of it."""
     rows = [(cast("datetime.date", day), str(name), float(cast("float", value))) for day, name, value in _ask(root, query)]
     days = sorted({day for day, _, _ in rows})
@@ -48,7 +48,7 @@ def _trend(root: Path, query: str) -> Trend:
     return Trend(days, values)
 
 
-def _ask(root: Path, query: str) -> list[tuple[object, ...]]:
+def _ask(root: Root, query: str) -> list[tuple[object, ...]]:
     return questions.query(root, query)[1]
 
 

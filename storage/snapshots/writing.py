@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from domain import money
 from storage import days
 from storage.engine import Begin
-from storage.snapshots import files, progress
+from storage.snapshots import files, places, progress
+from storage.snapshots.places import File, Root
 from storage.snapshots.schema import Column, Growth, Table
 from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSION
 
@@ -26,11 +27,11 @@ class Written:
     """What was written for a day: `added` rows came from Postgres, on top of `base`, yesterday's file (None: of nothing)."""
 
     day: datetime.date
-    path: Path
+    path: File
     provisional: bool
     rows: int
     added: int
-    base: Path | None
+    base: File | None
     bytes: int
     counts: list[tuple[str, int]]
     """How many rows there are of each value of the column that the table is counted by."""
@@ -38,10 +39,10 @@ class Written:
     """The file was there, and stays as it is."""
 
 
-def write(begin: Begin, root: Path, table: Table, day: datetime.date, *, patience_seconds: float = PATIENCE_SECONDS) -> Written:
+def write(begin: Begin, root: Root, table: Table, day: datetime.date, *, patience_seconds: float = PATIENCE_SECONDS) -> Written:
     """Write what was known at the end of the UTC day, or, of the running day, so far: `provisional`.
 
-    `root` is the data folder. The file is whole or not there; the same rows give the same bytes, whichever way it was built.
+    The file is whole or not there; the same rows give the same bytes, whichever way it was built.
     Days before it that a table needs and lacks are written first. Raises Unsettled when the day is over but a commit may be
     missing.
     """
@@ -51,7 +52,7 @@ def write(begin: Begin, root: Path, table: Table, day: datetime.date, *, patienc
     return _write_day(begin, root, table, day, patience_seconds)
 
 
-def _lacking(begin: Begin, root: Path, table: Table, day: datetime.date) -> list[datetime.date]:
+def _lacking(begin: Begin, root: Root, table: Table, day: datetime.date) -> list[datetime.date]:
     """The days that have to be written, oldest first, before there is one to build `day` upon."""
     if files.final(root, table, day - datetime.timedelta(days=1)) is not None:
         return []
@@ -63,10 +64,10 @@ def _lacking(begin: Begin, root: Path, table: Table, day: datetime.date) -> list
     return [first + datetime.timedelta(days=number) for number in range((day - first).days)]
 
 
-def _write_day(begin: Begin, root: Path, table: Table, day: datetime.date, patience_seconds: float) -> Written:
+def _write_day(begin: Begin, root: Root, table: Table, day: datetime.date, patience_seconds: float) -> Written:
     path = files.path_of(root, table, day)
     if table.keeps and files.final(root, table, day) is not None:
-        return _written(table, day, path, provisional=False, added=0, base=None, kept=True)
+        return _written(root, table, day, path, provisional=False, added=0, base=None, kept=True)
     with begin() as connection:
         provisional = not progress.is_over(connection, day)
     if not provisional:
@@ -75,16 +76,16 @@ def _write_day(begin: Begin, root: Path, table: Table, day: datetime.date, patie
     base = files.final(root, table, day - datetime.timedelta(days=1)) if grows else None
     start = None if grows and base is None else days.midnight(day)
     beside = _beside(begin, root, table.beside, day, provisional, patience_seconds) if table.beside else None
-    with files.workshop(root, path) as work:
+    with places.workshop(root, path) as work:
         taken, built = work / "taken.csv", work / path.name
         with begin() as connection:
             added = download(connection, table.day_rows, taken, {"start": start, "end": days.end(day)})
-        _build(table, day, built, taken, base, beside, provisional=provisional)
-        files.put(built, path)
-    return _written(table, day, path, provisional=provisional, added=added, base=base)
+        _build(root, table, day, built, taken, base, beside, provisional=provisional)
+        places.put(built, path)
+    return _written(root, table, day, path, provisional=provisional, added=added, base=base)
 
 
-def _beside(begin: Begin, root: Path, table: Table, day: datetime.date, provisional: bool, patience_seconds: float) -> Path:
+def _beside(begin: Begin, root: Root, table: Table, day: datetime.date, provisional: bool, patience_seconds: float) -> File:
     """The other table's file of the day: for a day that is over a final one."""
     there = files.path_of(root, table, day)
     if not (files.final(root, table, day) or (provisional and there.exists())):
@@ -92,20 +93,20 @@ def _beside(begin: Begin, root: Path, table: Table, day: datetime.date, provisio
     return there
 
 
-def write_dimensions(begin: Begin, root: Path) -> int:
+def write_dimensions(begin: Begin, root: Root) -> int:
     """Write dim_ledger and dim_currency as they are now; how many ledgers there are."""
     path = files.dimension(root, "dim_ledger")
-    with files.workshop(root, path) as work:
+    with places.workshop(root, path) as work:
         taken, built = work / "taken.csv", work / path.name
         with begin() as connection:
             ledgers = download(connection, _LEDGERS, taken, {})
-        _build_dimension(built, DIM_LEDGER, files.csv(_kinds(DIM_LEDGER)), {"taken": str(taken)})
-        files.put(built, path)
+        _build_dimension(root, built, DIM_LEDGER, files.csv(_kinds(DIM_LEDGER)), {"taken": str(taken)})
+        places.put(built, path)
     path = files.dimension(root, "dim_currency")
-    with files.workshop(root, path) as work:
+    with places.workshop(root, path) as work:
         built = work / path.name
-        _build_dimension(built, DIM_CURRENCY, f"({currencies()})", {})
-        files.put(built, path)
+        _build_dimension(root, built, DIM_CURRENCY, f"({currencies()})", {})
+        places.put(built, path)
     return ledgers
 
 
@@ -127,9 +128,17 @@ def download(connection: Connection, rows: str, path: Path, bound: dict[str, obj
 
 
 def _build(
-    table: Table, day: datetime.date, path: Path, taken: Path, base: Path | None, beside: Path | None, *, provisional: bool
+    root: Root,
+    table: Table,
+    day: datetime.date,
+    path: Path,
+    taken: Path,
+    base: File | None,
+    beside: File | None,
+    *,
+    provisional: bool,
 ) -> None:
-    with files.builder(path.parent) as duck:
+    with files.builder(root, path.parent) as duck:
         duck.execute(f"create table taken as from {files.csv(table.day_columns or table.taken_columns)}", {"taken": str(taken)})
         if table.fold:
             # What a view reads cannot be a bound value.
@@ -159,15 +168,15 @@ def _build(
         )
 
 
-def _days_before(table: Table, base: Path | None) -> str:
+def _days_before(table: Table, base: File | None) -> str:
     if base is None:
         return files.nothing(table.taken_columns)
     return f"select {', '.join(table.taken_columns)} from {files.parquet(base)}"  # noqa: S608 - our own names
 
 
-def _build_dimension(path: Path, columns: dict[str, Column], rows: str, bound: dict[str, str]) -> None:
+def _build_dimension(root: Root, path: Path, columns: dict[str, Column], rows: str, bound: dict[str, str]) -> None:
     by = next(iter(columns))
-    with files.builder(path.parent) as duck:
+    with files.builder(root, path.parent) as duck:
         duck.execute(
             f"""
             copy (select {", ".join(columns)} from {rows} order by {by}) to $path (
@@ -183,12 +192,20 @@ def _kinds(columns: dict[str, Column]) -> dict[str, str]:
 
 
 def _written(
-    table: Table, day: datetime.date, path: Path, *, provisional: bool, added: int, base: Path | None, kept: bool = False
+    root: Root,
+    table: Table,
+    day: datetime.date,
+    path: File,
+    *,
+    provisional: bool,
+    added: int,
+    base: File | None,
+    kept: bool = False,
 ) -> Written:
-    with tempfile.TemporaryDirectory() as spill, files.builder(Path(spill)) as duck:
+    with tempfile.TemporaryDirectory() as spill, files.builder(root, Path(spill)) as duck:
         counted = duck.execute(
             f"select {table.counted_by}, count(*) from {_WRITTEN} group by 1 order by 1",  # noqa: S608 - our own names
-            {"path": str(path)},
+            {"path": places.called(path)},
         ).fetchall()
     counts = [(str(value), int(count)) for value, count in counted]
     size = path.stat().st_size

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from debitum import cli, demo, demo_stack, instance, settings
 from storage import balances, roles
 from storage.snapshots import writing
+from storage.snapshots.places import Root
 from storage.snapshots.tables import BALANCES
 from tests.fixtures.api import Server
 
@@ -118,7 +119,7 @@ def work(database: Engine, begin: Callable[[], AbstractContextManager[Connection
 
     def done() -> None:
         balances.materialise(begin)
-        writing.write(begin, tmp_path / "data", BALANCES, datetime.datetime.now(datetime.UTC).date())
+        writing.write(begin, Root(tmp_path / "data"), BALANCES, datetime.datetime.now(datetime.UTC).date())
         _mail(tmp_path / "data" / "mail", "due", f"{demo.DEBTOR} owes you 42.50 €", _address(database))
         _mail(tmp_path / "data" / "mail", "reminder", demo.NOTE, _address(database))
 

@@ -4,7 +4,9 @@ import base64
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
 
 from debitum import cli, plans, settings
@@ -77,6 +79,13 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_TRUSTED_PROXIES", "10.0.0.1"),
         ("DEBITUM_CORS_ORIGINS", "*"),
         ("DEBITUM_CORS_ORIGINS", "https://app.example.org/"),
+        ("DEBITUM_SNAPSHOT_URL", "/mnt/hunter2"),
+        ("DEBITUM_SNAPSHOT_URL", "nowhere://me:hunter2@bucket/x"),
+        ("DEBITUM_SNAPSHOT_URL", "file://hunter2/x"),
+        ("DEBITUM_SNAPSHOT_URL", "memory://"),
+        ("DEBITUM_SNAPSHOT_URL", "memory://bucket/x?key=hunter2"),
+        ("DEBITUM_SNAPSHOT_URL", "memory://me:hunter2@bucket/x"),
+        ("DEBITUM_SNAPSHOT_URL", "simplecache::memory://hunter2"),
         ("DEBITUM_LOG_FORMAT", "yaml"),
         ("DEBITUM_LOG_LEVEL", "info,storage=loud"),
         ("DEBITUM_DAGSTER_HOST", "a b"),
@@ -89,6 +98,28 @@ def test_a_wrong_value_is_named_and_secrets_are_not_repeated(tmp_path: Path, nam
     with pytest.raises(settings.SettingsError, match=f"^{name}: ") as caught:
         load(tmp_path, {name: value})
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_driver_that_is_not_installed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    def missing(_: str) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)  # somebody may have it
+    monkeypatch.setenv("DEBITUM_SNAPSHOT_URL", "s3://me:hunter2@bucket/debitum")
+    assert cli.main(["up", "--data-dir", str(tmp_path / "data")]) == cli.USAGE
+    said = capsys.readouterr().err
+    assert "DEBITUM_SNAPSHOT_URL: s3:// needs a package that is not installed: Install s3fs to access S3" in said
+    assert "hunter2" not in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_children_learn_where_snapshots_lie(tmp_path: Path) -> None:
+    for url in ("", "memory://bucket/debitum", "ftp://me:hunter2@localhost/debitum"):
+        loaded = load(tmp_path, {"DEBITUM_SNAPSHOT_URL": url})
+        assert loaded.snapshot_url == (url or None)
+        assert plans.environment(loaded, "postgresql:///debitum", "k1:AAAA")["DEBITUM_SNAPSHOT_URL"] == url
+        assert "hunter2" not in repr(loaded)
 
 
 def test_all_wrong_values_are_told_at_once(tmp_path: Path) -> None:

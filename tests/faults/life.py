@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, text, update
 from storage import balances, roles, tables
 from storage.encryption import KeyRing
 from storage.snapshots import audit, files, progress, questions
+from storage.snapshots.places import Root
 from storage.snapshots.schema import SNAPSHOTS
 from storage.snapshots.tables import POSTINGS, TABLES
 from tests.faults.providers import now
@@ -58,6 +59,11 @@ class Life:
         """Of the database."""
         return self.engine.url.render_as_string(hide_password=False)
 
+    @property
+    def files(self) -> Root:
+        """Where the snapshots lie."""
+        return Root(self.root)
+
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction of the jobs role."""
@@ -89,7 +95,7 @@ class Life:
         """Yesterday's files are not there, and something had happened on that day."""
         yesterday = self.today - datetime.timedelta(days=1)
         for table in TABLES:
-            files.path_of(self.root, table, yesterday).unlink(missing_ok=True)
+            files.path_of(self.files, table, yesterday).unlink(missing_ok=True)
         with self.engine.begin() as connection:
             self._post(connection, postings.ledger(connection, created_at=self.midday(1)), 1)
 
@@ -205,12 +211,12 @@ def _days(life: Life) -> Iterator[str]:
     with life.begin() as connection:
         first = progress.first_day(connection)
         assert first is not None
-        if missing := progress.unfinished(life.root, first, life.today):
+        if missing := progress.unfinished(life.files, first, life.today):
             yield f"no final files of {', '.join(map(str, missing))}"
             return
         for day in (first + datetime.timedelta(number) for number in range((life.today - first).days)):
-            yield from (f"the file of {day} is wrong: {one}" for one in audit.differences(connection, life.root, day))
-            lines = polars.read_parquet(files.path_of(life.root, POSTINGS, day), hive_partitioning=False).height
+            yield from (f"the file of {day} is wrong: {one}" for one in audit.differences(connection, life.files, day))
+            lines = polars.read_parquet(str(files.path_of(life.files, POSTINGS, day)), hive_partitioning=False).height
             posted = connection.scalar(_POSTED, {"day": day})
             if lines != posted:
                 yield f"{lines} postings of {posted} are in the file of {day}"
@@ -223,7 +229,7 @@ def _analytics(life: Life) -> Iterator[str]:
     if not (life.root / questions.DATABASE).exists():
         yield "there is no analytics.duckdb"
         return
-    _, [(known,)] = questions.query(life.root, f"select count(*) from dim_ledger where created_on < date '{life.today}'")
+    _, [(known,)] = questions.query(life.files, f"select count(*) from dim_ledger where created_on < date '{life.today}'")
     with life.begin() as connection:
         there = connection.scalar(_OLDER_LEDGERS, {"today": life.today})
     if known != there:

@@ -39,4 +39,5 @@ def jobs(database_url: str, monkeypatch: pytest.MonkeyPatch) -> resources.Databa
 def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> resources.DataFolder:
     """An empty data folder, likewise."""
     monkeypatch.setenv("DEBITUM_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("DEBITUM_SNAPSHOT_URL", raising=False)
     return resources.DataFolder(path=str(tmp_path))

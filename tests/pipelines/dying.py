@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from pipelines.defs.erasure import erasing
 from storage import engine, roles
 from storage.engine import Begin
+from storage.snapshots.places import Root
 
 DEATHS = 4
 
@@ -25,7 +26,7 @@ def main(url: str, folder: str) -> None:
         child = os.fork()
         if child == 0:
             sys.addaudithook(_deadly(folder, nth))
-            erasing.erase_all(_begin(url), Path(folder), now=datetime.now(UTC))
+            erasing.erase_all(_begin(url), Root(Path(folder)), now=datetime.now(UTC))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         ended.append(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0)

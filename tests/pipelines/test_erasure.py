@@ -30,6 +30,7 @@ from pipelines.defs import resources
 from pipelines.defs.erasure import assets, erasing
 from storage import engine, tables
 from storage.snapshots import questions, writing
+from storage.snapshots.places import Root
 from storage.snapshots.tables import BALANCES
 from tests.api.test_sync import event, lent
 from tests.fixtures.api import PASSWORD
@@ -225,7 +226,7 @@ def kept_files(root: Path) -> set[str]:
 
 
 def in_snapshots(root: Path) -> set[str]:
-    return {str(row[0]) for row in questions.query(root, "select ledger_id from balances")[1]}
+    return {str(row[0]) for row in questions.query(Root(root), "select ledger_id from balances")[1]}
 
 
 def counts(database: Engine) -> dict[str, int]:
@@ -240,7 +241,7 @@ def test_killed_anywhere_the_next_run_ends_it(
     root = data_folder.root
     gone, stays = leaver(database, root), leaver(database, root, due=False)
     for day in DAYS:
-        writing.write(jobs.begin, root, BALANCES, day)
+        writing.write(jobs.begin, Root(root), BALANCES, day)
     with database.begin() as connection:
         connection.execute(select(tables.ledgers).where(tables.ledgers.c.id == gone.ledger_id).with_for_update())
         program = [sys.executable, "-P", dying.__file__, database_url, str(root)]
@@ -254,7 +255,7 @@ def test_killed_anywhere_the_next_run_ends_it(
                 process.kill()
     assert json.loads(ended) == [signal.SIGKILL] * dying.DEATHS
     assert counts(database) == {"users": 2, "ledgers": 2, "postings": 2, "erasures": 0}
-    done = [erasing.erase_all(jobs.begin, root, now=datetime.datetime.now(datetime.UTC)) for _ in range(2)]
+    done = [erasing.erase_all(jobs.begin, Root(root), now=datetime.datetime.now(datetime.UTC)) for _ in range(2)]
     assert [(each.users, each.failed) for each in done] == [(1, {}), (0, {})]
     assert counts(database) == {"users": 1, "ledgers": 1, "postings": 1, "erasures": 1}
     assert (kept_files(root), in_snapshots(root)) == (stays.files, {str(stays.ledger_id)})

@@ -51,10 +51,28 @@ def test_a_range_is_one_run_with_each_day_s_numbers(
     }
     assert days["2026-03-03"]["made_of"].value == "the day before and the day's rows"
     assert instance.get_materialized_partitions(dg.AssetKey("balances_daily")) == set(days)
-    assert questions.query(data_folder.root, "select day, amount from balances order by day")[1] == [
+    assert questions.query(data_folder.files, "select day, amount from balances order by day")[1] == [
         (MONDAY, 500),
         (TUESDAY, 500),
     ]
+    assert (data_folder.root / "analytics.duckdb").exists()
+
+
+def test_snapshots_lie_where_the_setting_says(
+    database: Engine,
+    bound: dict[str, object],
+    data_folder: resources.DataFolder,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_debt(database)
+    place = f"{uuid.uuid4()}/debitum"
+    monkeypatch.setenv("DEBITUM_SNAPSHOT_URL", f"memory://{place}")
+    result = write(bound, instance, "2026-03-02", "2026-03-02")
+    [written] = result.asset_materializations_for_node("balances_daily")
+    assert written.metadata["path"].value == f"memory:///{place}/snapshots/balances/day=2026-03-02/part-0.parquet"
+    assert questions.query(data_folder.files, "select day, amount from balances")[1] == [(MONDAY, 500)]
+    assert [path for path in data_folder.root.rglob("*") if path.suffix == ".parquet"] == []
     assert (data_folder.root / "analytics.duckdb").exists()
 
 

@@ -1,12 +1,16 @@
 """What the jobs use."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine
+from upath import UPath
 
 from storage import roles
+from storage.snapshots.places import Root
 
 
 @pytest.fixture
@@ -20,3 +24,26 @@ def begin(database: Engine) -> Callable[[], AbstractContextManager[Connection]]:
             yield connection
 
     return opened
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Root:
+    """A data folder that holds its snapshots."""
+    return Root(tmp_path)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Root]:
+    """One whose snapshots lie in a filesystem that is not this machine's."""
+    root = Root.of(tmp_path, f"memory://{uuid.uuid4()}/debitum")
+    yield root
+    assert isinstance(root.elsewhere, UPath)
+    if root.elsewhere.exists():
+        root.elsewhere.fs.rm(root.elsewhere.parent.path, recursive=True)
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def root(request: pytest.FixtureRequest) -> Root:
+    """Either."""
+    either: Root = request.getfixturevalue(request.param)
+    return either

@@ -17,6 +17,7 @@ from storage.audit.auditing import Audited, Finding
 from storage.encryption import KeyRing
 from storage.engine import Begin
 from storage.snapshots import erasure
+from storage.snapshots.places import Root
 from tests.storage import logs
 from tests.storage.test_ledgers import KEYS
 
@@ -178,7 +179,7 @@ def place(connection: Connection, planted: str, ledger_id: UUID) -> int | None:
 
 def test_a_copy_that_was_changed_is_found(database: Engine, begin: Begin, known: list[logs.Past], tmp_path: Path) -> None:
     audit(database, begin, tmp_path)
-    erasure.erase(tmp_path, [known[0].ledger_id])
+    erasure.erase(Root(tmp_path), [known[0].ledger_id])
     assert audit(database, begin, tmp_path).findings[0] == Finding(str(known[0].ledger_id), 1, "events")
 
 

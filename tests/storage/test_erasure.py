@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import duckdb
 import pytest
 from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
@@ -19,7 +18,8 @@ from storage.engine import Begin
 from storage.ledgers import Push
 from storage.snapshots import audit as snapshot_audit
 from storage.snapshots import erasure as snapshot_erasure
-from storage.snapshots import files, progress, questions, writing
+from storage.snapshots import files, places, progress, questions, writing
+from storage.snapshots.places import Root
 from storage.snapshots.tables import BALANCES
 from tests.factories import DEFAULTS, contact, lent
 from tests.pipelines import postings
@@ -287,50 +287,54 @@ def test_the_planner_forgets_values_of_rows_that_are_gone(database: Engine, begi
 DAYS = [datetime.date(2026, 3, day) for day in (1, 2)]
 
 
-def content(path: Path) -> object:
+def content(root: Root, day: datetime.date) -> object:
     """Columns with their types, rows in their order, the footer."""
-    with duckdb.connect() as duck:
-        columns = duck.execute("describe from read_parquet($path, hive_partitioning = false)", {"path": str(path)}).fetchall()
-        found = duck.execute("from read_parquet($path, hive_partitioning = false)", {"path": str(path)}).fetchall()
-    return columns, found, files.footers(path)[str(path)]
+    path = files.path_of(root, BALANCES, day)
+    with places.connect(root) as duck:
+        columns = duck.execute(f"describe from {files.parquet(path)}").fetchall()
+        found = duck.execute(f"from {files.parquet(path)}").fetchall()
+    return columns, found, files.footers(root, path)[places.called(path)]
 
 
-def test_a_snapshot_without_a_ledger_is_as_if_it_had_never_been(database: Engine, begin: Begin, tmp_path: Path) -> None:
+def test_a_snapshot_without_a_ledger_is_as_if_it_had_never_been(
+    database: Engine, begin: Begin, root: Root, tmp_path: Path
+) -> None:
     with database.begin() as connection:
         stays, also_stays = (postings.ledger(connection) for _ in range(2))
         for ledger_id in (stays, also_stays):
             postings.commit(connection, ledger_id, Posting(ANNA, 500), Posting(ANNA, -3, "JPY"))
+    never = Root(tmp_path / "never")
     for day in DAYS:
-        writing.write(begin, tmp_path / "never", BALANCES, day)
+        writing.write(begin, never, BALANCES, day)
     with database.begin() as connection:
         leaves, too = (postings.ledger(connection, id=uuid.UUID(int=number << 120 | 77)) for number in (1, 200))
         second = datetime.datetime.combine(DAYS[1], datetime.time(12), datetime.UTC)
         postings.commit(connection, leaves, Posting(ANNA, 9_999))
         postings.commit(connection, too, Posting(ANNA, 9_998, at=second))
     for day in DAYS:
-        writing.write(begin, tmp_path, BALANCES, day)
-    left = tmp_path / "snapshots/balances/day=2026-02-01/.building-x/delta.csv"
+        writing.write(begin, root, BALANCES, day)
+    left = root.data / "snapshots/balances/day=2026-02-01/.building-x/delta.csv"
     left.parent.mkdir(parents=True)
     left.write_text(str(leaves))
-    assert snapshot_erasure.erase(tmp_path, {leaves, too, uuid.uuid4()}) == {leaves: 2, too: 1}
+    assert snapshot_erasure.erase(root, {leaves, too, uuid.uuid4()}) == {leaves: 2, too: 1}
     for day in DAYS:
-        assert content(files.path_of(tmp_path, BALANCES, day)) == content(files.path_of(tmp_path / "never", BALANCES, day))
-    assert [path.name for path in tmp_path.glob("snapshots/*/*/.building-*")] == []
-    assert snapshot_erasure.erase(tmp_path, {leaves, too}) == {}
-    assert progress.unfinished(tmp_path, DAYS[0], DAYS[-1], tables=[BALANCES]) == []
+        assert content(root, day) == content(never, day)
+    assert [path.name for path in root.data.glob("snapshots/**/.building-*")] == []
+    assert snapshot_erasure.erase(root, {leaves, too}) == {}
+    assert progress.unfinished(root, DAYS[0], DAYS[-1], tables=[BALANCES]) == []
 
 
-def test_the_check_of_snapshots_leaves_out_who_is_being_erased(database: Engine, begin: Begin, tmp_path: Path) -> None:
+def test_the_check_of_snapshots_leaves_out_who_is_being_erased(database: Engine, begin: Begin, root: Root) -> None:
     with database.begin() as connection:
         stays, leaves = (postings.ledger(connection) for _ in range(2))
         for ledger_id in (stays, leaves):
             postings.commit(connection, ledger_id, Posting(ANNA, 500))
-    writing.write(begin, tmp_path, BALANCES, DAYS[0])
-    snapshot_erasure.erase(tmp_path, {leaves})
+    writing.write(begin, root, BALANCES, DAYS[0])
+    snapshot_erasure.erase(root, {leaves})
 
     def differing() -> list[str]:
         with begin() as connection:
-            return [one.ledger_id for one in snapshot_audit.differences(connection, tmp_path, DAYS[0])]
+            return [one.ledger_id for one in snapshot_audit.differences(connection, root, DAYS[0])]
 
     assert differing() == [str(leaves)]
     with database.begin() as connection:
@@ -339,5 +343,5 @@ def test_the_check_of_snapshots_leaves_out_who_is_being_erased(database: Engine,
     erase(begin, user_id)
     assert differing() == []
     for day in DAYS:  # once more, and the next one, which is made of it
-        writing.write(begin, tmp_path, BALANCES, day)
-    assert questions.query(tmp_path, "select distinct ledger_id from balances") == (["ledger_id"], [(str(stays),)])
+        writing.write(begin, root, BALANCES, day)
+    assert questions.query(root, "select distinct ledger_id from balances") == (["ledger_id"], [(str(stays),)])

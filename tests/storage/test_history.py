@@ -4,7 +4,6 @@ import datetime
 import random
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -14,6 +13,7 @@ from storage import engine, history, roles
 from storage.engine import Begin
 from storage.history import Level
 from storage.snapshots import questions, writing
+from storage.snapshots.places import Root
 from storage.snapshots.tables import BALANCES
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
@@ -84,14 +84,14 @@ async def test_every_day_is_what_a_replay_gives(database: Engine, database_url: 
     }
 
 
-async def test_snapshots_say_the_same(database: Engine, database_url: str, begin: Begin, tmp_path: Path) -> None:
+async def test_snapshots_say_the_same(database: Engine, database_url: str, begin: Begin, here: Root) -> None:
     ledger, _ = household(database, 7, 6)
     found = await changes(database_url, ledger, FIRST + 9 * DAY)
     for number in range(8):
         day = FIRST + number * DAY
-        writing.write(begin, tmp_path, BALANCES, day)
+        writing.write(begin, here, BALANCES, day)
         sums = questions.query(
-            tmp_path,
+            here,
             "select currency, coalesce(sum(amount) filter (amount > 0), 0)::bigint, "
             "coalesce(-sum(amount) filter (amount < 0), 0)::bigint "
             f"from balances where day = '{day}' and ledger_id = '{ledger}' group by currency",

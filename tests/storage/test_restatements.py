@@ -4,13 +4,13 @@ import datetime
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, timedelta
-from pathlib import Path
 
 from sqlalchemy import Engine, text
 
 from storage import days
 from storage.engine import Begin
 from storage.snapshots import questions, writing
+from storage.snapshots.places import Root
 from storage.snapshots.restatements import RESTATEMENTS
 from tests.storage import logs
 
@@ -43,19 +43,19 @@ def every_day(first: datetime.date, last: datetime.date) -> Iterator[datetime.da
         yield first + timedelta(days=number)
 
 
-def test_what_each_day_changed_of_the_days_before_it(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_what_each_day_changed_of_the_days_before_it(begin: Begin, database: Engine, here: Root) -> None:
     with database.begin() as connection:
         for seed in range(1, LEDGERS + 1):
             logs.past(connection, seed, FIRST, EVERY, length=LENGTH)
     lines = posted(database)
     for day in ALL_DAYS:
-        writing.write(begin, tmp_path, RESTATEMENTS, day)
+        writing.write(begin, here, RESTATEMENTS, day)
     query = """
         select day, ledger_id, contact_id, currency, seq, restated_day, restated_until, old_amount, new_amount,
                new_value - old_value = (new_amount - old_amount) * unit
         from restatements join dim_currency using (currency)
     """
-    rows = questions.query(tmp_path, query)[1]
+    rows = questions.query(here, query)[1]
     assert len(rows) > 50
     changed: dict[tuple[datetime.date, datetime.date], Counter[Account]] = {}
     for recorded, ledger, contact, currency, seq, first, last, old, new, valued in rows:
@@ -81,10 +81,10 @@ def test_what_each_day_changed_of_the_days_before_it(begin: Begin, database: Eng
     assert any(first < last for *_, first, last, _, _, _ in rows), "some are of several days"  # type: ignore[operator]
 
 
-def test_writing_a_day_again_gives_the_same_bytes(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_writing_a_day_again_gives_the_same_bytes(begin: Begin, database: Engine, here: Root) -> None:
     with database.begin() as connection:
         logs.past(connection, 1, FIRST, EVERY, length=LENGTH)
-    written = writing.write(begin, tmp_path, RESTATEMENTS, ALL_DAYS[-1])
+    written = writing.write(begin, here, RESTATEMENTS, ALL_DAYS[-1])
     assert written.rows > 0
     before = written.path.read_bytes()
-    assert writing.write(begin, tmp_path, RESTATEMENTS, ALL_DAYS[-1]).path.read_bytes() == before
+    assert writing.write(begin, here, RESTATEMENTS, ALL_DAYS[-1]).path.read_bytes() == before

@@ -3,7 +3,6 @@
 import datetime
 from collections.abc import Mapping
 from datetime import UTC, timedelta
-from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -13,6 +12,7 @@ from domain.fold import Entity, Ledger
 from storage import days
 from storage.engine import Begin
 from storage.snapshots import files, progress, questions, writing
+from storage.snapshots.places import Root
 from storage.snapshots.tables import BALANCES
 from storage.snapshots.transactions import TRANSACTIONS
 from tests import factories
@@ -87,44 +87,44 @@ ROWS = """
 """
 
 
-def ask(root: Path, sql: str) -> list[tuple[object, ...]]:
+def ask(root: Root, sql: str) -> list[tuple[object, ...]]:
     return questions.query(root, sql)[1]
 
 
-def test_every_day_is_what_the_domain_says_of_the_log_up_to_its_end(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_every_day_is_what_the_domain_says_of_the_log_up_to_its_end(begin: Begin, database: Engine, here: Root) -> None:
     known = pasts(database)
     for day in ALL_DAYS:
-        written = writing.write(begin, tmp_path, TRANSACTIONS, day)
+        written = writing.write(begin, here, TRANSACTIONS, day)
         assert (written.base is None) == (day == ALL_DAYS[0])
     right = {row for past in known for row in expected(past)}
-    assert set(ask(tmp_path, ROWS)) == right
+    assert set(ask(here, ROWS)) == right
     assert len(right) > LEDGERS * DAYS
     statuses = "select type, status, count(*) > 5 from transactions group by all"
-    assert len(ask(tmp_path, statuses)) == 6
-    assert all(often for *_, often in ask(tmp_path, statuses))
+    assert len(ask(here, statuses)) == 6
+    assert all(often for *_, often in ask(here, statuses))
     later = "select count(distinct settled_on), count(*) filter (where settled_on > opened_on) > 5 from transactions"
-    assert ask(tmp_path, later) == [(DAYS, True)]
+    assert ask(here, later) == [(DAYS, True)]
 
 
-def test_a_day_asked_for_alone_has_the_days_before_it_written_first(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_a_day_asked_for_alone_has_the_days_before_it_written_first(begin: Begin, database: Engine, here: Root) -> None:
     pasts(database)
     for day in ALL_DAYS:
-        writing.write(begin, tmp_path / "each", TRANSACTIONS, day)
-    writing.write(begin, tmp_path / "last", TRANSACTIONS, ALL_DAYS[-1])
+        writing.write(begin, Root(here.data / "each"), TRANSACTIONS, day)
+    writing.write(begin, Root(here.data / "last"), TRANSACTIONS, ALL_DAYS[-1])
     for day in ALL_DAYS:
-        each, last = (files.path_of(tmp_path / name, TRANSACTIONS, day).read_bytes() for name in ("each", "last"))
+        each, last = (files.path_of(Root(here.data / name), TRANSACTIONS, day).read_bytes() for name in ("each", "last"))
         assert each == last
-    assert progress.unfinished(tmp_path / "last", ALL_DAYS[0], ALL_DAYS[-1], tables=[TRANSACTIONS]) == []
-    files.path_of(tmp_path / "each", TRANSACTIONS, ALL_DAYS[2]).unlink()
-    again = writing.write(begin, tmp_path / "each", TRANSACTIONS, ALL_DAYS[3])
-    assert again.path.read_bytes() == files.path_of(tmp_path / "last", TRANSACTIONS, ALL_DAYS[3]).read_bytes()
+    assert progress.unfinished(Root(here.data / "last"), ALL_DAYS[0], ALL_DAYS[-1], tables=[TRANSACTIONS]) == []
+    files.path_of(Root(here.data / "each"), TRANSACTIONS, ALL_DAYS[2]).unlink()
+    again = writing.write(begin, Root(here.data / "each"), TRANSACTIONS, ALL_DAYS[3])
+    assert again.path.read_bytes() == files.path_of(Root(here.data / "last"), TRANSACTIONS, ALL_DAYS[3]).read_bytes()
 
 
-def test_what_is_open_adds_up_to_the_balances(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_what_is_open_adds_up_to_the_balances(begin: Begin, database: Engine, here: Root) -> None:
     """Σ open(lent) − Σ open(owed) = balance, of every day, ledger, contact and currency; and their counts agree."""
     pasts(database)
     for day in ALL_DAYS:
-        writing.write(begin, tmp_path, BALANCES, day)
+        writing.write(begin, here, BALANCES, day)
     differing = """
         with opened as (
             select day, ledger_id, contact_id, currency, count(*) filter (where open_amount > 0) as debts,
@@ -135,13 +135,13 @@ def test_what_is_open_adds_up_to_the_balances(begin: Begin, database: Engine, tm
                count(*), count(*) filter (where open_debts > 1) > 20
         from balances left join opened using (day, ledger_id, contact_id, currency)
     """
-    [(wrong, compared, several)] = ask(tmp_path, differing)
+    [(wrong, compared, several)] = ask(here, differing)
     assert (wrong, several) == (0, True)
     assert isinstance(compared, int)
     assert compared > 100
 
 
-def test_views_tell_debts_from_things_and_how_late_they_are(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_views_tell_debts_from_things_and_how_late_they_are(begin: Begin, database: Engine, here: Root) -> None:
     returned = {"returned_at": "2026-03-06T08:00:00Z"}
     ana, debt, drill, answer, gone = (str(UUID(int=number, version=4)) for number in range(1, 6))
     due = {"due_date": "2026-03-03", "transaction_date": "2026-03-01"}
@@ -162,9 +162,9 @@ def test_views_tell_debts_from_things_and_how_late_they_are(begin: Begin, databa
             ),
         )
     for day in ALL_DAYS:
-        writing.write(begin, tmp_path, TRANSACTIONS, day)
+        writing.write(begin, here, TRANSACTIONS, day)
     since = "select strftime(day, '%d'), {}, days_overdue, strftime(settled_on, '%d') from {} where {} order by day"
-    assert ask(tmp_path, since.format("open_value::varchar", "debts", f"transaction_id = '{debt}'")) == [
+    assert ask(here, since.format("open_value::varchar", "debts", f"transaction_id = '{debt}'")) == [
         ("02", "12.5000", None, None),
         ("03", "12.5000", None, None),
         ("04", "12.5000", 1, None),
@@ -172,7 +172,7 @@ def test_views_tell_debts_from_things_and_how_late_they_are(begin: Begin, databa
         ("06", "2.5000", 3, None),
         ("07", "2.5000", 4, None),
     ]
-    assert ask(tmp_path, since.format("open_quantity", "items", "true")) == [
+    assert ask(here, since.format("open_quantity", "items", "true")) == [
         ("02", 2, None, None),
         ("03", 2, None, None),
         ("04", 2, 1, None),
@@ -180,9 +180,7 @@ def test_views_tell_debts_from_things_and_how_late_they_are(begin: Begin, databa
         ("06", 0, None, "06"),
         ("07", 0, None, "06"),
     ]
-    assert ask(tmp_path, f"select distinct status, open_amount from transactions where transaction_id = '{gone}'") == [
-        ("deleted", 0)
-    ]
-    assert ask(tmp_path, "select distinct direction, repays, settled_on - opened_on from debts where repays is not null") == [
+    assert ask(here, f"select distinct status, open_amount from transactions where transaction_id = '{gone}'") == [("deleted", 0)]
+    assert ask(here, "select distinct direction, repays, settled_on - opened_on from debts where repays is not null") == [
         ("owed", debt, 0)
     ]

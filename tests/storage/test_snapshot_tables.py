@@ -6,16 +6,15 @@ import re
 import uuid
 from collections import Counter
 from datetime import UTC, timedelta
-from pathlib import Path
 
-import duckdb
 import pytest
 from sqlalchemy import Engine, delete, insert, update
 
 from storage import digests, outbox, tables
 from storage.engine import Begin
-from storage.snapshots import erasure, files, progress, questions, writing
+from storage.snapshots import erasure, files, places, progress, questions, writing
 from storage.snapshots.derived import VIEWS
+from storage.snapshots.places import Root
 from storage.snapshots.schema import COMMON, Table
 from storage.snapshots.tables import ACTIVITY, BALANCES, DELIVERY, POSTINGS, REMINDERS, TABLES
 from tests.pipelines import postings
@@ -28,67 +27,68 @@ DAY = timedelta(days=1)
 SECRET = "Zebulon, +34 600 123 456"
 
 
-def ask(root: Path, sql: str) -> list[tuple[object, ...]]:
+def ask(root: Root, sql: str) -> list[tuple[object, ...]]:
     return questions.query(root, sql)[1]
 
 
-def write(begin: Begin, root: Path, *of: Table, days: tuple[datetime.date, ...] = (MONDAY, TUESDAY, WEDNESDAY)) -> None:
+def write(begin: Begin, root: Root, *of: Table, days: tuple[datetime.date, ...] = (MONDAY, TUESDAY, WEDNESDAY)) -> None:
     for table in of:
         for day in days:
             writing.write(begin, root, table, day)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_a_table_keeps_its_promises(begin: Begin, database: Engine, tmp_path: Path, table: Table) -> None:
+def test_a_table_keeps_its_promises(begin: Begin, database: Engine, here: Root, table: Table) -> None:
     """Types before and after, the order of rows, the same bytes again, and nothing but ids, codes and numbers."""
     household(database)
     promised = [(name, column.kind) for name, column in questions.columns_of(table).items()]
     describe = f"select column_name, column_type from (describe {table.name})"
-    assert ask(tmp_path, describe) == promised
+    assert ask(here, describe) == promised
     day = MONDAY
-    written = writing.write(begin, tmp_path, table, day)
-    assert ask(tmp_path, describe) == promised
-    raw = duckdb.execute("select * from read_parquet($path, hive_partitioning = false)", {"path": str(written.path)})
-    columns = [column[0] for column in raw.description or []]
-    found = raw.fetchall()
+    written = writing.write(begin, here, table, day)
+    assert ask(here, describe) == promised
+    with places.connect(here) as duck:
+        raw = duck.execute(f"select * from {files.parquet(written.path)}")
+        columns = [column[0] for column in raw.description or []]
+        found = raw.fetchall()
     assert columns == [*table.columns] == [*table.taken_columns, *COMMON]
     keys = [tuple(str(row[columns.index(key)]) for key in table.keys) for row in found]
     assert len(set(keys)) == len(keys) == written.rows
     assert sum(count for _, count in written.counts) == written.rows
     before = written.path.read_bytes()
-    assert writing.write(begin, tmp_path, table, day).path.read_bytes() == before
+    assert writing.write(begin, here, table, day).path.read_bytes() == before
     assert written.rows > 1
     words = {text for row in found for text in row if isinstance(text, str)}
     assert all(re.fullmatch(r"[0-9a-f-]{36}|[A-Z]{3}|[a-z_]+|[A-Z]+", text) for text in words), words
 
 
-def test_postings_of_all_days_are_the_balances(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_postings_of_all_days_are_the_balances(begin: Begin, database: Engine, here: Root) -> None:
     with database.begin() as connection:
         ledger = postings.ledger(connection, created_at=NOON)
         for number in range(60):
             at = NOON + number * timedelta(hours=1)
             postings.commit(connection, ledger, Posting(uuid.UUID(int=number % 4), (-1) ** number * number * 7 + 1, at=at))
-    write(begin, tmp_path, BALANCES, POSTINGS)
+    write(begin, here, BALANCES, POSTINGS)
     sums = """
         select b.day, b.contact_id, b.currency, b.amount, sum(p.amount)::bigint as added, b.postings, count(*)
         from balances b join postings p
           on p.ledger_id = b.ledger_id and p.contact_id = b.contact_id and p.currency = b.currency and p.day <= b.day
         group by all
     """
-    found = ask(tmp_path, sums)
+    found = ask(here, sums)
     assert len(found) == 12
     assert all(row[3] == row[4] and row[5] == row[6] for row in found)
-    assert ask(tmp_path, "select count(*), min(recorded_at::date), max(day) from postings") == [(60, MONDAY, WEDNESDAY)]
-    assert ask(tmp_path, "select count(*) from postings where recorded_at::date <> day") == [(0,)]
+    assert ask(here, "select count(*), min(recorded_at::date), max(day) from postings") == [(60, MONDAY, WEDNESDAY)]
+    assert ask(here, "select count(*) from postings where recorded_at::date <> day") == [(0,)]
 
 
-def test_values_are_in_the_currencys_own_unit(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_values_are_in_the_currencys_own_unit(begin: Begin, database: Engine, here: Root) -> None:
     with database.begin() as connection:
         ledger = postings.ledger(connection, created_at=NOON)
         lines = [Posting(uuid.UUID(int=1), 1_250, code, at=NOON) for code in ("EUR", "JPY", "KWD", "CLF")]
         postings.commit(connection, ledger, *lines, Posting(uuid.UUID(int=2), -(2**53) + 1, "CLF", at=NOON))
-    write(begin, tmp_path, BALANCES, days=(MONDAY,))
-    assert [(code, str(value)) for code, value in ask(tmp_path, "select currency, value from balances order by all")] == [
+    write(begin, here, BALANCES, days=(MONDAY,))
+    assert [(code, str(value)) for code, value in ask(here, "select currency, value from balances order by all")] == [
         ("CLF", "-900719925474.0991"),
         ("CLF", "0.1250"),
         ("EUR", "12.5000"),
@@ -97,15 +97,15 @@ def test_values_are_in_the_currencys_own_unit(begin: Begin, database: Engine, tm
     ]
 
 
-def test_activity_counts_events_and_the_devices_that_they_came_from(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_activity_counts_events_and_the_devices_that_they_came_from(begin: Begin, database: Engine, here: Root) -> None:
     phone, tablet = uuid.uuid4(), uuid.uuid4()
     told = [("CREATED", phone), ("CREATED", phone), ("CREATED", tablet), ("UPDATED", None)]
     with database.begin() as connection:
         ledger = postings.ledger(connection, created_at=NOON)
         for seq, (kind, device) in enumerate(told, 1):
             connection.execute(insert(tables.events).values(event(ledger, seq, kind, device)))
-    write(begin, tmp_path, ACTIVITY)
-    assert ask(tmp_path, "select day, ledger_id, event_type, events, devices from activity order by all") == [
+    write(begin, here, ACTIVITY)
+    assert ask(here, "select day, ledger_id, event_type, events, devices from activity order by all") == [
         (MONDAY, str(ledger), "CREATED", 3, 2),
         (MONDAY, str(ledger), "UPDATED", 1, 0),
     ]
@@ -165,25 +165,25 @@ def send(
     return message
 
 
-def test_deliveries_are_kept_when_postgres_forgets_them(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_deliveries_are_kept_when_postgres_forgets_them(begin: Begin, database: Engine, root: Root) -> None:
     with database.begin() as connection:
         ledger = rows.ledger(connection)
     send(database, ledger, "a", NOON, "transient", None, "sent")
     send(database, ledger, "b", NOON + DAY, "permanent", state="dead")
-    write(begin, tmp_path, DELIVERY)
+    write(begin, root, DELIVERY)
     counted = "select day, outcome, count(*) from delivery group by all order by all"
     expected = [(MONDAY, "sent", 1), (MONDAY, "transient", 1), (MONDAY, "unknown", 1), (TUESDAY, "permanent", 1)]
-    assert ask(tmp_path, counted) == expected
+    assert ask(root, counted) == expected
     with database.begin() as connection:
         connection.execute(delete(tables.outbox))
-    write(begin, tmp_path, DELIVERY)
-    assert ask(tmp_path, counted) == expected
-    assert writing.write(begin, tmp_path, DELIVERY, MONDAY).kept
-    files.path_of(tmp_path, DELIVERY, MONDAY).unlink()
-    assert writing.write(begin, tmp_path, DELIVERY, MONDAY).rows == 0
+    write(begin, root, DELIVERY)
+    assert ask(root, counted) == expected
+    assert writing.write(begin, root, DELIVERY, MONDAY).kept
+    files.path_of(root, DELIVERY, MONDAY).unlink()
+    assert writing.write(begin, root, DELIVERY, MONDAY).rows == 0
 
 
-def test_reminders_tell_of_each_due_date_once_and_whether_it_was_answered(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_reminders_tell_of_each_due_date_once_and_whether_it_was_answered(begin: Begin, database: Engine, here: Root) -> None:
     with database.begin() as connection:
         ledger = rows.ledger(connection)
         contact = ledger.contact()
@@ -202,8 +202,8 @@ def test_reminders_tell_of_each_due_date_once_and_whether_it_was_answered(begin:
         told = payloads[number] | {"digest": "digest"}
         send(database, ledger, f"told {number}", NOON, state="suppressed", reason=digests.IN_DIGEST, payload=told)
     send(database, ledger, "dead", NOON, "permanent", state="dead", payload=payloads[3])
-    write(begin, tmp_path, POSTINGS, REMINDERS)
-    assert Counter(ask(tmp_path, "select day, transaction_id, channel, in_digest, offset_days from reminders")) == Counter(
+    write(begin, here, POSTINGS, REMINDERS)
+    assert Counter(ask(here, "select day, transaction_id, channel, in_digest, offset_days from reminders")) == Counter(
         {
             (MONDAY, str(debts[0]), "email", False, 0): 1,
             (MONDAY, str(debts[0]), "push", False, 0): 1,
@@ -214,7 +214,7 @@ def test_reminders_tell_of_each_due_date_once_and_whether_it_was_answered(begin:
     answered = (
         "select day, channel, repaid_at = timestamptz '2026-03-03 12:00Z', days_to_repayment from reminder_effects order by all"
     )
-    assert ask(tmp_path, answered) == [
+    assert ask(here, answered) == [
         (MONDAY, "email", True, 1),
         (MONDAY, "push", True, 1),
         (WEDNESDAY, "email", None, None),
@@ -227,63 +227,64 @@ def _posting(ledger: rows.Ledger, contact: uuid.UUID, **columns: object) -> dict
     return fixed | columns
 
 
-def test_dimensions_say_what_is_so_now(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_dimensions_say_what_is_so_now(begin: Begin, database: Engine, root: Root) -> None:
     with database.begin() as connection:
         first, second = rows.ledger(connection, time_zone="Asia/Tokyo", locale="ja"), rows.ledger(connection)
         leaves = tables.users.c.ledger_id == second.id
         connection.execute(update(tables.users).where(leaves).values(deleting_at=NOON))
-    assert ask(tmp_path, "select * from dim_ledger") == []
-    assert writing.write_dimensions(begin, tmp_path) == 2
+    assert ask(root, "select * from dim_ledger") == []
+    assert writing.write_dimensions(begin, root) == 2
     created = rows.LONG_AGO.date()
-    assert set(ask(tmp_path, "select * from dim_ledger")) == {
+    assert set(ask(root, "select * from dim_ledger")) == {
         (str(first.id), created, "Asia/Tokyo", "ja", "EUR", None),
         (str(second.id), created, "UTC", "en-GB", "EUR", MONDAY),
     }
     units = "select currency, exponent, unit::varchar from {} where currency in ('EUR', 'JPY', 'KWD', 'CLF') order by all"
     expected = [("CLF", 4, "0.0001"), ("EUR", 2, "0.0100"), ("JPY", 0, "1.0000"), ("KWD", 3, "0.0010")]
-    assert ask(tmp_path, units.format("dim_currency")) == expected
-    file = files.dimension(tmp_path, "dim_currency")
-    assert duckdb.execute(units.format("read_parquet($file)"), {"file": str(file)}).fetchall() == expected
-    assert erasure.erase(tmp_path, [first.id]) == {first.id: 1}
-    assert [str(row[0]) for row in ask(tmp_path, "select ledger_id from dim_ledger")] == [str(second.id)]
+    assert ask(root, units.format("dim_currency")) == expected
+    file = files.dimension(root, "dim_currency")
+    with places.connect(root) as duck:
+        assert duck.execute(units.format(files.parquet(file))).fetchall() == expected
+    assert erasure.erase(root, [first.id]) == {first.id: 1}
+    assert [str(row[0]) for row in ask(root, "select ledger_id from dim_ledger")] == [str(second.id)]
 
 
-def test_the_script_makes_the_views_of_the_database(begin: Begin, database: Engine, tmp_path: Path) -> None:
+def test_the_script_makes_the_views_of_the_database(begin: Begin, database: Engine, root: Root) -> None:
     with database.begin() as connection:
         ledger = postings.ledger(connection, created_at=NOON)
         postings.commit(connection, ledger, Posting(uuid.UUID(int=1), 1_250, at=NOON))
-    write(begin, tmp_path, *TABLES)
-    writing.write_dimensions(begin, tmp_path)
-    questions.write_views(tmp_path)
+    write(begin, root, *TABLES)
+    writing.write_dimensions(begin, root)
+    questions.write_views(root)
     names = [*(table.name for table in TABLES), *(view.name for view in VIEWS), "dim_currency", "dim_ledger"]
-    with duckdb.connect() as fresh, duckdb.connect(str(tmp_path / questions.DATABASE), read_only=True) as kept:
-        fresh.execute((tmp_path / questions.SCRIPT).read_text())
+    with places.connect(root) as fresh, places.connect(root, str(root.data / questions.DATABASE)) as kept:
+        fresh.execute((root.data / questions.SCRIPT).read_text())
         for name in names:
             asked = f"select * from {name} order by all"
-            assert fresh.execute(asked).fetchall() == kept.execute(asked).fetchall() == ask(tmp_path, asked)
+            assert fresh.execute(asked).fetchall() == kept.execute(asked).fetchall() == ask(root, asked)
         views = "select view_name from duckdb_views() where not internal order by all"
         assert [row[0] for row in kept.execute(views).fetchall()] == sorted(names)
         assert kept.execute("select count(*) from duckdb_tables()").fetchall() == [(0,)]
 
 
-def test_an_analyst_who_writes_into_the_database_stops_nobody(begin: Begin, database: Engine, tmp_path: Path) -> None:
-    questions.write_views(tmp_path)
-    with duckdb.connect(str(tmp_path / questions.DATABASE)) as analyst:
+def test_an_analyst_who_writes_into_the_database_stops_nobody(begin: Begin, database: Engine, here: Root) -> None:
+    questions.write_views(here)
+    with places.connect(here, str(here.data / questions.DATABASE)) as analyst:
         analyst.execute("create table notes as select 1 as n")
         with database.begin() as connection:
             postings.commit(connection, postings.ledger(connection, created_at=NOON), Posting(uuid.UUID(int=1), 5, at=NOON))
-        write(begin, tmp_path, BALANCES)
-        questions.write_views(tmp_path)
+        write(begin, here, BALANCES)
+        questions.write_views(here)
         assert analyst.execute("select n from notes").fetchall() == [(1,)]
-    with duckdb.connect(str(tmp_path / questions.DATABASE), read_only=True) as fresh:
+    with places.connect(here, str(here.data / questions.DATABASE)) as fresh:
         assert fresh.execute("select count(*) from balances").fetchall() == [(3,)]
 
 
-def test_a_day_is_finished_when_every_table_has_it(begin: Begin, tmp_path: Path) -> None:
-    write(begin, tmp_path, *TABLES[:-1], days=(MONDAY,))
-    assert progress.unfinished(tmp_path, MONDAY, TUESDAY) == [MONDAY]
-    write(begin, tmp_path, TABLES[-1], days=(MONDAY,))
-    assert progress.unfinished(tmp_path, MONDAY, TUESDAY) == []
+def test_a_day_is_finished_when_every_table_has_it(begin: Begin, here: Root) -> None:
+    write(begin, here, *TABLES[:-1], days=(MONDAY,))
+    assert progress.unfinished(here, MONDAY, TUESDAY) == [MONDAY]
+    write(begin, here, TABLES[-1], days=(MONDAY,))
+    assert progress.unfinished(here, MONDAY, TUESDAY) == []
 
 
 def test_a_table_is_plain_data() -> None:

@@ -13,7 +13,9 @@ from sqlalchemy import Engine, text
 
 from storage import engine, roles
 from storage.engine import Begin
-from storage.snapshots import progress, questions, writing
+from storage.snapshots import files, places, progress, questions, writing
+from storage.snapshots.places import Root
+from storage.snapshots.schema import SNAPSHOTS
 from storage.snapshots.tables import BALANCES
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
@@ -34,21 +36,17 @@ def ledger(database: Engine) -> UUID:
     return created
 
 
-def file(root: Path, day: datetime.date) -> Path:
-    return root / f"snapshots/balances/day={day}/part-0.parquet"
-
-
-def ask(root: Path, sql: str) -> list[tuple[object, ...]]:
+def ask(root: Root, sql: str) -> list[tuple[object, ...]]:
     return questions.query(root, sql)[1]
 
 
-def test_a_day_is_what_was_known_at_its_end(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
-    monday = writing.write(begin, tmp_path, BALANCES, MONDAY)
-    tuesday = writing.write(begin, tmp_path, BALANCES, TUESDAY)
-    wednesday = writing.write(begin, tmp_path, BALANCES, WEDNESDAY)
+def test_a_day_is_what_was_known_at_its_end(begin: Begin, root: Root, ledger: UUID) -> None:
+    monday = writing.write(begin, root, BALANCES, MONDAY)
+    tuesday = writing.write(begin, root, BALANCES, TUESDAY)
+    wednesday = writing.write(begin, root, BALANCES, WEDNESDAY)
     assert (monday.base, monday.rows, monday.added, monday.provisional) == (None, 2, 2, False)
     assert (tuesday.base, wednesday.base, wednesday.added) == (monday.path, tuesday.path, 0)
-    assert ask(tmp_path, "select day, contact_id, currency, amount, postings from balances order by all") == [
+    assert ask(root, "select day, contact_id, currency, amount, postings from balances order by all") == [
         (MONDAY, str(ANNA), "EUR", 500, 1),
         (MONDAY, str(BERT), "JPY", 3, 1),
         *(
@@ -57,14 +55,14 @@ def test_a_day_is_what_was_known_at_its_end(begin: Begin, tmp_path: Path, ledger
             for contact, *rest in ((ANNA, "EUR", 540, 2), (BERT, "JPY", 0, 2))
         ),
     ]
-    assert ask(tmp_path, "select distinct ledger_id, provisional, schema_version from balances") == [
+    assert ask(root, "select distinct ledger_id, provisional, schema_version from balances") == [
         (str(ledger), False, BALANCES.version)
     ]
     assert tuesday.counts == [("EUR", 1), ("JPY", 1)]
     assert [path.name for path in tuesday.path.parent.iterdir()] == ["part-0.parquet"]
 
 
-def test_either_way_gives_the_same_bytes(database: Engine, begin: Begin, tmp_path: Path) -> None:
+def test_either_way_gives_the_same_bytes(database: Engine, begin: Begin, root: Root) -> None:
     """From yesterday's file and from the first posting, and again; some ledgers have postings on Tuesday only."""
     with database.begin() as connection:
         connection.execute(
@@ -77,61 +75,61 @@ def test_either_way_gives_the_same_bytes(database: Engine, begin: Begin, tmp_pat
                 from generate_series(1, 20000) n
             """)
         )
-    writing.write(begin, tmp_path, BALANCES, MONDAY)
-    built_on = writing.write(begin, tmp_path, BALANCES, TUESDAY)
+    writing.write(begin, root, BALANCES, MONDAY)
+    built_on = writing.write(begin, root, BALANCES, TUESDAY)
     assert built_on.base is not None
     bytes_built_on = built_on.path.read_bytes()
-    assert writing.write(begin, tmp_path, BALANCES, TUESDAY).path.read_bytes() == bytes_built_on
-    file(tmp_path, MONDAY).unlink()
-    in_full = writing.write(begin, tmp_path, BALANCES, TUESDAY)
+    assert writing.write(begin, root, BALANCES, TUESDAY).path.read_bytes() == bytes_built_on
+    files.path_of(root, BALANCES, MONDAY).unlink()
+    in_full = writing.write(begin, root, BALANCES, TUESDAY)
     assert in_full.base is None
     assert in_full.path.read_bytes() == bytes_built_on
-    keys = ask(tmp_path, "select ledger_id, contact_id, currency from balances where day = '2026-03-03'")
+    keys = ask(root, "select ledger_id, contact_id, currency from balances where day = '2026-03-03'")
     assert keys == sorted(keys, key=str)
     with database.connect() as connection:
         sums = connection.execute(
             text("select count(distinct (ledger_id, contact_id, currency)), sum(amount) from debitum.postings")
         )
-        assert ask(tmp_path, "select count(*), sum(amount)::bigint from balances where day = '2026-03-03'") == [
+        assert ask(root, "select count(*), sum(amount)::bigint from balances where day = '2026-03-03'") == [
             tuple(int(value) for value in sums.one())
         ]
 
 
-def test_the_running_day_is_provisional_and_never_built_upon(database: Engine, begin: Begin, tmp_path: Path) -> None:
+def test_the_running_day_is_provisional_and_never_built_upon(database: Engine, begin: Begin, here: Root) -> None:
     today = datetime.datetime.now(UTC)
     with database.begin() as connection:
         ledger = postings.ledger(connection)
         postings.commit(connection, ledger, Posting(ANNA, 500, at=today))
-    written = writing.write(begin, tmp_path, BALANCES, today.date())
+    written = writing.write(begin, here, BALANCES, today.date())
     assert (written.provisional, written.rows) == (True, 1)
     with database.begin() as connection:
         postings.commit(connection, ledger, Posting(ANNA, 40, at=today))
-    writing.write(begin, tmp_path, BALANCES, today.date())
-    assert ask(tmp_path, "select amount, provisional from balances") == [(540, True)]
-    tomorrow = writing.write(begin, tmp_path, BALANCES, today.date() + timedelta(days=1))
+    writing.write(begin, here, BALANCES, today.date())
+    assert ask(here, "select amount, provisional from balances") == [(540, True)]
+    tomorrow = writing.write(begin, here, BALANCES, today.date() + timedelta(days=1))
     assert tomorrow.base is None
 
 
-def test_a_file_of_other_columns_is_not_built_upon(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
-    writing.write(begin, tmp_path, BALANCES, MONDAY)
+def test_a_file_of_other_columns_is_not_built_upon(begin: Begin, here: Root, ledger: UUID) -> None:
+    writing.write(begin, here, BALANCES, MONDAY)
     newer = replace(BALANCES, version=BALANCES.version + 1)
-    assert progress.unfinished(tmp_path, MONDAY, TUESDAY, tables=[newer]) == [MONDAY]
-    assert writing.write(begin, tmp_path, newer, TUESDAY).base is None
+    assert progress.unfinished(here, MONDAY, TUESDAY, tables=[newer]) == [MONDAY]
+    assert writing.write(begin, here, newer, TUESDAY).base is None
 
 
-def test_a_day_without_a_posting_is_finished_too(begin: Begin, tmp_path: Path) -> None:
-    assert progress.unfinished(tmp_path, MONDAY, WEDNESDAY, tables=[BALANCES]) == [MONDAY, TUESDAY]
-    assert writing.write(begin, tmp_path, BALANCES, MONDAY).rows == 0
-    assert progress.unfinished(tmp_path, MONDAY, WEDNESDAY, tables=[BALANCES]) == [TUESDAY]
-    assert writing.write(begin, tmp_path, BALANCES, TUESDAY).base == file(tmp_path, MONDAY)
-    assert ask(tmp_path, "select * from balances") == []
+def test_a_day_without_a_posting_is_finished_too(begin: Begin, root: Root) -> None:
+    assert progress.unfinished(root, MONDAY, WEDNESDAY, tables=[BALANCES]) == [MONDAY, TUESDAY]
+    assert writing.write(begin, root, BALANCES, MONDAY).rows == 0
+    assert progress.unfinished(root, MONDAY, WEDNESDAY, tables=[BALANCES]) == [TUESDAY]
+    assert writing.write(begin, root, BALANCES, TUESDAY).base == files.path_of(root, BALANCES, MONDAY)
+    assert ask(root, "select * from balances") == []
 
 
-def test_a_provisional_day_is_unfinished_once_it_is_over(begin: Begin, tmp_path: Path) -> None:
+def test_a_provisional_day_is_unfinished_once_it_is_over(begin: Begin, here: Root) -> None:
     today = datetime.datetime.now(UTC).date()
-    writing.write(begin, tmp_path, BALANCES, today)
-    assert progress.unfinished(tmp_path, today, today, tables=[BALANCES]) == []
-    assert progress.unfinished(tmp_path, today, today + timedelta(days=1)) == [today]
+    writing.write(begin, here, BALANCES, today)
+    assert progress.unfinished(here, today, today, tables=[BALANCES]) == []
+    assert progress.unfinished(here, today, today + timedelta(days=1)) == [today]
 
 
 def test_the_first_day_is_that_of_the_oldest_ledger(database: Engine, begin: Begin) -> None:
@@ -145,9 +143,7 @@ def test_the_first_day_is_that_of_the_oldest_ledger(database: Engine, begin: Beg
 
 
 @pytest.mark.parametrize("api", [True, False])
-def test_a_day_waits_for_whoever_may_still_record_something(
-    database_url: str, database: Engine, begin: Begin, tmp_path: Path, api: bool
-) -> None:
+def test_a_day_waits_for_whoever_may_still_record_something(database_url: str, database: Engine, begin: Begin, api: bool) -> None:
     """A transaction of the API, also one that has not written yet; and anyone's that has."""
     other = engine.sync_engine(database_url, "debitum-api" if api else "someone")
     with other.begin() as running:
@@ -183,32 +179,38 @@ def test_a_role_that_cannot_see_others_says_so(database: Engine) -> None:
             progress.settled(connection, MIDNIGHT)
 
 
-def test_what_a_killed_run_left_behind_goes(begin: Begin, tmp_path: Path) -> None:
-    left = file(tmp_path, MONDAY).parent / ".building-dead"
-    left.mkdir(parents=True)
+def test_what_a_killed_run_left_behind_goes(begin: Begin, root: Root) -> None:
+    day = files.path_of(root, BALANCES, MONDAY)
+    with places.workshop(root, day) as work:
+        left = work.with_name(f"{work.name}dead")
+    left.mkdir()
     (left / "part-0.parquet").write_text("half a file")
-    assert ask(tmp_path, "select * from balances") == []
-    writing.write(begin, tmp_path, BALANCES, MONDAY)
+    assert ask(root, "select * from balances") == []
+    writing.write(begin, root, BALANCES, TUESDAY)
+    assert left.exists()
+    writing.write(begin, root, BALANCES, MONDAY)
     assert not left.exists()
 
 
 def test_only_the_owner_may_look(begin: Begin, tmp_path: Path) -> None:
-    writing.write(begin, tmp_path / "data", BALANCES, MONDAY)
-    assert (tmp_path / "data" / "snapshots").stat().st_mode & 0o077 == 0
+    for root in (Root(tmp_path / "data"), Root.of(tmp_path, f"file://{tmp_path}/mounted")):
+        writing.write(begin, root, BALANCES, MONDAY)
+    for folder in ("data", "mounted"):
+        assert (tmp_path / folder / "snapshots").stat().st_mode & 0o077 == 0
 
 
 # --- questions ------------------------------------------------------------------------------------------------------
 
 
-def test_before_the_first_snapshot_the_view_is_empty(tmp_path: Path) -> None:
-    columns, rows = questions.query(tmp_path, "select * from balances")
+def test_before_the_first_snapshot_the_view_is_empty(root: Root) -> None:
+    columns, rows = questions.query(root, "select * from balances")
     assert (columns, rows) == (list(questions.columns_of(BALANCES)), [])
 
 
-def test_the_columns_have_the_types_that_are_promised(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
-    empty = ask(tmp_path, "select column_name, column_type from (describe balances)")
-    writing.write(begin, tmp_path, BALANCES, MONDAY)
-    assert ask(tmp_path, "select column_name, column_type from (describe balances)") == empty
+def test_the_columns_have_the_types_that_are_promised(begin: Begin, root: Root, ledger: UUID) -> None:
+    empty = ask(root, "select column_name, column_type from (describe balances)")
+    writing.write(begin, root, BALANCES, MONDAY)
+    assert ask(root, "select column_name, column_type from (describe balances)") == empty
     assert empty == [(name, column.kind) for name, column in questions.columns_of(BALANCES).items()]
 
 
@@ -221,6 +223,8 @@ def test_the_columns_have_the_types_that_are_promised(begin: Begin, tmp_path: Pa
         "select 1; select 2",
         "create table t (n int)",
         "copy (select 1) to '{root}/snapshots/x.csv'",
+        "explain analyze copy (select 1) to '{root}/snapshots/x.csv'",
+        "explain (format json, analyse) copy (select 1) to '{root}/snapshots/x.csv'",
         "attach '{root}/analytics.duckdb'",
         "set enable_external_access = true",
         "install httpfs",
@@ -231,26 +235,29 @@ def test_the_columns_have_the_types_that_are_promised(begin: Begin, tmp_path: Pa
         "select getenv('HOME')",
     ],
 )
-def test_what_is_not_a_question_is_refused(tmp_path: Path, sql: str) -> None:
-    file(tmp_path, MONDAY).parent.mkdir(parents=True)
+def test_what_is_not_a_question_is_refused(root: Root, sql: str) -> None:
     row = ", ".join(f"null::{column.kind} as {name}" for name, column in BALANCES.columns.items())
-    duckdb.execute(f"copy (select {row}) to $path (format parquet)", {"path": str(file(tmp_path, MONDAY))})
-    questions.write_views(tmp_path)
-    (tmp_path / "secret").write_text("key")
-    (tmp_path / "secret.csv").write_text("key\n1\n")
-    with pytest.raises(questions.QueryError):
-        questions.query(tmp_path, sql.format(root=tmp_path))
-    assert not list(tmp_path.glob("snapshots/*.csv"))
+    day = files.path_of(root, BALANCES, MONDAY)
+    with places.workshop(root, day) as work:
+        duckdb.execute(f"copy (select {row}) to $path (format parquet)", {"path": str(work / "built")})
+        places.put(work / "built", day)
+    questions.write_views(root)
+    for place in (root.data, root.folder(SNAPSHOTS).parent):
+        (place / "secret").write_text("key")
+        (place / "secret.csv").write_text("key\n1\n")
+        with pytest.raises(questions.QueryError):
+            questions.query(root, sql.format(root=places.called(place)))
+        assert not list((place / "snapshots").glob("*.csv"))
 
 
 @pytest.mark.parametrize("sql", ["describe balances", "summarize balances", "explain select 1", "from balances", "values (1)"])
-def test_other_ways_to_ask(tmp_path: Path, sql: str) -> None:
-    assert questions.query(tmp_path, sql)[0]
+def test_other_ways_to_ask(here: Root, sql: str) -> None:
+    assert questions.query(here, sql)[0]
 
 
-def test_the_views_file_holds_no_data_and_is_replaced(begin: Begin, tmp_path: Path, ledger: UUID) -> None:
-    root = tmp_path / f"it's {uuid.uuid4()}"
-    root.mkdir()
+def test_the_views_file_holds_no_data_and_is_replaced(begin: Begin, here: Root, ledger: UUID) -> None:
+    root = Root(here.data / f"it's {uuid.uuid4()}")
+    root.data.mkdir()
     path = questions.write_views(root)
     with duckdb.connect(str(path), read_only=True) as duck:
         assert duck.execute("select count(*) from balances").fetchall() == [(0,)]
@@ -261,4 +268,16 @@ def test_the_views_file_holds_no_data_and_is_replaced(begin: Begin, tmp_path: Pa
     with duckdb.connect(str(path), read_only=True) as duck:
         assert duck.execute("select day, sum(amount) from balances group by all").fetchall() == [(MONDAY, 503)]
         assert duck.execute("select table_name from duckdb_tables()").fetchall() == []
-    assert not list(root.glob(".analytics-*"))
+    assert not list(root.data.glob(".analytics-*"))
+
+
+def test_a_row_may_be_long_and_a_file_longer_than_a_buffer(tmp_path: Path) -> None:
+    """DuckDB takes a row of more than two million bytes for an error, and, told of longer ones, all memory for one buffer."""
+    long, many = "x" * (8 * 1024 * 1024), 2_700_000
+    taken = tmp_path / "taken.csv"
+    with taken.open("w") as file:
+        file.write(f'0,"{long}"\n')
+        file.writelines(f'{number},"{number:0100}"\n' for number in range(1, many))
+    with files.builder(Root(tmp_path), tmp_path) as duck:
+        duck.execute(f"create table t as from {files.csv({'n': 'BIGINT', 'text': 'VARCHAR'})}", {"taken": str(taken)})
+        assert duck.execute("select count(*), max(length(text)) from t").fetchall() == [(many, len(long))]

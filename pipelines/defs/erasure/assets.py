@@ -26,7 +26,7 @@ from pipelines.defs.erasure import erasing
 def erasure_report(database: resources.Database, data_folder: resources.DataFolder) -> dg.MaterializeResult[None]:
     """Erase and report."""
     started = time.monotonic()
-    done = erasing.erase_all(database.begin, data_folder.root, now=datetime.datetime.now(datetime.UTC))
+    done = erasing.erase_all(database.begin, data_folder.files, now=datetime.datetime.now(datetime.UTC))
     metadata = {
         "users": done.users,
         "came_back_with_a_backup": done.resurrected,

@@ -6,7 +6,6 @@ Killed anywhere, the next run finds the same users due and does the same again.
 import datetime
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 
@@ -15,6 +14,7 @@ from notifications import erasure as kept_files
 from storage import erasure
 from storage.engine import Begin
 from storage.snapshots import erasure as snapshot_erasure
+from storage.snapshots.places import Root
 
 _log = structlog.get_logger(__name__)
 
@@ -31,8 +31,8 @@ class Done:
     failed: Counter[str] = field(default_factory=Counter)
 
 
-def erase_all(begin: Begin, root: Path, *, now: datetime.datetime) -> Done:
-    """Erase everybody who is due, under the data folder `root`: one user at a time, whatever becomes of the others.
+def erase_all(begin: Begin, root: Root, *, now: datetime.datetime) -> Done:
+    """Erase everybody who is due, in Postgres and under `root`: one user at a time, whatever becomes of the others.
 
     Not while a snapshot is being written. Never says whom: neither ids nor addresses, in its answer, its logs or its errors.
     """
@@ -51,13 +51,13 @@ def erase_all(begin: Begin, root: Path, *, now: datetime.datetime) -> Done:
     return done
 
 
-def _erase_one(begin: Begin, root: Path, user: erasure.Due, snapshot_files: int, now: datetime.datetime, done: Done) -> None:
+def _erase_one(begin: Begin, root: Root, user: erasure.Due, snapshot_files: int, now: datetime.datetime, done: Done) -> None:
     try:
         with begin() as connection:
             calls = erasure.calls(connection, user.ledger_id)
         files = kept_files.erase(
-            root / channels.MAIL_FOLDER,
-            root / channels.PUSH_FOLDER,
+            root.data / channels.MAIL_FOLDER,
+            root.data / channels.PUSH_FOLDER,
             address=user.email,
             user_id=user.user_id,
             now=now,

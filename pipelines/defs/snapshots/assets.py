@@ -11,7 +11,7 @@ import dagster as dg
 from pipelines import freshness
 from pipelines.defs import resources
 from pipelines.defs.snapshots import partitions, plots
-from storage.snapshots import questions, trends, writing
+from storage.snapshots import places, questions, trends, writing
 from storage.snapshots.schema import Growth, Table
 from storage.snapshots.tables import BALANCES, DELIVERY, REMINDERS, TABLES
 from storage.snapshots.transactions import TRANSACTIONS
@@ -56,7 +56,7 @@ def _daily(table: Table) -> dg.AssetsDefinition:
         # The days that were asked for, oldest first, so that each finds the one before it.
         for key in context.partition_keys:
             started = time.monotonic()
-            written = writing.write(database.begin, data_folder.root, table, datetime.date.fromisoformat(key))
+            written = writing.write(database.begin, data_folder.files, table, datetime.date.fromisoformat(key))
             context.add_asset_metadata(_metadata(table, written, time.monotonic() - started), context.asset_key, key)
         return dg.MaterializeResult()
 
@@ -75,7 +75,7 @@ def _metadata(table: Table, written: writing.Written, seconds: float) -> Mapping
         "made_of": dg.MetadataValue.text(_made_of(table, written)),
         "bytes": dg.MetadataValue.int(written.bytes),
         "seconds": dg.MetadataValue.float(round(seconds, 3)),
-        "path": dg.MetadataValue.path(written.path),
+        "path": dg.MetadataValue.path(places.called(written.path)),
         "preview": dg.MetadataValue.md(_preview(table, written)),
     }
 
@@ -120,15 +120,15 @@ delivery_daily, reminders_daily = DAILY[DELIVERY.name], DAILY[REMINDERS.name]
 )
 def analytics(database: resources.Database, data_folder: resources.DataFolder) -> dg.MaterializeResult[None]:
     """Write them anew."""
-    ledgers = writing.write_dimensions(database.begin, data_folder.root)
-    path = questions.write_views(data_folder.root)
+    ledgers = writing.write_dimensions(database.begin, data_folder.files)
+    path = questions.write_views(data_folder.files)
     return dg.MaterializeResult(
         metadata={
             "ledgers": ledgers,
             "path": dg.MetadataValue.path(path),
-            "net": plots.lines(trends.net(data_folder.root), "Owed to users, less what they owe, by currency"),
-            "deliveries": plots.bars(trends.deliveries(data_folder.root), "Attempts to deliver, by outcome"),
-            "ageing": plots.bars(trends.ageing(data_folder.root), "Open debts, by how late they are"),
+            "net": plots.lines(trends.net(data_folder.files), "Owed to users, less what they owe, by currency"),
+            "deliveries": plots.bars(trends.deliveries(data_folder.files), "Attempts to deliver, by outcome"),
+            "ageing": plots.bars(trends.ageing(data_folder.files), "Open debts, by how late they are"),
         }
     )
 

@@ -27,11 +27,11 @@ ASKED_LEDGERS: Final = 50
 )
 def newest_file_adds_up(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Compare the newest final day."""
-    day = progress.newest_final(data_folder.root, BALANCES)
+    day = progress.newest_final(data_folder.files, BALANCES)
     if day is None:
         return dg.AssetCheckResult(passed=True, description="No day is final yet.")
     with database.begin() as connection:
-        found = audit.differences(connection, data_folder.root, day)
+        found = audit.differences(connection, data_folder.files, day)
     return _result(day, found)
 
 
@@ -45,11 +45,11 @@ def newest_file_adds_up(database: resources.Database, data_folder: resources.Dat
 )
 def history_agrees(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Compare what clients and analysts read."""
-    day = progress.newest_final(data_folder.root, BALANCES)
+    day = progress.newest_final(data_folder.files, BALANCES)
     if day is None:
         return dg.AssetCheckResult(passed=True, description="No day is final yet.")
     with database.begin() as connection:
-        wrong, asked = audit.disagreements(connection, data_folder.root, day, most=ASKED_LEDGERS)
+        wrong, asked = audit.disagreements(connection, data_folder.files, day, most=ASKED_LEDGERS)
     return dg.AssetCheckResult(
         passed=wrong == 0,
         description=f"Of {wrong} of {asked} ledgers the history of {day} is another than the file's.",
