@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from packaging.requirements import Requirement
 from sqlalchemy.exc import SQLAlchemyError
 
 from debitum import folders, instance, plans, processes
@@ -75,15 +76,17 @@ def _packages() -> Finding:
 def _not_as_locked(lock: Path) -> Iterator[str]:
     """Installed versions that differ from the lock; nothing where there is no lock, as in a wheel."""
     for line in lock.read_text().splitlines() if lock.exists() else ():
-        name, separator, rest = line.partition("==")
-        if separator and not line.startswith((" ", "#")):
-            version = rest.split(maxsplit=1)[0].rstrip(";\\")
-            try:
-                installed = metadata.version(name.split("[", 1)[0])
-            except metadata.PackageNotFoundError:  # the lock is for every platform, this one may not need it
-                continue
-            if installed != version:
-                yield f"{name} is {installed}, locked is {version}"
+        if "==" not in line or line.startswith((" ", "#")):
+            continue
+        locked = Requirement(line.rstrip("\\ "))
+        if locked.marker is not None and not locked.marker.evaluate():  # for another Python, or another machine
+            continue
+        try:
+            installed = metadata.version(locked.name)
+        except metadata.PackageNotFoundError:  # the lock is for every platform, this one may not need it
+            continue
+        if installed not in locked.specifier:
+            yield f"{locked.name} is {installed}, locked is {str(locked.specifier).lstrip('=')}"
 
 
 def _data_folder(settings: Settings) -> Iterator[Finding]:

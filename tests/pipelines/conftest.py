@@ -10,8 +10,9 @@ from pipelines.defs import resources
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Dagster warns of a beta parameter that it passes to itself, even where nobody uses it."""
-    config.addinivalue_line("filterwarnings", "ignore:Parameter `owners` of initializer `SensorDefinition.__init__`")
+    """Dagster warns of beta parameters: of one that it passes to itself, and of one that our assets pass, too."""
+    for parameter in ("`owners` of initializer `SensorDefinition.__init__`", "`backfill_policy` of function `asset`"):
+        config.addinivalue_line("filterwarnings", f"ignore:Parameter {parameter}")
 
 
 @pytest.fixture

@@ -69,8 +69,14 @@ class Ledger:
         return entity_id
 
 
-def ledger(connection: Connection, *, settings: dict[str, Any] | None = None, **columns: Any) -> Ledger:
-    """A verified user in UTC, with a ledger; `settings` is reminder_settings, `columns` are of the user."""
+def ledger(
+    connection: Connection,
+    *,
+    settings: dict[str, Any] | None = None,
+    begun: datetime.datetime = LONG_AGO,
+    **columns: Any,
+) -> Ledger:
+    """A verified user in UTC, with a ledger since `begun`; `settings` is reminder_settings, `columns` are of the user."""
     created = Ledger(connection)
     user = {
         "id": created.user_id,
@@ -86,6 +92,6 @@ def ledger(connection: Connection, *, settings: dict[str, Any] | None = None, **
     }
     connection.execute(insert(tables.users).values(user | columns))
     connection.execute(
-        insert(tables.ledgers).values(id=created.id, owner_id=created.user_id, data_key=os.urandom(32), created_at=LONG_AGO)
+        insert(tables.ledgers).values(id=created.id, owner_id=created.user_id, data_key=os.urandom(32), created_at=begun)
     )
     return created

@@ -134,7 +134,7 @@ def household(database: Engine) -> None:
     """Two ledgers with something for every table, and words that belong into none."""
     for _ in range(2):
         with database.begin() as connection:
-            ledger = rows.ledger(connection, name=SECRET, email=f"{uuid.uuid4()}@example.org")
+            ledger = rows.ledger(connection, begun=NOON - DAY, name=SECRET, email=f"{uuid.uuid4()}@example.org")
             contact = ledger.contact(SECRET, notes=SECRET)
             debt = ledger.money(contact, due_date=MONDAY, description=SECRET)
             values = {"seq": 1, "transaction_id": debt, "amount": 2_000, "recorded_at": NOON, "effective_date": MONDAY - DAY}

@@ -98,7 +98,7 @@ def test_either_way_gives_the_same_bytes(database: Engine, begin: Begin, root: R
 def test_the_running_day_is_provisional_and_never_built_upon(database: Engine, begin: Begin, here: Root) -> None:
     today = datetime.datetime.now(UTC)
     with database.begin() as connection:
-        ledger = postings.ledger(connection)
+        ledger = postings.ledger(connection, created_at=today)
         postings.commit(connection, ledger, Posting(ANNA, 500, at=today))
     written = writing.write(begin, here, BALANCES, today.date())
     assert (written.provisional, written.rows) == (True, 1)

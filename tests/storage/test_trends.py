@@ -46,7 +46,7 @@ def test_net_is_drawn_of_currencies_that_enough_ledgers_have(begin: Begin, datab
 
 def test_deliveries_are_counted_by_outcome(begin: Begin, database: Engine, here: Root) -> None:
     with database.begin() as connection:
-        ledger = rows.ledger(connection)
+        ledger = rows.ledger(connection, begun=NOON)
     test_snapshot_tables.send(database, ledger, "a", NOON, "transient", "sent")
     test_snapshot_tables.send(database, ledger, "b", NOON + DAY, "sent")
     test_snapshot_tables.send(database, ledger, "c", NOON + DAY, "sent")
