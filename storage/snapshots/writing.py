@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+import duckdb
 import psycopg
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection
@@ -22,6 +23,9 @@ PATIENCE_SECONDS: Final = 60.0
 """How long a day that is over is waited for."""
 
 
+Counts = list[tuple[str, int]]
+
+
 @dataclass(frozen=True)
 class Written:
     """What was written for a day: `added` rows came from Postgres, on top of `base`, yesterday's file (None: of nothing)."""
@@ -33,7 +37,7 @@ class Written:
     added: int
     base: File | None
     bytes: int
-    counts: list[tuple[str, int]]
+    counts: Counts
     """How many rows there are of each value of the column that the table is counted by."""
     kept: bool = False
     """The file was there, and stays as it is."""
@@ -67,7 +71,9 @@ def _lacking(begin: Begin, root: Root, table: Table, day: datetime.date) -> list
 def _write_day(begin: Begin, root: Root, table: Table, day: datetime.date, patience_seconds: float) -> Written:
     path = files.path_of(root, table, day)
     if table.keeps and files.final(root, table, day) is not None:
-        return _written(root, table, day, path, provisional=False, added=0, base=None, kept=True)
+        with tempfile.TemporaryDirectory() as spill, files.builder(root, Path(spill)) as duck:
+            counts = _counts(duck, table, path)
+        return Written(day, path, False, _rows(counts), 0, None, path.stat().st_size, counts, kept=True)
     with begin() as connection:
         provisional = not progress.is_over(connection, day)
     if not provisional:
@@ -80,9 +86,10 @@ def _write_day(begin: Begin, root: Root, table: Table, day: datetime.date, patie
         taken, built = work / "taken.csv", work / path.name
         with begin() as connection:
             added = download(connection, table.day_rows, taken, {"start": start, "end": days.end(day)})
-        _build(root, table, day, built, taken, base, beside, provisional=provisional)
+        counts = _build(root, table, day, built, taken, base, beside, provisional=provisional)
+        size = built.stat().st_size
         places.put(built, path)
-    return _written(root, table, day, path, provisional=provisional, added=added, base=base)
+    return Written(day, path, provisional, _rows(counts), added, base, size, counts)
 
 
 def _beside(begin: Begin, root: Root, table: Table, day: datetime.date, provisional: bool, patience_seconds: float) -> File:
@@ -137,7 +144,8 @@ def _build(
     beside: File | None,
     *,
     provisional: bool,
-) -> None:
+) -> Counts:
+    # Opening a DuckDB takes longer than most days do: it is asked what it has written before it is closed.
     with files.builder(root, path.parent) as duck:
         duck.execute(f"create table taken as from {files.csv(table.day_columns or table.taken_columns)}", {"taken": str(taken)})
         if table.fold:
@@ -166,6 +174,7 @@ def _build(
                 "mark_version": str(table.version),
             },
         )
+        return _counts(duck, table, path)
 
 
 def _days_before(table: Table, base: File | None) -> str:
@@ -191,25 +200,16 @@ def _kinds(columns: dict[str, Column]) -> dict[str, str]:
     return {name: column.kind for name, column in columns.items()}
 
 
-def _written(
-    root: Root,
-    table: Table,
-    day: datetime.date,
-    path: File,
-    *,
-    provisional: bool,
-    added: int,
-    base: File | None,
-    kept: bool = False,
-) -> Written:
-    with tempfile.TemporaryDirectory() as spill, files.builder(root, Path(spill)) as duck:
-        counted = duck.execute(
-            f"select {table.counted_by}, count(*) from {_WRITTEN} group by 1 order by 1",  # noqa: S608 - our own names
-            {"path": places.called(path)},
-        ).fetchall()
-    counts = [(str(value), int(count)) for value, count in counted]
-    size = path.stat().st_size
-    return Written(day, path, provisional, sum(count for _, count in counts), added, base, size, counts, kept)
+def _counts(duck: duckdb.DuckDBPyConnection, table: Table, path: File) -> Counts:
+    counted = duck.execute(
+        f"select {table.counted_by}, count(*) from {_WRITTEN} group by 1 order by 1",  # noqa: S608 - our own names
+        {"path": places.called(path)},
+    )
+    return [(str(value), int(count)) for value, count in counted.fetchall()]
+
+
+def _rows(counts: Counts) -> int:
+    return sum(count for _, count in counts)
 
 
 _WRITTEN: Final = "read_parquet($path, hive_partitioning = false)"

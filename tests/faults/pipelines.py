@@ -140,7 +140,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
 # --- without the daemon ---------------------------------------------------------------------------------------------
 
 
-def processes_are_killed(folder: Path, url: str) -> int:
+def processes_are_killed(folder: Path, url: str, jobs: Sequence[Job] = JOBS) -> int:
     """Processes that do what the worker of a run does, each killed in the middle of its job; then each job is done once more.
 
     How many were killed.
@@ -154,16 +154,16 @@ def processes_are_killed(folder: Path, url: str) -> int:
             print(json.dumps({"job": job.name, "tags": job.tags(life)}), file=workers.stdin, flush=True)
             return _said(workers)
 
-        for job in JOBS:
+        for job in jobs:
             started: list[int] = []
             _in_the_middle(life, job, lambda job: started.append(start(job)), lambda _: os.kill(started[0], signal.SIGKILL))  # noqa: B023
             assert _said(workers) == -signal.SIGKILL, job.name
         assert {asset for asset, _ in life.all_wrong()} >= LEFT_UNDONE
-        for job in JOBS:
+        for job in jobs:
             start(job)
             assert _said(workers) == 0, job.name
     assert life.wrong(now()) == []
-    return len(JOBS)
+    return len(jobs)
 
 
 @contextmanager
