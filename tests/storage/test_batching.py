@@ -111,7 +111,7 @@ def test_a_row_that_somebody_holds_is_left_and_holds_up_nothing_else(database: E
 
 
 def test_nobody_waits_for_long_while_thousands_of_rows_go(database: Engine, database_url: str, begin: Begin) -> None:
-    """The best of three: what a shared machine does to one of them is no lock of ours. `bench.retention` has more rows."""
+    """Once in three: what a shared machine does to one of them is no lock of ours. `bench.retention` has more rows."""
     waited = list[float]()
     for _ in range(3):
         with database.begin() as connection:
@@ -123,4 +123,6 @@ def test_nobody_waits_for_long_while_thousands_of_rows_go(database: Engine, data
         with database.begin() as connection:
             connection.execute(tables.rejections.delete())
         waited.append(max(waits))
+        if waited[-1] <= batching.LOCK_SECONDS:
+            break
     assert min(waited) <= batching.LOCK_SECONDS
