@@ -17,8 +17,9 @@ import msgspec
 import psutil
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import Connection, NullPool
 
-from storage import embedded, engine, migrations
+from storage import embedded, engine, migrations, roles
 
 RESULTS = Path(__file__).parent / "results"
 UNLIMITED = {"DEBITUM_RATE_AUTH_PER_MINUTE": "0", "DEBITUM_RATE_USER_PER_SECOND": "0"}
@@ -26,6 +27,19 @@ UNLIMITED = {"DEBITUM_RATE_AUTH_PER_MINUTE": "0", "DEBITUM_RATE_USER_PER_SECOND"
 START_SECONDS, STOP_SECONDS = 30.0, 15.0
 """Of an API server: it imports everything; and it gives the requests in flight ten seconds."""
 LOOK_SECONDS = 0.02
+
+
+def as_jobs(url: str) -> engine.Begin:
+    """Transactions of the jobs role, each on a connection of its own, as a run has them."""
+    database = engine.sync_engine(url, "debitum-bench", poolclass=NullPool)
+
+    @contextmanager
+    def begin() -> Iterator[Connection]:
+        with database.begin() as connection:
+            roles.enter(connection, roles.JOBS)
+            yield connection
+
+    return begin
 
 
 class Row(msgspec.Struct, omit_defaults=True):

@@ -2,16 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import psycopg
-from sqlalchemy import Connection, NullPool
 
 from bench import apart, filling, harness
 from bench.filling import Size
-from storage import balances, engine, roles
+from storage import balances, engine
 
 
 class Plan(NamedTuple):
@@ -32,15 +30,7 @@ DATABASE_SECONDS_GOAL, GROWTH_GOAL, REBUILD_GOAL, PEAK_MB_GOAL = 1.0, 1.2, 2.0, 
 
 def materialise(url: str) -> int:
     """What a run does; the ledgers that it covered."""
-    database = engine.sync_engine(url, "debitum-bench", poolclass=NullPool)
-
-    @contextmanager
-    def begin() -> Iterator[Connection]:
-        with database.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
-    return balances.materialise(begin).ledgers
+    return balances.materialise(harness.as_jobs(url)).ledgers
 
 
 # --- of the ledgers that changed -------------------------------------------------------------------------------------

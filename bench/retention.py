@@ -2,15 +2,12 @@
 
 import datetime
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from bench import harness
 from domain import retention as horizons
-from storage import batching, engine, retention, roles
-from storage.engine import Begin
+from storage import batching, engine, retention
 from tests.storage import crowd
 
 ROWS = 50_000
@@ -29,7 +26,7 @@ def main() -> None:
     transactions, waits, at_once, rows_a_second = list[float](), list[float](), list[float](), list[float]()
     with harness.database() as url:
         database = engine.sync_engine(url, "debitum-bench")
-        begin = _as_jobs(database)
+        begin = harness.as_jobs(url)
         for _ in range(ROUNDS):
             _fill(database)
             took, began = list[float](), time.perf_counter()
@@ -60,16 +57,6 @@ def _fill(database: Engine) -> None:
     with database.begin() as connection:
         connection.execute(_EMPTY)
         crowd.fill(connection, rows=ROWS, over_at=OVER_AT, now=NOW)
-
-
-def _as_jobs(database: Engine) -> Begin:
-    @contextmanager
-    def opened() -> Iterator[Connection]:
-        with database.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
-    return opened
 
 
 if __name__ == "__main__":

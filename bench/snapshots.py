@@ -4,18 +4,16 @@ import datetime
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import psycopg
-from sqlalchemy import Connection, NullPool
 
 from bench import apart, filling, harness
 from bench.filling import Size
 from bench.materialise import short
-from storage import days, engine, roles
+from storage import days, engine
 from storage.snapshots import audit, files, writing
 from storage.snapshots.places import Root
 from storage.snapshots.schema import Growth, Table
@@ -49,20 +47,8 @@ class Written(NamedTuple):
 
 def write(url: str, root: str, table: Table, day: datetime.date) -> Written:
     """The day's file, as a run does it."""
-    done = writing.write(_begin(url), Root(Path(root)), table, day)
+    done = writing.write(harness.as_jobs(url), Root(Path(root)), table, day)
     return Written(done.added, done.base is not None)
-
-
-def _begin(url: str) -> engine.Begin:
-    database = engine.sync_engine(url, "debitum-bench", poolclass=NullPool)
-
-    @contextmanager
-    def begin() -> Iterator[Connection]:
-        with database.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
-    return begin
 
 
 # --- beside DuckDB ---------------------------------------------------------------------------------------------------
@@ -111,7 +97,7 @@ def measure(plan: Plan, first: int) -> dict[str, Found]:
         for _ in range(ROUNDS):
             for table in TABLES:
                 _round(found[table.name], url, root, table, size)
-        with _begin(url)() as connection:
+        with harness.as_jobs(url)() as connection:
             for number in range(2):
                 assert audit.differences(connection, Root(Path(root)), size.day(number)) == []
     return found

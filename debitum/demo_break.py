@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,14 +22,6 @@ OWED: Final = 4_250
 STOLEN: Final = 1_000
 """What the fault takes away from a balance, in minor units."""
 PATIENCE_SECONDS: Final = 120.0
-LOOK_SECONDS: Final = 0.5
-LOCATION: Final = {"repositoryLocationName": "debitum", "repositoryName": "__repository__"}
-LAUNCH: Final = """
-mutation Launch($execution: ExecutionParams!) {
-  launchRun(executionParams: $execution) { ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
-}
-"""
-STATUS: Final = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
 _CHECK: Final = """
 query Check($run: ID!) {
   runOrError(runId: $run) { ... on Run { eventConnection(limit: 1000) { events {
@@ -152,25 +145,19 @@ class _Scene:
 
     def _run(self, job: str) -> tuple[str, str]:
         """Launch a job as an operator does on Dagster's page, and wait for its end: its id and its status."""
-        launched: dict[str, Any] = {}
-        execution = {"selector": LOCATION | {"jobName": job}}
+        launched = list[str]()
 
         def launch() -> bool:
             """The code server may still be starting."""
-            try:
-                launched.update(demo_stack.ask_dagster(self.stack.dagster, LAUNCH, execution=execution)["launchRun"])
-            except (httpx.HTTPError, DemoError):
-                return False
-            return "run" in launched
-
-        def status() -> str:
-            return str(demo_stack.ask_dagster(self.stack.dagster, STATUS, run=run)["runOrError"]["status"])
+            with suppress(httpx.HTTPError, DemoError):
+                launched.append(demo_stack.launch(self.stack.dagster, job))
+            return bool(launched)
 
         if not _until(launch):
-            raise DemoError(f"Dagster does not start the job {job}: {launched}")
-        run = str(launched["run"]["runId"])
-        _until(lambda: status() in ("SUCCESS", "FAILURE", "CANCELED"))
-        return run, status()
+            raise DemoError(f"Dagster does not start the job {job}")
+        [run] = launched
+        _until(lambda: demo_stack.status(self.stack.dagster, run) in demo_stack.ENDED)
+        return run, demo_stack.status(self.stack.dagster, run)
 
 
 def _until(happened: Callable[[], bool]) -> bool:
@@ -179,5 +166,5 @@ def _until(happened: Callable[[], bool]) -> bool:
     while not happened():
         if time.monotonic() > deadline:
             return False
-        time.sleep(LOOK_SECONDS)
+        time.sleep(demo_stack.LOOK_SECONDS)
     return True

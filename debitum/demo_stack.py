@@ -27,6 +27,9 @@ START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 60.0
 """The supervisor gives its parts 15 seconds each, one after the other, and Postgres its own."""
 LOOK_SECONDS: Final = 0.5
+"""Between two looks at what tells nobody that it has changed: a page, a file, a run."""
+ENDED: Final = ("SUCCESS", "FAILURE", "CANCELED")
+"""What becomes of a run in the end."""
 OUTSIDE: Final = ("DATABASE_", "DEBITUM_", "SMTP_", "SENDGRID_", "FCM_", "MAIL_", "OPERATOR_", "HEARTBEAT_", "DAGSTER_")
 """Settings by their beginning: none reaches the demo's own stack, so that it never writes to anybody or anybody's database."""
 
@@ -55,6 +58,32 @@ def ask_dagster(dagster: str, query: str, **variables: Any) -> dict[str, Any]:
         raise DemoError(f"Dagster does not answer the question: {errors[0]['message']}")
     data: dict[str, Any] = answer["data"]
     return data
+
+
+def launch(dagster: str, job: str, tags: Mapping[str, str] | None = None) -> str:
+    """Have Dagster run a job, as somebody does on its pages; the run's id. Raises httpx.HTTPError, DemoError."""
+    told = [{"key": key, "value": value} for key, value in (tags or {}).items()]
+    execution = {"selector": {**_LOCATION, "jobName": job}, "executionMetadata": {"tags": told}}
+    launched = ask_dagster(dagster, _LAUNCH, execution=execution)["launchRun"]
+    if "run" not in launched:
+        raise DemoError(f"Dagster does not start the job {job}: {launched.get('message', launched['__typename'])}")
+    return str(launched["run"]["runId"])
+
+
+def status(dagster: str, run_id: str) -> str:
+    """What Dagster says of a run. Raises httpx.HTTPError, DemoError."""
+    return str(ask_dagster(dagster, _STATUS, run=run_id)["runOrError"]["status"])
+
+
+_LOCATION: Final = {"repositoryLocationName": "debitum", "repositoryName": "__repository__"}
+_LAUNCH: Final = """
+mutation Launch($execution: ExecutionParams!) {
+  launchRun(executionParams: $execution) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  }
+}
+"""
+_STATUS: Final = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
 
 
 @contextmanager

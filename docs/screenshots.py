@@ -25,7 +25,6 @@ from sqlalchemy import Connection
 from websockets.sync.client import connect
 
 from debitum import database, demo_stack, settings
-from debitum.demo_break import LAUNCH, LOCATION, STATUS
 from debitum.demo_stack import DemoError, Stack
 from tests.storage import logs, test_snapshot_tables
 from tests.storage.rows import Ledger
@@ -46,6 +45,7 @@ PAGES: dict[str, tuple[str, str | None]] = {
 SIZE = (1440, 1000)
 COLOURS = 128
 LOADING_SECONDS = 8.0
+"""A page goes on asking for what it shows, and never says that it has all of it."""
 LEDGERS, DAYS = 14, 28
 
 
@@ -105,21 +105,15 @@ def past_ledgers(connection: Connection, now: datetime.datetime) -> Iterator[log
 
 def launch(stack: Stack, job: str, tags: dict[str, str]) -> None:
     """Have Dagster run a job, and wait for its end."""
-    execution = {
-        "selector": LOCATION | {"jobName": job},
-        "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
-    }
-    while True:
+    run = None
+    while run is None:
         try:
-            run = demo_stack.ask_dagster(stack.dagster, LAUNCH, execution=execution)["launchRun"]["run"]["runId"]
-            break
-        except (httpx.HTTPError, DemoError, KeyError) as error:
+            run = demo_stack.launch(stack.dagster, job, tags)
+        except (httpx.HTTPError, DemoError) as error:  # it is still starting
             print(f"{job}: {error}")
-            time.sleep(1)
-    status = ""
-    while status not in ("SUCCESS", "FAILURE"):
-        time.sleep(1)
-        status = demo_stack.ask_dagster(stack.dagster, STATUS, run=run)["runOrError"]["status"]
+            time.sleep(demo_stack.LOOK_SECONDS)
+    while (status := demo_stack.status(stack.dagster, run)) not in demo_stack.ENDED:
+        time.sleep(demo_stack.LOOK_SECONDS)
     print(f"{job}: {status}")
 
 

@@ -3,7 +3,7 @@
 import structlog
 from dagster._grpc.server import DagsterApiServer
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 _look = DagsterApiServer._check_for_orphaned_runs
 
 
@@ -19,5 +19,5 @@ def goes_on() -> None:
 def _look_again(server: DagsterApiServer) -> None:
     try:
         _look(server)
-    except Exception as error:
+    except Exception as error:  # whatever it was, the next look must come
         _log.warning("run_processes_not_looked_at", error=type(error).__name__)

@@ -39,6 +39,11 @@ def due(connection: Connection) -> list[Due]:
     return [Due(*row) for row in connection.execute(_DUE)]
 
 
+def leaving(connection: Connection) -> set[UUID]:
+    """The ledgers of those whom it may be under way to erase: their files go first, their rows last, and nothing need agree."""
+    return {user.ledger_id for user in due(connection)}
+
+
 def resurrected(connection: Connection) -> list[UUID]:
     """The ledgers that were erased and are here again, out of a backup: from now on their users are due.
 

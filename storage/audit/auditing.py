@@ -9,15 +9,15 @@ from typing import Final
 from uuid import UUID
 
 import duckdb
-from sqlalchemy import Connection, Date, Uuid, text
+from sqlalchemy import Connection, Date, text
 
-from storage import days
+from storage import days, erasure
 from storage.audit import log, replay
 from storage.audit.log import LOG
-from storage.audit.shapes import CONTACTS, SHAPES, Shape
+from storage.audit.shapes import CONTACTS, SHAPES, TIME, Shape
 from storage.encryption import Cipher, KeyRing, KeyRingError
 from storage.engine import Begin
-from storage.snapshots import files, places, progress, writing
+from storage.snapshots import files, places, progress, transfer, writing
 from storage.snapshots.places import Root
 from storage.snapshots.schema import COPY
 
@@ -56,7 +56,7 @@ def audit(begin: Begin, snapshot: Snapshot, data: Path, keys: KeyRing, *, patien
     through = progress.newest_final(root, LOG)
     with places.workshop(root, root.folder(COPY) / "replay" / "facts") as work, files.builder(root, work) as duck:
         with snapshot() as connection:
-            leaving = {str(ledger_id) for ledger_id in connection.scalars(_LEAVING)}
+            leaving = {str(ledger_id) for ledger_id in erasure.leaving(connection)}
             _load(duck, connection, work, root, through)
             findings = _not_as_copied(duck, connection, work, through)
         _open_facts(duck, work, keys)
@@ -113,8 +113,8 @@ def _take(
 ) -> None:
     """A table of DuckDB with what a select of Postgres gives."""
     path = work / f"{name}.csv"
-    writing.download(connection, statement, path, dict(bound or {}))
-    duck.execute(f"create table {name} as from {files.csv(columns)}", {"taken": str(path)})
+    transfer.download(connection, statement, path, bound or {})
+    transfer.load(duck, name, columns, path)
     path.unlink()
 
 
@@ -199,7 +199,7 @@ def _put(
     with path.open("w", newline="") as file:
         for line in lines:
             file.write(",".join("" if one is None else '"' + one.replace('"', '""') + '"' for one in line) + "\n")
-    duck.execute(f"create table {name} as from {files.csv(columns)}", {"taken": str(path)})
+    transfer.load(duck, name, columns, path)
     path.unlink()
 
 
@@ -243,11 +243,11 @@ _FOUND: Final[dict[str, tuple[dict[str, str], str]]] = {
             "effective_date": "VARCHAR",
             "recorded_at": "VARCHAR",
         },
-        """
+        f"""
         select ledger_id, seq, contact_id, transaction_id, currency, amount, effective_date::text,
-               to_char(recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+               {TIME.format("recorded_at")}
         from debitum.postings
-        """,
+        """,  # noqa: S608 - our own words
     ),
     "conflicts": (
         {
@@ -292,4 +292,3 @@ _EVENTS_DIFFER: Final = f"""
     where copied.digest is distinct from events.digest group by ledger_id
 """  # noqa: S608 - our own words
 _TODAY = text("select (clock_timestamp() at time zone 'UTC')::date as day").columns(day=Date)
-_LEAVING = text("select ledger_id from debitum.users where deleting_at <= clock_timestamp()").columns(ledger_id=Uuid)

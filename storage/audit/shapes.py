@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-_TIME: Final = "to_char({} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+TIME: Final = "to_char({} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 _DIGITS: Final = "encode({}, 'hex')"
 _JSON: Final = "array_to_json({})::text"
 _TEXT: Final = "{}::text"
@@ -37,7 +37,7 @@ class Shape:
     def in_postgres(self) -> str:
         """The columns as Postgres's own texts."""
         fields = [how.format(name) for name, how in self.fields.items()]
-        timed = [_TIME.format(self.timed)] if self.timed else []
+        timed = [TIME.format(self.timed)] if self.timed else []
         marks = [f"concat(marks #>> '{{{group},0}}', ':', marks #>> '{{{group},1}}')" for group in self.groups]
         count = "(select count(*)::text from jsonb_object_keys(marks))"
         return ", ".join([*fields, *STANDARD.values(), *timed, *marks, count])
@@ -46,11 +46,11 @@ class Shape:
 STANDARD: Final = {
     "created_seq": "created_seq::text",
     "created_device": "created_device::text",
-    "created_at": _TIME.format("created_at"),
+    "created_at": TIME.format("created_at"),
     "changed_seq": "changed_seq::text",
-    "updated_at": _TIME.format("updated_at"),
+    "updated_at": TIME.format("updated_at"),
     "deleted_seq": "deleted_seq::text",
-    "deleted_at": _TIME.format("deleted_at"),
+    "deleted_at": TIME.format("deleted_at"),
 }
 """What every entity has."""
 
@@ -70,7 +70,7 @@ _MONEY: Final = ("type", "direction", "amount", "currency", "contact_id", "item"
 TRANSACTIONS: Final = Shape(
     "transaction",
     "transactions",
-    dict.fromkeys((*_MONEY, "description", "transaction_date", "due_date", "repays"), _TEXT) | {"returned_at": _TIME},
+    dict.fromkeys((*_MONEY, "description", "transaction_date", "due_date", "repays"), _TEXT) | {"returned_at": TIME},
     {"MONEY": _MONEY} | _alone("description", "transaction_date", "due_date", "repays", "returned_at", "deleted_at"),
     timed="due_changed_at",
     timed_fields=("due_date",),
@@ -81,15 +81,15 @@ REMINDERS: Final = Shape(
     "reminder",
     "reminders",
     {
-        "remind_at": _TIME,
+        "remind_at": TIME,
         "time_zone": _TEXT,
         "repeat": _TEXT,
         "channels": _JSON,
         "contact_id": _TEXT,
         "transaction_id": _TEXT,
         "message": _TEXT,
-        "snoozed_until": _TIME,
-        "done_at": _TIME,
+        "snoozed_until": TIME,
+        "done_at": TIME,
     },
     {"SCHEDULE": _SCHEDULE} | _alone("contact_id", "transaction_id", "message", "snoozed_until", "done_at", "deleted_at"),
     timed="schedule_changed_at",

@@ -9,7 +9,7 @@ from uuid import UUID
 import polars
 from sqlalchemy import BigInteger, Connection, DateTime, Text, Uuid, bindparam, text
 
-from storage import days, history
+from storage import days, erasure, history
 from storage.snapshots import files
 from storage.snapshots.places import File, Root
 from storage.snapshots.tables import BALANCES
@@ -37,7 +37,7 @@ def differences(connection: Connection, root: Root, day: datetime.date) -> list[
     """
     filed = _filed(files.path_of(root, BALANCES, day))
     posted = _posted(connection, days.end(day))
-    leaving = {str(ledger_id) for ledger_id in connection.scalars(_LEAVING)}
+    leaving = {str(ledger_id) for ledger_id in erasure.leaving(connection)}
     differing = (account for account in filed.keys() | posted.keys() if filed[account] != posted[account])
     wrong = sorted(account for account in differing if account[0] not in leaving)
     return [Difference(*account, filed[account], posted[account]) for account in wrong]
@@ -52,7 +52,7 @@ def disagreements(connection: Connection, root: Root, day: datetime.date, *, mos
     sides: dict[str, Counter[tuple[str, bool]]] = {}
     for (ledger, _, currency), amount in _filed(files.path_of(root, BALANCES, day)).items():
         sides.setdefault(ledger, Counter())[currency, amount < 0] += abs(amount)
-    leaving = {str(ledger_id) for ledger_id in connection.scalars(_LEAVING)}
+    leaving = {str(ledger_id) for ledger_id in erasure.leaving(connection)}
     here = sorted(sides.keys() - leaving)
     asked = random.sample(here, min(most, len(here)))
     wrong = 0
@@ -75,8 +75,6 @@ def _posted(connection: Connection, end: datetime.datetime) -> Counter[Account]:
     rows = connection.execute(_POSTED, {"end": end})
     return Counter({(str(row.ledger_id), str(row.contact_id), row.currency): row.amount for row in rows})
 
-
-_LEAVING = text("select ledger_id from debitum.users where deleting_at <= clock_timestamp()").columns(ledger_id=Uuid)
 
 _POSTED = (
     text("""

@@ -14,9 +14,6 @@ from storage.snapshots.schema import PROVISIONAL, SCHEMA_VERSION, SNAPSHOTS, Tab
 
 MEMORY: Final = "256MB"
 """What DuckDB may hold while it builds a file; what is more goes to disk."""
-LONGEST_ROW: Final = 16 * 1024 * 1024
-"""Bytes of a row that comes from Postgres: a fact that deletes a contact with tens of thousands of debts. By itself DuckDB would
-take sixteen times as much for a buffer, which is all that it may have."""
 
 
 def path_of(root: Root, table: Table, day: datetime.date) -> File:
@@ -63,13 +60,6 @@ def builder(root: Root, work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with places.connect(root, threads=1, memory_limit=MEMORY, temp_directory=str(work / "spill")) as duck:
         duck.execute("set enable_progress_bar = false")  # it would write into the log of a run that takes seconds
         yield duck
-
-
-def csv(columns: Mapping[str, str], path: str = "$taken") -> str:
-    """A reader of what Postgres's COPY wrote, these columns with their types, at a path that is text of a statement."""
-    kinds = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
-    exact = f"header = false, allow_quoted_nulls = false, max_line_size = {LONGEST_ROW}, buffer_size = {2 * LONGEST_ROW}"
-    return f"read_csv({path}, auto_detect = false, hive_partitioning = false, {exact}, columns = {{{kinds}}})"
 
 
 def parquet(path: File, options: str = "hive_partitioning = false") -> str:

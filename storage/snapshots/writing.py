@@ -4,17 +4,14 @@ import datetime
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import duckdb
-import psycopg
-from psycopg.rows import TupleRow
-from sqlalchemy import Connection
 
 from domain import money
 from storage import days
 from storage.engine import Begin
-from storage.snapshots import files, places, progress
+from storage.snapshots import files, places, progress, transfer
 from storage.snapshots.places import File, Root
 from storage.snapshots.schema import Column, Growth, Table
 from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSION
@@ -85,7 +82,7 @@ def _write_day(begin: Begin, root: Root, table: Table, day: datetime.date, patie
     with places.workshop(root, path) as work:
         taken, built = work / "taken.csv", work / path.name
         with begin() as connection:
-            added = download(connection, table.day_rows, taken, {"start": start, "end": days.end(day)})
+            added = transfer.download(connection, table.day_rows, taken, {"start": start, "end": days.end(day)})
         counts = _build(root, table, day, built, taken, base, beside, provisional=provisional)
         size = built.stat().st_size
         places.put(built, path)
@@ -106,13 +103,13 @@ def write_dimensions(begin: Begin, root: Root) -> int:
     with places.workshop(root, path) as work:
         taken, built = work / "taken.csv", work / path.name
         with begin() as connection:
-            ledgers = download(connection, _LEDGERS, taken, {})
-        _build_dimension(root, built, DIM_LEDGER, files.csv(_kinds(DIM_LEDGER)), {"taken": str(taken)})
+            ledgers = transfer.download(connection, _LEDGERS, taken, {})
+        _build_dimension(root, built, DIM_LEDGER, taken)
         places.put(built, path)
     path = files.dimension(root, "dim_currency")
     with places.workshop(root, path) as work:
         built = work / path.name
-        _build_dimension(root, built, DIM_CURRENCY, f"({currencies()})", {})
+        _build_dimension(root, built, DIM_CURRENCY, None)
         places.put(built, path)
     return ledgers
 
@@ -122,16 +119,6 @@ def currencies() -> str:
     rows = ", ".join(f"('{code}', {one.exponent}, {10**-one.exponent:.4f})" for code, one in sorted(money.CURRENCIES.items()))
     typed = ", ".join(f"{name}::{column.kind} as {name}" for name, column in DIM_CURRENCY.items())
     return f"select {typed} from (values {rows}) as known({', '.join(DIM_CURRENCY)})"  # noqa: S608 - ISO's codes, ours
-
-
-def download(connection: Connection, rows: str, path: Path, bound: dict[str, object]) -> int:
-    """The rows of a select as a CSV file; how many there are."""
-    driver = cast("psycopg.Connection[TupleRow]", connection.connection.driver_connection)
-    with driver.cursor() as cursor, path.open("wb") as file:
-        with cursor.copy(f"copy ({rows}) to stdout with (format csv)", bound) as copied:
-            for data in copied:
-                file.write(data)
-        return cursor.rowcount
 
 
 def _build(
@@ -147,7 +134,7 @@ def _build(
 ) -> Counts:
     # Opening a DuckDB takes longer than most days do: it is asked what it has written before it is closed.
     with files.builder(root, path.parent) as duck:
-        duck.execute(f"create table taken as from {files.csv(table.day_columns or table.taken_columns)}", {"taken": str(taken)})
+        transfer.load(duck, "taken", table.day_columns or table.taken_columns, taken)
         if table.fold:
             # What a view reads cannot be a bound value.
             duck.execute(f"create view yesterday as {_days_before(table, base)}")
@@ -183,16 +170,21 @@ def _days_before(table: Table, base: File | None) -> str:
     return f"select {', '.join(table.taken_columns)} from {files.parquet(base)}"  # noqa: S608 - our own names
 
 
-def _build_dimension(root: Root, path: Path, columns: dict[str, Column], rows: str, bound: dict[str, str]) -> None:
+def _build_dimension(root: Root, path: Path, columns: dict[str, Column], taken: Path | None) -> None:
+    """Of what was taken from Postgres, or of the currencies that we know."""
     by = next(iter(columns))
     with files.builder(root, path.parent) as duck:
+        if taken is None:
+            duck.execute(f"create view taken as {currencies()}")
+        else:
+            transfer.load(duck, "taken", _kinds(columns), taken)
         duck.execute(
             f"""
-            copy (select {", ".join(columns)} from {rows} order by {by}) to $path (
+            copy (select {", ".join(columns)} from taken order by {by}) to $path (
                 format parquet, compression zstd, kv_metadata {{schema_version: $mark_version}}
             )
             """,  # noqa: S608 - our own names
-            {"path": str(path), "mark_version": str(DIMENSIONS_VERSION), **bound},
+            {"path": str(path), "mark_version": str(DIMENSIONS_VERSION)},
         )
 
 

@@ -14,7 +14,7 @@ import httpx
 import psutil
 
 from debitum import leash, processes
-from debitum.demo_stack import OUTSIDE, STOP_SECONDS, DemoError, ask_dagster
+from debitum.demo_stack import OUTSIDE, STOP_SECONDS, DemoError, launch
 from tests.debitum.test_up import free_port
 
 START_SECONDS: Final = 180
@@ -22,8 +22,6 @@ LOOK_SECONDS: Final = 0.2
 """Between two looks at what it has said: a file tells nobody that it has grown."""
 NEVER: Final = "0 0 1 1 *"
 """For schedules that a scene is not about: the only runs are those of `dispatch`."""
-_LAUNCH: Final = "mutation ($run: ExecutionParams!) { launchRun(executionParams: $run) { __typename } }"
-_LOCATION: Final = {"repositoryLocationName": "debitum", "repositoryName": "__repository__"}
 
 
 class Stack:
@@ -75,10 +73,7 @@ class Stack:
 
     def start(self, job: str, tags: Mapping[str, str]) -> None:
         """A run of `job`, likewise. Raises httpx.HTTPError, DemoError."""
-        told = [{"key": key, "value": value} for key, value in tags.items()]
-        run = {"selector": {**_LOCATION, "jobName": job}, "executionMetadata": {"tags": told}}
-        answer = ask_dagster(self._dagster, _LAUNCH, run=run)
-        assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
+        launch(self._dagster, job, tags)
 
     def runs(self) -> list[psutil.Process]:
         """The processes of Dagster's runs, the newest last: the code server spawns one for each; they may outlive it."""

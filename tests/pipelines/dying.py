@@ -4,16 +4,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection
-
+from pipelines.defs import resources
 from pipelines.defs.erasure import erasing
-from storage import engine, roles
-from storage.engine import Begin
 from storage.snapshots.places import Root
 
 DEATHS = 4
@@ -26,7 +22,7 @@ def main(url: str, folder: str) -> None:
         child = os.fork()
         if child == 0:
             sys.addaudithook(_deadly(folder, nth))
-            erasing.erase_all(_begin(url), Root(Path(folder)), now=datetime.now(UTC))
+            erasing.erase_all(resources.Database(url=url).begin, Root(Path(folder)), now=datetime.now(UTC))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         ended.append(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0)
@@ -43,18 +39,6 @@ def _deadly(folder: str, nth: int) -> Callable[[str, tuple[object, ...]], None]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return heard
-
-
-def _begin(url: str) -> Begin:
-    made = engine.sync_engine(url, "debitum-jobs")
-
-    @contextmanager
-    def begin() -> Iterator[Connection]:
-        with made.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
-    return begin
 
 
 if __name__ == "__main__":

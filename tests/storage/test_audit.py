@@ -3,7 +3,6 @@
 import datetime
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -11,7 +10,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from storage import balances, roles
+from pipelines.defs import resources
+from storage import balances
 from storage.audit import auditing
 from storage.audit.auditing import Audited, Finding
 from storage.encryption import KeyRing
@@ -38,13 +38,7 @@ def known(database: Engine, begin: Begin) -> list[logs.Past]:
 
 
 def audit(database: Engine, begin: Begin, root: Path, keys: KeyRing = KEYS) -> Audited:
-    @contextmanager
-    def snapshot() -> Iterator[Connection]:
-        with database.execution_options(isolation_level="REPEATABLE READ").begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
-    return auditing.audit(begin, snapshot, root, keys)
+    return auditing.audit(begin, resources.Database(url=database.url.render_as_string(hide_password=False)).snapshot, root, keys)
 
 
 def test_nothing_is_found_where_nothing_is_wrong(database: Engine, begin: Begin, known: list[logs.Past], tmp_path: Path) -> None:

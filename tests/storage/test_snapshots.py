@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from storage import engine, roles
 from storage.engine import Begin
-from storage.snapshots import files, places, progress, questions, writing
+from storage.snapshots import files, places, progress, questions, transfer, writing
 from storage.snapshots.places import Root
 from storage.snapshots.schema import SNAPSHOTS
 from storage.snapshots.tables import BALANCES
@@ -279,5 +279,5 @@ def test_a_row_may_be_long_and_a_file_longer_than_a_buffer(tmp_path: Path) -> No
         file.write(f'0,"{long}"\n')
         file.writelines(f'{number},"{number:0100}"\n' for number in range(1, many))
     with files.builder(Root(tmp_path), tmp_path) as duck:
-        duck.execute(f"create table t as from {files.csv({'n': 'BIGINT', 'text': 'VARCHAR'})}", {"taken": str(taken)})
+        transfer.load(duck, "t", {"n": "BIGINT", "text": "VARCHAR"}, taken)
         assert duck.execute("select count(*), max(length(text)) from t").fetchall() == [(many, len(long))]

@@ -59,9 +59,9 @@ def _tidy(axis: "Axes", trend: Trend) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     axis.set_xlim(trend.days[0] - DAY, trend.days[-1] + DAY)  # type: ignore[arg-type]  # dates are fine
-    locator = AutoDateLocator(maxticks=8, interval_multiples=False)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(maxticks=8, interval_multiples=False)  # type: ignore[no-untyped-call]  # it says nothing of its types
     axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # likewise
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=8)
 
