@@ -7,6 +7,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
+# Compiled once, by all processors, and not by each process until one is allowed to keep what it compiled.
+SYNC := $(UV) pip sync --quiet --compile-bytecode --require-hashes
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
 BENCHES := balances search sync outbox retention arrival materialise snapshots
@@ -90,11 +92,11 @@ $(BIN)/uv: requirements-bootstrap.lock
 
 # What the tests need includes what a run needs: once it is there, a run does not take it away again.
 $(RUN): $(BIN)/uv requirements.lock pyproject.toml
-	@if [ -e $(DEV) ]; then $(MAKE) --no-print-directory $(DEV); else $(UV) pip sync --quiet --require-hashes requirements.lock && \
+	@if [ -e $(DEV) ]; then $(MAKE) --no-print-directory $(DEV); else $(SYNC) requirements.lock && \
 		$(UV) pip install --quiet --no-build-isolation --no-deps -e .; fi
 	@touch $@
 
 $(DEV): $(BIN)/uv requirements-dev.lock pyproject.toml
-	@$(UV) pip sync --quiet --require-hashes requirements-dev.lock
+	@$(SYNC) requirements-dev.lock
 	@$(UV) pip install --quiet --no-build-isolation --no-deps -e .
 	@touch $@

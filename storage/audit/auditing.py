@@ -114,7 +114,7 @@ def _take(
     """A table of DuckDB with what a select of Postgres gives."""
     path = work / f"{name}.csv"
     transfer.download(connection, statement, path, bound or {})
-    transfer.load(duck, name, columns, path)
+    duck.execute(f"create table {name} as from {transfer.csv(columns, path)}")
     path.unlink()
 
 
@@ -199,7 +199,7 @@ def _put(
     with path.open("w", newline="") as file:
         for line in lines:
             file.write(",".join("" if one is None else '"' + one.replace('"', '""') + '"' for one in line) + "\n")
-    transfer.load(duck, name, columns, path)
+    duck.execute(f"create table {name} as from {transfer.csv(columns, path)}")
     path.unlink()
 
 

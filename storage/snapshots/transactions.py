@@ -26,14 +26,17 @@ _FIELDS: Final = {
 """What is taken of a change, with its type here. Not what people wrote: neither descriptions nor names of things."""
 
 
+_SHAPE: Final = ", ".join(f'"{name}": ["VARCHAR"]' for name in (*_FIELDS, "deleted_at"))
+
+
 def _last(name: str) -> str:
-    """The value that the day's last change of a field gave it, in a struct: null where there was none."""
-    value = f"{{'value': fields ->> '$.{name}[1]'}}"
-    return f"arg_max({value}, (seq, place)) filter (where json_exists(fields, '$.{name}')) as {name}"
+    """What the day's last change of a field made of it, as text: null where there was none, empty where it became null."""
+    became = f"fields.{name}[2]"
+    return f"arg_max(coalesce({became}, ''), (seq::hugeint << 32) + place) filter (where fields.{name} is not null) as {name}"
 
 
 def _now(name: str, kind: str) -> str:
-    return f"case when told.{name} is null then yesterday.{name} else told.{name}.value::{kind} end as {name}"
+    return f"case when told.{name} is null then yesterday.{name} else nullif(told.{name}, '')::{kind} end as {name}"
 
 
 _CHANGED: Final = f"""
@@ -41,14 +44,14 @@ _CHANGED: Final = f"""
     with told as (
         select ledger_id, transaction_id, min(seq) filter (where op = 'create') as seq,
                min(day) filter (where op = 'create') as opened_on, {", ".join(map(_last, (*_FIELDS, "deleted_at")))}
-        from taken group by ledger_id, transaction_id
+        from (select * replace (from_json(fields, '{{{_SHAPE}}}') as fields) from taken) group by ledger_id, transaction_id
     )
     select ledger_id, transaction_id, coalesce(told.seq, yesterday.seq) as seq,
            coalesce(told.opened_on, yesterday.opened_on) as opened_on,
            {", ".join(_now(name, kind) for name, kind in _FIELDS.items())},
            yesterday.settled_on,
            case when told.deleted_at is null then yesterday.status = 'deleted'
-                else told.deleted_at.value is not null end as deleted
+                else told.deleted_at <> '' end as deleted
     from told left join yesterday using (ledger_id, transaction_id)
 """  # noqa: S608 - our own names
 _AFFECTED: Final = f"""

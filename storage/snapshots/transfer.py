@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, cast
 
-import duckdb
 import psycopg
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection
+
+from storage.snapshots import files
 
 LONGEST_ROW: Final = 16 * 1024 * 1024
 """Bytes: a fact that deletes a contact with tens of thousands of debts. By itself DuckDB would take sixteen times as much for a
@@ -24,9 +25,9 @@ def download(connection: Connection, rows: str, path: Path, bound: Mapping[str, 
         return cursor.rowcount
 
 
-def load(duck: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str], path: Path) -> None:
-    """A new table of DuckDB with the rows of such a file; `columns` are their names and types. An empty text stays one."""
+def csv(columns: Mapping[str, str], path: Path) -> str:
+    """A reader of such a file, as text; `columns` are names and types of the select. An empty text stays one."""
     kinds = ", ".join(f"'{column}': '{kind}'" for column, kind in columns.items())
     form = "auto_detect = false, hive_partitioning = false, header = false, allow_quoted_nulls = false"
     room = f"max_line_size = {LONGEST_ROW}, buffer_size = {2 * LONGEST_ROW}"
-    duck.execute(f"create table {name} as from read_csv($path, {form}, {room}, columns = {{{kinds}}})", {"path": str(path)})
+    return f"read_csv({files.quoted(str(path))}, {form}, {room}, columns = {{{kinds}}})"

@@ -134,7 +134,7 @@ def _build(
 ) -> Counts:
     # Opening a DuckDB takes longer than most days do: it is asked what it has written before it is closed.
     with files.builder(root, path.parent) as duck:
-        transfer.load(duck, "taken", table.day_columns or table.taken_columns, taken)
+        duck.execute(f"create view taken as from {transfer.csv(table.day_columns or table.taken_columns, taken)}")
         if table.fold:
             # What a view reads cannot be a bound value.
             duck.execute(f"create view yesterday as {_days_before(table, base)}")
@@ -177,7 +177,7 @@ def _build_dimension(root: Root, path: Path, columns: dict[str, Column], taken: 
         if taken is None:
             duck.execute(f"create view taken as {currencies()}")
         else:
-            transfer.load(duck, "taken", _kinds(columns), taken)
+            duck.execute(f"create view taken as from {transfer.csv(_kinds(columns), taken)}")
         duck.execute(
             f"""
             copy (select {", ".join(columns)} from taken order by {by}) to $path (

@@ -279,5 +279,5 @@ def test_a_row_may_be_long_and_a_file_longer_than_a_buffer(tmp_path: Path) -> No
         file.write(f'0,"{long}"\n')
         file.writelines(f'{number},"{number:0100}"\n' for number in range(1, many))
     with files.builder(Root(tmp_path), tmp_path) as duck:
-        transfer.load(duck, "t", {"n": "BIGINT", "text": "VARCHAR"}, taken)
+        duck.execute(f"create table t as from {transfer.csv({'n': 'BIGINT', 'text': 'VARCHAR'}, taken)}")
         assert duck.execute("select count(*), max(length(text)) from t").fetchall() == [(many, len(long))]
