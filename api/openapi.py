@@ -1,5 +1,6 @@
 """The OpenAPI document, generated from the types that decode the bodies and encode the answers; and pages about problems."""
 
+import functools
 import html
 from collections.abc import Iterable
 from typing import Any
@@ -142,8 +143,7 @@ def _problems(route: Route) -> dict[int, list[str]]:
 
 def install(app: "Sanic[Any, Any]", routes: Iterable[Route]) -> None:
     """Serve /docs, /docs/openapi.json and /docs/problems/<code>; none of them needs anything from elsewhere."""
-    described = document(routes)
-    encoded, overview = msgspec.json.encode(described), _overview(described)
+    encoded, overview = _written(tuple(routes))
 
     @app.get("/docs/openapi.json", name="openapi")
     async def openapi(request: Request) -> HTTPResponse:
@@ -160,6 +160,13 @@ def install(app: "Sanic[Any, Any]", routes: Iterable[Route]) -> None:
             raise problems.NotFound("there is no problem of that name")
         text = f"<p>Code <code>{html.escape(code)}</code>, status {kind.status}.</p>"
         return pages.english(kind.title, f"{text}<p>{html.escape(problems.explain(code))}</p>")
+
+
+@functools.cache
+def _written(routes: tuple[Route, ...]) -> tuple[bytes, str]:
+    """The document of `routes` as JSON, and a page about it: made once, however many applications there are."""
+    described = document(routes)
+    return msgspec.json.encode(described), _overview(described)
 
 
 def _overview(described: dict[str, Any]) -> str:

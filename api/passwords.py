@@ -1,11 +1,11 @@
 """Passwords: which are taken, and their hashing (argon2id), a few at a time because each takes 19 MiB and a core."""
 
 import asyncio
+import functools
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -54,11 +54,11 @@ class Place:
 
     async def hash(self, password: str) -> str:
         """The encoded argon2id hash."""
-        return await self._hasher.run(partial(self._hasher.argon2.hash, password))
+        return await self._hasher.run(functools.partial(self._hasher.argon2.hash, password))
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         """Whether `password` is the one; with no hash to compare to, the same work is done for nothing."""
-        right = await self._hasher.run(partial(self._verify, encoded or self._hasher.nobody, password))
+        right = await self._hasher.run(functools.partial(self._verify, encoded or self._hasher.nobody, password))
         return right and encoded is not None
 
     def _verify(self, encoded: str, password: str) -> bool:
@@ -73,7 +73,7 @@ class Hasher:
 
     def __init__(self) -> None:
         self.argon2 = argon2()
-        self.nobody = self.argon2.hash("nobody's password")
+        self.nobody = _nobody()
         self._threads = ThreadPoolExecutor(CONCURRENT_HASHES, thread_name_prefix="hash")
         self._free = CONCURRENT_HASHES
 
@@ -100,6 +100,12 @@ class Hasher:
 def argon2() -> PasswordHasher:
     """Hashes with our parameters."""
     return PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
+
+
+@functools.cache
+def _nobody() -> str:
+    """What is compared to where there is nobody, so that it takes as long: made once, for it takes as long, too."""
+    return nobodys_hash()
 
 
 def nobodys_hash() -> str:

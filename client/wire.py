@@ -1,5 +1,7 @@
 """HTTP as a device uses it: JSON in and out, and each failure as what it means for the device."""
 
+import functools
+import ssl
 from collections.abc import Mapping
 from json import loads
 from typing import Any
@@ -14,11 +16,17 @@ _SAYS_NOTHING = frozenset({408, 425, 429})
 """Beside 5xx: the same request may pass later."""
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The authorities that certificates are checked by: read once, for there are more than a hundred of them."""
+    return httpx.create_ssl_context()
+
+
 class Wire:
     """One server. `transport` replaces the network, for simulations."""
 
     def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._http = httpx.AsyncClient(base_url=base_url, transport=transport, timeout=TIMEOUT_SECONDS)
+        self._http = httpx.AsyncClient(base_url=base_url, transport=transport, timeout=TIMEOUT_SECONDS, verify=_trusted())
 
     async def close(self) -> None:
         """Close the connections."""
