@@ -42,7 +42,7 @@ RESTATEMENTS: Final = Table(
     "currency",
     fold=(
         """
-        create view today as
+        create or replace view today as
         with lines as (
             select ledger_id, contact_id, currency, seq, restated_day, sum(amount)::bigint as change
             from taken where is_late group by all

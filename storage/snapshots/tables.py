@@ -29,7 +29,7 @@ BALANCES: Final = Table(
     "currency",
     fold=(
         """
-        create view today as
+        create or replace view today as
         with sums as (
             select ledger_id, contact_id, currency, sum(amount)::bigint as amount, sum(postings)::bigint as postings
             from (from taken union all by name select * exclude open_debts from yesterday)

@@ -40,7 +40,7 @@ def _now(name: str, kind: str) -> str:
 
 
 _CHANGED: Final = f"""
-    create table changed as
+    create or replace table changed as
     with told as (
         select ledger_id, transaction_id, min(seq) filter (where op = 'create') as seq,
                min(day) filter (where op = 'create') as opened_on, {", ".join(map(_last, (*_FIELDS, "deleted_at")))}
@@ -55,7 +55,7 @@ _CHANGED: Final = f"""
     from told left join yesterday using (ledger_id, transaction_id)
 """  # noqa: S608 - our own names
 _AFFECTED: Final = f"""
-    create table affected as
+    create or replace table affected as
     with contacts as (
         select ledger_id, contact_id from changed
         union
@@ -67,7 +67,7 @@ _AFFECTED: Final = f"""
     from yesterday semi join contacts using (ledger_id, contact_id) anti join changed using (ledger_id, transaction_id)
 """  # noqa: S608 - our own names
 _POCKETS: Final = """
-    create view pockets as
+    create or replace view pockets as
     select *, transaction_id as id, seq as created_seq, case when deleted then seq end as deleted_seq from affected
 """
 _SOURCE: Final = table("pockets", *map(column, ("ledger_id", "id", "created_seq", "deleted_seq", *_FIELDS)))
@@ -76,7 +76,7 @@ _OPEN: Final = allocation.open_amounts(source=_SOURCE).compile(
     compile_kwargs={"literal_binds": True},
 )
 _TODAY: Final = f"""
-    create view today as
+    create or replace view today as
     with opened as ({_OPEN}), judged as (
         select affected.* exclude (deleted, settled_on), coalesce(open_amount, 0) as open_amount,
                case when deleted then 'deleted' when open_amount > 0 then 'open' else 'settled' end as status,

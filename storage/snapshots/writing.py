@@ -1,6 +1,7 @@
 """Writes the file of a table and a day: what Postgres knows of the day, and where it sums up, on top of yesterday's file."""
 
 import datetime
+import itertools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSIO
 
 PATIENCE_SECONDS: Final = 60.0
 """How long a day that is over is waited for."""
+SLICE_ROWS: Final = 200_000
+"""That are folded at a time, of the day and of the day before: what DuckDB holds of them fits into its memory."""
+MOST_SLICES: Final = 2**12
 
 
 Counts = list[tuple[str, int]]
@@ -134,21 +138,19 @@ def _build(
 ) -> Counts:
     # Opening a DuckDB takes longer than most days do: it is asked what it has written before it is closed.
     with files.builder(root, path.parent) as duck:
-        duck.execute(f"create view taken as from {transfer.csv(table.day_columns or table.taken_columns, taken)}")
+        csv = transfer.csv(table.day_columns or table.taken_columns, taken)
+        duck.execute(f"create table whole as from {csv}")  # a table can go to disk, and the reader's buffers cannot
         if table.fold:
-            # What a view reads cannot be a bound value.
-            duck.execute(f"create view yesterday as {_days_before(table, base)}")
-            if table.beside and beside:
-                duck.execute(f"create view {table.beside.name} as from {files.parquet(beside)}")
             duck.execute("set variable day = $day::date", {"day": day})
-            for statement in table.fold:
-                duck.execute(statement)
+            _fold(duck, table, base, beside)
+        else:
+            duck.execute(f"create view built as from whole order by {', '.join(table.keys)}")
         duck.execute(
             f"""
             copy (
                 select {", ".join(table.taken_columns)},
                        $provisional::boolean as provisional, $version::integer as schema_version
-                from {"today" if table.fold else "taken"} order by {", ".join(table.keys)}
+                from built
             ) to $path (
                 format parquet, compression zstd, kv_metadata {{provisional: $mark_provisional, schema_version: $mark_version}}
             )
@@ -162,6 +164,39 @@ def _build(
             },
         )
         return _counts(duck, table, path)
+
+
+def _fold(duck: duckdb.DuckDBPyConnection, table: Table, base: File | None, beside: File | None) -> None:
+    """Make `built` of `whole`, what was taken, some ledgers at a time: what aggregates hold of a text cannot go to disk.
+
+    Files are sorted by ledger, so that each slice reads its part of them, and the slices one after the other are sorted too.
+    """
+    sources = {"taken": "select * from whole", "yesterday": _days_before(table, base)}
+    if table.beside and beside:
+        sources[table.beside.name] = f"select * from {files.parquet(beside)}"  # noqa: S608 - a path of ours, quoted
+    for name, source in sources.items():  # what a view reads cannot be a bound value
+        within = "ledger_id >= getvariable('lower') and ledger_id < getvariable('upper')"
+        duck.execute(f"create view {name} as from ({source}) where {within}")
+    rows = sum(_height(duck, source) for source in sources.values())
+    duck.execute(f"create table built as {files.nothing(table.taken_columns)}")
+    columns, keys = ", ".join(table.taken_columns), ", ".join(table.keys)
+    for lower, upper in itertools.pairwise(_cuts(1 + rows // SLICE_ROWS)):
+        duck.execute("set variable lower = $cut", {"cut": lower})
+        duck.execute("set variable upper = $cut", {"cut": upper})
+        for statement in table.fold:
+            duck.execute(statement)
+        duck.execute(f"insert into built select {columns} from today order by {keys}")  # noqa: S608 - our own names
+
+
+def _height(duck: duckdb.DuckDBPyConnection, source: str) -> int:
+    [(rows,)] = duck.execute(f"select count(*) from ({source})").fetchall()  # noqa: S608 - our own names
+    return int(rows)
+
+
+def _cuts(slices: int) -> list[str]:
+    """Texts between which the ledgers' ids, which are random, are in about as many parts."""
+    parts = min(slices, MOST_SLICES)
+    return ["", *(f"{number * 2**16 // parts:04x}" for number in range(1, parts)), "g"]
 
 
 def _days_before(table: Table, base: File | None) -> str:

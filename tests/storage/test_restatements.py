@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, timedelta
 
+import pytest
 from sqlalchemy import Engine, text
 
 from storage import days
@@ -81,10 +82,15 @@ def test_what_each_day_changed_of_the_days_before_it(begin: Begin, database: Eng
     assert any(first < last for *_, first, last, _, _, _ in rows), "some are of several days"  # type: ignore[operator]
 
 
-def test_writing_a_day_again_gives_the_same_bytes(begin: Begin, database: Engine, here: Root) -> None:
+def test_writing_a_day_again_gives_the_same_bytes(
+    begin: Begin, database: Engine, here: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with database.begin() as connection:
-        logs.past(connection, 1, FIRST, EVERY, length=LENGTH)
+        for seed in range(1, 4):
+            logs.past(connection, seed, FIRST, EVERY, length=LENGTH)
     written = writing.write(begin, here, RESTATEMENTS, ALL_DAYS[-1])
     assert written.rows > 0
     before = written.path.read_bytes()
+    assert writing.write(begin, here, RESTATEMENTS, ALL_DAYS[-1]).path.read_bytes() == before
+    monkeypatch.setattr(writing, "SLICE_ROWS", 10)
     assert writing.write(begin, here, RESTATEMENTS, ALL_DAYS[-1]).path.read_bytes() == before

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, timedelta
 from uuid import UUID
 
+import pytest
 from sqlalchemy import Engine
 
 from domain import allocation
@@ -13,6 +14,7 @@ from storage import days
 from storage.engine import Begin
 from storage.snapshots import files, progress, questions, writing
 from storage.snapshots.places import Root
+from storage.snapshots.schema import Table
 from storage.snapshots.tables import BALANCES
 from storage.snapshots.transactions import TRANSACTIONS
 from tests import factories
@@ -184,3 +186,15 @@ def test_views_tell_debts_from_things_and_how_late_they_are(begin: Begin, databa
     assert ask(here, "select distinct direction, repays, settled_on - opened_on from debts where repays is not null") == [
         ("owed", debt, 0)
     ]
+
+
+@pytest.mark.parametrize("table", [TRANSACTIONS, BALANCES], ids=lambda table: table.name)
+def test_in_slices_or_at_once_gives_the_same_bytes(
+    table: Table, database: Engine, begin: Begin, here: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pasts(database)
+    at_once = writing.write(begin, here, table, ALL_DAYS[-1])
+    content = at_once.path.read_bytes()
+    monkeypatch.setattr(writing, "SLICE_ROWS", 10)
+    assert writing.write(begin, here, table, ALL_DAYS[-1]).path.read_bytes() == content
+    assert at_once.rows > 0
