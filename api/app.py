@@ -129,13 +129,13 @@ def _setup_lifecycle(app: "Sanic[Any, Any]", settings: Settings) -> None:
 
 def _setup_requests(app: "Sanic[Any, Any]") -> None:
     @app.on_request
-    async def begin(request: Request) -> None:
+    def begin(request: Request) -> None:
         given = request.headers.get("x-request-id", "")
         _identify(request, given if _SANE_ID.fullmatch(given) else _new_id())
         request.ctx.began = time.perf_counter()
 
     @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
-    async def end(request: Request, response: HTTPResponse) -> None:
+    def end(request: Request, response: HTTPResponse) -> None:
         response.headers["X-Request-ID"] = _request_id(request)
         _compress(request, response)
         began = getattr(request.ctx, "began", time.perf_counter())

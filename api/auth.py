@@ -9,7 +9,7 @@ from sanic import Request
 
 from api import problems, services
 from domain.case import Defaults
-from storage import personal_tokens, sessions
+from storage import personal_tokens
 
 Scope = Literal["read", "write", "session"]
 """What a caller may do, and what a route needs; each includes those before it, and only a session is a `session`."""
@@ -66,8 +66,7 @@ async def sign_in(here: services.Services, token: str) -> SignedIn:
     if token.startswith(personal_tokens.PREFIX):
         return await _program(here, token)
     claims = here.tokens.read(token)
-    async with here.transaction() as connection:
-        row = await sessions.caller(connection, claims.session_id, now=services.now())
+    row = await here.callers.get(claims.session_id)
     if row is None:
         raise problems.Unauthorized("the session has ended")
     caller = Caller(

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from api.routing import Call, Reply, Routes
 from domain import errors, facts
-from storage import projections, reports
+from storage import current, reports
+from storage.ledgers import LedgerGone
 
 routes = Routes("balances")
 
@@ -49,15 +50,21 @@ class Balances(Struct, frozen=True):
 async def read(call: Call[None, PointQuery]) -> Reply:
     """Every balance that is not zero, and the totals per currency: now, or at a point of the past."""
     point = reports.Point(call.query.as_of, call.query.effective_on)
+    if point == reports.NOW:
+        return _reply(await call.services.balances.get(call.caller.ledger_id))
     async with call.reading() as connection:
-        if point == reports.NOW:
-            rows = await projections.current_balances(connection, call.caller.ledger_id)
-        else:
-            rows = await reports.balances(connection, call.caller.ledger_id, point)
-    if point != reports.NOW and rows[0].is_future:
+        rows = await reports.balances(connection, call.caller.ledger_id, point)
+    if rows[0].is_future:
         raise errors.Invalid("a member does not fit", errors=(errors.FieldError("/as_of", "lies in the future"),))
-    items = [Balance(row.contact_id, row.currency, row.amount) for row in rows if row.contact_id is not None]
-    return Reply(Balances(items, _totals(items), rows[0].version, rows[0].materialized_version))
+    items = [(row.contact_id, row.currency, row.amount) for row in rows if row.contact_id is not None]
+    return _reply(current.Balances(rows[0].version, rows[0].materialized_version, items))
+
+
+def _reply(found: current.Balances | None) -> Reply:
+    if found is None:
+        raise LedgerGone("this ledger does not exist any more")
+    items = [Balance(*item) for item in found.items]
+    return Reply(Balances(items, _totals(items), found.version, found.materialized_version))
 
 
 def _totals(items: list[Balance]) -> list[Total]:

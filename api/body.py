@@ -145,12 +145,24 @@ def check_media_type(request: Request, *allowed: str) -> None:
 
 def parameters(request: Request, shape: type[T]) -> T:
     """The query string as `shape`. Raises errors.Invalid; a parameter that stands there twice is one too many."""
+    if not request.query_string:
+        return cast("T", _without_parameters(cast("Any", shape)))
     given: dict[str, Any] = {}
     known = _parameters(cast("Any", shape))
     for name, values in request.get_args(keep_blank_values=True).items():
         if len(values) > 1:
             raise _unfit(name, "given twice")
         given[name] = known[name].read(values[0]) if name in known else values[0]
+    return _parameters_of(given, shape)
+
+
+@functools.cache
+def _without_parameters(shape: Any) -> Any:
+    """The parameters of most requests; they are frozen, and may be everybody's."""
+    return _parameters_of({}, shape)
+
+
+def _parameters_of(given: dict[str, Any], shape: type[T]) -> T:
     try:
         return msgspec.convert(given, type=shape)
     except msgspec.ValidationError as error:

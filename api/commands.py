@@ -116,7 +116,7 @@ async def _answer(call: Call[Any, Any], command: Command, receipt: Receipt, repr
     if replayed:
         headers["Idempotency-Replayed"] = "true"
         status = 204 if status == 204 else 200
-    resource_id = UUID(receipt.events[command.id].fact().aggregate_id)
+    resource_id = UUID(receipt.events[command.id].fact().aggregate_id if replayed else command.aggregate_id)
     resource = await represent(call, resource_id)
     headers["ETag"] = f'"{resource.version}"'
     if status == 204:

@@ -36,7 +36,7 @@ def install(app: "Sanic[Any, Any]", origins: tuple[str, ...]) -> None:
         return HTTPResponse(status=204, headers={**answer, "Access-Control-Max-Age": str(REMEMBERED_SECONDS)})
 
     @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
-    async def tell(request: Request, response: HTTPResponse) -> None:
+    def tell(request: Request, response: HTTPResponse) -> None:
         if not _concerns(request):
             return
         headers.vary(response, "Origin")  # also without one, or a cache would give that answer to a page

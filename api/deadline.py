@@ -1,22 +1,29 @@
 """How long a request may take once it has come in: whoever waits for longer is told to come back, and nothing waits on."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
 
 from api import problems
 
 
-@asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
+class within:
     """Cancel what the block does after `seconds`, so that its connections go back to where they came from.
 
     Raises problems.Unavailable: what was to be written may have been written or not, and the same ids may be sent again.
     """
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            yield
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise problems.Unavailable("this took too long") from error
+
+    __slots__ = ("_limit",)
+
+    def __init__(self, seconds: float) -> None:
+        self._limit = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> Self:
+        await self._limit.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            await self._limit.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            raise problems.Unavailable("this took too long") from late

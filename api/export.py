@@ -75,7 +75,7 @@ async def _head(connection: AsyncConnection, call: Call[None, ExportQuery]) -> d
 
 _SHOWN: dict[exports.Section, Callable[[Record, Cipher], Any]] = {
     "contacts": contacts.shown,
-    "transactions": lambda row, _: transactions.shown(row, {row.id: row.open_amount}),
+    "transactions": lambda row, _: transactions.shown(row, row.open_amount),
     "reminders": lambda row, _: _reminder(row),
     "conflicts": lambda row, _: {"event_id": row.event_id, "resolved_by": row.resolved_by},
 }

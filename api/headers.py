@@ -18,7 +18,7 @@ def install(app: "Sanic[Any, Any]", public_url: str) -> None:
         lasting["Strict-Transport-Security"] = f"max-age={HSTS_SECONDS}"
 
     @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
-    async def dress(request: Request, response: HTTPResponse) -> None:
+    def dress(request: Request, response: HTTPResponse) -> None:
         response.headers.update(lasting)
         if request.path not in CACHEABLE:
             response.headers.setdefault("Cache-Control", "no-store")

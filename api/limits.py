@@ -155,7 +155,7 @@ def install(app: "Sanic[Any, Any]", settings: Settings) -> None:
     app.config.PROXIES_COUNT = settings.trusted_proxies or None
 
     @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
-    async def tell(request: Request, response: HTTPResponse) -> None:
+    def tell(request: Request, response: HTTPResponse) -> None:
         found: Allowance | None = getattr(request.ctx, "allowance", None)
         if found is not None:
             response.headers["RateLimit-Limit"] = str(found.limit)

@@ -1,5 +1,6 @@
 """Where the server begins: `main()` for `python -m api`."""
 
+import gc
 import os
 import sys
 from functools import partial
@@ -34,6 +35,9 @@ def main() -> None:
         _give_up(f"port {settings.port} of {settings.host} cannot be used: {error.strerror}")
     host, port = listener.getsockname()[:2]
     _log.info("listening", host=host, port=port, workers=settings.workers)
+    # What there is now stays as long as the process: no collection looks at it again, and forks go on sharing its pages.
+    gc.collect()
+    gc.freeze()
     serve = partial(serving.run, app, listener)
     if settings.workers == 1:
         serve()

@@ -12,12 +12,14 @@ from sanic import Request
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from api.dataloader import DataLoader
 from api.feed import Feed
 from api.passwords import Hasher
 from api.settings import Settings
 from api.tokens import Tokens
 from api.writer import Writer
-from storage import engine, personal_tokens, roles, sessions
+from storage import current, engine, personal_tokens, roles, sessions
+from storage.reader import Reader
 from storage.sealing import Ciphers
 
 MAX_STREAMS = 4
@@ -41,6 +43,14 @@ class Services:
     feed: Feed
     streams: asyncio.Semaphore
     """What bounds the streamed answers of this process."""
+    together: Reader
+    """Where the loaders below ask."""
+    callers: DataLoader[UUID, sessions.Caller]
+    """By the id of a session, while it is live."""
+    transactions: DataLoader[current.Place, current.Transaction]
+    """As they are now."""
+    balances: DataLoader[UUID, current.Balances]
+    """Of a ledger, as they are now."""
 
     @asynccontextmanager
     async def transaction(self, *ledgers: UUID) -> AsyncIterator[AsyncConnection]:
@@ -60,6 +70,7 @@ class Services:
         """Finish what is queued, then give the connections back."""
         await self.writer.stop()
         await self.feed.stop()
+        await self.together.close()
         await self.engine.dispose()
         self.hasher.close()
 
@@ -87,6 +98,7 @@ def make(settings: Settings) -> Services:
     )
     writer.start()
     reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    together = Reader(settings.database_url)
     return Services(
         settings=settings,
         engine=pool,
@@ -97,6 +109,10 @@ def make(settings: Settings) -> Services:
         hasher=Hasher(),
         feed=feed,
         streams=asyncio.Semaphore(MAX_STREAMS),
+        together=together,
+        callers=DataLoader(lambda found: sessions.callers(together, found, now=now())),
+        transactions=DataLoader(lambda found: current.transactions(together, found)),
+        balances=DataLoader(lambda found: current.balances(together, found)),
     )
 
 

@@ -35,7 +35,7 @@ async def _lines(connection: AsyncConnection, call: Call[None, Nothing]) -> Asyn
             yield _line({"kind": "contact"}, contacts.shown(row, cipher))
     async for row in exports.rows(connection, "transactions", ledger_id):
         if row.deleted_at is None:
-            yield _line({"kind": "transaction"}, transactions.shown(row, {row.id: row.open_amount}))
+            yield _line({"kind": "transaction"}, transactions.shown(row, row.open_amount))
     async for line in _reminders(connection, call):
         yield line
 

@@ -14,7 +14,10 @@ ALGORITHM = "HS256"
 TYPE = "at+jwt"
 ISSUER = AUDIENCE = "debitum"
 LIFETIME = datetime.timedelta(minutes=10)
-LEEWAY_SECONDS = 5
+LEEWAY = datetime.timedelta(seconds=5)
+MOST_HEADS = 100
+REMEMBERED = 10_000
+"""Tokens whose signature has been seen to be good; how long they are is looked at each time."""
 REQUIRED = ("iss", "aud", "sub", "sid", "jti", "iat", "exp")
 
 
@@ -31,6 +34,8 @@ class Tokens:
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
+        self._verified: dict[str, Claims] = {}
+        self._heads: dict[str, bytes] = {}
 
     @property
     def lifetime_seconds(self) -> int:
@@ -53,17 +58,34 @@ class Tokens:
 
     def read(self, token: str) -> Claims:
         """What `token` says, if it is good. Raises problems.Unauthorized for every kind of bad token alike."""
-        try:
-            header = jwt.get_unverified_header(token)
-            if header.get("typ") != TYPE:
+        claims = self._verified.get(token)
+        if claims is None or claims.expires_at + LEEWAY <= datetime.datetime.now(datetime.UTC):
+            claims = self._verified[token] = self._verify(token)
+            if len(self._verified) > REMEMBERED:
+                del self._verified[next(iter(self._verified))]
+        return claims
+
+    def _key(self, token: str) -> bytes:
+        """Of the key that a token names. Heads are few: they say which key it was, and nothing else."""
+        head = token.partition(".")[0]
+        key = self._heads.get(head)
+        if key is None:
+            said = jwt.get_unverified_header(token)
+            if said.get("typ") != TYPE:
                 raise jwt.InvalidTokenError("not an access token")
+            key = self._keys.derive(str(said.get("kid")), "access tokens")
+            self._heads = {head: key} if len(self._heads) > MOST_HEADS else {**self._heads, head: key}
+        return key
+
+    def _verify(self, token: str) -> Claims:
+        try:
             claims = jwt.decode(
                 token,
-                self._keys.derive(str(header.get("kid")), "access tokens"),
+                self._key(token),
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
-                leeway=LEEWAY_SECONDS,
+                leeway=LEEWAY,
                 options={"require": list(REQUIRED)},
             )
             UUID(claims["sub"])

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from api import commands, paging, problems, services
 from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
 from domain import decide, errors, facts, ids
-from storage import events, projections
+from storage import current, events, projections
 from storage.ledgers import Moved, Push
 from storage.pages import Record
 
@@ -85,8 +84,8 @@ class TransactionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: paging.Cursor | None = None
 
 
-def shown(row: Record, open_amounts: Mapping[UUID, int]) -> Transaction:
-    """A row of projections.transaction as clients see it."""
+def shown(row: Record | current.Transaction, open_amount: int) -> Transaction:
+    """A row of transactions as clients see it."""
     return Transaction(
         id=row.id,
         contact_id=row.contact_id,
@@ -100,7 +99,7 @@ def shown(row: Record, open_amounts: Mapping[UUID, int]) -> Transaction:
         due_date=row.due_date,
         repays=row.repays,
         returned_at=None if row.returned_at is None else facts.wire_time(row.returned_at),
-        open_amount=open_amounts.get(row.id, 0),
+        open_amount=open_amount,
         created_at=facts.wire_time(row.created_at),
         updated_at=facts.wire_time(row.updated_at),
         deleted_at=None if row.deleted_at is None else facts.wire_time(row.deleted_at),
@@ -109,11 +108,10 @@ def shown(row: Record, open_amounts: Mapping[UUID, int]) -> Transaction:
 
 
 async def _represent(call: Call[Any, Any], transaction_id: UUID) -> Transaction:
-    async with call.reading() as connection:
-        row = await projections.transaction(connection, call.caller.ledger_id, transaction_id)
-        if row is None:
-            raise problems.NotFound("there is no such transaction")
-        return shown(row, await projections.open_amounts(connection, call.caller.ledger_id, {row.contact_id}))
+    found = await call.services.transactions.get((call.caller.ledger_id, transaction_id))
+    if found is None:
+        raise problems.NotFound("there is no such transaction")
+    return shown(found, found.open_amount)
 
 
 @routes.add(
@@ -153,7 +151,7 @@ async def listed(call: Call[None, TransactionQuery]) -> Reply:
     async with call.reading() as connection:
         found = await projections.transactions(connection, caller.ledger_id, wanted, page)
         amounts = await projections.open_amounts(connection, caller.ledger_id, {row.contact_id for row in found.rows})
-    return Reply(Items([shown(row, amounts) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([shown(row, amounts.get(row.id, 0)) for row in found.rows], paging.cursor(found.next)))
 
 
 @routes.add("GET", "/api/transactions/{id}", answer=Transaction)

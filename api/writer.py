@@ -138,7 +138,8 @@ class Writer:
         async with asyncio.timeout(self._seconds):
             if self._connection is None or self._connection.closed:
                 self._connection = await engine.async_connection(self._database_url, "debitum-api-writer")
-            async with self._connection.transaction():
+            # Three round trips: to the heads, to what the decisions need, and to the end of the commit.
+            async with self._connection.pipeline(), self._connection.transaction():
                 return await ledgers.commit(self._connection, pushes, self._keys)
 
     async def _disconnect(self) -> None:

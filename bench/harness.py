@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 import psutil
+import psycopg
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, NullPool
@@ -84,10 +85,11 @@ class Api(NamedTuple):
 
 
 @contextmanager
-def api(database_url: str, keys: str) -> Iterator[Api]:
-    """A server on a free port of loopback, in a process of its own, started as `debitum up` does it."""
+def api(database_url: str, keys: str, workers: int = 1) -> Iterator[Api]:
+    """A server on a free port of loopback, in processes of its own, started as `debitum up` does it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
     settings = {"DATABASE_URL": database_url, "DEBITUM_KEYS": keys, "DEBITUM_PORT": "0", **UNLIMITED}
+    settings["DEBITUM_WORKERS"] = str(workers)
     with tempfile.TemporaryFile() as log:
         command = [sys.executable, "-P", "-m", "api"]
         process = psutil.Popen(command, env=inherited | settings, stdout=log, stderr=subprocess.STDOUT)
@@ -115,6 +117,17 @@ def _listening(process: psutil.Process, log: int) -> dict[str, Any]:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
             raise RuntimeError(f"the API did not start: {text.decode()}")
         time.sleep(LOOK_SECONDS)  # a file tells nobody that it has grown
+
+
+def postgres(url: str) -> psutil.Process:
+    """The server at `url`: the parent of each of its connections' processes."""
+    with psycopg.connect(engine.libpq_url(url)) as connection:
+        return psutil.Process(psutil.Process(connection.info.backend_pid).ppid())
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """What a process and its children have used of the processors since they began."""
+    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children()))
 
 
 class Cores:

@@ -13,13 +13,11 @@ from typing import Any, NamedTuple
 
 import httpx
 import psutil
-import psycopg
 
 from bench import harness, listeners, traffic
 from bench.listeners import Latency
 from bench.traffic import Body, User
 from client import Device
-from storage import engine
 from storage.encryption import new_ring
 
 
@@ -95,7 +93,7 @@ class Found:
 async def logs(url: str, keys: str, plan: Plan, found: Found) -> None:
     """Fill a ledger, and others beside it, and bring it to new devices; then see that everything is where it should be."""
     with harness.api(url, keys) as server:
-        found.cores = harness.Cores(api=server.process, postgres=_postgres(url), here=psutil.Process())
+        found.cores = harness.Cores(api=server.process, postgres=harness.postgres(url), here=psutil.Process())
         first, *others = users = await traffic.register(server.url, 1 + CONNECTIONS)
         for number in range(ROUNDS):
             share = plan.events // BATCH * (number + 1) // ROUNDS - plan.events // BATCH * number // ROUNDS
@@ -107,12 +105,6 @@ async def logs(url: str, keys: str, plan: Plan, found: Found) -> None:
         for user in users:
             assert await pages(user.http, PAGES) == user.head[0] == len(user.acknowledged)
             await user.close()
-
-
-def _postgres(url: str) -> psutil.Process:
-    """The server at `url`: the parent of each of its connections' processes."""
-    with psycopg.connect(engine.libpq_url(url)) as connection:
-        return psutil.Process(psutil.Process(connection.info.backend_pid).ppid())
 
 
 async def pushes(first: User, others: Sequence[User], share: int, plan: Plan, found: Found) -> None:
@@ -201,7 +193,9 @@ async def news(url: str, keys: str, plan: Plan, found: Found) -> list[float]:
     late: list[float] = []
     for _ in range(ROUNDS):
         with harness.api(url, keys) as one, harness.api(url, keys) as other:
-            found.cores = harness.Cores(one=one.process, other=other.process, postgres=_postgres(url), here=psutil.Process())
+            found.cores = harness.Cores(
+                one=one.process, other=other.process, postgres=harness.postgres(url), here=psutil.Process()
+            )
             few = await hear((one, other), users[:FEW_LEDGERS], FEW_SOCKETS_A_LEDGER, plan.seconds // 2, found)
             all_ = await hear((one, other), users, SOCKETS_A_LEDGER, plan.seconds, found)
             await _check_heads(one.url, users)

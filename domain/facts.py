@@ -274,6 +274,8 @@ class Conflict(Struct, frozen=True):
 
 def _id(given: Any) -> str | None:
     """An id that event_data names, written like every other: clients may send capitals. None where it is none."""
+    if given is None or given is UNSET:
+        return None
     try:
         return str(UUID(str(given)))
     except ValueError:

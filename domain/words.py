@@ -36,6 +36,8 @@ _LETTERS: Final = str.maketrans(
 
 def folded(text: str) -> str:
     """`text` without case and accents."""
+    if text.isascii():
+        return text.lower()
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(sign for sign in apart if not unicodedata.combining(sign)).casefold().translate(_LETTERS)
 

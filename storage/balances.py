@@ -238,9 +238,8 @@ _ESTIMATE = text("select reltuples::bigint from pg_class where oid = 'debitum.ba
 # --- read -----------------------------------------------------------------------------------------------------------
 
 
-CURRENT: Final = (
-    text("""
-    select ledger.version, coalesce(mark.covered_seq, 0) as materialized_version,
+_CURRENT: Final = """
+    select ledger.id as ledger_id, ledger.version, coalesce(mark.covered_seq, 0) as materialized_version,
            balance.contact_id, balance.currency, balance.amount
     from debitum.ledgers ledger
     left join debitum.projection_marks mark on mark.ledger_id = ledger.id
@@ -255,14 +254,20 @@ CURRENT: Final = (
         group by contact_id, currency
         having sum(amount) <> 0
     ) balance on true
-    where ledger.id = :ledger
-    order by balance.contact_id, balance.currency
-""")
+    where ledger.id = {which}
+    order by ledger.id, balance.contact_id, balance.currency
+"""
+CURRENT: Final = (
+    text(_CURRENT.format(which=":ledger"))
     .bindparams(bindparam("ledger", type_=Uuid))
-    .columns(version=BigInteger, materialized_version=BigInteger, contact_id=Uuid, currency=Text, amount=BigInteger)
+    .columns(
+        ledger_id=Uuid, version=BigInteger, materialized_version=BigInteger, contact_id=Uuid, currency=Text, amount=BigInteger
+    )
 )
 """The balances of `ledger` at this moment, for any connection that may see it: materialised plus tail in one statement.
 
-Rows (version, materialized_version, contact_id, currency, amount), amounts other than 0 only, by contact and currency. A
-ledger without balances gives one row whose last three are null; an unknown ledger gives none.
+Rows (ledger_id, version, materialized_version, contact_id, currency, amount), amounts other than 0 only, by contact and
+currency. A ledger without balances gives one row whose last three are null; an unknown ledger gives none.
 """
+CURRENT_OF_MANY: Final = _CURRENT.format(which="any(%(ledgers)s)")
+"""The same of several, for storage.reader, ledger by ledger."""

@@ -3,7 +3,7 @@
 import base64
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Self
 
@@ -28,6 +28,8 @@ class KeyRing:
     """Key ids and 32-byte keys; the first is current, the others open what was sealed before."""
 
     keys: dict[str, bytes]
+    _derived: dict[tuple[str, str], bytes] = field(default_factory=dict, repr=False, compare=False)
+    """By key id and purpose: to derive a key takes ten times as long as to open something with it."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -53,7 +55,12 @@ class KeyRing:
         """A 32-byte key for one purpose (HKDF-SHA256): what leaks of one says nothing of another. Raises KeyRingError."""
         if key_id not in self.keys:
             raise KeyRingError(f"there is no key {key_id!r} in DEBITUM_KEYS")
-        return HKDF(hashes.SHA256(), KEY_BYTES, None, purpose.encode()).derive(self.keys[key_id])
+        known = self._derived.get((key_id, purpose))
+        if known is None:
+            known = self._derived[key_id, purpose] = HKDF(hashes.SHA256(), KEY_BYTES, None, purpose.encode()).derive(
+                self.keys[key_id]
+            )
+        return known
 
     def new_data_key(self, ledger_id: str) -> bytes:
         """A random data key for a ledger, sealed."""

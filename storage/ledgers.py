@@ -107,7 +107,7 @@ from debitum.ledgers where id = any(%(ids)s) order by id for no key update
 
 
 async def _lock(connection: Connection, ledger_ids: list[str], keys: KeyRing) -> dict[str, Book]:
-    await connection.execute(roles.ENTER, roles.parameters(roles.API, ledger_ids))
+    await connection.execute(roles.ENTER_BY_KEYS, roles.parameters(roles.API, ledger_ids))
     cursor = await connection.execute(_LOCK, {"ids": [UUID(ledger_id) for ledger_id in ledger_ids]})
     return {
         ledger_id: Book(

@@ -4,14 +4,15 @@ import datetime
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, insert, not_, select, true, update
+from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, not_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import devices, identity, tables
 from storage.pages import Page, Rows, read_page
+from storage.reader import Reader
 
 REFRESH_TOKEN_LIFETIME = datetime.timedelta(days=60)
 """A device that stays away longer than this signs in again."""
@@ -139,9 +140,20 @@ async def _silence(connection: AsyncConnection, user_id: UUID, device_ids: Colle
     await connection.execute(update(tables.devices).where(left).values(devices.SILENT))
 
 
-async def caller(connection: AsyncConnection, session_id: UUID, *, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
-    """Who a live session belongs to: user_id, device_id, ledger_id and what the user set; None where it has ended."""
-    return (await connection.execute(_CALLER, {"session": session_id, "now": now})).first()
+class Caller(NamedTuple):
+    """Whom a session belongs to, and what they have set."""
+
+    user_id: UUID
+    device_id: UUID
+    ledger_id: UUID
+    time_zone: str
+    default_currency: str
+
+
+async def callers(reader: Reader, session_ids: list[UUID], *, now: datetime.datetime) -> dict[UUID, Caller]:
+    """By id, for those of these sessions that are live."""
+    rows = await reader.rows(_CALLERS, {"sessions": session_ids, "now": now})
+    return {session_id: Caller(*found) for session_id, *found in rows}
 
 
 async def live(connection: AsyncConnection, session_ids: Collection[UUID], *, now: datetime.datetime) -> set[UUID]:
@@ -154,12 +166,11 @@ def _going(now: datetime.datetime) -> tuple[ColumnElement[bool], ColumnElement[b
     return (_sessions.revoked_at.is_(None), _sessions.expires_at > now)
 
 
-_CALLER = (
-    select(_sessions.user_id, _sessions.device_id, _users.ledger_id, _users.time_zone, _users.locale, _users.default_currency)
-    .join(tables.users, _users.id == _sessions.user_id)
-    .where(_sessions.id == bindparam("session"), _sessions.revoked_at.is_(None), _sessions.expires_at > bindparam("now"))
-)
-"""Built once: it runs for every request."""
+_CALLERS: Final = """
+    select one.id, one.user_id, one.device_id, users.ledger_id, users.time_zone, users.default_currency
+    from debitum.sessions one join debitum.users on users.id = one.user_id
+    where one.id = any(%(sessions)s) and one.revoked_at is null and one.expires_at > %(now)s
+"""
 
 
 async def _issue(connection: AsyncConnection, session_id: UUID, parent: bytes | None, now: datetime.datetime) -> str:
