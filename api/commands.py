@@ -15,8 +15,8 @@ from domain.facts import AggregateType, Command, EventType
 from domain.sequence import Outcome
 from storage.ledgers import Push, Receipt
 
-Represent = Callable[[Call[Any, Any], UUID], Awaitable[Any]]
-"""Reads the current representation of a resource by its id."""
+Represent = Callable[[Call[Any, Any], UUID, Receipt | None], Awaitable[Any]]
+"""Reads the current representation of a resource by its id, unless the receipt of a change shows it."""
 
 SETTLING = ("unknown_conflict", "wrong_aggregate", "already_resolved")
 """Codes of an update that settles a conflict."""
@@ -66,7 +66,8 @@ async def _write(
     status: int,
 ) -> Reply:
     command = build(call, kind, resource_id, event_type, data, if_match=if_match(call))
-    push = Push(str(call.caller.ledger_id), [command], call.caller.defaults)
+    shows = resource_id if kind == "transaction" else None
+    push = Push(str(call.caller.ledger_id), [command], call.caller.defaults, shows=shows)
     return await submit(call, push, represent, status=status)
 
 
@@ -117,7 +118,7 @@ async def _answer(call: Call[Any, Any], command: Command, receipt: Receipt, repr
         headers["Idempotency-Replayed"] = "true"
         status = 204 if status == 204 else 200
     resource_id = UUID(receipt.events[command.id].fact().aggregate_id if replayed else command.aggregate_id)
-    resource = await represent(call, resource_id)
+    resource = await represent(call, resource_id, receipt)
     headers["ETag"] = f'"{resource.version}"'
     if status == 204:
         return Reply(None, 204, headers)

@@ -11,6 +11,7 @@ from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts
 from storage import projections
 from storage.encryption import Cipher
+from storage.ledgers import Receipt
 from storage.pages import Record
 
 routes = Routes("contacts")
@@ -79,7 +80,7 @@ def shown(row: Record, cipher: Cipher) -> Contact:
     )
 
 
-async def _represent(call: Call[Any, Any], contact_id: UUID) -> Contact:
+async def _represent(call: Call[Any, Any], contact_id: UUID, _: Receipt | None = None) -> Contact:
     async with call.reading() as connection:
         row = await projections.contact(connection, call.caller.ledger_id, contact_id)
         cipher = await call.cipher(connection)

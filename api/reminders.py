@@ -11,6 +11,7 @@ from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts
 from storage import preview, reminders
+from storage.ledgers import Receipt
 from storage.pages import Record
 
 routes = Routes("reminders")
@@ -119,7 +120,7 @@ def shown(row: Record) -> Reminder:
     )
 
 
-async def _represent(call: Call[Any, Any], reminder_id: UUID) -> Reminder:
+async def _represent(call: Call[Any, Any], reminder_id: UUID, _: Receipt | None = None) -> Reminder:
     async with call.reading() as connection:
         row = await reminders.one(connection, call.caller.ledger_id, reminder_id, now=services.now())
     if row is None:

@@ -12,7 +12,7 @@ from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
 from domain import decide, errors, facts, ids
 from storage import current, events, projections
-from storage.ledgers import Moved, Push
+from storage.ledgers import Moved, Push, Receipt
 from storage.pages import Record
 
 routes = Routes("transactions")
@@ -107,8 +107,10 @@ def shown(row: Record | current.Transaction, open_amount: int) -> Transaction:
     )
 
 
-async def _represent(call: Call[Any, Any], transaction_id: UUID) -> Transaction:
-    found = await call.services.transactions.get((call.caller.ledger_id, transaction_id))
+async def _represent(call: Call[Any, Any], transaction_id: UUID, receipt: Receipt | None = None) -> Transaction:
+    found = None if receipt is None else receipt.shown
+    if found is None or found.id != transaction_id:
+        found = await call.services.transactions.get((call.caller.ledger_id, transaction_id))
     if found is None:
         raise problems.NotFound("there is no such transaction")
     return shown(found, found.open_amount)
@@ -220,7 +222,7 @@ async def repay(call: Call[Repay, Nothing]) -> Reply:
     for _ in range(_LOOKS):
         version, data = await _repayment(call)
         command = commands.build(call, KIND, new_id, "CREATED", data)
-        push = Push(str(call.caller.ledger_id), [command], call.caller.defaults, expected_version=version)
+        push = Push(str(call.caller.ledger_id), [command], call.caller.defaults, expected_version=version, shows=new_id)
         with contextlib.suppress(Moved):
             return await commands.submit(call, push, _represent, status=201)
     raise problems.Unavailable("the ledger changes all the time")

@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import structlog
 
 from api import problems
 from domain import errors
-from storage import engine, ledgers
+from storage import current, engine, ledgers
 from storage.encryption import KeyRing
 from storage.feed import Head
 from storage.ledgers import Push, Receipt
@@ -139,14 +140,30 @@ class Writer:
             if self._connection is None or self._connection.closed:
                 self._connection = await engine.async_connection(self._database_url, "debitum-api-writer")
             # Three round trips: to the heads, to what the decisions need, and to the end of the commit.
-            async with self._connection.pipeline(), self._connection.transaction():
-                return await ledgers.commit(self._connection, pushes, self._keys)
+            async with self._connection.pipeline():
+                async with self._connection.transaction():
+                    answers = await ledgers.commit(self._connection, pushes, self._keys)
+                    asked = await current.ask(self._connection, [_place(push) for push in pushes if push.shows])
+                found = await asked.read()
+            return [_shown(push, answer, found) for push, answer in zip(pushes, answers, strict=True)]
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(Exception):  # it is broken already: nothing more can be lost by closing it
                 await connection.close()
+
+
+def _place(push: Push) -> current.Place:
+    assert push.shows is not None
+    return (UUID(push.ledger_id), push.shows)
+
+
+def _shown(push: Push, answer: Receipt | errors.DomainError, found: Mapping[current.Place, current.Transaction]) -> Any:
+    """The answer, with what the push wants to see."""
+    if push.shows is None or not isinstance(answer, Receipt):
+        return answer
+    return replace(answer, shown=found.get(_place(push)))
 
 
 def _name_requests(batch: Sequence[_Waiting]) -> None:

@@ -2,15 +2,16 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Column, Uuid, and_, func, literal_column, select, true
-from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from storage import allocation, tables
 from storage.balances import CURRENT_OF_MANY
-from storage.reader import Reader
+from storage.reader import Reader, Rows
 
 Place = tuple[UUID, UUID]
 """The ids of a ledger and of something in it."""
@@ -59,9 +60,49 @@ async def balances(reader: Reader, ledgers: Sequence[UUID]) -> dict[UUID, Balanc
 
 async def transactions(reader: Reader, places: Sequence[Place]) -> dict[Place, Transaction]:
     """Those of `places` that there are."""
-    ledgers, ids = [ledger for ledger, _ in places], [one for _, one in places]
-    rows = await reader.rows(_TRANSACTIONS, {"ledgers": ledgers, "ids": ids}, set(ledgers))
+    return _found(await reader.rows(_TRANSACTIONS, _parameters(places), {ledger for ledger, _ in places}))
+
+
+async def ask(connection: psycopg.AsyncConnection[tuple[Any, ...]], places: Sequence[Place]) -> "Answer":
+    """The same in a transaction that sees their ledgers: in a pipeline the answer can be read when that has been committed."""
+    return Answer(await connection.execute(_TRANSACTIONS, _parameters(places)) if places else None)
+
+
+class Answer:
+    """Transactions that were asked for."""
+
+    def __init__(self, cursor: psycopg.AsyncCursor[tuple[Any, ...]] | None) -> None:
+        self._cursor = cursor
+
+    async def read(self) -> dict[Place, Transaction]:
+        """Those that there are."""
+        return {} if self._cursor is None else _found(await self._cursor.fetchall())
+
+
+def _parameters(places: Sequence[Place]) -> dict[str, Any]:
+    return {"ledgers": [ledger for ledger, _ in places], "ids": [one for _, one in places]}
+
+
+def _found(rows: Rows) -> dict[Place, Transaction]:
     return {(ledger, found[0]): Transaction(*found) for ledger, *found in rows}
+
+
+_ALLOCATED: Final = (
+    "ledger_id",
+    "id",
+    "created_seq",
+    "deleted_seq",
+    "contact_id",
+    "type",
+    "direction",
+    "amount",
+    "currency",
+    "transaction_date",
+    "due_date",
+    "repays",
+    "returned_at",
+)
+"""The columns that storage.allocation looks at: the others would be carried through all of its steps."""
 
 
 def _transactions() -> str:
@@ -76,15 +117,18 @@ def _transactions() -> str:
     rows = select(*found.c).select_from(wanted).join(found, true()).cte("rows").prefix_with("materialized")
     accounts = select(rows.c.ledger_id, rows.c.contact_id).distinct().subquery()
     of_account = (
-        select(its).where(its.c.ledger_id == accounts.c.ledger_id, its.c.contact_id == accounts.c.contact_id).offset(0).lateral()
+        select(*(its.c[name] for name in _ALLOCATED))
+        .where(its.c.ledger_id == accounts.c.ledger_id, its.c.contact_id == accounts.c.contact_id)
+        .offset(0)
+        .lateral()
     )
-    beside = select(*of_account.c).select_from(accounts).join(of_account, true()).subquery()
+    beside = select(*(of_account.c[name] for name in _ALLOCATED)).select_from(accounts).join(of_account, true()).subquery()
     opened = allocation.open_amounts(source=beside).subquery()
     shown = [rows.c[name] for name in Transaction._fields if name != "open_amount"]
     query = select(rows.c.ledger_id, *shown, func.coalesce(opened.c.open_amount, 0)).select_from(
         rows.outerjoin(opened, and_(opened.c.ledger_id == rows.c.ledger_id, opened.c.transaction_id == rows.c.id))
     )
-    dialect = psycopg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy says nothing of it
+    dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # SQLAlchemy says nothing of it
     compiled = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
     return compiled.replace("<ledgers>", "%(ledgers)s::uuid[]").replace("<ids>", "%(ids)s::uuid[]")
 

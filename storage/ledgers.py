@@ -7,6 +7,7 @@ becomes visible with the commit, so no reader can see seq 8 before seq 7; a glob
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from domain.facts import Command
 from domain.fold import Ledger
 from domain.sequence import Book, Item, Known, Outcome, Refusal, take
 from storage import loading, projecting, roles, sealing
+from storage.current import Transaction
 from storage.encryption import Cipher, KeyRing
 
 Connection = loading.Connection
@@ -41,6 +43,8 @@ class Push:
     """Whether `items` are facts of another log (domain.adoption), which all get the time of the first: Invalid fails them all."""
     expected_version: int | None = None
     """The head that what is written was worked out from; where it has moved, and nothing of this is known yet: Moved."""
+    shows: UUID | None = None
+    """A transaction that whoever commits reads with it, as it is then."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Receipt:
     version: int
     hash: bytes | None
     events: dict[str, Known] = field(default_factory=dict)
+    shown: Transaction | None = None
+    """What the push `shows`, where it is there."""
 
 
 class LedgerGone(errors.DomainError):
@@ -135,30 +141,40 @@ async def _reset(connection: Connection, ledger: Ledger, push: Push) -> errors.R
     return None if row is not None and row[0] == push.base_hash else errors.Reset("base_hash is not this chain's at base_seq")
 
 
-_WRITE = f"""
-with contacts_written as ({projecting.upsert("contacts")}),
-transactions_written as ({projecting.upsert("transactions")}),
-reminders_written as ({projecting.upsert("reminders")}),
-postings_written as ({projecting.insert("postings")}),
-conflicts_written as ({projecting.upsert("conflicts")}),
-rejections_written as ({projecting.insert("rejections")} on conflict do nothing),
-events_written as ({projecting.insert("events")})
-update debitum.ledgers l
-set version = h.version, head_hash = h.hash, recorded_at = h.recorded_at, turnover = h.turnover, dirty = true
-from json_to_recordset(%(heads)s::json) as h(id uuid, version bigint, hash bytea, recorded_at timestamptz, turnover numeric)
-where l.id = h.id
-"""  # noqa: S608  # built from the names of our own tables; every value is bound
+_WRITES = {
+    "contacts": projecting.upsert("contacts"),
+    "transactions": projecting.upsert("transactions"),
+    "reminders": projecting.upsert("reminders"),
+    "postings": projecting.insert("postings"),
+    "conflicts": projecting.upsert("conflicts"),
+    "rejections": f"{projecting.insert('rejections')} on conflict do nothing",
+    "events": projecting.insert("events"),
+    "heads": """
+        update debitum.ledgers l
+        set version = h.version, head_hash = h.hash, recorded_at = h.recorded_at, turnover = h.turnover, dirty = true
+        from json_to_recordset(%(heads)s::json)
+             as h(id uuid, version bigint, hash bytea, recorded_at timestamptz, turnover numeric)
+        where l.id = h.id
+    """,
+}
+"""By what it writes; each takes its rows as JSON."""
+
+
+@cache
+def _write_of(names: tuple[str, ...]) -> str:
+    """One statement for all of these: what a batch does not write costs nothing, for tables have many checks to be prepared."""
+    *others, last = names
+    parts = ", ".join(f"{name}_written as ({_WRITES[name]})" for name in others)
+    return f"with {parts} {_WRITES[last]}" if parts else _WRITES[last]
 
 
 async def _write(connection: Connection, books: Mapping[str, Book]) -> None:
-    rows: projecting.Rows = {name: [] for name in _SECTIONS}
+    rows: projecting.Rows = {name: [] for name in _WRITES}
     for book in books.values():
         _add_rows(rows, book)
-    if any(rows.values()):
-        await connection.execute(_WRITE, {name: msgspec.json.encode(section).decode() for name, section in rows.items()})
-
-
-_SECTIONS = ("heads", "events", "rejections", *projecting.PROJECTED)
+    sections = {name: msgspec.json.encode(section).decode() for name, section in rows.items() if section}
+    if sections:
+        await connection.execute(_write_of(tuple(sections)), sections)
 
 
 def _add_rows(rows: projecting.Rows, book: Book) -> None:

@@ -25,9 +25,11 @@ ENTER: Final = (
     "select set_config('role', %(role)s, true), set_config('app.ledgers', %(ledgers)s, true), set_config('timezone', 'UTC', true)"
 )
 """For psycopg; all three settings end with the transaction."""
-ENTER_BY_KEYS: Final = f"{ENTER}, set_config('enable_seqscan', 'off', true)"
-"""The same, for statements that find every row by a key: a plan that was made while a table was small is kept when it is large,
-and one that reads the table whole had seemed just as good."""
+ENTER_BY_KEYS: Final = (
+    f"{ENTER}, set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
+)
+"""The same, for prepared statements that find every row by a key, and are planned once. A plan that was made while a table was
+small is kept when it is large, and then one that read the table whole had seemed just as good."""
 _ENTER = text(
     "select set_config('role', :role, true), set_config('app.ledgers', :ledgers, true), set_config('timezone', 'UTC', true)"
 )
