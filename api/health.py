@@ -8,7 +8,7 @@ from msgspec import Struct
 from sanic import HTTPResponse, Request, Sanic
 
 from api import body, paging, services, sync
-from api.routing import Call, Nothing, Reply, Routes
+from api.routing import Call, Nothing, Reply, Response, Routes
 from domain import facts, money
 from storage import condition
 
@@ -72,7 +72,7 @@ def install(app: "Sanic[Any, Any]") -> None:
 
     @app.route("/health", methods=["GET", "HEAD"], name="health")
     async def health(request: Request) -> HTTPResponse:
-        return HTTPResponse("OK", content_type="text/plain; charset=utf-8")
+        return Response("OK", content_type="text/plain; charset=utf-8")
 
 
 @routes.add("GET", "/health/live", answer=Live, public=True)

@@ -38,6 +38,7 @@ def run(app: "Sanic[Any, Any]", listener: socket.socket) -> NoReturn:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.run_until_complete(_serve(app, listener))
+    loop.run_until_complete(asyncio.sleep(0))  # the last lines of the log
     sys.stdout.flush()
     os._exit(0)  # not by returning: Python would wait for the threads of requests that were cut, however long they take
 

@@ -13,7 +13,7 @@ from domain import errors, facts
 from domain.facts import Command, Key, Unreadable
 from domain.sequence import Outcome
 from storage import events
-from storage.ledgers import Push
+from storage.ledgers import LedgerGone, Push
 
 routes = Routes("sync")
 MAX_PUSH, MAX_PULL, DEFAULT_PULL = 500, 1_000, 500
@@ -183,21 +183,17 @@ def _key(members: dict[str, Any]) -> Key | None:
 @routes.add("POST", "/api/sync/pull", answer=PullResult, body=PullBody, codes=("reset",), needs="read")
 async def pull(call: Call[PullBody, Nothing]) -> Reply:
     """Read the facts behind a seq."""
-    wanted, ledger_id = call.body, call.caller.ledger_id
-    async with call.reading() as connection:
-        version, head_hash = await events.head(connection, ledger_id)
-        if wanted.since > version:
-            raise errors.Reset("`since` lies beyond the head of this ledger")
-        if (
-            wanted.hash is not None
-            and wanted.since
-            and _hex(await events.hash_at(connection, ledger_id, wanted.since)) != wanted.hash
-        ):
-            raise errors.Reset("`hash` is not this chain's at `since`")
-        found = await events.after(connection, ledger_id, wanted.since, wanted.limit, await call.cipher(connection))
-    has_more = wanted.since + len(found) < version
-    rest = msgspec.json.encode({"version": version, "hash": _hex(head_hash), "has_more": has_more})
-    return Reply(b'{"events":[' + b",".join(found) + b"]," + rest[1:])
+    wanted, here = call.body, call.services
+    found = await events.behind(here.together, call.caller.ledger_id, wanted.since, wanted.limit, here.ciphers)
+    if found is None:
+        raise LedgerGone("this ledger does not exist any more")
+    if wanted.since > found.version:
+        raise errors.Reset("`since` lies beyond the head of this ledger")
+    if wanted.hash is not None and wanted.since and _hex(found.hash_there) != wanted.hash:
+        raise errors.Reset("`hash` is not this chain's at `since`")
+    has_more = wanted.since + len(found.facts) < found.version
+    rest = msgspec.json.encode({"version": found.version, "hash": _hex(found.hash), "has_more": has_more})
+    return Reply(b'{"events":[' + b",".join(found.facts) + b"]," + rest[1:])
 
 
 @routes.add("GET", "/api/sync/hash", answer=Head, query=HashQuery, codes=("not_found",))

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -127,7 +127,11 @@ def postgres(url: str) -> psutil.Process:
 
 def cpu_seconds(process: psutil.Process) -> float:
     """What a process and its children have used of the processors since they began."""
-    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children()))
+    used = 0.0
+    for one in (process, *process.children()):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            used += sum(one.cpu_times()[:2])
+    return used
 
 
 class Cores:

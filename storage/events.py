@@ -2,15 +2,17 @@
 
 import datetime
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain import sequence
 from storage import sealing, tables
-from storage.encryption import Cipher
 from storage.pages import Page, Rows, cut
+from storage.reader import Reader
+from storage.sealing import Ciphers
 
 _events, _ledgers = tables.events.c, tables.ledgers.c
 STORED_FACT = (_events.event_id, _events.fact, _events.sealed, _events.hash)
@@ -29,10 +31,41 @@ async def hash_at(connection: AsyncConnection, ledger_id: UUID, seq: int) -> byt
     return await connection.scalar(select(_events.hash).where(_events.ledger_id == ledger_id, _events.seq == seq))
 
 
-async def after(connection: AsyncConnection, ledger_id: UUID, since: int, limit: int, cipher: Cipher) -> list[bytes]:
-    """Up to `limit` facts as clients read them, seq ascending without gaps from `since` + 1. Raises KeyRingError."""
-    query = select(*STORED_FACT).where(_events.ledger_id == ledger_id, _events.seq > since).order_by(_events.seq).limit(limit)
-    return [sealing.wire(cipher, row) for row in await connection.execute(query)]
+class Behind(NamedTuple):
+    """What lies behind a seq: the head, the chain's hash at that seq (None: there is none), and some facts in order."""
+
+    version: int
+    hash: bytes | None
+    hash_there: bytes | None
+    facts: list[bytes]
+
+
+async def behind(reader: Reader, ledger_id: UUID, since: int, limit: int, ciphers: Ciphers) -> Behind | None:
+    """Up to `limit` facts as clients read them, seq ascending without gaps from `since` + 1. Raises KeyRingError.
+
+    None: there is no such ledger.
+    """
+    rows = await reader.rows(_BEHIND, {"ledger": ledger_id, "since": since, "limit": limit}, [ledger_id])
+    if not rows:
+        return None
+    version, digest, there, data_key = rows[0][:4]
+    cipher = ciphers.known(ledger_id, data_key)
+    stored = (row[4:] for row in rows if row[4] is not None)
+    facts = [sequence.wire(sealing.fact_text(cipher, event_id, fact, sealed), link) for event_id, fact, sealed, link in stored]
+    return Behind(version, digest, there, facts)
+
+
+_BEHIND: Final = """
+    select version, head_hash, (select hash from debitum.events where ledger_id = ledger.id and seq = %(since)s), data_key,
+           event_id, fact, sealed, hash
+    from debitum.ledgers ledger
+    left join lateral (
+        select seq, event_id, fact, sealed, hash from debitum.events
+        where ledger_id = ledger.id and seq > %(since)s order by seq limit %(limit)s
+    ) event on true
+    where ledger.id = %(ledger)s
+    order by seq
+"""
 
 
 @dataclass(frozen=True)

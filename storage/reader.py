@@ -1,9 +1,9 @@
-"""A connection for statements that answer many requests at once: one round trip each, and nothing of SQLAlchemy's."""
+"""Connections for reads that are one statement and one round trip: of many requests at once, or of one that wants much."""
 
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -11,46 +11,51 @@ import psycopg
 from storage import engine, roles
 
 Rows = list[tuple[Any, ...]]
+CONNECTIONS: Final = 3
+"""At most: one process keeps no more of Postgres busy."""
+
+_Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 class Reader:
-    """Connects when it is first asked, and anew after anything that went wrong. One statement at a time."""
+    """Connects when it is asked, keeps what is whole, and throws away what anything went wrong with."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
-        self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
-        self._free = asyncio.Lock()
+        self._idle: list[_Connection] = []
+        self._free = asyncio.Semaphore(CONNECTIONS)
 
     async def rows(self, statement: str, parameters: Mapping[str, Any], ledgers: Iterable[UUID | str] = ()) -> Rows:
         """What `statement` selects as the api role that sees `ledgers`. Raises psycopg.Error; cancelled, Postgres lets go."""
         entering = roles.parameters(roles.API, ledgers)
         async with self._free:
-            if self._connection is not None:
+            while self._idle:
                 with contextlib.suppress(psycopg.OperationalError):  # it was idle, and may have ended long ago
-                    return await self._rows(self._connection, statement, parameters, entering)
-            self._connection = await engine.async_connection(self._database_url, "debitum-api-reader")
-            return await self._rows(self._connection, statement, parameters, entering)
+                    return await self._rows(self._idle.pop(), statement, parameters, entering)
+            connection = await engine.async_connection(self._database_url, "debitum-api-reader")
+            return await self._rows(connection, statement, parameters, entering)
 
     async def _rows(
-        self,
-        connection: psycopg.AsyncConnection[tuple[Any, ...]],
-        statement: str,
-        parameters: Mapping[str, Any],
-        entering: Mapping[str, str],
+        self, connection: _Connection, statement: str, parameters: Mapping[str, Any], entering: Mapping[str, str]
     ) -> Rows:
         try:
             # Without a sync between them both are one transaction, at whose end the role is given back.
             async with connection.pipeline():
                 await connection.execute(roles.ENTER_BY_KEYS, entering)
                 cursor = await connection.execute(statement, parameters)
-                return await cursor.fetchall()
+                rows = await cursor.fetchall()
         except BaseException:
-            await self.close()
+            await _close(connection)
             raise
+        self._idle.append(connection)
+        return rows
 
     async def close(self) -> None:
-        """Give the connection back."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(Exception):  # it is broken already: nothing can be lost by closing it
-                await connection.close()
+        """Give the connections back."""
+        while self._idle:
+            await _close(self._idle.pop())
+
+
+async def _close(connection: _Connection) -> None:
+    with contextlib.suppress(Exception):  # it is broken already: nothing can be lost by closing it
+        await connection.close()

@@ -96,9 +96,16 @@ class Ciphers:
 
     async def of(self, connection: AsyncConnection, ledger_id: UUID) -> Cipher:
         """The cipher of a ledger that the transaction sees. Raises KeyRingError."""
+        if (found := self._known.get(ledger_id)) is not None:
+            self._known.move_to_end(ledger_id)
+            return found
+        sealed = (await connection.execute(_DATA_KEY.where(tables.ledgers.c.id == ledger_id))).scalar_one()
+        return self.known(ledger_id, sealed)
+
+    def known(self, ledger_id: UUID, sealed: bytes) -> Cipher:
+        """The same, of a ledger whose sealed data key is at hand. Raises KeyRingError."""
         found = self._known.get(ledger_id)
         if found is None:
-            sealed = (await connection.execute(_DATA_KEY.where(tables.ledgers.c.id == ledger_id))).scalar_one()
             found = self._known[ledger_id] = self._keys.cipher(str(ledger_id), sealed)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)

@@ -1,5 +1,6 @@
 """Makes this process write its log: one line an event, as JSON or for people, from structlog and from the libraries alike."""
 
+import asyncio
 import functools
 import logging
 import os
@@ -24,6 +25,8 @@ FORMAT: Final = "DEBITUM_LOG_FORMAT"
 LEVEL: Final = "DEBITUM_LOG_LEVEL"
 STANDARD_OUTPUT: Final = 1
 STANDARD_ERROR: Final = 2
+PIPE_BYTES: Final = 4_096
+"""What a pipe takes whole: POSIX says that much of PIPE_BUF."""
 _FIRST: Final = ("timestamp", "level", "logger", "event")
 _log = structlog.get_logger(__name__)
 
@@ -68,13 +71,13 @@ def configure(choice: Choice, *, descriptor: int = STANDARD_OUTPUT) -> None:
     is_terminal = os.isatty(descriptor)
     is_json = (choice.format or ("console" if is_terminal else "json")) == "json"
     render: Processor = _json if is_json else _Console(is_terminal)
-    write = functools.partial(_write, descriptor)
-    _take_over(_Libraries(render, write, choice.levels), choice.levels)
+    lines = _Lines(descriptor)
+    _take_over(_Libraries(render, lines.now, choice.levels), choice.levels)
     lowest = min([choice.levels.default, *choice.levels.named.values()])
     structlog.configure(
         processors=[_Wanted(choice.levels), *_SHARED, render],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        logger_factory=functools.partial(_Ours, write),  # not by way of logging, which takes twice the time
+        logger_factory=functools.partial(_Ours, lines),  # not by way of logging, which takes twice the time
         cache_logger_on_first_use=True,
     )
     sys.excepthook = _uncaught
@@ -86,20 +89,49 @@ def configure(choice: Choice, *, descriptor: int = STANDARD_OUTPUT) -> None:
 Write = Callable[[str], None]
 
 
-def _write(descriptor: int, line: str) -> None:
-    """In one go, so that lines of several processes do not mix; whoever cannot write goes on with his work."""
-    data = f"{line}\n".encode(errors="backslashreplace")
-    with suppress(OSError):
-        while data:
-            data = data[os.write(descriptor, data) :]
+class _Lines:
+    """Writes lines whole, so that those of several processes do not mix; whoever cannot write goes on with his work."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waiting: list[bytes] = []
+
+    def now(self, line: str) -> None:
+        """Behind what waits."""
+        self._waiting.append(_bytes(line))
+        self._flush()
+
+    def soon(self, line: str) -> None:
+        """At the end of this turn of an event loop: a busy server writes the lines of many requests at once."""
+        self._waiting.append(_bytes(line))
+        if len(self._waiting) == 1:  # the others leave with the first
+            try:
+                asyncio.get_running_loop().call_soon(self._flush)
+            except RuntimeError:
+                self._flush()
+
+    def _flush(self) -> None:
+        lines, self._waiting = self._waiting, []
+        with suppress(OSError):
+            while lines:
+                data = lines.pop(0)
+                while lines and len(data) + len(lines[0]) <= PIPE_BYTES:
+                    data += lines.pop(0)
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+
+
+def _bytes(line: str) -> bytes:
+    return f"{line}\n".encode(errors="backslashreplace")
 
 
 class _Ours:
     """What structlog hands a line to. `name` is the logger's."""
 
-    def __init__(self, write: Write, name: str = "") -> None:
+    def __init__(self, lines: _Lines, name: str = "") -> None:
         self.name = name
-        self.debug = self.info = self.warning = self.error = self.critical = self.msg = write
+        self.debug = self.info = lines.soon
+        self.warning = self.error = self.critical = self.msg = lines.now
 
 
 class _Libraries(logging.Handler):

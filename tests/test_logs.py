@@ -314,7 +314,7 @@ def check_that_a_failure_is_told_by_types_codes_and_frames(scene: Scene) -> None
     [check], [wrapped, raised] = chains
     assert (check["type"], check["sqlstate"]) == ("psycopg.errors.CheckViolation", "23514")
     assert (check["constraint"], check["table"]) == ("leak", "contacts")
-    assert any(frame.startswith("storage.ledgers:") for frame in check["frames"])
+    assert any(frame.startswith("api.writer:") for frame in check["frames"])
     assert (wrapped["type"], raised["type"]) == ("sqlalchemy.exc.ProgrammingError", "psycopg.errors.RaiseException")
     assert any(frame.startswith("storage.identity:") for frame in wrapped["frames"])
     kept = scene.places["Dagster's tables"]

@@ -12,7 +12,7 @@ from storage.snapshots import places
 from storage.snapshots.places import File, Root
 from storage.snapshots.schema import PROVISIONAL, SCHEMA_VERSION, SNAPSHOTS, Table
 
-MEMORY: Final = "192MB"
+MEMORY: Final = "176MB"
 """What DuckDB may hold while it builds a file; what is more goes to disk."""
 
 
