@@ -11,7 +11,7 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --compile-bytecode --require-hashes
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
-BENCHES := balances search sync outbox retention arrival materialise snapshots
+BENCHES := append balances search sync outbox retention arrival materialise snapshots
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .PHONY: help
@@ -52,12 +52,13 @@ audit: $(DEV) ## known vulnerabilities of what a run installs; asks PyPI for its
 			"without them), and then nothing is known of any package."; exit 1; }
 
 .PHONY: faults
-faults: $(DEV) ## kill workers, senders, runs, Dagster; stop Postgres, fill the disk, let providers fail: nothing is lost (40 minutes; FAULTS_SEED)
+faults: $(DEV) ## kill workers, senders, runs, Dagster; stop Postgres, fill the disk, let providers fail: nothing is lost (about an hour; FAULTS_SEED)
 	@$(BIN)/python -m tests.faults
 
 .PHONY: bench
 bench: $(DEV) ## measurements, each a question; results in bench/results
 	@for question in $(BENCHES); do echo "bench.$$question"; $(BIN)/python -m bench.$$question || exit 1; done
+	@$(BIN)/python -m bench.table
 
 .PHONY: screenshots
 screenshots: $(DEV) ## take the pictures of docs/images anew, of a stack of its own (needs Chromium)

@@ -56,6 +56,16 @@ async def make(url: str, keys: KeyRing, count: int) -> list[Person]:
     return people
 
 
+async def befriend(url: str, keys: KeyRing, one: Person, count: int) -> list[Person]:
+    """So many more contacts in the ledger of `one`: the same person with each of them."""
+    friends = [one._replace(contact_id=str(uuid.uuid4())) for _ in range(count)]
+    async with await engine.async_connection(url, "debitum-bench") as writer, writer.transaction():
+        [answer] = await ledgers.commit(writer, [Push(one.ledger_id, [_contact(friend) for friend in friends], DEFAULTS)], keys)
+    assert isinstance(answer, Receipt)
+    assert answer.version == 1 + count
+    return friends
+
+
 def _sign_up(connection: psycopg.Connection[tuple[object, ...]], keys: KeyRing, people: Sequence[Person]) -> None:
     """What registration writes, but for the hash of a password: that alone would take an hour."""
     now = datetime.datetime.now(datetime.UTC)

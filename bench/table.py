@@ -1,0 +1,59 @@
+"""Puts the rows of bench/results into the table of bench/README.md: `python -m bench.table`, at the end of `make bench`."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench.harness import RESULTS, Row
+
+README: Final = Path(__file__).parent / "README.md"
+ORDER: Final = (
+    "append",
+    "append_long",
+    "balances_at_a_point",
+    "search",
+    "sync",
+    "outbox",
+    "outbox_long",
+    "retention",
+    "arrival",
+    "materialise",
+    "materialise_long",
+    "snapshots",
+    "snapshots_long",
+)
+"""Of the questions; others follow by name."""
+_HEAD: Final = "| row | median | range | unit | goal |\n|---|---|---|---|---|\n"
+
+
+class Results(msgspec.Struct):
+    """A file of results, as far as the table shows it."""
+
+    rows: list[Row]
+
+
+def table() -> str:
+    """All rows, a Markdown table; a goal that is not reached says so."""
+    known = {name: place for place, name in enumerate(ORDER)}
+    files = sorted(RESULTS.glob("*.json"), key=lambda file: (known.get(file.stem, len(known)), file.stem))
+    return _HEAD + "".join(_line(row) for file in files for row in msgspec.json.decode(file.read_bytes(), type=Results).rows)
+
+
+def _line(row: Row) -> str:
+    goal = (
+        "" if row.goal is None else f"{'≥' if row.better == 'more' else '≤'} {row.goal:g}{'' if row.holds else ' (not reached)'}"
+    )
+    return f"| `{row.name}` | {row.value:.3g} | {row.low:.3g} … {row.high:.3g} | {row.unit} | {goal} |\n"
+
+
+def main() -> None:
+    """Write it."""
+    text = README.read_text()
+    start = text.index(_HEAD)
+    end = text.index("\n\n", start) + 1
+    README.write_text(text[:start] + table() + text[end:])
+
+
+if __name__ == "__main__":
+    main()
