@@ -8,7 +8,11 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from tests.fixtures import memory
+
 pytest_plugins = ["tests.fixtures.database", "tests.fixtures.api"]
+
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory.home()))  # of tmp_path; pytest reads it after this file
 
 # The same examples every time: a change lands or not for what is in it, never for the dice. `make fuzz` throws new ones.
 settings.register_profile("short", derandomize=True, deadline=None, database=None)
