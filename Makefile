@@ -11,7 +11,7 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --compile-bytecode --require-hashes
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
-BENCHES := append balances search sync outbox retention arrival materialise snapshots
+BENCHES := append reads balances search sync outbox retention arrival materialise snapshots
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .PHONY: help

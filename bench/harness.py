@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -87,12 +87,17 @@ class Api(NamedTuple):
 @contextmanager
 def api(database_url: str, keys: str, workers: int = 1) -> Iterator[Api]:
     """A server on a free port of loopback, in processes of its own, started as `debitum up` does it."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
     settings = {"DATABASE_URL": database_url, "DEBITUM_KEYS": keys, "DEBITUM_PORT": "0", **UNLIMITED}
-    settings["DEBITUM_WORKERS"] = str(workers)
+    with serve(["-P", "-m", "api"], settings | {"DEBITUM_WORKERS": str(workers)}) as server:
+        yield server
+
+
+@contextmanager
+def serve(arguments: Sequence[str], settings: Mapping[str, str]) -> Iterator[Api]:
+    """Any server that is a Python program and says where it listens as ours does."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
     with tempfile.TemporaryFile() as log:
-        command = [sys.executable, "-P", "-m", "api"]
-        process = psutil.Popen(command, env=inherited | settings, stdout=log, stderr=subprocess.STDOUT)
+        process = psutil.Popen([sys.executable, *arguments], env={**inherited, **settings}, stdout=log, stderr=subprocess.STDOUT)
         try:
             said = _listening(process, log.fileno())
             yield Api(f"http://{said['host']}:{said['port']}", process)

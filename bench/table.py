@@ -11,6 +11,8 @@ README: Final = Path(__file__).parent / "README.md"
 ORDER: Final = (
     "append",
     "append_long",
+    "reads",
+    "reads_long",
     "balances_at_a_point",
     "search",
     "sync",

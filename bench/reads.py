@@ -1,0 +1,178 @@
+"""Asks what reads cost: a pull beside json_agg through a pool, balances beside pgbench with the same SQL, contacts, health."""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import psycopg
+
+from api.tokens import Tokens
+from bench import bare, filling, harness, load, people
+from bench.bare import Bare
+from bench.harness import Api
+from bench.load import Load
+from bench.people import DEFAULTS, Person
+from domain import facts
+from domain.facts import Command
+from storage import balances, engine, ledgers
+from storage.encryption import KeyRing, new_ring
+from storage.ledgers import Push, Receipt
+
+
+class Plan(NamedTuple):
+    """How much is measured: `seconds` of each side in each round."""
+
+    ledgers: int
+    long_ledgers: int
+    rounds: int
+    seconds: int
+
+
+LONG, SHORT = Plan(10_000, 100, rounds=7, seconds=6), Plan(10_000, 20, rounds=3, seconds=3)
+FACTS: Final = 500
+"""Of a pull; the long ledgers have a few more."""
+CONTACTS: Final = 1_000
+PAGE: Final = 200
+"""The most that a page may have."""
+DEBTS, TAIL = 5, 2
+"""Of each ledger whose balances are read: Dagster has summed the first ones."""
+
+
+class Bench:
+    """Ledgers with a history, and their requests."""
+
+    def __init__(self, url: str, plan: Plan) -> None:
+        self.url, self.plan, self.ring = url, plan, new_ring()
+        self.keys = KeyRing.parse(self.ring)
+        everybody = asyncio.run(people.make(url, self.keys, plan.ledgers))
+        self.long, [self.popular], self.people = (
+            everybody[: plan.long_ledgers],
+            everybody[plan.long_ledgers : plan.long_ledgers + 1],
+            everybody[plan.long_ledgers + 1 :],
+        )
+        friends = asyncio.run(people.befriend(url, self.keys, self.popular, CONTACTS - 1))
+        asyncio.run(self._owe([self.popular, *friends], 1))
+        asyncio.run(self._owe(self.long, FACTS))
+        asyncio.run(self._owe(self.people, DEBTS))
+        balances.materialise(harness.as_jobs(url))
+        asyncio.run(self._owe(self.people, TAIL))
+        with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+            filling.settle(connection)
+
+    async def _owe(self, persons: Sequence[Person], debts: int) -> None:
+        """So many debts of each, in the log like all others."""
+        together = max(1, people.TOGETHER // debts)
+        async with await engine.async_connection(self.url, "debitum-bench") as writer:
+            for first in range(0, len(persons), together):
+                group = persons[first : first + together]
+                async with writer.transaction():
+                    pushes = [Push(one.ledger_id, [_debt(one) for _ in range(debts)], DEFAULTS) for one in group]
+                    answers = await ledgers.commit(writer, pushes, self.keys)
+                for answer in answers:
+                    assert isinstance(answer, Receipt)
+                    assert all(outcome.status == "accepted" for outcome in answer.outcomes)
+
+    def requests(self, make: Callable[[Person, str], bytes], persons: Sequence[Person]) -> list[bytes]:
+        """One of each, with a token that is new."""
+        tokens = Tokens(self.keys)
+        return [make(one, one.token(tokens)) for one in persons]
+
+
+def _debt(one: Person) -> Command:
+    data = {
+        "contact_id": one.contact_id,
+        "direction": "lent",
+        "amount": 1250,
+        "currency": "EUR",
+        "description": "lunch and a taxi",
+    }
+    return Command(
+        id=str(uuid.uuid4()),
+        aggregate_type="transaction",
+        aggregate_id=str(uuid.uuid4()),
+        event_type="CREATED",
+        payload=msgspec.convert(data, facts.TransactionCreated),
+        event_data=data,
+        fingerprinted=data,
+        device_id=one.session_id,
+    )
+
+
+def _pull(one: Person, token: str) -> bytes:
+    return load.request("POST", "/api/sync/pull", token, msgspec.json.encode({"since": 1, "limit": FACTS}))
+
+
+def _plain_pull(one: Person, token: str) -> bytes:
+    return load.request("POST", "/pull", token, msgspec.json.encode({"ledger": one.ledger_id, "since": 1, "limit": FACTS}))
+
+
+def _drive(server: Api, requests: Sequence[bytes], connections: int, seconds: float) -> Load:
+    found = load.drive(server.url, requests, connections, seconds)
+    found.check()
+    return found
+
+
+def _pulls(bench: Bench, server: Api) -> list[harness.Row]:
+    ours, theirs, ratios = list[float](), list[float](), list[float]()
+    mine, plain = bench.requests(_pull, bench.long), bench.requests(_plain_pull, bench.long)
+    with harness.serve(["-m", "bench.plain"], {"DATABASE_URL": engine.libpq_url(bench.url)}) as other:
+        for _ in range(bench.plan.rounds):
+            theirs.append(_drive(other, plain, 16, bench.plan.seconds).per_second)
+            ours.append(_drive(server, mine, 16, bench.plan.seconds).per_second)
+            ratios.append(ours[-1] / theirs[-1])
+    return [
+        harness.row("pull_500", ratios, "of json_agg", "more", goal=2.0),
+        harness.row("pull_500_rate", ours, "pulls/s", "more"),
+        harness.row("pull_500_json_agg", theirs, "pulls/s", "more"),
+    ]
+
+
+_BALANCES: Final = balances.CURRENT_OF_MANY.replace("any(%(ledgers)s)", "md5('ledger ' || {first} + :n)::uuid")
+
+
+def _balances(bench: Bench, server: Api) -> list[harness.Row]:
+    loads, bares = list[Load](), list[Bare]()
+    requests = bench.requests(lambda _, token: load.request("GET", "/api/balances", token), bench.people)
+    statement = " ".join(_BALANCES.format(first=bench.plan.long_ledgers + 1).split())
+    for _ in range(bench.plan.rounds):
+        bares.append(bare.run(bench.url, statement, clients=8, seconds=bench.plan.seconds, most=len(bench.people)))
+        loads.append(_drive(server, requests, 32, bench.plan.seconds))
+    ratios = [one.per_second / other.per_second for one, other in zip(loads, bares, strict=True)]
+    return [
+        harness.row("balances", ratios, "of pgbench", "more", goal=0.6),
+        harness.row("balances_rate", [one.per_second for one in loads], "reads/s", "more"),
+        harness.row("balances_pgbench", [one.per_second for one in bares], "reads/s", "more"),
+        harness.row("balances_p99", [one.percentile(0.99) for one in loads], "ms"),
+    ]
+
+
+def _alone(bench: Bench, server: Api, name: str, path: str, goal: float) -> harness.Row:
+    requests = bench.requests(lambda _, token: load.request("GET", path, token), [bench.popular])
+    rounds = [_drive(server, requests, 1, bench.plan.seconds).percentile(0.99) for _ in range(bench.plan.rounds)]
+    return harness.row(name, rounds, "ms p99", goal=goal)
+
+
+def _health(bench: Bench, server: Api) -> harness.Row:
+    requests = [load.request("GET", "/health", "")]
+    rounds = [_drive(server, requests, 64, bench.plan.seconds).per_second for _ in range(bench.plan.rounds)]
+    return harness.row("health", rounds, "requests/s", "more", goal=30_000)
+
+
+def main() -> None:
+    """Run it; --long for more and longer rounds, and more ledgers to pull."""
+    is_long = "--long" in sys.argv[1:]
+    plan = LONG if is_long else SHORT
+    with harness.database() as url:
+        bench = Bench(url, plan)
+        with harness.api(url, bench.ring) as server:
+            rows = _pulls(bench, server) + _balances(bench, server)
+            rows.append(_alone(bench, server, "contacts_1000", f"/api/contacts?limit={PAGE}", 30.0))
+            rows.append(_health(bench, server))
+    harness.report("reads_long" if is_long else "reads", rows, plan=plan._asdict())
+
+
+if __name__ == "__main__":
+    main()
