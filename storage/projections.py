@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Select, Table, Uuid, and_, bindparam, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import BigInteger, Column, ColumnElement, Select, Table, Text, Uuid, and_, bindparam, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import allocation, balances, search, tables
@@ -78,6 +78,10 @@ def _current() -> Any:
 
 
 def _contacts() -> Select[*tuple[Any, ...]]:
+    """Balances and things come from one object each, by contact, that is made once whatever the planner believes.
+
+    Joined, they were summed up once a contact in a ledger that had just been imported.
+    """
     columns, things = tables.contacts.c, tables.transactions.c
     now = _current()
     pair = func.jsonb_build_object("currency", now.c.currency, "amount", now.c.amount)
@@ -93,16 +97,14 @@ def _contacts() -> Select[*tuple[Any, ...]]:
         .group_by(things.contact_id)
         .subquery("away")
     )
-    return (
-        select(
-            *_shown(tables.contacts),
-            func.coalesce(accounts.c.balances, func.jsonb_build_array()).label("balances"),
-            func.coalesce(away.c.open_items, 0).label("open_items"),
-        )
-        .outerjoin(accounts, accounts.c.contact_id == columns.id)
-        .outerjoin(away, away.c.contact_id == columns.id)
-        .where(columns.ledger_id == _LEDGER)
-    )
+    owed = select(func.jsonb_object_agg(accounts.c.contact_id, accounts.c.balances)).scalar_subquery()
+    out = select(func.jsonb_object_agg(away.c.contact_id, away.c.open_items)).scalar_subquery()
+    key = cast(columns.id, Text)
+    return select(
+        *_shown(tables.contacts),
+        func.coalesce(owed.op("->")(key), func.jsonb_build_array(), type_=JSONB).label("balances"),
+        func.coalesce(cast(out.op("->>")(key), BigInteger), 0).label("open_items"),
+    ).where(columns.ledger_id == _LEDGER)
 
 
 CONTACTS = _contacts()
