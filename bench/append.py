@@ -95,10 +95,9 @@ class Bench:
             self.drive(server, requests, case, seconds=1)  # every connection has its plans, and every token has been seen
             for _ in range(self.plan.rounds):
                 by_itself = bare.run(self.url, statement, clients=case.clients, seconds=self.plan.seconds, most=self.plan.ledgers)
-                before = harness.cpu_seconds(server.process), harness.cpu_seconds(postgres)
+                before = [(process, harness.cpu_seconds(process)) for process in (server.process, postgres)]
                 loaded = self.drive(server, requests, case, self.plan.seconds)
-                after = harness.cpu_seconds(server.process), harness.cpu_seconds(postgres)
-                used = [(late - early) / loaded.good * 1e6 for early, late in zip(before, after, strict=True)]
+                used = [harness.cpu_since(process, then) / loaded.good * 1e6 for process, then in before]
                 found.append(Round(loaded, by_itself, *used))
         return found
 

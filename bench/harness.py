@@ -130,13 +130,18 @@ def postgres(url: str) -> psutil.Process:
         return psutil.Process(psutil.Process(connection.info.backend_pid).ppid())
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """What a process and its children have used of the processors since they began."""
-    used = 0.0
+def cpu_seconds(process: psutil.Process) -> dict[int, float]:
+    """What a process and its children have used of the processors since they began, by pid."""
+    used = {}
     for one in (process, *process.children()):
         with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-            used += sum(one.cpu_times()[:2])
+            used[one.pid] = float(sum(one.cpu_times()[:2]))
     return used
+
+
+def cpu_since(process: psutil.Process, before: Mapping[int, float]) -> float:
+    """What they have used since; of those that have ended meanwhile nothing is known."""
+    return sum(used - before.get(pid, 0.0) for pid, used in cpu_seconds(process).items())
 
 
 class Cores:
