@@ -14,6 +14,9 @@ Rows = list[tuple[Any, ...]]
 CONNECTIONS: Final = 3
 """At most: one process keeps no more of Postgres busy."""
 
+_INTERVENTIONS: Final = "57P"
+"""What Postgres says last to whom it is shut down for (57014, a cancelled statement, is none of them)."""
+
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
@@ -30,8 +33,11 @@ class Reader:
         entering = roles.parameters(roles.API, ledgers)
         async with self._free:
             while self._idle:
-                with contextlib.suppress(psycopg.OperationalError):  # it was idle, and may have ended long ago
+                try:
                     return await self._rows(self._idle.pop(), statement, parameters, entering)
+                except psycopg.OperationalError as error:
+                    if not _says_goodbye(error):
+                        raise
             connection = await engine.async_connection(self._database_url, "debitum-api-reader")
             return await self._rows(connection, statement, parameters, entering)
 
@@ -54,6 +60,11 @@ class Reader:
         """Give the connections back."""
         while self._idle:
             await _close(self._idle.pop())
+
+
+def _says_goodbye(error: psycopg.OperationalError) -> bool:
+    """Whether it is not about the statement: the connection was idle, and has ended since."""
+    return error.sqlstate is None or error.sqlstate.startswith(_INTERVENTIONS)
 
 
 async def _close(connection: _Connection) -> None:

@@ -44,6 +44,13 @@ async def test_a_connection_that_ended_meanwhile_is_replaced(reader: Reader, dat
     assert other != pid
 
 
+async def test_what_fails_by_itself_is_not_tried_again(reader: Reader) -> None:
+    two = await asyncio.gather(*(reader.rows("select pg_backend_pid() from pg_sleep(0.2)", {}) for _ in range(2)))
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+        await reader.rows("select repeat('x', 1024 * 1024 * 1024)", {})
+    assert await reader.rows("select pg_backend_pid()", {}) in two, "one of them has ended, and the other goes on"
+
+
 async def test_who_no_longer_waits_does_not_keep_postgres_waiting(reader: Reader, database: Engine) -> None:
     key = uuid.uuid4().int % 2**31
     waits = text(
