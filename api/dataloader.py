@@ -46,7 +46,7 @@ class DataLoader(Generic[Key, Value]):
         self._asked = {key: self._waiting.pop(key) for key in list(self._waiting)[:MOST_KEYS]}  # all of this turn of the loop
         try:
             found = await self._load(list(self._asked))
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is theirs who asked: nobody else awaits this task
             for answers in self._asked.values():
                 for answer in answers:
                     if not answer.done():

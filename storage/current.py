@@ -122,7 +122,7 @@ def _transactions() -> str:
         .offset(0)
         .lateral()
     )
-    beside = select(*(of_account.c[name] for name in _ALLOCATED)).select_from(accounts).join(of_account, true()).subquery()
+    beside = select(*of_account.c).select_from(accounts).join(of_account, true()).subquery()
     opened = allocation.open_amounts(source=beside).subquery()
     shown = [rows.c[name] for name in Transaction._fields if name != "open_amount"]
     query = select(rows.c.ledger_id, *shown, func.coalesce(opened.c.open_amount, 0)).select_from(

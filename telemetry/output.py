@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -94,7 +95,8 @@ class _Lines:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
+        """Of all threads: each line is taken out by one of them."""
 
     def now(self, line: str) -> None:
         """Behind what waits."""
@@ -104,21 +106,26 @@ class _Lines:
     def soon(self, line: str) -> None:
         """At the end of this turn of an event loop: a busy server writes the lines of many requests at once."""
         self._waiting.append(_bytes(line))
-        if len(self._waiting) == 1:  # the others leave with the first
-            try:
-                asyncio.get_running_loop().call_soon(self._flush)
-            except RuntimeError:
-                self._flush()
+        try:
+            asyncio.get_running_loop().call_soon(self._flush)
+        except RuntimeError:
+            self._flush()
 
     def _flush(self) -> None:
-        lines, self._waiting = self._waiting, []
+        data = b""
+        with suppress(IndexError):
+            while True:
+                line = self._waiting.popleft()
+                if data and len(data) + len(line) > PIPE_BYTES:
+                    self._write(data)
+                    data = b""
+                data += line
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         with suppress(OSError):
-            while lines:
-                data = lines.pop(0)
-                while lines and len(data) + len(lines[0]) <= PIPE_BYTES:
-                    data += lines.pop(0)
-                while data:
-                    data = data[os.write(self._descriptor, data) :]
+            while data:
+                data = data[os.write(self._descriptor, data) :]
 
 
 def _bytes(line: str) -> bytes:
