@@ -10,7 +10,7 @@ from storage import engine
 BEGIN: Final = datetime.date(2026, 1, 1)
 """The first day."""
 CONTACTS: Final = 4
-"""Of each ledger, each with a balance in one of CURRENCIES; the others have most of the postings of a few days."""
+"""Of each ledger, one after the other: something is lent, and the next time repaid."""
 CURRENCIES: Final = ("EUR", "USD", "JPY")
 
 
@@ -67,7 +67,8 @@ _POSTINGS: Final = f"""
     insert into debitum.postings (ledger_id, seq, line, contact_id, transaction_id, currency, amount, effective_date, recorded_at)
     select md5('ledger ' || n %% %(ledgers)s)::uuid, n / %(ledgers)s + 1, 0,
            md5(n %% %(ledgers)s || ' ' || n / %(ledgers)s %% {CONTACTS})::uuid, gen_random_uuid(),
-           (array['EUR', 'USD', 'JPY'])[1 + n %% {len(CURRENCIES)}], 1 + n %% 997, %(day)s::date - (n %% 20)::integer,
+           (array['EUR', 'USD', 'JPY'])[1 + n %% %(ledgers)s %% {len(CURRENCIES)}],
+           (1 + n %% %(ledgers)s %% 997) * (1 - 2 * (n / %(ledgers)s / {CONTACTS} %% 2)), %(day)s::date - (n %% 20)::integer,
            (%(day)s::date + (n - %(first)s) * interval '1 day' / %(count)s) at time zone 'UTC'
     from generate_series(%(first)s::bigint, %(last)s::bigint) n
 """  # numbers of ours
@@ -78,8 +79,9 @@ _EVENTS: Final = """
            sha256(uuid_send(transaction_id)),
            json_build_object('changes', json_build_array(json_build_object(
                'aggregate_type', 'transaction', 'aggregate_id', transaction_id, 'op', 'create', 'fields', json_build_object(
-                   'amount', json_build_array(null, amount), 'contact_id', json_build_array(null, contact_id),
-                   'currency', json_build_array(null, currency), 'direction', json_build_array(null, 'lent'),
+                   'amount', json_build_array(null, abs(amount)), 'contact_id', json_build_array(null, contact_id),
+                   'currency', json_build_array(null, currency),
+                   'direction', json_build_array(null, case when amount > 0 then 'lent' else 'owed' end),
                    'due_date', json_build_array(null, effective_date + 30), 'type', json_build_array(null, 'money'),
                    'transaction_date', json_build_array(null, effective_date)))))::text
     from debitum.postings

@@ -22,16 +22,17 @@ from storage.snapshots.transactions import TRANSACTIONS
 
 
 class Plan(NamedTuple):
-    """How much is measured: postings on one day, on the day after it, and on that first day where there is little history."""
+    """How much is measured: postings on one day, on that first day where there is little history, on the two days after it."""
 
     ledgers: int
     first: int
-    day: int
     few: int
+    day: int
+    small: int
 
 
-LONG = Plan(ledgers=100_000, first=5_000_000, day=1_000_000, few=1_000_000)
-SHORT = Plan(ledgers=20_000, first=1_000_000, day=200_000, few=200_000)
+LONG = Plan(ledgers=100_000, first=5_000_000, few=1_000_000, day=1_000_000, small=20_000)
+SHORT = Plan(ledgers=20_000, first=1_000_000, few=200_000, day=200_000, small=4_000)
 ROUNDS: Final = 3
 BARE_GOAL, PEAK_MB_GOAL, GROWTH_GOAL = 2.5, 350.0, 1.2
 """Of `balances`, which sums up; the tables beside it have only MOST_PEAK_MB."""
@@ -79,7 +80,7 @@ def read(path: str, table: Table) -> int:
 
 
 class Found(NamedTuple):
-    """Rounds of one table: seconds and MB at most of its first day; the bare work on the same; and of the day after it."""
+    """Rounds of one table: seconds and MB at most of its first day; the bare work on the same; and of the days after it."""
 
     whole: list[float]
     bare: list[float]
@@ -88,19 +89,20 @@ class Found(NamedTuple):
     day: list[float]
     day_peak_mb: list[float]
     taken: list[float]
+    small: list[float]
 
 
 def measure(plan: Plan, first: int) -> dict[str, Found]:
-    """By table: a first day of so many postings, and the day after it with `plan.day` of them, which is built upon it."""
+    """By table: a first day of so many postings, and the days after it with `plan.day` and `plan.small`, built upon it."""
     found = {table.name: Found(*([] for _ in Found._fields)) for table in TABLES}
-    size = Size(plan.ledgers, (first, plan.day))
+    size = Size(plan.ledgers, (first, plan.day, plan.small))
     with harness.database() as url, tempfile.TemporaryDirectory(prefix="debitum-bench-") as root:
         filling.fill(url, size, facts=True)
         for _ in range(ROUNDS):
             for table in TABLES:
                 _round(found[table.name], url, root, table, size)
         with harness.as_jobs(url)() as connection:
-            for number in range(2):
+            for number in range(len(size.day_postings)):
                 assert audit.differences(connection, Root(Path(root)), size.day(number)) == []
     return found
 
@@ -123,6 +125,7 @@ def _round(found: Found, url: str, root: str, table: Table, size: Size) -> None:
     found.day.append(done.seconds)
     found.day_peak_mb.append(done.peak_mb)
     found.taken.append(done.result.taken)
+    found.small.append(apart.run(write, url, root, table, size.day(2)).seconds)
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -134,11 +137,27 @@ def _timed(work: Callable[[], object]) -> float:
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-def _rows(plan: Plan, few: dict[str, Found], many: dict[str, Found]) -> list[harness.Row]:
+def _rows(plan: Plan, people: dict[str, Found], few: dict[str, Found], many: dict[str, Found]) -> list[harness.Row]:
     rows: list[harness.Row] = []
     for table in TABLES:
-        rows += _of_table(plan, "" if table is BALANCES else f"_{table.name}", few[table.name], many[table.name])
+        of = "" if table is BALANCES else f"_{table.name}"
+        rows += _of_table(plan, of, few[table.name], many[table.name])
+        rows += _of_small(plan, of, people[table.name], few[table.name], many[table.name])
     return rows
+
+
+def _of_small(plan: Plan, of: str, people: Found, few: Found, many: Found) -> list[harness.Row]:
+    """Of a day that concerns few: what a longer past of the same people adds, and what the past of others does."""
+    name, steady = f"snapshot{of}_day_of_{short(plan.small)}", {} if of else {"goal": GROWTH_GOAL}
+    return [
+        harness.row(f"{name}_on_{short(plan.first)}", many.small, "s"),
+        harness.row(f"{name}_growth_by_past", _times(many.small, few.small), "times", "less", **steady),
+        harness.row(f"{name}_growth_by_people", _times(many.small, people.small), "times", "less"),
+    ]
+
+
+def _times(after: list[float], before: list[float]) -> list[float]:
+    return [one / other for one, other in zip(after, before, strict=True)]
 
 
 def _of_table(plan: Plan, of: str, few: Found, many: Found) -> list[harness.Row]:
@@ -146,7 +165,6 @@ def _of_table(plan: Plan, of: str, few: Found, many: Found) -> list[harness.Row]
     bare: dict[str, float] = {} if of else {"goal": BARE_GOAL}
     steady: dict[str, float] = {} if of else {"goal": GROWTH_GOAL}
     peak = MOST_PEAK_MB if of else PEAK_MB_GOAL
-    growth = [after / before for before, after in zip(few.day, many.day, strict=True)]
     return [
         row(name, many.whole, "s"),
         row(f"{name}_bare", many.bare, "s"),
@@ -154,7 +172,7 @@ def _of_table(plan: Plan, of: str, few: Found, many: Found) -> list[harness.Row]
         row(f"{name}_peak", many.peak_mb, "MB", goal=peak),
         row(f"{day}_on_{short(plan.few)}", few.day, "s"),
         row(f"{day}_on_{short(plan.first)}", many.day, "s"),
-        row(f"{day}_growth", growth, "times", "less", **steady),
+        row(f"{day}_growth", _times(many.day, few.day), "times", "less", **steady),
         row(f"{day}_on_{short(plan.few)}_taken", few.taken, "rows"),
         row(f"{day}_on_{short(plan.first)}_taken", many.taken, "rows"),
         row(f"{day}_peak", many.day_peak_mb, "MB", goal=peak),
@@ -165,8 +183,11 @@ def main() -> None:
     """Run it; with --long in the sizes of the goals, else a fifth of them."""
     is_long = "--long" in sys.argv[1:]
     plan = LONG if is_long else SHORT
-    few, many = measure(plan, plan.few), measure(plan, plan.first)
-    harness.report("snapshots_long" if is_long else "snapshots", _rows(plan, few, many), plan=plan._asdict(), rounds=ROUNDS)
+    part = plan.few / plan.first
+    fewer = plan._replace(ledgers=int(plan.ledgers * part), day=int(plan.day * part))
+    people, few, many = measure(fewer, plan.few), measure(plan, plan.few), measure(plan, plan.first)
+    rows = _rows(plan, people, few, many)
+    harness.report("snapshots_long" if is_long else "snapshots", rows, plan=plan._asdict(), rounds=ROUNDS)
 
 
 if __name__ == "__main__":

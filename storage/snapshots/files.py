@@ -1,7 +1,7 @@
 """Which file is whose, what their footers say, and how DuckDB builds and reads them."""
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,9 @@ from storage.snapshots.schema import PROVISIONAL, SCHEMA_VERSION, SNAPSHOTS, Tab
 MEMORY: Final = "176MB"
 """What DuckDB may hold while it builds a file; what is more goes to disk."""
 
+HIVE: Final = "hive_partitioning = true, hive_types = {'day': DATE}"
+"""A folder's name is a column."""
+
 
 def path_of(root: Root, table: Table, day: datetime.date) -> File:
     """Where the day's file is, or will be."""
@@ -26,12 +29,17 @@ def dimension(root: Root, name: str) -> File:
     return root.folder(SNAPSHOTS) / name / "part-0.parquet"
 
 
+def there(root: Root, table: Table) -> set[datetime.date]:
+    """The days that have a file of the table, final or not."""
+    return {_day(path.parent.name) for path in (root.folder(table.folder) / table.name).glob("day=*/*.parquet")}
+
+
 def states(root: Root, table: Table) -> Iterator[tuple[datetime.date, bool]]:
     """Each day that has a file of the table, and whether it is final."""
     folder = root.folder(table.folder) / table.name
     if any(folder.glob("day=*/*.parquet")):
         for path, marks in footers(root, folder / "day=*" / "*.parquet").items():
-            yield datetime.date.fromisoformat(Path(path).parent.name.removeprefix("day=")), is_final(table, marks)
+            yield _day(Path(path).parent.name), is_final(table, marks)
 
 
 def footers(root: Root, pattern: File) -> dict[str, dict[str, str]]:
@@ -67,6 +75,12 @@ def parquet(path: File, options: str = "hive_partitioning = false") -> str:
     return f"read_parquet({quoted(places.called(path))}, {options})"
 
 
+def of_days(root: Root, table: Table, days: Sequence[datetime.date]) -> str:
+    """A reader of the table's files of these days, as text, with a column `day`."""
+    paths = ", ".join(quoted(places.called(path_of(root, table, day))) for day in days)
+    return f"read_parquet([{paths}], {HIVE})"
+
+
 def quoted(text: str) -> str:
     """A text as a literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -76,6 +90,10 @@ def nothing(kinds: Mapping[str, str]) -> str:
     """A select of columns of these types, without rows."""
     typed = ", ".join(f"null::{kind} as {name}" for name, kind in kinds.items())
     return f"select {typed} where false"
+
+
+def _day(folder: str) -> datetime.date:
+    return datetime.date.fromisoformat(folder.removeprefix("day="))
 
 
 _FOOTERS: Final = "select file_name, key, value from parquet_kv_metadata($pattern)"

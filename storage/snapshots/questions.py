@@ -108,7 +108,7 @@ def _days(root: Root, table: Table) -> str:
         return files.nothing(_kinds(columns_of(table)))
     values = {added: f"({name} * unit)::{VALUE} as {added}" for name, (added, _) in VALUED.items()}
     names = ", ".join(values.get(name, f"written.{name}") for name in columns_of(table))
-    options = "hive_partitioning = true, hive_types = {'day': DATE}, union_by_name = true"
+    options = f"{files.HIVE}, union_by_name = true"
     rows = f"{files.parquet(folder / 'day=*' / '*.parquet', options)} written"
     units = " left join dim_currency on dim_currency.currency = written.currency" if VALUED.keys() & table.columns.keys() else ""
     return f"select {names} from {rows}{units}"  # noqa: S608 - our own names, and a path of the operator's, quoted

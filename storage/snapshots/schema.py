@@ -31,7 +31,7 @@ class Growth(enum.Enum):
     SUM = enum.auto()
     """Yesterday's file; where there is none, all rows up to the day's end give the same."""
     STEPS = enum.auto()
-    """Yesterday's file, which is made first where there is none."""
+    """Yesterday's file, and those of all days before it, which are made first where they are missing."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,15 @@ class Table:
     """The column whose values an operator sees counted: never an id."""
     fold: tuple[str, ...] = ()
     """Statements of DuckDB that leave the day as `today`, made of `taken` (the day's rows), `yesterday` (columns of the
-    table, without rows where the day is made of nothing else) and the variable `day`. Empty: the day's rows are the day."""
+    table, without rows where the day is made of nothing else), of STEPS also `earlier` (the same and `day`, of every day before),
+    and the variable `day`. Empty: the day's rows are the day."""
     day_columns: Mapping[str, str] | None = None
     """Names and types of what `day_rows` selects; None: `taken_columns`."""
     growth: Growth = Growth.NONE
     beside: "Table | None" = None
     """A table whose file of the same day the fold reads, as a view by its name."""
+    last: str | None = None
+    """A boolean column: rows where it is true come after all others, so that whoever does not want them does not read them."""
     keeps: bool = False
     """Whether a day that is final stays as it is: Postgres forgets these rows, and a second look may find fewer."""
     version: int = 1

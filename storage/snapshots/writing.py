@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ PATIENCE_SECONDS: Final = 60.0
 """How long a day that is over is waited for."""
 SLICE_ROWS: Final = 200_000
 """That are folded at a time, of the day and of the day before: what DuckDB holds of them fits into its memory."""
+ROW_GROUP: Final = 2**14
+"""Rows of a file that are read, or left out, together."""
 MOST_SLICES: Final = 2**12
 
 
@@ -51,25 +54,32 @@ def write(begin: Begin, root: Root, table: Table, day: datetime.date, *, patienc
     Days before it that a table needs and lacks are written first. Raises Unsettled when the day is over but a commit may be
     missing.
     """
-    if table.growth is Growth.STEPS:
-        for earlier in _lacking(begin, root, table, day):
-            _write_day(begin, root, table, earlier, patience_seconds)
-    return _write_day(begin, root, table, day, patience_seconds)
+    earlier = _days_until(begin, day) if table.growth is Growth.STEPS else []
+    lacking = _lacking(root, table, earlier)
+    for number, known in enumerate(earlier):
+        if known in lacking:
+            _write_day(begin, root, table, known, earlier[:number], patience_seconds)
+    return _write_day(begin, root, table, day, earlier, patience_seconds)
 
 
-def _lacking(begin: Begin, root: Root, table: Table, day: datetime.date) -> list[datetime.date]:
-    """The days that have to be written, oldest first, before there is one to build `day` upon."""
-    if files.final(root, table, day - datetime.timedelta(days=1)) is not None:
-        return []
+def _days_until(begin: Begin, day: datetime.date) -> list[datetime.date]:
+    """The days before `day` on which something may have been recorded, oldest first."""
     with begin() as connection:
         first = progress.first_day(connection) or day
-    newest = max((known for known, final in files.states(root, table) if final and known < day), default=None)
-    if newest is not None:
-        first = newest + datetime.timedelta(days=1)
     return [first + datetime.timedelta(days=number) for number in range((day - first).days)]
 
 
-def _write_day(begin: Begin, root: Root, table: Table, day: datetime.date, patience_seconds: float) -> Written:
+def _lacking(root: Root, table: Table, earlier: Sequence[datetime.date]) -> set[datetime.date]:
+    """Those that have to be written before the day after the last of them: where that one is final, so are those before it."""
+    there = files.there(root, table)
+    if not earlier or (there.issuperset(earlier) and files.final(root, table, earlier[-1])):
+        return set()
+    return set(earlier) - {day for day, final in files.states(root, table) if final}
+
+
+def _write_day(
+    begin: Begin, root: Root, table: Table, day: datetime.date, earlier: Sequence[datetime.date], patience_seconds: float
+) -> Written:
     path = files.path_of(root, table, day)
     if table.keeps and files.final(root, table, day) is not None:
         with tempfile.TemporaryDirectory() as spill, files.builder(root, Path(spill)) as duck:
@@ -87,7 +97,8 @@ def _write_day(begin: Begin, root: Root, table: Table, day: datetime.date, patie
         taken, built = work / "taken.csv", work / path.name
         with begin() as connection:
             added = transfer.download(connection, table.day_rows, taken, {"start": start, "end": days.end(day)})
-        counts = _build(root, table, day, built, taken, base, beside, provisional=provisional)
+        sources = _sources(root, table, earlier, base, beside) if table.fold else {}
+        counts = _build(root, table, day, built, taken, sources, provisional=provisional)
         size = built.stat().st_size
         places.put(built, path)
     return Written(day, path, provisional, _rows(counts), added, base, size, counts)
@@ -131,8 +142,7 @@ def _build(
     day: datetime.date,
     path: Path,
     taken: Path,
-    base: File | None,
-    beside: File | None,
+    sources: Mapping[str, str],
     *,
     provisional: bool,
 ) -> Counts:
@@ -142,7 +152,7 @@ def _build(
         duck.execute(f"create table whole as from {csv}")  # a table can go to disk, and the reader's buffers cannot
         if table.fold:
             duck.execute("set variable day = $day::date", {"day": day})
-            _fold(duck, table, base, beside)
+            _fold(duck, table, sources)
         else:
             duck.execute(f"create view built as from whole order by {', '.join(table.keys)}")
         duck.execute(
@@ -150,9 +160,10 @@ def _build(
             copy (
                 select {", ".join(table.taken_columns)},
                        $provisional::boolean as provisional, $version::integer as schema_version
-                from built
+                from {_in_order(table)}
             ) to $path (
-                format parquet, compression zstd, kv_metadata {{provisional: $mark_provisional, schema_version: $mark_version}}
+                format parquet, compression zstd, row_group_size {ROW_GROUP},
+                kv_metadata {{provisional: $mark_provisional, schema_version: $mark_version}}
             )
             """,  # noqa: S608 - our own names
             {
@@ -166,18 +177,38 @@ def _build(
         return _counts(duck, table, path)
 
 
-def _fold(duck: duckdb.DuckDBPyConnection, table: Table, base: File | None, beside: File | None) -> None:
+def _in_order(table: Table) -> str:
+    """The built rows, those that come last at the end."""
+    if table.last is None:
+        return "built"
+    return f"(from built where not {table.last} union all from built where {table.last})"
+
+
+def _sources(
+    root: Root, table: Table, earlier: Sequence[datetime.date], base: File | None, beside: File | None
+) -> dict[str, str]:
+    """What the fold reads beside the day's rows, by the name that it has there."""
+    columns = ", ".join(table.taken_columns)
+    nothing = files.nothing(table.taken_columns)
+    sources = {"yesterday": nothing if base is None else f"select {columns} from {files.parquet(base)}"}  # noqa: S608 - our own names
+    if table.growth is Growth.STEPS:
+        days_before = f"select {columns}, day from {files.of_days(root, table, earlier)}" if earlier else ""  # noqa: S608 - our own names
+        sources["earlier"] = days_before or files.nothing({**table.taken_columns, "day": "DATE"})
+    if table.beside and beside:
+        sources[table.beside.name] = f"select * from {files.parquet(beside)}"  # noqa: S608 - a path of ours, quoted
+    return sources
+
+
+def _fold(duck: duckdb.DuckDBPyConnection, table: Table, sources: Mapping[str, str]) -> None:
     """Make `built` of `whole`, what was taken, some ledgers at a time: what aggregates hold of a text cannot go to disk.
 
     Files are sorted by ledger, so that each slice reads its part of them, and the slices one after the other are sorted too.
     """
-    sources = {"taken": "select * from whole", "yesterday": _days_before(table, base)}
-    if table.beside and beside:
-        sources[table.beside.name] = f"select * from {files.parquet(beside)}"  # noqa: S608 - a path of ours, quoted
-    for name, source in sources.items():  # what a view reads cannot be a bound value
+    whole = {"taken": "select * from whole", **sources}
+    for name, source in whole.items():  # what a view reads cannot be a bound value
         within = "ledger_id >= getvariable('lower') and ledger_id < getvariable('upper')"
         duck.execute(f"create view {name} as from ({source}) where {within}")
-    rows = sum(_height(duck, source) for source in sources.values())
+    rows = sum(_height(duck, source) for name, source in whole.items() if name != "earlier")
     duck.execute(f"create table built as {files.nothing(table.taken_columns)}")
     columns, keys = ", ".join(table.taken_columns), ", ".join(table.keys)
     for lower, upper in itertools.pairwise(_cuts(1 + rows // SLICE_ROWS)):
@@ -197,12 +228,6 @@ def _cuts(slices: int) -> list[str]:
     """Texts between which the ledgers' ids, which are random, are in about as many parts."""
     parts = min(slices, MOST_SLICES)
     return ["", *(f"{number * 2**16 // parts:04x}" for number in range(1, parts)), "g"]
-
-
-def _days_before(table: Table, base: File | None) -> str:
-    if base is None:
-        return files.nothing(table.taken_columns)
-    return f"select {', '.join(table.taken_columns)} from {files.parquet(base)}"  # noqa: S608 - our own names
 
 
 def _build_dimension(root: Root, path: Path, columns: dict[str, Column], taken: Path | None) -> None:

@@ -36,6 +36,11 @@ class Past:
                 ledger.take(fold(ledger, fact))
         return ledger
 
+    def named(self, day: datetime.date) -> set[str]:
+        """The ids of what the facts of that UTC day changed."""
+        facts_of_day = (fact for fact in self.facts if facts.parse_time(fact.recorded_at).date() == day)
+        return {change.aggregate_id for fact in facts_of_day for change in fact.changes}
+
 
 def past(connection: Connection, seed: int, first: datetime.datetime, every: datetime.timedelta, *, length: int = 60) -> Past:
     """A new ledger with a random history: a command each `every`, from `first` on."""
