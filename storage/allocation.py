@@ -1,4 +1,4 @@
-"""What is still open, as one window query: the closed form of `domain.allocation` over any number of contacts."""
+"""What is still open: the closed form of `domain.allocation`, as one window query over whole contacts, and of one transaction."""
 
 from collections.abc import Collection
 from typing import Any
@@ -31,6 +31,61 @@ def open_amounts(
     if contacts is not None:
         scope.append(tuple_(source.c.ledger_id, source.c.contact_id).in_(contacts))
     return _allocated(_unlinked(_linked(source, scope)))
+
+
+def open_amount(its: str, *, balance: str) -> str:
+    """The same of one live money transaction, as SQL: `its` names its row, with `ripe`, and `balance` is its contact's amount.
+
+    What is oldest is paid first. So the balance of a contact in one currency, in the direction that it has, is what is open of
+    the youngest: of a transaction that much of it as the younger ones in its direction leave. They are found by the index of
+    contacts by age, and what is older is not looked at.
+    """
+    younger = f"""
+        coalesce((
+            select sum({_free("younger")})
+            from (select *, {ripe("its")} as ripe from debitum.transactions its) younger
+            where {_same_account("younger", its)} and younger.direction = {its}.direction
+              and younger.ripe >= {its}.ripe and ({_aged("younger")}) > ({_aged(its)})
+        ), 0)
+    """  # noqa: S608 - our own names
+    signed = f"case {its}.direction when 'lent' then {balance} else -{balance} end"
+    return f"greatest(0, least({_free(its)}, {signed} - {younger}))"
+
+
+def ripe(its: str) -> str:
+    """The date that its age counts from, as the index of contacts by age has it (no `coalesce`: see storage/balances.py)."""
+    return f"case when {its}.due_date is null then {its}.transaction_date else {its}.due_date end"
+
+
+def _free(its: str) -> str:
+    """What the links leave of a transaction, as `_unlinked` has it."""
+    return f"""
+        ({its}.amount - case when {its}.repays is null then least({its}.amount, coalesce((
+            select sum(link.amount) from debitum.transactions link
+            where link.repays = {its}.id and {_same_account("link", its)} and link.direction <> {its}.direction
+        ), 0)) else coalesce((
+            select least({its}.amount, greatest(0, debt.amount - coalesce((
+                select sum(link.amount)
+                from (select *, {ripe("its")} as ripe from debitum.transactions its) link
+                where link.repays = debt.id and {_same_account("link", "debt")} and link.direction <> debt.direction
+                  and ({_aged("link")}) < ({_aged(its)})
+            ), 0)))
+            from debitum.transactions debt
+            where debt.id = {its}.repays and debt.repays is null and {_same_account("debt", its)}
+              and debt.direction <> {its}.direction
+        ), 0) end)
+    """  # noqa: S608 - our own names
+
+
+def _same_account(one: str, its: str) -> str:
+    return (
+        f"{one}.ledger_id = {its}.ledger_id and {one}.contact_id = {its}.contact_id and {one}.currency = {its}.currency"
+        f" and {one}.type = 'money' and {one}.deleted_seq is null"
+    )
+
+
+def _aged(its: str) -> str:
+    return f"{its}.ripe, {its}.created_seq, {its}.id"
 
 
 def _linked(source: FromClause, scope: list[ColumnElement[bool]]) -> CTE:

@@ -6,10 +6,8 @@ from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Column, Uuid, and_, func, literal_column, select, true
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from storage import allocation, tables
+from storage import allocation
 from storage.balances import CURRENT_OF_MANY
 from storage.reader import Reader, Rows
 
@@ -87,50 +85,40 @@ def _found(rows: Rows) -> dict[Place, Transaction]:
     return {(ledger, found[0]): Transaction(*found) for ledger, *found in rows}
 
 
-_ALLOCATED: Final = (
-    "ledger_id",
-    "id",
-    "created_seq",
-    "deleted_seq",
-    "contact_id",
-    "type",
-    "direction",
-    "amount",
-    "currency",
-    "transaction_date",
-    "due_date",
-    "repays",
-    "returned_at",
-)
-"""The columns that storage.allocation looks at: the others would be carried through all of its steps."""
-
-
-def _transactions() -> str:
-    """Each step looks its rows up by a key, whatever the planner believes of tables that it does not know yet."""
-    its = tables.transactions
-    wanted = (
-        func.unnest(literal_column("<ledgers>"), literal_column("<ids>"))
-        .table_valued(Column("ledger_id", Uuid), Column("id", Uuid))
-        .render_derived()
+_SHOWN: Final = ", ".join(f"wanted.{name}" for name in Transaction._fields if name != "open_amount")
+_TRANSACTIONS: Final = f"""
+    with wanted as materialized (
+        select found.*, {allocation.ripe("found")} as ripe
+        from unnest(%(ledgers)s::uuid[], %(ids)s::uuid[]) place (ledger_id, id)
+        cross join lateral (
+            select * from debitum.transactions its where its.ledger_id = place.ledger_id and its.id = place.id limit 1
+        ) found
+    ), tails as materialized (
+        select wrote.ledger_id, tail.*
+        from (select distinct ledger_id from wanted where type = 'money' and deleted_seq is null) wrote
+        left join debitum.projection_marks mark on mark.ledger_id = wrote.ledger_id
+        cross join lateral (
+            select contact_id, currency, sum(amount) as amount
+            from debitum.postings its
+            where its.ledger_id = wrote.ledger_id
+              and its.seq > case when mark.covered_seq is null then 0 else mark.covered_seq end
+            group by contact_id, currency
+        ) tail
     )
-    found = select(its).where(its.c.ledger_id == wanted.c.ledger_id, its.c.id == wanted.c.id).limit(1).lateral()
-    rows = select(*found.c).select_from(wanted).join(found, true()).cte("rows").prefix_with("materialized")
-    accounts = select(rows.c.ledger_id, rows.c.contact_id).distinct().subquery()
-    of_account = (
-        select(*(its.c[name] for name in _ALLOCATED))
-        .where(its.c.ledger_id == accounts.c.ledger_id, its.c.contact_id == accounts.c.contact_id)
-        .offset(0)
-        .lateral()
-    )
-    beside = select(*of_account.c).select_from(accounts).join(of_account, true()).subquery()
-    opened = allocation.open_amounts(source=beside).subquery()
-    shown = [rows.c[name] for name in Transaction._fields if name != "open_amount"]
-    query = select(rows.c.ledger_id, *shown, func.coalesce(opened.c.open_amount, 0)).select_from(
-        rows.outerjoin(opened, and_(opened.c.ledger_id == rows.c.ledger_id, opened.c.transaction_id == rows.c.id))
-    )
-    dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # SQLAlchemy says nothing of it
-    compiled = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-    return compiled.replace("<ledgers>", "%(ledgers)s::uuid[]").replace("<ids>", "%(ids)s::uuid[]")
-
-
-_TRANSACTIONS: Final = _transactions()
+    select wanted.ledger_id, {_SHOWN},
+           case when wanted.deleted_seq is not null or wanted.returned_at is not null then 0
+                when wanted.type = 'item' then wanted.amount
+                else {allocation.open_amount("wanted", balance="balance.amount")} end::bigint
+    from wanted
+    cross join lateral (
+        select coalesce(sum(amount), 0) as amount
+        from (
+            select amount from debitum.balances its
+            where its.ledger_id = wanted.ledger_id and its.contact_id = wanted.contact_id and its.currency = wanted.currency
+            union all
+            select amount from tails its
+            where its.ledger_id = wanted.ledger_id and its.contact_id = wanted.contact_id and its.currency = wanted.currency
+        ) part
+    ) balance
+"""  # noqa: S608 - our own names
+"""Each step looks its rows up by a key, whatever the planner believes of tables that it does not know yet."""

@@ -26,7 +26,8 @@ ENTER: Final = (
 )
 """For psycopg; all three settings end with the transaction."""
 ENTER_BY_KEYS: Final = (
-    f"{ENTER}, set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
+    f"{ENTER}, set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),"
+    " set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
 """The same, for prepared statements that find every row by a key, and are planned once. A plan that was made while a table was
 small is kept when it is large, and then one that read the table whole had seemed just as good."""

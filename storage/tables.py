@@ -164,7 +164,9 @@ transactions = Table(
     Column("due_changed_at", _timestamp, comment="when due_date last took its value"),
     Column("words", TSVECTOR, comment="what search looks at, from domain/words.py"),
     *_entity_constraints(),
-    Index(None, "contact_id"),
+    Index(
+        "transactions_of_contact_idx", "contact_id", text("(case when due_date is null then transaction_date else due_date end)")
+    ),
     Index(None, "repays", postgresql_where=text("repays is not null")),
     Index(
         "transactions_due_idx",

@@ -54,6 +54,8 @@ class Table:
     """Statements of DuckDB that leave the day as `today`, made of `taken` (the day's rows), `yesterday` (columns of the
     table, without rows where the day is made of nothing else), of STEPS also `earlier` (the same and `day`, of every day before),
     and the variable `day`. Empty: the day's rows are the day."""
+    looks_up: str | None = None
+    """A statement of DuckDB: about how many rows of `earlier` the fold looks at."""
     day_columns: Mapping[str, str] | None = None
     """Names and types of what `day_rows` selects; None: `taken_columns`."""
     growth: Growth = Growth.NONE

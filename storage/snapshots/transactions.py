@@ -125,6 +125,12 @@ _TODAY: Final = f"""
     select * replace (null as moved_from, true as carried) from were_open anti join affected using (ledger_id, transaction_id)
 """  # noqa: S608 - our own names
 
+_CLOSED_OF_TAKEN: Final = """
+    select (select count(*) from taken) * count(*) // greatest(approx_count_distinct(contact_id), 1)
+    from earlier where not carried
+"""
+"""As if every row of the day concerned another contact, with a past like everybody's."""
+
 TRANSACTIONS: Final = Table(
     "transactions",
     "Every debt, repayment and thing lent that was open at the end of the day, or that something happened to on the day: made, "
@@ -162,6 +168,7 @@ TRANSACTIONS: Final = Table(
     """,
     "status",
     fold=(_TOLD, _WERE_OPEN, _BEFORE, _CHANGED, _TOUCHED, _CLOSED, _AFFECTED, _POCKETS, _TODAY),
+    looks_up=_CLOSED_OF_TAKEN,
     day_columns={
         "ledger_id": "VARCHAR",
         "seq": "BIGINT",

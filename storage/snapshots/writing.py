@@ -20,7 +20,7 @@ from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSIO
 
 PATIENCE_SECONDS: Final = 60.0
 """How long a day that is over is waited for."""
-SLICE_ROWS: Final = 200_000
+SLICE_ROWS: Final = 100_000
 """That are folded at a time, of the day and of the day before: what DuckDB holds of them fits into its memory."""
 ROW_GROUP: Final = 2**14
 """Rows of a file that are read, or left out, together."""
@@ -208,26 +208,34 @@ def _fold(duck: duckdb.DuckDBPyConnection, table: Table, sources: Mapping[str, s
     for name, source in whole.items():  # what a view reads cannot be a bound value
         within = "ledger_id >= getvariable('lower') and ledger_id < getvariable('upper')"
         duck.execute(f"create view {name} as from ({source}) where {within}")
-    rows = sum(_height(duck, source) for name, source in whole.items() if name != "earlier")
+    _look_between(duck, *_EVERYTHING)
+    heights = [f"select count(*) from {name}" for name in whole if name != "earlier"]  # noqa: S608 - our own names
+    rows = sum(_number(duck, height) for height in (*heights, table.looks_up or "select 0"))
     duck.execute(f"create table built as {files.nothing(table.taken_columns)}")
     columns, keys = ", ".join(table.taken_columns), ", ".join(table.keys)
     for lower, upper in itertools.pairwise(_cuts(1 + rows // SLICE_ROWS)):
-        duck.execute("set variable lower = $cut", {"cut": lower})
-        duck.execute("set variable upper = $cut", {"cut": upper})
+        _look_between(duck, lower, upper)
         for statement in table.fold:
             duck.execute(statement)
         duck.execute(f"insert into built select {columns} from today order by {keys}")  # noqa: S608 - our own names
 
 
-def _height(duck: duckdb.DuckDBPyConnection, source: str) -> int:
-    [(rows,)] = duck.execute(f"select count(*) from ({source})").fetchall()  # noqa: S608 - our own names
-    return int(rows)
+def _look_between(duck: duckdb.DuckDBPyConnection, lower: str, upper: str) -> None:
+    """What the fold reads are the ledgers from `lower` to before `upper`."""
+    duck.execute("set variable lower = $cut", {"cut": lower})
+    duck.execute("set variable upper = $cut", {"cut": upper})
+
+
+def _number(duck: duckdb.DuckDBPyConnection, query: str) -> int:
+    [(number,)] = duck.execute(query).fetchall()
+    return int(number)
 
 
 def _cuts(slices: int) -> list[str]:
     """Texts between which the ledgers' ids, which are random, are in about as many parts."""
+    first, last = _EVERYTHING
     parts = min(slices, MOST_SLICES)
-    return ["", *(f"{number * 2**16 // parts:04x}" for number in range(1, parts)), "g"]
+    return [first, *(f"{number * 2**16 // parts:04x}" for number in range(1, parts)), last]
 
 
 def _build_dimension(root: Root, path: Path, columns: dict[str, Column], taken: Path | None) -> None:
@@ -264,6 +272,8 @@ def _rows(counts: Counts) -> int:
     return sum(count for _, count in counts)
 
 
+_EVERYTHING: Final = ("", "g")
+"""All ids lie between these."""
 _WRITTEN: Final = "read_parquet($path, hive_partitioning = false)"
 _LEDGERS: Final = """
     select ledgers.id, (ledgers.created_at at time zone 'UTC')::date, users.time_zone, users.locale, users.default_currency,

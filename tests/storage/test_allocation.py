@@ -2,6 +2,7 @@
 
 import datetime
 import uuid
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from sqlalchemy import Connection, Engine, func, select, text
 
 from domain import allocation as rules
-from storage import allocation, roles, tables
+from storage import allocation, current, roles, tables
+from storage.reader import Reader
 from tests.storage import rows
 
 LEDGERS = 10_000
@@ -96,6 +98,28 @@ def generated(database: Engine) -> dict[uuid.UUID, list[dict[str, Any]]]:
     return ledgers
 
 
+def _account_for(driver: psycopg.Connection[Any], ledger_id: uuid.UUID, ledger: list[dict[str, Any]], *, covered: int) -> None:
+    """What follows from the transactions: postings, and balances that cover them up to a seq."""
+    live = [row for row in ledger if row["type"] == "money" and row["deleted_seq"] is None]
+    signed = [row["amount"] if row["direction"] == "lent" else -row["amount"] for row in live]
+    sums: Counter[tuple[uuid.UUID, str]] = Counter()
+    for row, amount in zip(live, signed, strict=True):
+        if row["created_seq"] <= covered:
+            sums[row["contact_id"], row["currency"]] += amount
+    with driver.cursor() as cursor:
+        cursor.executemany(
+            "insert into debitum.postings values (%s, %s, 0, %s, %s, %s, %s, current_date, %s)",
+            [
+                (ledger_id, row["created_seq"], *(row[name] for name in ("contact_id", "id", "currency")), amount, rows.LONG_AGO)
+                for row, amount in zip(live, signed, strict=True)
+            ],
+        )
+        cursor.executemany(
+            "insert into debitum.balances values (%s, %s, %s, %s)", [(ledger_id, *account, sum) for account, sum in sums.items()]
+        )
+        cursor.execute("insert into debitum.projection_marks values (%s, %s, now())", [ledger_id, covered])
+
+
 def _opened(connection: Connection, **scope: Any) -> dict[tuple[uuid.UUID, uuid.UUID], int]:
     return {(row[0], row[1]): row[2] for row in connection.execute(allocation.open_amounts(**scope))}
 
@@ -113,6 +137,28 @@ def test_the_query_agrees_with_the_rules_on_generated_ledgers(
         assert _opened(connection) == expected
     assert len(expected) > LEDGERS
     assert 0 in expected.values()
+
+
+async def test_of_single_transactions_it_says_the_same(
+    database: Engine, generated: dict[uuid.UUID, list[dict[str, Any]]]
+) -> None:
+    reader = Reader(database.url.render_as_string(hide_password=False))
+    ledgers, dice = list(generated.items())[: LEDGERS // 2], Random(SEED)
+    with database.begin() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        for ledger_id, ledger in ledgers:
+            _account_for(driver, ledger_id, ledger, covered=dice.randint(0, len(ledger)))
+    try:
+        for start in range(0, len(ledgers), 1_000):
+            some = ledgers[start : start + 1_000]
+            expected = {(ledger_id, row["id"]): 0 for ledger_id, ledger in some for row in ledger}
+            for ledger_id, ledger in some:
+                expected |= {(ledger_id, id): amount for id, amount in _by_the_rules(ledger).items()}
+            found = await current.transactions(reader, list(expected))
+            assert {place: shown.open_amount for place, shown in found.items()} == expected
+    finally:
+        await reader.close()
 
 
 def test_a_scope_gives_the_same_amounts_as_everything(database: Engine, generated: dict[uuid.UUID, list[dict[str, Any]]]) -> None:

@@ -5,6 +5,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -82,6 +83,29 @@ def test_the_api_sees_the_tail_before_dagster_does(database: Engine) -> None:
     with database.begin() as connection:
         postings.commit(connection, ledger, Posting(ANNA, 500))
     assert read(database, ledger) == (1, 0, {(ANNA, "EUR"): 500})
+
+
+def test_of_the_postings_only_the_tail_is_read(database: Engine, begin: Begin) -> None:
+    with database.begin() as connection:
+        ledger = postings.ledger(connection)
+        for _ in range(200):
+            postings.commit(connection, ledger, Posting(ANNA, 1))
+    balances.materialise(begin)
+    with database.begin() as connection:
+        for _ in range(3):
+            postings.commit(connection, ledger, Posting(ANNA, 1))
+    with database.begin() as connection:
+        roles.enter(connection, roles.API, [ledger])
+        asked = balances.CURRENT_OF_MANY.replace("%(ledgers)s", f"'{{{ledger}}}'::uuid[]")
+        [plan] = connection.exec_driver_sql(f"explain (analyze, format json) {asked}").scalar_one()
+    [scan] = [node for node in _nodes(plan["Plan"]) if node.get("Relation Name") == "postings"]
+    assert (scan["Actual Rows"], scan.get("Rows Removed by Filter", 0)) == (3, 0)
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
 
 
 def test_chunks_go_through_every_dirty_ledger(database: Engine, begin: Begin) -> None:
