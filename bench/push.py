@@ -80,6 +80,8 @@ async def _push_all(url: str, requests: Sequence[Request], connections: int) -> 
         clients = [
             await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)) for _ in range(connections)
         ]
+        for http in clients:  # one after the other, so that no worker accepts all of them at once
+            assert (await http.get("/health")).status_code == 200
         began = time.perf_counter()
         await asyncio.gather(*(_push(http, requests[number::connections]) for number, http in enumerate(clients)))
         return time.perf_counter() - began
