@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     idle_seconds: float
 
 
-LONG = Plan(starts=3, rounds=10, changes=250, looks=10, idle_seconds=30.0)
+LONG = Plan(starts=3, rounds=7, changes=150, looks=10, idle_seconds=30.0)
 SHORT = Plan(starts=1, rounds=3, changes=40, looks=1, idle_seconds=20.0)
 EVENTS: Final = 10_000
 """Of the ledger that a new device comes to."""

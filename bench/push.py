@@ -111,7 +111,10 @@ def take_over(url: str, token: str, file: Path) -> float:
 
 
 class Bench:
-    """People whose devices send what they did in batches, and pgbench's statement, on one database."""
+    """People whose devices send what they did in batches, and pgbench's statement, on one database.
+
+    Pushes are decided, chained and answered one by one; pgbench only writes, and to a ledger of its own each time.
+    """
 
     def __init__(self, url: str, plan: Plan) -> None:
         self.url, self.plan, self.ring = url, plan, new_ring()
