@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
-import psycopg
 
 from api.tokens import Tokens
-from bench import bare, harness, load, people
+from bench import bare, harness, load, people, whole
 from bench.bare import Bare
 from bench.harness import Api
 from bench.load import Load
 from bench.people import Person
-from storage import balances, engine
 from storage.encryption import KeyRing, new_ring
 
 
@@ -103,13 +101,7 @@ class Bench:
 
     def check(self) -> None:
         """Everything that was acknowledged is in the log once, without gaps, and in the balances."""
-        with psycopg.connect(engine.libpq_url(self.url)) as connection:
-            [(events, gaps)] = connection.execute(_LOG).fetchall()
-        assert events == len(self.people) + FRIENDS + self.acknowledged, f"{events} events, {self.acknowledged} acknowledged"
-        assert gaps == 0
-        begin = harness.as_jobs(self.url)
-        balances.materialise(begin)
-        assert list(balances.differences(begin)) == []
+        whole.check(self.url, len(self.people) + FRIENDS + self.acknowledged)
 
 
 def _debt(one: Person) -> bytes:
@@ -124,14 +116,6 @@ def _debt(one: Person) -> bytes:
             "due_date": "2026-12-20",
         }
     )
-
-
-_LOG: Final = """
-    select coalesce(sum(events), 0)::bigint, count(*) filter (where events <> version or last <> version)
-    from debitum.ledgers
-    cross join lateral (select count(*) as events, max(seq) as last from debitum.events where ledger_id = ledgers.id) counted
-    where ledgers.data_key <> '\\x00'
-"""
 
 
 def _rates(case: Case, rounds: Sequence[Round], *, floor: float, goal: float) -> list[harness.Row]:

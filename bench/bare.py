@@ -56,18 +56,18 @@ def prepare(url: str, count: int) -> None:
         connection.execute("vacuum analyze debitum.ledgers")
 
 
-def append(url: str) -> str:
+def append(url: str, rows: int = 1) -> str:
     """The statement that writes what the API wrote for the last event of the log: its head, event, transaction and posting.
 
-    Ids are new ones, and of the size that they have there; nothing is looked up, decided or checked.
+    Ids are new ones, and of the size that they have there; nothing is looked up, decided or checked. `rows`: so many events of
+    one ledger at once.
     """
     with psycopg.connect(engine.libpq_url(url)) as connection:
         row = connection.execute(_LAST).fetchone()
     assert row is not None
-    fact, words, description = row
-    return " ".join(
-        _APPEND.format(fact=files.quoted(fact), words=files.quoted(words), description=files.quoted(description)).split()
-    )
+    texts = dict(zip(("fact", "words", "description"), map(files.quoted, row), strict=True))
+    many, source = ("", "head") if rows == 1 else (_MANY.format(rows=rows), "many")
+    return " ".join(_APPEND.format(**texts, rows=rows, many=many, source=source).split())
 
 
 _LEDGERS: Final = """
@@ -90,25 +90,32 @@ _LAST: Final = """
 _APPEND: Final = """
     with head as (
         update debitum.ledgers
-        set version = version + 1, head_hash = sha256(uuid_send(id)), recorded_at = now(), turnover = turnover + 1250,
-            dirty = true
+        set version = version + {rows}, head_hash = sha256(uuid_send(id)), recorded_at = now(),
+            turnover = turnover + 1250 * {rows}, dirty = true
         where id = md5('bare ' || :n)::uuid
         returning id, version, recorded_at, uuidv7() as event_id, uuidv7() as transaction_id,
                   md5('bare contact ' || :n)::uuid as contact_id, md5('bare device ' || :n)::uuid as device_id
-    ), event as (
+    ) {many}, event as (
         insert into debitum.events (ledger_id, seq, event_id, aggregate_type, aggregate_id, event_type, device_id, status,
                                     recorded_at, fingerprint, hash, fact)
         select id, version, event_id, 'transaction', transaction_id, 'CREATED', device_id, 'accepted', recorded_at,
                sha256(uuid_send(event_id)), sha256(uuid_send(transaction_id)), {fact}
-        from head
+        from {source}
     ), transaction as (
         insert into debitum.transactions (ledger_id, id, created_seq, created_device, created_at, changed_seq, updated_at, marks,
                                           contact_id, type, direction, amount, currency, description, transaction_date, due_date,
                                           due_changed_at, words)
         select id, transaction_id, version, device_id, recorded_at, version, recorded_at, '{{}}', contact_id, 'money', 'lent',
                1250, 'EUR', {description}, current_date, current_date + 30, recorded_at, {words}
-        from head
+        from {source}
     )
     insert into debitum.postings (ledger_id, seq, line, contact_id, transaction_id, currency, amount, effective_date, recorded_at)
-    select id, version, 0, contact_id, transaction_id, 'EUR', 1250, current_date, recorded_at from head
+    select id, version, 0, contact_id, transaction_id, 'EUR', 1250, current_date, recorded_at from {source}
+"""
+_MANY: Final = """
+    , many as (
+        select id, version - {rows} + n as version, recorded_at, uuidv7() as event_id, uuidv7() as transaction_id, contact_id,
+               device_id
+        from head cross join generate_series(1, {rows}) n
+    )
 """

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -176,6 +176,22 @@ async def timed(work: Awaitable[object]) -> float:
     began = time.perf_counter()
     await work
     return (time.perf_counter() - began) * 1_000
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def database_seconds(connection: psycopg.Connection[tuple[object, ...]]) -> float:
+    """For which sessions of this database that have ended have been executing statements."""
+    connection.execute("select pg_stat_force_next_flush()")
+    time.sleep(0.2)  # a session that ends says so a moment later
+    row = connection.execute("select active_time from pg_stat_database where datname = current_database()").fetchone()
+    assert row is not None
+    return float(str(row[0])) / 1_000
 
 
 def percentile(values: Sequence[float], share: float) -> float:

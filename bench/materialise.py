@@ -1,8 +1,6 @@
 """Asks what balances cost: of the ledgers that changed, whatever lies behind them, and all of them anew."""
 
 import sys
-import time
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import psycopg
@@ -54,32 +52,17 @@ def changed(plan: Plan, postings: int) -> Changed:
         for turn in range(ROUNDS + 1):
             connection.execute(_CHANGE, {"changed": plan.changed, "offset": turn * plan.changed})
             filling.settle(connection)
-            bare = _timed(lambda: connection.execute(_BARE_TAIL))
-            before = _database_seconds(connection)
+            bare = harness.seconds(lambda: connection.execute(_BARE_TAIL))
+            before = harness.database_seconds(connection)
             done = apart.run(materialise, url)
             assert done.result == plan.changed
             if turn:  # the first warms up what a server that has run for a while has warm
-                found.database.append(_database_seconds(connection) - before)
+                found.database.append(harness.database_seconds(connection) - before)
                 found.whole.append(done.seconds)
                 found.bare.append(bare)
                 found.peak_mb.append(done.peak_mb)
         assert connection.execute(_WRONG).fetchone() == (0,)
     return found
-
-
-def _database_seconds(connection: psycopg.Connection[tuple[object, ...]]) -> float:
-    """For which sessions that have ended have been executing statements."""
-    connection.execute("select pg_stat_force_next_flush()")
-    time.sleep(0.2)  # a session that ends says so a moment later
-    row = connection.execute(_ACTIVE).fetchone()
-    assert row is not None
-    return float(str(row[0])) / 1_000
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 _CHANGE: Final = """
@@ -91,7 +74,6 @@ _CHANGE: Final = """
     insert into debitum.postings (ledger_id, seq, line, contact_id, transaction_id, currency, amount, effective_date, recorded_at)
     select id, version, 0, md5(id::text)::uuid, gen_random_uuid(), 'EUR', 100, current_date, now() from touched
 """
-_ACTIVE: Final = "select active_time from pg_stat_database where datname = current_database()"
 _BARE_TAIL: Final = """
     select postings.ledger_id, contact_id, currency, sum(amount)
     from debitum.ledgers
@@ -132,9 +114,9 @@ def rebuilt(plan: Plan) -> Rebuilt:
             connection.execute("truncate debitum.balances, debitum.projection_marks")
             connection.execute("update debitum.ledgers set dirty = true where not dirty")
             filling.settle(connection)
-            bare = _timed(lambda: connection.execute(f"select count(*) from ({_BARE_SUM}) summed"))
+            bare = harness.seconds(lambda: connection.execute(f"select count(*) from ({_BARE_SUM}) summed"))
             connection.execute("create table summed (like debitum.balances including all)")
-            insert = _timed(lambda: connection.execute(f"insert into summed {_BARE_SUM}"))
+            insert = harness.seconds(lambda: connection.execute(f"insert into summed {_BARE_SUM}"))
             connection.execute("drop table summed")
             done = apart.run(materialise, url)
             assert done.result == plan.ledgers

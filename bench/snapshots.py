@@ -3,8 +3,6 @@
 import datetime
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -117,7 +115,7 @@ def _round(found: Found, url: str, root: str, table: Table, size: Size) -> None:
     same = files.path_of(Root(Path(root)), compared, day)
     if not same.exists():
         write(url, root, compared, day)
-    bare = _timed(lambda: transfer(url, table, day)) + _timed(lambda: read(str(same), table))
+    bare = harness.seconds(lambda: transfer(url, table, day)) + harness.seconds(lambda: read(str(same), table))
     found.bare.append(bare)
     found.ratio.append(done.seconds / bare)
     done = apart.run(write, url, root, table, after)
@@ -126,12 +124,6 @@ def _round(found: Found, url: str, root: str, table: Table, size: Size) -> None:
     found.day_peak_mb.append(done.peak_mb)
     found.taken.append(done.result.taken)
     found.small.append(apart.run(write, url, root, table, size.day(2)).seconds)
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 # --- the report ------------------------------------------------------------------------------------------------------

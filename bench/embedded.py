@@ -1,0 +1,136 @@
+"""The whole as a person starts it, `debitum up` with the settings that users get: how it begins, and what it takes while idle."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import httpx
+import psutil
+
+from bench import harness
+from debitum import demo_stack, instance
+from storage import embedded
+from tests.debitum.test_up import free_port
+from tests.faults.stack import Stack
+
+DEFAULTS: Final = {"DEBITUM_REMINDER_CRON": "*/5 * * * *", "DEBITUM_SNAPSHOT_CRON": "0 * * * *"}
+"""Schedules as users have them: the stack of the fault scenes has its own."""
+START_SECONDS: Final = 180.0
+LOOK_SECONDS: Final = 0.05
+"""Between two questions whether it answers: as exact as a start is told."""
+REST_SECONDS: Final = 1.0
+"""Between two looks whether a run of Dagster is under way."""
+PARTS: Final = {
+    "api": "api",
+    "dagster._daemon": "dagster-daemon",
+    "dagster_webserver": "dagster",
+    "dagster": "code-server",
+}
+"""By the module that a child of the supervisor runs, the name under which `debitum up` tells of it."""
+
+
+class Whole(NamedTuple):
+    """A running whole; seconds from its start until the API was ready, and until Dagster's pages answered."""
+
+    api: str
+    dagster: str
+    data_dir: Path
+    api_seconds: float
+    dagster_seconds: float
+
+
+@contextmanager
+def started(data_dir: Path) -> Iterator[Whole]:
+    """`debitum up` on a folder that is empty: Postgres makes its cluster, and everything is imported and migrated."""
+    port = free_port()
+    dagster = f"http://127.0.0.1:{port}"
+    began = time.perf_counter()
+    up = Stack(data_dir, {**DEFAULTS, **harness.UNLIMITED, "DEBITUM_DAGSTER_PORT": str(port)})
+    try:
+        with httpx.Client(timeout=5) as http:  # one: it reads the certificates that it trusts once
+            api_seconds = _answers(http, f"{up.api}/health/ready", began)
+            dagster_seconds = _answers(http, f"{dagster}/server_info", began)
+        up.wait_until_it_answers()
+        yield Whole(up.api, dagster, data_dir, api_seconds, dagster_seconds)
+    finally:
+        up.close()
+
+
+def _answers(http: httpx.Client, url: str, began: float) -> float:
+    """How long after `began` it first answers with 200."""
+    while True:
+        with suppress(httpx.HTTPError):
+            if http.get(url).status_code == httpx.codes.OK:
+                return time.perf_counter() - began
+        assert time.perf_counter() - began < START_SECONDS, f"{url} does not answer"
+        time.sleep(LOOK_SECONDS)
+
+
+# --- at rest ---------------------------------------------------------------------------------------------------------
+
+
+class Idle(NamedTuple):
+    """By part: percent of a core that it took, and MiB that it held, what several share split among them (PSS)."""
+
+    cpu_percent: dict[str, float]
+    pss_mib: dict[str, float]
+
+
+def idle(whole: Whole, seconds: float) -> Idle:
+    """Over so long. What a process used that has ended meanwhile is in its parent, which waited for it."""
+    before, began = _of_parts(whole, _cpu_seconds), time.perf_counter()
+    time.sleep(seconds)
+    after, took = _of_parts(whole, _cpu_seconds), time.perf_counter() - began
+    cpu = {part: 100 * (used - before[part]) / took for part, used in after.items()}
+    return Idle(cpu, held(whole))
+
+
+def held(whole: Whole) -> dict[str, float]:
+    """MiB by part, as Idle has them."""
+    return _of_parts(whole, lambda process: float(process.memory_full_info().pss) / 2**20)
+
+
+def settle(whole: Whole, seconds: float) -> None:
+    """Until no run of Dagster has been under way for `seconds`."""
+    quiet_since = time.monotonic()
+    deadline = quiet_since + START_SECONDS
+    while time.monotonic() - quiet_since < seconds:
+        if demo_stack.ask_dagster(whole.dagster, _UNDER_WAY)["runsOrError"]["results"]:
+            quiet_since = time.monotonic()
+        assert time.monotonic() < deadline, "it does not settle"
+        time.sleep(REST_SECONDS)
+
+
+_UNDER_WAY: Final = """
+{ runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, STARTED, CANCELING]}) { ... on Runs { results { runId } } } }
+"""
+
+
+def _of_parts(whole: Whole, measured: Callable[[psutil.Process], float]) -> dict[str, float]:
+    """The sum over all processes of each part."""
+    found = dict.fromkeys(("supervisor", "postgres", *PARTS.values()), 0.0)
+    for part, process in _processes(whole.data_dir):
+        with suppress(psutil.NoSuchProcess):  # a run, or a connection's process, that has just ended
+            found[part] += measured(process)
+    return found
+
+
+def _processes(data_dir: Path) -> Iterator[tuple[str, psutil.Process]]:
+    note, server = instance.holder(data_dir), embedded.running(data_dir)
+    assert note is not None
+    assert server is not None
+    supervisor, postgres = psutil.Process(note.pid), psutil.Process(server.pid)
+    yield "supervisor", supervisor
+    yield from (("postgres", process) for process in (postgres, *postgres.children(recursive=True)))
+    for child in supervisor.children():
+        if child != postgres:
+            words = child.cmdline()
+            part = PARTS[words[words.index("-m") + 1]]
+            yield from ((part, process) for process in (child, *child.children(recursive=True)))
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Of itself, and of its children that have ended."""
+    return float(sum(process.cpu_times()[:4]))
