@@ -4,7 +4,7 @@ Each page is one short transaction of the caller's. Pages may be read twice and 
 """
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Date,
+    Integer,
     RowMapping,
     Select,
     SmallInteger,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    text,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -33,10 +35,11 @@ from storage import allocation, digests, outbox, recipients, tables
 Source = Literal["due_date", "remind_at", "snoozed_until", "repeat"]
 """The columns that something can come due by."""
 SOURCES: Final[tuple[Source, ...]] = ("due_date", "remind_at", "snoozed_until", "repeat")
-PAGE_ROWS: Final = 500
+PAGE_ROWS: Final = 2_000
 """Candidates a page: bounds memory, and how long one transaction takes."""
 REPEAT_PAGE_ROWS: Final = 4_000
 """The same of what may repeat: each page finds and sorts all of those again, so that they are fewer and larger."""
+EVERY_OFFSET: Final = range(-reminders.MAX_OFFSET_DAYS, reminders.MAX_OFFSET_DAYS + 1)
 DIGEST_DELAY: Final = datetime.timedelta(minutes=2)
 """A digest waits until the run that began it has read all its pages."""
 _ORDER: Final[Mapping[Source, str]] = {**{source: source for source in SOURCES}, "repeat": "remind_at"}
@@ -96,12 +99,27 @@ class _Candidate(msgspec.Struct, frozen=True):
         return None if key is None else (self.ledger_id, key)
 
 
+def offsets_in_use(connection: Connection) -> frozenset[int]:
+    """The days from a due date on (negative: before it) on which some user may want to be told."""
+    usual = [str(offset) for offset in reminders.Settings().due_offsets_days]
+    return frozenset(connection.scalars(_OFFSETS, {"usual": usual}))
+
+
 def enqueue_page(
-    connection: Connection, source: Source, *, now: datetime.datetime, cursor: Cursor | None = None, limit: int | None = None
+    connection: Connection,
+    source: Source,
+    *,
+    now: datetime.datetime,
+    offsets: Collection[int] = EVERY_OFFSET,
+    cursor: Cursor | None = None,
+    limit: int | None = None,
 ) -> Page:
-    """Enqueue what came due in the 24 hours up to `now`, of the next `limit` candidates of `source`; as the jobs role."""
+    """Enqueue what came due in the 24 hours up to `now`, of the next `limit` candidates of `source`; as the jobs role.
+
+    Of debts only those are looked at of which one of `offsets` may be due.
+    """
     limit = limit or (REPEAT_PAGE_ROWS if source == "repeat" else PAGE_ROWS)
-    statement = _debts(now) if source == "due_date" else _explicit(source, now)
+    statement = _debts(now, offsets) if source == "due_date" else _explicit(source, now)
     table = _transactions if source == "due_date" else _reminders
     order = _ORDER[source]
     position = (table.c[order], table.c.ledger_id, table.c.id)
@@ -114,17 +132,16 @@ def enqueue_page(
     return Page(candidates=len(rows), enqueued=_enqueue(connection, fresh, now), following=following)
 
 
-def _debts(now: datetime.datetime) -> Select[Any]:
+def _debts(now: datetime.datetime, offsets: Collection[int]) -> Select[Any]:
     """Live transactions, not returned, one of whose offsets falls on a day that is in the window somewhere on earth."""
     first, last = (now - reminders.LATE - _WESTMOST).date(), (now + _EASTMOST).date()
     days = [first + datetime.timedelta(days=day) for day in range((last - first).days + 1)]
-    furthest = datetime.timedelta(days=reminders.MAX_OFFSET_DAYS)
-    due_date = _transactions.c.due_date
+    due_dates = sorted({day - datetime.timedelta(days=offset) for day in days for offset in offsets})
     return (
         select(_transactions, *USER)
         .join(_users, _users.c.ledger_id == _transactions.c.ledger_id)
         .where(
-            due_date.between(first - furthest, last + furthest),
+            _transactions.c.due_date == func.any(cast(due_dates, ARRAY(Date))),
             _transactions.c.deleted_seq.is_(None),
             _transactions.c.returned_at.is_(None),
             _users.c.deleting_at.is_(None),
@@ -133,12 +150,24 @@ def _debts(now: datetime.datetime) -> Select[Any]:
     )
 
 
-def _asks_for_one_of(days: Sequence[datetime.date]) -> ColumnElement[bool]:
-    offsets = func.coalesce(
-        _users.c.reminder_settings["due_offsets_days"], cast(list(reminders.Settings().due_offsets_days), JSONB)
+_OFFSETS_OF_USER: Final = func.coalesce(
+    _users.c.reminder_settings["due_offsets_days"], cast(list(reminders.Settings().due_offsets_days), JSONB)
+)
+_OFFSETS: Final = text(r"""
+    with settings as (
+        select distinct reminder_settings -> 'due_offsets_days' as offsets from debitum.users
+    ), known as (
+        select distinct jsonb_array_elements_text(case jsonb_typeof(offsets) when 'array' then offsets else '[]' end) as day
+        from settings union select unnest(cast(:usual as text[]))
     )
+    select cast(day as integer) from known where day ~ '^-?[0-9]{1,3}$'
+""").columns(day=Integer)
+"""Settings that nobody can read stop nobody."""
+
+
+def _asks_for_one_of(days: Sequence[datetime.date]) -> ColumnElement[bool]:
     day = func.unnest(cast(list(days), ARRAY(Date))).column_valued("day")
-    return exists(select(day).where(offsets.contains(func.to_jsonb(day - _transactions.c.due_date))))
+    return exists(select(day).where(_OFFSETS_OF_USER.contains(func.to_jsonb(day - _transactions.c.due_date))))
 
 
 def _explicit(source: Source, now: datetime.datetime) -> Select[Any]:

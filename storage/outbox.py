@@ -20,6 +20,8 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import (
+    JSON,
+    Column,
     ColumnElement,
     Connection,
     Text,
@@ -36,6 +38,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from domain import delivery
 from domain.delivery import Channel, Outcome
@@ -124,8 +127,19 @@ def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: dateti
     if not by_key:
         return set()
     # In the order of the keys: two batches that overlap wait for each other, and never in a circle.
-    rows = [row_of(by_key[key], now) for key in sorted(by_key)]
-    statement = insert(_outbox).values(rows)
+    rows = msgspec.json.encode([row_of(by_key[key], now) for key in sorted(by_key)]).decode()
+    return {(row.ledger_id, row.dedupe_key) for row in connection.execute(_ENQUEUE, {"rows": rows})}
+
+
+def _enqueue() -> ReturningInsert[UUID, str]:
+    """One parameter, whatever the number of rows: SQLAlchemy would compile eight a message anew for each batch."""
+    columns = [_outbox.c[name] for name in ("id", "created_at", *Outgoing.__struct_fields__)]
+    given = (
+        func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
+        .table_valued(*(Column(column.name, column.type) for column in columns), name="given")
+        .render_derived(with_types=True)
+    )
+    statement = insert(_outbox).from_select([column.name for column in columns], select(given))
     revived = statement.on_conflict_do_update(
         index_elements=[_outbox.c.ledger_id, _outbox.c.dedupe_key],
         set_={
@@ -139,8 +153,10 @@ def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: dateti
         },
         where=_outbox.c.state == "suppressed",
     )
-    result = connection.execute(revived.returning(_outbox.c.ledger_id, _outbox.c.dedupe_key))
-    return {(row.ledger_id, row.dedupe_key) for row in result}
+    return revived.returning(_outbox.c.ledger_id, _outbox.c.dedupe_key)
+
+
+_ENQUEUE: Final = _enqueue()
 
 
 def row_of(message: Outgoing, now: datetime.datetime) -> dict[str, Any]:

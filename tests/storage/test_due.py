@@ -30,12 +30,12 @@ def connection(database: Engine) -> Any:
 def tick(connection: Connection, now: datetime.datetime = NOW, limit: int = due.PAGE_ROWS) -> list[str]:
     """The keys that one run enqueues, as the jobs role."""
     roles.enter(connection, roles.JOBS)
-    keys = []
+    keys, offsets = [], due.offsets_in_use(connection)
     for source in due.SOURCES:
-        page = due.enqueue_page(connection, source, now=now, limit=limit)
+        page = due.enqueue_page(connection, source, now=now, offsets=offsets, limit=limit)
         keys += [entry.due.key for entry in page.enqueued]
         while page.following is not None:
-            page = due.enqueue_page(connection, source, now=now, cursor=page.following, limit=limit)
+            page = due.enqueue_page(connection, source, now=now, offsets=offsets, cursor=page.following, limit=limit)
             keys += [entry.due.key for entry in page.enqueued]
     connection.exec_driver_sql("reset role")
     return sorted(keys)
@@ -151,6 +151,21 @@ def test_the_users_own_offsets_time_and_zone_count(connection: Connection) -> No
     in_time = datetime.datetime(2026, 11, 22, 8, 0, tzinfo=datetime.UTC)
     assert tick(connection, in_time - MINUTE) == []
     assert tick(connection, in_time) == sorted([f"due:{early}:2026-12-22:-30:email", f"due:{late}:2026-10-08:45:email"])
+
+
+def test_only_due_dates_that_somebody_wants_to_be_told_of_are_looked_at(connection: Connection) -> None:
+    usual = {-1, 0, 7}
+    assert due.offsets_in_use(connection) == usual
+    ledger = rows.ledger(connection, settings={"due_offsets_days": [-60, 3]})
+    for settings in ({"due_offsets_days": "none"}, {"due_offsets_days": ["soon", None, 5e9, 2.5]}):
+        rows.ledger(connection, settings=settings)
+    assert due.offsets_in_use(connection) == usual | {-60, 3}
+    contact = ledger.contact()
+    wanted = [ledger.money(contact, due_date=TODAY - 3 * DAY), ledger.money(contact, due_date=TODAY + 60 * DAY)]
+    ledger.money(contact, due_date=TODAY - 20 * DAY)
+    found = due.enqueue_page(connection, "due_date", now=NOW, offsets=due.offsets_in_use(connection))
+    assert {entry.due.transaction_id for entry in found.enqueued} == set(wanted)
+    assert due.enqueue_page(connection, "due_date", now=NOW, offsets={0}).candidates == 0
 
 
 def test_settings_that_cannot_be_read_stop_nobody(connection: Connection) -> None:

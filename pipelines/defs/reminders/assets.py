@@ -31,12 +31,14 @@ def due_reminders(database: resources.Database) -> dg.MaterializeResult[None]:
     """One look at everything that came due in the last 24 hours."""
     now = datetime.datetime.now(datetime.UTC)
     candidates, by_kind, preview = 0, Counter[str](), list[due.Enqueued]()
+    with database.begin() as connection:
+        offsets = due.offsets_in_use(connection)
     for source in due.SOURCES:
         cursor: due.Cursor | None = None
         is_first = True
         while is_first or cursor is not None:
             with database.begin() as connection:
-                page = due.enqueue_page(connection, source, now=now, cursor=cursor)
+                page = due.enqueue_page(connection, source, now=now, offsets=offsets, cursor=cursor)
             cursor, is_first = page.following, False
             candidates += page.candidates
             by_kind.update(f"{entry.due.kind}_{entry.due.channel}" for entry in page.enqueued)
