@@ -110,8 +110,8 @@ async def logs(url: str, keys: str, plan: Plan, found: Found) -> None:
 async def pushes(first: User, others: Sequence[User], share: int, plan: Plan, found: Found) -> None:
     """A round: in batches over one connection and over several, then the same with one event a push."""
     for row, users, count, size in (
-        (f"push_{BATCH}", [first], share, BATCH),
-        (f"push_{BATCH}_{CONNECTIONS}_connections", others, plan.batches, BATCH),
+        (f"sync_push_{BATCH}", [first], share, BATCH),
+        (f"sync_push_{BATCH}_{CONNECTIONS}_connections", others, plan.batches, BATCH),
         ("push_1", others[:1], plan.singles, 1),
         (f"push_1_{CONNECTIONS}_connections", others, plan.singles, 1),
     ):

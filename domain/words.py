@@ -10,6 +10,7 @@ MAX_WORD: Final = 64
 MAX_QUERY_WORDS: Final = 16
 _WORD = re.compile(r"[^\W_]+(?:['’‑-][^\W_]+)*")
 _PART = re.compile(r"[^\W_]+")
+_JOINT = re.compile(r"['’‑-]")
 _IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 """Chinese and Japanese are written without spaces: each of their characters is a word."""
 _LETTERS: Final = str.maketrans(
@@ -44,7 +45,12 @@ def folded(text: str) -> str:
 
 def split(text: str) -> list[str]:
     """The words of `text`, folded, in their order; "o'neil" and "e-mail" give their parts."""
-    return [part[:MAX_WORD] for part in _PART.findall(_IDEOGRAPH.sub(r" \1 ", folded(text)))]
+    return _parts(folded(text))
+
+
+def _parts(seen: str) -> list[str]:
+    apart = seen if seen.isascii() else _IDEOGRAPH.sub(r" \1 ", seen)
+    return [part[:MAX_WORD] for part in _PART.findall(apart)]
 
 
 def vector(texts: Mapping[str, str | None]) -> str:
@@ -54,10 +60,13 @@ def vector(texts: Mapping[str, str | None]) -> str:
     """
     places: dict[str, str] = {}
     for weight in sorted(texts):
-        text = texts[weight] or ""
-        joined = (re.sub(r"['’‑-]", "", found) for found in _WORD.findall(folded(text)) if not found.isalnum())
-        for word in (*split(text), *(one[:MAX_WORD] for one in joined)):
+        seen = folded(texts[weight] or "")
+        for word in _parts(seen):
             places.setdefault(word, weight)
+        if _JOINT.search(seen):
+            for found in _WORD.findall(seen):
+                if not found.isalnum():
+                    places.setdefault(_JOINT.sub("", found)[:MAX_WORD], weight)
     return " ".join(f"'{word}':{number}{places[word]}" for number, word in enumerate(sorted(places), start=1))
 
 
