@@ -4,8 +4,7 @@ Installs the peers first, into the checkout's cache. One that cannot be had here
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from bench import append, harness
@@ -90,16 +89,6 @@ PEERS: Final[dict[str, Callable[[Bench, dict[str, object]], list[harness.Row]]]]
 }
 
 
-@contextmanager
-def _left_out(name: str, notes: dict[str, str]) -> Iterator[None]:
-    """Goes on without a peer that cannot be had here."""
-    try:
-        yield
-    except Missing as error:
-        print(f"{name} is left out, it cannot be installed here: {error}", file=sys.stderr)
-        notes[name] = str(error)
-
-
 def main() -> None:
     """Run it; --long for more and longer rounds."""
     is_long = "--long" in sys.argv[1:]
@@ -108,10 +97,15 @@ def main() -> None:
     with harness.database() as url:
         bench = Bench(url, plan)
         for name, measure in PEERS.items():
-            with _left_out(name, left_out):
+            try:
                 rows += measure(bench, notes)
+            except Missing as error:
+                print(f"{name} is left out, it cannot be installed here: {error}", file=sys.stderr)
+                left_out[name] = str(error)
         bench.check()
-    harness.report("peers_long" if is_long else "peers", rows, plan=plan._asdict(), likes_best=notes, left_out=left_out)
+    notes["flush_ms"] = running.flush_ms()
+    name = "peers_long" if is_long else "peers"
+    harness.report(name, rows, plan=plan._asdict(), notes=notes, left_out=left_out)
 
 
 if __name__ == "__main__":

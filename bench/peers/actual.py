@@ -3,7 +3,8 @@
 More than ours: every answer has the file's Merkle trie, by which clients find out what they lack, and it is read, changed, pruned
 and written with every message. Less than ours: a message is opaque; nothing is decided, checked or summed up, there is no
 sequence and no conflict, and the last writer wins, cell by cell. One message is one cell (a new transaction of Actual's is some
-eight of them, one of ours is one event); SQLite flushes its journal and its file, as it does by default.
+eight of them, one of ours is one event). SQLite flushes its journal, its folder and its file for each message, as it does by
+default, and Node waits for it, where ours flushes once for all that wait: on a disk that is slow to flush, that is most of it.
 
 It may have what it likes: as many connections as it answers fastest, and timestamps of these minutes, as devices in daily use
 send them: those of years make a trie ten times as large, and answers half as fast. Its limit of requests is off, as ours are:

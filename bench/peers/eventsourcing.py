@@ -52,7 +52,8 @@ class Recorder:
     def __init__(self, environment: Path, database: Database, kind: Kind) -> None:
         self._environment, self._database, self._kind = environment, database, kind
         self._acknowledged = 0
-        self.shape = max(SHAPES[kind], key=lambda shape: self._drive(shape, running.TRY_SECONDS))
+        self.shape: Shape = max(SHAPES[kind], key=lambda shape: self._drive(shape, running.TRY_SECONDS))
+        """How it likes best to be called."""
 
     def drive(self, seconds: float) -> float:
         """Events a second."""
@@ -60,13 +61,13 @@ class Recorder:
 
     def _drive(self, shape: Shape, seconds: float) -> float:
         load = {
-            **shape._asdict(),
-            **self._database._asdict(),
             "kind": self._kind,
-            "seconds": seconds,
+            "database": self._database.name,
+            "folder": self._database.folder,
             "aggregates": AGGREGATES,
+            "seconds": seconds,
+            **shape._asdict(),
         }
-        load["database"] = load.pop("name")
         program = str(Path(__file__).with_name("recorder.py"))
         command = [str(self._environment / "bin" / "python"), "-P", program, msgspec.json.encode(load).decode()]
         said = subprocess.run(command, check=True, env=running.environ(self._environment), stdout=subprocess.PIPE).stdout

@@ -1,6 +1,7 @@
 """Inserts events by the recorders of the `eventsourcing` library: a program for its environment, which knows nothing of ours.
 
-Its argument is JSON, a Load; it prints JSON: how many events were inserted, and how many of them while it counted.
+Its argument is JSON: kind, database, folder (of the socket), aggregates, seconds, processes, threads, functions. It prints JSON:
+how many events were inserted, and how many of them while it counted.
 """
 
 import json

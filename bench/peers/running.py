@@ -2,6 +2,7 @@
 
 import os
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,7 @@ from storage import engine
 
 SAID: Final = 4_000
 """Bytes of what a server said last."""
+FLUSHES: Final = 200
 TRY_SECONDS: Final = 1.5
 """For each of the ways in which a peer may be driven, to find out which one it likes best."""
 
@@ -43,6 +45,19 @@ def database(url: str, name: str) -> Database:
     with psycopg.connect(libpq, autocommit=True) as connection:
         connection.execute(f"create database {name}")
     return Database(name, urllib.parse.parse_qs(urllib.parse.urlsplit(libpq).query)["host"][0])
+
+
+def flush_ms() -> float:
+    """The median time of a flush of a page, on the disk that all sides write to: whoever flushes for each change waits for it."""
+    page, times = bytes(8_192), []
+    with tempfile.TemporaryFile() as file:
+        for _ in range(FLUSHES):
+            file.write(page)
+            file.flush()
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append((time.perf_counter() - began) * 1_000)
+    return statistics.median(times)
 
 
 def free_port() -> int:
