@@ -6,7 +6,7 @@ It knows as much HTTP as its own requests and our answers need, so that it takes
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
@@ -43,21 +43,39 @@ def request(method: str, path: str, token: str, body: bytes = b"", **headers: st
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def drive(url: str, requests: Sequence[bytes], connections: int, seconds: float, status: int = 200, seed: int = 0) -> Load:
-    """In a process of its own: `requests` in random order over so many connections, for `seconds` after a short while."""
+def drive(
+    url: str,
+    requests: Sequence[bytes],
+    connections: int,
+    seconds: float,
+    status: int = 200,
+    seed: int = 0,
+    *,
+    in_order: bool = False,
+) -> Load:
+    """In a process of its own: `requests` in random order over so many connections, for `seconds` after a short while.
+
+    `in_order`: each of them once, from the first one on; there have to be enough.
+    """
     with get_context("spawn").Pool(1) as pool:
-        return pool.apply(_drive, (url, requests, connections, seconds, status, seed))
+        return pool.apply(_drive, (url, requests, connections, seconds, status, None if in_order else seed))
 
 
-def _drive(url: str, requests: Sequence[bytes], connections: int, seconds: float, status: int, seed: int) -> Load:
-    return uvloop.run(_all(url, requests, connections, seconds, status, random.Random(seed)))
+def _drive(url: str, requests: Sequence[bytes], connections: int, seconds: float, status: int, seed: int | None) -> Load:
+    chosen = iter(requests) if seed is None else _at_random(requests, random.Random(seed))
+    return uvloop.run(_all(url, chosen, connections, seconds, status))
+
+
+def _at_random(requests: Sequence[bytes], dice: random.Random) -> Iterator[bytes]:
+    while True:
+        yield requests[dice.randrange(len(requests))]
 
 
 class _Client(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, requests: Sequence[bytes], dice: random.Random, ends_at: float) -> None:
-        self.requests, self.dice, self.ends_at = requests, dice, ends_at
+    def __init__(self, requests: Iterator[bytes], ends_at: float) -> None:
+        self.requests, self.ends_at = requests, ends_at
         self.done = asyncio.get_running_loop().create_future()
         self.answers: list[tuple[float, float, int]] = []
         """When each was sent and answered, and its status."""
@@ -73,7 +91,12 @@ class _Client(asyncio.Protocol):
             self._transport.close()
             self.done.set_result(None)
             return
-        self._transport.write(self.requests[self.dice.randrange(len(self.requests))])
+        request = next(self.requests, None)
+        if request is None:
+            self._transport.close()
+            self.done.set_exception(RuntimeError("there are not enough requests"))
+            return
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -94,15 +117,13 @@ class _Client(asyncio.Protocol):
             self.done.set_exception(error or ConnectionError("the server hung up"))
 
 
-async def _all(url: str, requests: Sequence[bytes], connections: int, seconds: float, status: int, dice: random.Random) -> Load:
+async def _all(url: str, requests: Iterator[bytes], connections: int, seconds: float, status: int) -> Load:
     address, loop = urlsplit(url), asyncio.get_running_loop()
     counted_from = time.perf_counter() + WARM_SECONDS
     ends_at = counted_from + seconds
     clients = []
     for _ in range(connections):
-        _, client = await loop.create_connection(
-            lambda: _Client(requests, random.Random(dice.random()), ends_at), address.hostname or "", address.port or 0
-        )
+        _, client = await loop.create_connection(lambda: _Client(requests, ends_at), address.hostname or "", address.port or 0)
         clients.append(client)
     await asyncio.gather(*(client.done for client in clients))
     answers = [answer for client in clients for answer in client.answers]
