@@ -11,7 +11,8 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --compile-bytecode --require-hashes
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
-BENCHES := append reads balances search sync outbox retention arrival materialise snapshots
+BENCHES := append push reads balances search sync outbox reminders retention arrival materialise snapshots feel
+LONG_BENCHES := append push reads outbox reminders materialise snapshots feel
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .PHONY: help
@@ -58,6 +59,16 @@ faults: $(DEV) ## kill workers, senders, runs, Dagster; stop Postgres, fill the 
 .PHONY: bench
 bench: $(DEV) ## measurements, each a question; results in bench/results
 	@for question in $(BENCHES); do echo "bench.$$question"; $(BIN)/python -m bench.$$question || exit 1; done
+	@$(BIN)/python -m bench.table
+
+.PHONY: bench-long
+bench-long: $(DEV) ## the same in the sizes of the goals, and longer: hours
+	@for question in $(LONG_BENCHES); do echo "bench.$$question --long"; $(BIN)/python -m bench.$$question --long || exit 1; done
+	@$(BIN)/python -m bench.table
+
+.PHONY: bench-peers
+bench-peers: $(DEV) ## other programs beside ours; installs them into .cache (needs the network and a C++ compiler)
+	@$(BIN)/python -m bench.peers
 	@$(BIN)/python -m bench.table
 
 .PHONY: screenshots

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, NullPool
 
+from bench.reasons import REASONS
 from storage import embedded, engine, migrations, roles
 
 RESULTS = Path(__file__).parent / "results"
@@ -201,7 +202,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def report(name: str, rows: Sequence[Row], **notes: object) -> None:
-    """Print a table and write bench/results/<name>.json."""
+    """Print a table and write bench/results/<name>.json; a row that is short of its goal says why, where that is known."""
+    for one in rows:
+        one.reason = None if one.holds else REASONS.get(one.name)
     table = Table(title=name)
     for heading in ("row", "median", "range", "unit", "goal", ""):
         table.add_column(heading)

@@ -1,0 +1,32 @@
+"""Why a row does not reach its goal, in a sentence each; bench/README.md says more, with the profile."""
+
+from typing import Final
+
+_PYTHON: Final = "a change takes 0.3 to 0.4 ms of Python around 0.2 ms of Postgres, and pgbench does nothing but the latter"
+_HEAD: Final = "what Sanic, the log line and two system calls take around any request is more than the question itself"
+_BULK: Final = "an event costs 80 µs of Python to read, decide and make rows of, and Postgres 46; the goal leaves 25 to both"
+_LATENCY: Final = "it is the length of two batches, and a batch is as long as its changes take"
+_COMPARED: Final = "it follows from append_64 and append_hot, and these do not reach theirs"
+
+REASONS: Final = {
+    "append_64": _PYTHON,
+    "append_128": _PYTHON,
+    "append_hot": "nobody waits for a lock any more, so that it is as fast as append_64, and that is a fifth of the goal",
+    "append_one": "three waits for Postgres and a flush, where pgbench has one, and as much Python again",
+    "append_64_p99": _LATENCY,
+    "append_128_p99": _LATENCY,
+    "append_hot_p99": _LATENCY,
+    "push_500": _BULK,
+    "push_500_2_workers": _BULK,
+    "import_100k": "each fact is checked as if a stranger had made it, by one process: 0.15 ms of Python, and Postgres after it",
+    "pull_500": "most of it is Postgres giving out 500 rows, which both sides wait for",
+    "balances": _HEAD,
+    "health": _HEAD,
+    "rebuild_1m_of_bare_sum": "sums, looks up and inserts 500 ledgers a transaction, so that it can be killed anywhere",
+    "rebuild_5m_of_bare_sum": "sums, looks up and inserts 500 ledgers a transaction, so that it can be killed anywhere",
+    "feel_idle_pss_after_work": "the API keeps what it once needed for state and pull of 10,000 events, and Postgres its caches",
+    "peer_ihatemoney": _COMPARED,
+    "peer_actual": _COMPARED,
+    "peer_eventsourcing": _COMPARED,
+}
+"""By the row's name."""
