@@ -146,6 +146,9 @@ contacts = Table(
     *_entity_constraints(),
 )
 
+_RIPE = "(\nCASE\nWHEN due_date IS NULL THEN transaction_date\nELSE due_date\nEND)"
+"""From when on the age of a debt counts; written as Postgres gives it back, so that both can be compared."""
+
 transactions = Table(
     "transactions",
     metadata,
@@ -164,9 +167,7 @@ transactions = Table(
     Column("due_changed_at", _timestamp, comment="when due_date last took its value"),
     Column("words", TSVECTOR, comment="what search looks at, from domain/words.py"),
     *_entity_constraints(),
-    Index(
-        "transactions_of_contact_idx", "contact_id", text("(case when due_date is null then transaction_date else due_date end)")
-    ),
+    Index("transactions_of_contact_idx", "contact_id", text(_RIPE)),
     Index(None, "repays", postgresql_where=text("repays is not null")),
     Index(
         "transactions_due_idx",
