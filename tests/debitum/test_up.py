@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from debitum import cli, instance, processes
-from storage import embedded
+from storage import embedded, engine
 from tests.debitum.test_children import gone, wait_until
 
 START_SECONDS = 120
@@ -90,6 +91,8 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         assert cli.main(["up", "--data-dir", str(up.data_dir)]) == cli.RUNNING_ALREADY
         assert f"http://127.0.0.1:{up.port}" in capfd.readouterr().out
         assert cli.main(["user", "create", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
+        probe = ["probe", "--no-dagster", "--data-dir", str(up.data_dir), "--port", str(up.port)]
+        assert cli.main(probe) == cli.OK
 
         postgres = embedded.running(up.data_dir)
         assert postgres is not None
@@ -112,6 +115,8 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         assert secret not in written
 
         capfd.readouterr()
+        assert cli.main(probe) == cli.WRONG
+        assert "api does not answer" in capfd.readouterr().err
         assert cli.main(["user", "reset-password", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
         assert "/reset?token=" in capfd.readouterr().out, "also while nothing runs"
         assert embedded.running(up.data_dir) is None
@@ -156,6 +161,29 @@ def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path, capsys: p
     assert "DEBITUM_PORT" in told
     assert not (tmp_path / "pgdata").exists()
     assert not (tmp_path / "up.json").exists()
+
+
+def test_parts_are_asked_each_in_its_own_way(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    asked = ["probe", "--data-dir", str(tmp_path), "--parts"]
+    with psycopg.connect(engine.libpq_url(database_url), autocommit=True) as connection:
+        for said, code in ((None, cli.WRONG), ("10 minutes", cli.WRONG), ("10 seconds", cli.OK)):
+            if said is not None:
+                connection.execute("create table if not exists dagster.daemon_heartbeats (timestamp timestamp)")
+                connection.execute("insert into dagster.daemon_heartbeats values (now() - %s::interval)", (said,))
+            assert cli.main([*asked, "daemon"]) == code
+    (tmp_path / "dagster").mkdir()
+    assert cli.main([*asked, "code-server,daemon"]) == cli.WRONG
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "code.sock"))
+        listener.listen()
+        monkeypatch.setenv("DEBITUM_CODE_SOCKET", str(tmp_path / "code.sock"))
+        assert cli.main([*asked, "code-server,daemon"]) == cli.OK
+    assert capsys.readouterr().err.splitlines() == ["debitum: daemon does not answer"] * 2 + [
+        "debitum: code-server does not answer"
+    ]
 
 
 def test_an_unreachable_database_is_told_without_its_password(
