@@ -30,16 +30,17 @@ def free_port() -> int:
 
 
 class Up:
-    """A running `debitum up --no-dagster`, and what it has said."""
+    """A running `debitum up --no-dagster`, or with the parts of `environment`, and what it has said."""
 
     def __init__(self, folder: Path, port: int, environment: Mapping[str, str] | None = None) -> None:
+        parts = () if environment and "DEBITUM_PARTS" in environment else ("--no-dagster",)
         self.data_dir = folder / "data"
         self.port = port
         self._said = (folder / "said.txt").open("ab+")
         self._from = self._said.seek(0, os.SEEK_END)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "debitum", "up", "--no-dagster", "--data-dir", str(self.data_dir), "--port", str(port)],
+            [sys.executable, "-m", "debitum", "up", *parts, "--data-dir", str(self.data_dir), "--port", str(port)],
             env={**inherited, **(environment or {})},
             cwd=folder,
             stdout=self._said,
@@ -147,6 +148,25 @@ def test_what_a_killed_supervisor_leaves_is_taken_over(folder: Path) -> None:
             second.clean_up()
     finally:
         first.clean_up()
+
+
+def test_a_part_that_asks_a_code_server_elsewhere_waits_for_it(folder: Path, database_url: str) -> None:
+    elsewhere = {"DATABASE_URL": database_url, "DEBITUM_CODE_SOCKET": str(folder / "code.sock")}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        api_port = taken.getsockname()[1]  # nobody here serves the API, so it may be in use
+        up = Up(folder, api_port, {**elsewhere, "DEBITUM_PARTS": "dagster", "DEBITUM_DAGSTER_PORT": str(free_port())})
+        try:
+            up.wait_for(f"waiting for the code server, which runs elsewhere, at {folder / 'code.sock'}")
+            assert psutil.Process(up.process.pid).children() == []
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(folder / "code.sock"))
+                listener.listen()
+                wait_until(lambda: psutil.Process(up.process.pid).children(), START_SECONDS)
+            assert up.end(signal.SIGTERM) == 0, up.said()
+        finally:
+            up.clean_up()
 
 
 def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
