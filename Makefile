@@ -76,11 +76,12 @@ screenshots: $(DEV) ## take the pictures of docs/images anew, of a stack of its 
 	@$(BIN)/python docs/screenshots.py
 
 .PHONY: check
-check: $(DEV) ## style, types, architecture, migrations, Dagster's definitions
+check: $(DEV) ## style, types, architecture, the Dockerfile, migrations, Dagster's definitions
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m storage.migrations check
 	@mkdir -p $(VENV)/dagster && printf 'telemetry: {enabled: false}\nnux: {enabled: false}\n' > $(VENV)/dagster/dagster.yaml
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) DAGSTER_HOME=$(CURDIR)/$(VENV)/dagster $(BIN)/dg check defs --use-active-venv

@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
+
+from debitum.commands import DATA_DIR, UP_FLAGS, Command, Run
 
 if TYPE_CHECKING:
     from debitum import messages, users
@@ -20,40 +21,6 @@ WRONG: Final = 1
 USAGE: Final = 2
 RUNNING_ALREADY: Final = 3
 EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running (up)"
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A flag of a subcommand that stands for a setting: its value goes over the environment and the .env file."""
-
-    flag: str
-    setting: str
-    help: str
-    is_switch: bool = False
-
-
-Run = Callable[[Mapping[str, str], argparse.Namespace], int]
-
-
-@dataclass(frozen=True)
-class Command:
-    """A subcommand, of a group where its name has two words. `run` gets the flags by setting and all arguments; the exit code."""
-
-    name: str
-    help: str
-    run: Run
-    flags: tuple[Flag, ...] = ()
-    arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
-
-
-DATA_DIR: Final = Flag("--data-dir", "DEBITUM_DATA_DIR", "where everything is kept (default .debitum)")
-UP_FLAGS: Final = (
-    Flag("--port", "DEBITUM_PORT", "port of the API (default 8000)"),
-    Flag("--dagster-port", "DEBITUM_DAGSTER_PORT", "port of the Dagster pages (default 3000)"),
-    DATA_DIR,
-    Flag("--workers", "DEBITUM_WORKERS", "processes of the API (default 1)"),
-    Flag("--no-dagster", "DEBITUM_NO_DAGSTER", "only Postgres and the API", is_switch=True),
-)
 
 
 def program() -> int:
@@ -159,6 +126,15 @@ def _doctor(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     for finding in findings:
         say(finding.line())
     return WRONG if any(finding.remedy for finding in findings) else OK
+
+
+def _probe(flags: Mapping[str, str], _: argparse.Namespace) -> int:
+    from debitum import probe, settings
+
+    silent = probe.silent(settings.load(os.environ, Path(".env"), flags))
+    for name in silent:
+        _complain(f"{name} does not answer")
+    return WRONG if silent else OK
 
 
 def _sql(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
@@ -342,6 +318,7 @@ COMMANDS: Final = (
     Command("up", "start everything, keep it running, stop it on Ctrl-C", _up, UP_FLAGS),
     Command("migrate", "bring the database's schema to this version", _migrate, (DATA_DIR,)),
     Command("doctor", "check what Debitum needs and say in words what is wrong", _doctor, UP_FLAGS),
+    Command("probe", "ask whether what `debitum up` runs with these settings answers", _probe, UP_FLAGS),
     Command("demo", "show the whole way of a debt, from the import of a backup to the mail", _demo, (DATA_DIR,), _demo_arguments),
     Command("verify", "prove that everything follows from the logs", _verify, (DATA_DIR,), _verify_arguments),
     Command("rebuild", "recreate everything that follows from the logs, while it is in use", _rebuild, (DATA_DIR,)),

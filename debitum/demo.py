@@ -105,9 +105,9 @@ def _play(stack: Stack, api: httpx.Client, console: Console) -> list[Finding]:
         {name: answer[name] for name in counts} == counts,
         tuple(f"skipped {skipped['count']} {skipped['what']}: {skipped['reason']}" for skipped in answer["skipped"]),
     )
-    at = _write_down_what_is_due(api)
+    at = write_down_what_is_due(api)
     console.print(f"added a debt that is due today at {at.astimezone(ZONE):%H:%M}, and a reminder for the same minute")
-    seen = _wait_for_dagster(stack, api, user, console)
+    seen = wait_for_dagster(stack, api, user, console)
     return [took_over, _balances(api, expected["balances"], console), *seen]
 
 
@@ -151,7 +151,7 @@ def _import(api: httpx.Client, expected: Mapping[str, Any], console: Console) ->
     return answer
 
 
-def _write_down_what_is_due(api: httpx.Client) -> datetime:
+def write_down_what_is_due(api: httpx.Client) -> datetime:
     """The next full minute: when the debt is due and the reminder comes."""
     at = (datetime.now(UTC) + timedelta(seconds=LEAD_SECONDS)).replace(second=0, microsecond=0) + timedelta(minutes=1)
     local = at.astimezone(ZONE)
@@ -163,7 +163,7 @@ def _write_down_what_is_due(api: httpx.Client) -> datetime:
     return at
 
 
-def _wait_for_dagster(stack: Stack, api: httpx.Client, user: Mapping[str, Any], console: Console) -> list[Finding]:
+def wait_for_dagster(stack: Stack, api: httpx.Client, user: Mapping[str, Any], console: Console) -> list[Finding]:
     """What Dagster did by itself. What is not there in time is a finding that is not right."""
     address, ledger_id = user["user"]["email"], user["ledger_id"]
     questions: dict[str, Callable[[], Finding]] = {

@@ -111,6 +111,8 @@ def _obstacle(note: instance.Note, settings: Settings) -> str | None:
     """Why the demo cannot show what it shows with the stack that `note` tells of."""
     if "dagster" not in note.addresses:
         return "without Dagster"
+    if "api" not in note.addresses:
+        return "without the API"
     if outward := [name for name in PROVIDERS if settings.environment.get(name)]:
         return f"it sends real mail ({', '.join(outward)} is set)"
     try:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from packaging.requirements import Requirement
 from sqlalchemy.exc import SQLAlchemyError
 
-from debitum import folders, instance, plans, processes
+from debitum import folders, instance, parts, plans, processes
 from debitum.settings import Settings
 from storage import embedded, engine, migrations, server
 
@@ -136,8 +136,10 @@ def _space(settings: Settings) -> Finding:
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     note = instance.holder(settings.data_dir)
-    listeners = [("API", settings.host, settings.port, "DEBITUM_PORT (--port)")]
-    if not settings.no_dagster:
+    listeners = []
+    if parts.API in settings.parts:
+        listeners.append(("API", settings.host, settings.port, "DEBITUM_PORT (--port)"))
+    if parts.WEBSERVER in settings.parts:
         listeners.append(("Dagster", settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)"))
     held = set(note.addresses.values()) if note is not None else set()
     for name, host, port, setting in listeners:

@@ -23,7 +23,7 @@ NOTICE_SECONDS: Final = 5.0
 
 
 class Leftovers:
-    """Those of the database `url`. `leads`: whether this supervisor runs the daemon. `log`: of the program that fails them."""
+    """Those of the database `url`. `leads`: whether its daemon asks this code server. `log`: of the program that fails them."""
 
     def __init__(self, url: str, environment: Mapping[str, str], log: Path, *, leads: Callable[[], bool], say: Say) -> None:
         self._url = url

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from debitum import folders, probes, processes
+from debitum import folders, parts, probes, processes
 from debitum.children import Plan
 from debitum.settings import Settings, reachable
 from storage import engine, migrations
@@ -15,6 +15,9 @@ API_GRACE_SECONDS: Final = 12.0
 """The API answers requests in flight within 10, and ends whatever is left within 2 more (api.app, api.server)."""
 DAGSTER_GRACE_SECONDS: Final = 15.0
 """A run that is told to end writes its last events."""
+API_ANSWERS: Final = "/health"
+WEBSERVER_ANSWERS: Final = "/server_info"
+"""Paths that only a part which works answers."""
 DAEMON: Final = "dagster-daemon"
 """The name of the part that only one supervisor of a database runs."""
 
@@ -41,18 +44,24 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "DAGSTER_HOME": str(settings.data_dir / "dagster"),
         "MPLCONFIGDIR": str(settings.data_dir / "dagster" / "matplotlib"),  # it keeps a list of fonts, and has no other home
         "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(database_url, schema=migrations.DAGSTER_SCHEMA),
-        "DEBITUM_CODE_SOCKET": str(folders.code_socket(settings.data_dir)),
+        "DEBITUM_CODE_SOCKET": str(code_socket(settings)),
         "PYTHONUNBUFFERED": "1",  # the last words of a part that dies are in its log
         processes.MARK: str(settings.data_dir),
     }
 
 
 def addresses(settings: Settings) -> dict[str, str]:
-    """Where people reach the parts, by name."""
-    found = {"api": f"http://{reachable(settings.host)}:{settings.port}"}
-    if not settings.no_dagster:
-        found["dagster"] = f"http://{reachable(settings.dagster_host)}:{settings.dagster_port}"
-    return found
+    """Where people reach those of the parts that run here, by name."""
+    found = {
+        parts.API: f"http://{reachable(settings.host)}:{settings.port}",
+        parts.WEBSERVER: f"http://{reachable(settings.dagster_host)}:{settings.dagster_port}",
+    }
+    return {name: address for name, address in found.items() if name in settings.parts}
+
+
+def code_socket(settings: Settings) -> Path:
+    """Where the code server listens: as set, or in the data folder."""
+    return settings.code_socket or folders.code_socket(settings.data_dir)
 
 
 def api(settings: Settings, environment: Mapping[str, str]) -> Plan:
@@ -64,7 +73,7 @@ def api(settings: Settings, environment: Mapping[str, str]) -> Plan:
         environment=environment,
         log=_log(settings, "api"),
         grace_seconds=API_GRACE_SECONDS,
-        answers=probes.http(f"{address}/health"),
+        answers=probes.http(f"{address}{API_ANSWERS}"),
         address=address,
     )
 
@@ -94,7 +103,7 @@ def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
         environment=environment,
         log=_log(settings, "dagster"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
-        answers=probes.http(f"{address}/server_info"),
+        answers=probes.http(f"{address}{WEBSERVER_ANSWERS}"),
         address=address,
         whole_group=True,
     )

@@ -1,5 +1,6 @@
 """Settings: what the environment, a .env file and the command line's flags say, checked once at the edge."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from api import refusals
+from debitum import parts
 from notifications import links
 from telemetry import levels, output
 
@@ -43,7 +45,8 @@ class Settings:
     dagster_host: str
     dagster_port: int
     dagster_exposed: bool
-    no_dagster: bool
+    parts: frozenset[str]
+    code_socket: Path | None
     public_url: str
     production: bool
     keys: str | None = field(repr=False)
@@ -75,7 +78,8 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         dagster_host=reader.read("DEBITUM_DAGSTER_HOST", "127.0.0.1", _host),
         dagster_exposed=reader.read("DEBITUM_DAGSTER_EXPOSED", "0", _switch),
         dagster_port=reader.read("DEBITUM_DAGSTER_PORT", "3000", _port),
-        no_dagster=reader.read("DEBITUM_NO_DAGSTER", "0", _switch),
+        parts=_parts(reader),
+        code_socket=reader.read("DEBITUM_CODE_SOCKET", "", _socket),
         public_url=reader.read("DEBITUM_PUBLIC_URL", f"http://{reachable(host)}:{port}", _public_url),
         production=production,
         keys=reader.read("DEBITUM_KEYS", "", _key_ring),
@@ -89,7 +93,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         ),
         environment=merged,
     )
-    if not loaded.no_dagster and loaded.port == loaded.dagster_port:
+    if loaded.parts >= {parts.API, parts.WEBSERVER} and loaded.port == loaded.dagster_port:
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
     reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
     reader.read("DEBITUM_SIGNUP", "", refusals.signup)
@@ -143,7 +147,7 @@ def _refuse_what_is_dangerous(loaded: Settings, reader: "_Reader") -> None:
 
 def offers_dagster(loaded: Settings) -> bool:
     """Whether Dagster's pages, which have no login, can be reached from elsewhere, and nobody has said that this is meant."""
-    return not (loaded.no_dagster or loaded.dagster_exposed or refusals.is_loopback(loaded.dagster_host))
+    return parts.WEBSERVER in loaded.parts and not (loaded.dagster_exposed or refusals.is_loopback(loaded.dagster_host))
 
 
 def reachable(host: str) -> str:
@@ -176,6 +180,29 @@ class _Reader:
             judge(value)
         except ValueError as error:
             self.wrong.append(f"{name}: {error}")
+
+
+def _parts(reader: _Reader) -> frozenset[str]:
+    """What is to run here. Parts that run elsewhere could not reach an embedded database: to name some needs DATABASE_URL."""
+    named = reader.read("DEBITUM_PARTS", ",".join(parts.ALL), parts.parse)
+    if reader.read("DEBITUM_NO_DAGSTER", "0", _switch):
+        if reader.values.get("DEBITUM_PARTS") and named & parts.OF_DAGSTER:
+            reader.wrong.append("DEBITUM_PARTS: names parts of Dagster, which DEBITUM_NO_DAGSTER=1 leaves out")
+        named = frozenset({parts.API})
+    if reader.values.get("DEBITUM_PARTS") and len(named) < len(parts.ALL) and not reader.values.get("DATABASE_URL"):
+        reader.wrong.append("DEBITUM_PARTS: needs DATABASE_URL, a database that the parts which run elsewhere reach too")
+    return named
+
+
+def _socket(value: str) -> Path | None:
+    if not value:
+        return None
+    from debitum import folders  # only who sets it pays for loading what that needs
+
+    path = Path(value).expanduser().absolute()
+    if len(os.fsencode(path)) >= folders.LONGEST_SOCKET_PATH:
+        raise ValueError(f"{value!r} is too long for a socket: {folders.LONGEST_SOCKET_PATH - 1} bytes at most")
+    return path
 
 
 def _read(env_file: Path) -> dict[str, str]:

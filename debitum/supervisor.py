@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from debitum import database, folders, instance, keys, leader, plans, processes
+from debitum import database, folders, instance, keys, leader, parts, plans, probes, processes
 from debitum.children import Child, Pauses, Plan, Say
 from debitum.leftovers import Leftovers
 from debitum.settings import Settings, offers_dagster
@@ -22,6 +22,9 @@ STOP_ORDER: Final = (("api", plans.DAEMON), ("dagster",), ("code-server",))
 """By name: who asks goes before who answers. Postgres comes after all of them."""
 POSTGRES_LOOK_SECONDS: Final = 0.5
 """Between two looks whether the embedded server lives: requests fail with 503 for about this long when it does not."""
+
+CODE_SERVER_LOOK_SECONDS: Final = 0.5
+"""Between two looks whether a code server that runs elsewhere answers."""
 
 
 def up(settings: Settings, say: Say) -> None:
@@ -75,8 +78,9 @@ class Supervisor:
             self._say("the last supervisor of this data folder was killed; this one takes over")
         if ended := processes.end_leftovers(settings.data_dir):
             self._say(f"left over from an earlier supervisor and ended: {', '.join(ended)}")
-        processes.check_port(settings.host, settings.port, "DEBITUM_PORT (--port)")
-        if not settings.no_dagster:
+        if parts.API in settings.parts:
+            processes.check_port(settings.host, settings.port, "DEBITUM_PORT (--port)")
+        if parts.WEBSERVER in settings.parts:
             processes.check_port(settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
         if offers_dagster(settings):
             self._say(f"warning: Dagster's pages have no login, and {settings.dagster_host} is not of this machine alone")
@@ -93,7 +97,7 @@ class Supervisor:
         database.require_durability(found)
         revision = database.migrate(found, keys.ring(self._settings))
         self._say(f"schema is at revision {revision} ({time.monotonic() - began:.1f} s)")
-        if not self._settings.no_dagster:
+        if self._settings.parts & parts.OF_DAGSTER:
             folders.dagster_home(self._settings.data_dir)
         ring = self._settings.keys or folders.key_ring(self._settings.data_dir)
         return plans.environment(self._settings, found.url, ring)
@@ -106,31 +110,52 @@ class Supervisor:
         self._say("stopping")
 
     async def _start_parts(self, found: database.Database, environment: Mapping[str, str]) -> None:
-        api = self._keep(plans.api(self._settings, environment))
-        if not self._settings.no_dagster:
-            await self._start_dagster(found, environment)
-        await api.ready.wait()
+        chosen, started = self._settings.parts, []
+        if parts.API in chosen:
+            started.append(self._keep(plans.api(self._settings, environment)))
+        if parts.CODE_SERVER in chosen:
+            await self._start_code_server(environment)
+        elif chosen & parts.OF_DAGSTER:
+            await self._wait_for_code_server(Path(environment["DEBITUM_CODE_SOCKET"]))
+        if parts.WEBSERVER in chosen:
+            started.append(self._keep(plans.webserver(self._settings, environment)))
+        if parts.DAEMON in chosen:
+            self._start_daemon(found, environment)
+        for child in started:
+            await child.ready.wait()
         self._say(f"everything answers ({time.monotonic() - self._began:.1f} s after the start); Ctrl-C stops it")
 
-    async def _start_dagster(self, found: database.Database, environment: Mapping[str, str]) -> None:
-        """First the code server answers, then come those that ask it; whenever one has died, so have its runs."""
-        direct = environment["DATABASE_DIRECT_URL"]
+    async def _start_code_server(self, environment: Mapping[str, str]) -> None:
+        """It answers before those come that ask it; whenever it has died, so have its runs.
+
+        Without a daemon beside it, it is the one that the daemon elsewhere asks: the runs of this database are its own.
+        """
         left = Leftovers(
-            direct,
+            environment["DATABASE_DIRECT_URL"],
             environment,
             self._settings.data_dir / "logs" / "leftover_runs.log",
-            leads=lambda: plans.DAEMON in self._children,
+            leads=lambda: plans.DAEMON in self._children or parts.DAEMON not in self._settings.parts,
             say=self._say,
         )
         code = replace(plans.code(self._settings, environment), before=left.note, after=left.fail)
         await self._keep(code).ready.wait()
-        webserver = self._keep(plans.webserver(self._settings, environment))
+
+    async def _wait_for_code_server(self, socket: Path) -> None:
+        """Dagster's webserver would go on without one, and show nothing until somebody reloads it."""
+        answers, told = probes.unix_socket(socket), False
+        while not await answers():
+            if not told:
+                self._say(f"waiting for the code server, which runs elsewhere, at {socket}")
+                told = True
+            await asyncio.sleep(CODE_SERVER_LOOK_SECONDS)
+
+    def _start_daemon(self, found: database.Database, environment: Mapping[str, str]) -> None:
         daemon = plans.daemon(self._settings, environment)
         if found.embedded is not None:  # whoever holds the data folder is the only one on its database
             self._keep(daemon)
-        else:
-            self._spawn(leader.run_alone(direct, lambda: self._run_until_cancelled(daemon), self._say), self._starting)
-        await webserver.ready.wait()
+            return
+        direct = environment["DATABASE_DIRECT_URL"]
+        self._spawn(leader.run_alone(direct, lambda: self._run_until_cancelled(daemon), self._say), self._starting)
 
     async def _run_until_cancelled(self, plan: Plan) -> None:
         child = Child(plan, self._say)

@@ -50,13 +50,7 @@ class Server:
 
 def inspect(url: str, application_name: str) -> Server:
     """Ask the server of `url`. Raises UnreachableError, whose text holds no password."""
-    try:
-        connection = psycopg.connect(
-            engine.libpq_url(url), autocommit=True, application_name=application_name, connect_timeout=CONNECT_TIMEOUT_SECONDS
-        )
-    except psycopg.OperationalError as error:
-        raise UnreachableError(str(error)) from error
-    with connection:
+    with _connected(url, application_name) as connection:
         return _ask(connection)
 
 
@@ -69,6 +63,18 @@ def unfinished_runs(url: str, application_name: str) -> list[str]:
         return [str(run_id) for (run_id,) in found]
 
 
+def daemon_seen_seconds(url: str, application_name: str) -> float | None:
+    """How long ago Dagster's daemon gave a sign of life, seconds; None where it never did. Raises UnreachableError."""
+    with _connected(url, application_name) as connection:
+        if _scalar(connection, "select to_regclass(%s)", f"{migrations.DAGSTER_SCHEMA}.daemon_heartbeats") is None:
+            return None
+        # The column has no zone: it holds the time of the session's zone, which is the database's, for Dagster and for us.
+        seen = _scalar(
+            connection, "select extract(epoch from now() - max(timestamp)::timestamptz) from dagster.daemon_heartbeats"
+        )
+        return None if seen is None else float(seen)
+
+
 async def lead_dagster(connection: psycopg.AsyncConnection[Any]) -> bool:
     """Try to become the one that runs Dagster's daemon on this database, for as long as `connection` lives."""
     cursor = await connection.execute("select pg_try_advisory_lock(hashtext('debitum dagster daemon'))")
@@ -79,6 +85,15 @@ async def lead_dagster(connection: psycopg.AsyncConnection[Any]) -> bool:
 async def ping(connection: psycopg.AsyncConnection[Any]) -> None:
     """Raises psycopg.OperationalError when the connection, and with it what it locks, is gone."""
     await connection.execute("select")
+
+
+def _connected(url: str, application_name: str) -> psycopg.Connection[Any]:
+    try:
+        return psycopg.connect(
+            engine.libpq_url(url), autocommit=True, application_name=application_name, connect_timeout=CONNECT_TIMEOUT_SECONDS
+        )
+    except psycopg.OperationalError as error:
+        raise UnreachableError(str(error)) from error
 
 
 def _ask(connection: psycopg.Connection[Any]) -> Server:

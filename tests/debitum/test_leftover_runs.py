@@ -5,9 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-from debitum import folders
-from storage import engine, migrations, server
+import psycopg
 
+from debitum import folders, processes
+from storage import engine, migrations, server
+from storage.encryption import new_ring
+from tests.debitum.test_children import wait_until
+
+START_SECONDS = 120
+"""The machine may be busy with other tests."""
+
+UNFINISHED = """
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._core.test_utils import create_run_for_test
+with DagsterInstance.get() as instance:
+    create_run_for_test(instance, status=DagsterRunStatus.STARTED)
+"""
 PROGRAM = """
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
@@ -25,13 +38,45 @@ with DagsterInstance.get() as instance:
 """
 
 
-def test_only_runs_that_were_noted_and_claim_a_process_are_failed(tmp_path: Path, database_url: str) -> None:
-    folders.make(tmp_path)
-    home = folders.dagster_home(tmp_path)
-    assert server.unfinished_runs(database_url, "test") == []
+def _with_dagster(data_dir: Path, database_url: str) -> dict[str, str]:
+    folders.make(data_dir)
     url = engine.psycopg2_url(database_url, schema=migrations.DAGSTER_SCHEMA)
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "DEBITUM_DAGSTER_DATABASE_URL": url}
+    return {**os.environ, "DAGSTER_HOME": str(folders.dagster_home(data_dir)), "DEBITUM_DAGSTER_DATABASE_URL": url}
+
+
+def test_only_runs_that_were_noted_and_claim_a_process_are_failed(tmp_path: Path, database_url: str) -> None:
+    environment = _with_dagster(tmp_path, database_url)
+    assert server.unfinished_runs(database_url, "test") == []
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, database_url], env=environment, capture_output=True, text=True, check=False
     )
     assert ended.stdout.split()[-5:] == ["FAILURE", "FAILURE", "NOT_STARTED", "STARTED", "SUCCESS"], ended.stderr
+
+
+def test_a_code_server_whose_daemon_runs_elsewhere_takes_the_runs_for_its_own(tmp_path: Path, database_url: str) -> None:
+    """The lock of the daemon is another's, as it is where each part has a container of its own."""
+    subprocess.run([sys.executable, "-c", UNFINISHED], env=_with_dagster(tmp_path, database_url), check=True)
+    assert len(server.unfinished_runs(database_url, "test")) == 1
+    given = {"DATABASE_URL": database_url, "DEBITUM_KEYS": new_ring(), "DEBITUM_PARTS": "code-server"}
+    said = tmp_path / "said"
+    with psycopg.connect(engine.libpq_url(database_url)) as leader, said.open("wb") as output:
+        leader.execute("select pg_advisory_lock(hashtext('debitum dagster daemon'))")
+        up = subprocess.Popen(
+            [sys.executable, "-m", "debitum", "up", "--data-dir", str(tmp_path)],
+            env={**os.environ, **given},
+            cwd=tmp_path,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            wait_until(
+                lambda: "1 runs that an earlier code server left" in said.read_text() or up.poll() is not None, START_SECONDS
+            )
+            assert "are marked as failed" in said.read_text()
+            assert server.unfinished_runs(database_url, "test") == []
+            up.terminate()
+            assert up.wait(START_SECONDS) == 0
+        finally:
+            up.kill()
+            up.wait()
+            processes.end_leftovers(tmp_path)

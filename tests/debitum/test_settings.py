@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from debitum import cli, plans, settings
+from debitum import cli, parts, plans, settings
 from storage import encryption
 
 KEY = base64.b64encode(b"0123456789abcdef" * 2).decode()
@@ -32,7 +32,7 @@ def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"DATABASE_URL": "", "DEBITUM_PORT": ""})
     assert loaded.data_dir == Path(".debitum").resolve()
     assert (loaded.host, loaded.port, loaded.dagster_port, loaded.workers) == ("127.0.0.1", 8000, 3000, 1)
-    assert (loaded.database_url, loaded.no_dagster, loaded.production) == (None, False, False)
+    assert (loaded.database_url, loaded.parts, loaded.production) == (None, frozenset(parts.ALL), False)
     assert (loaded.dagster_host, loaded.dagster_exposed) == ("127.0.0.1", False)
     assert loaded.public_url == "http://127.0.0.1:8000"
     assert (loaded.reminder_cron, loaded.snapshot_cron) == ("*/5 * * * *", "0 * * * *")
@@ -47,6 +47,33 @@ def test_children_get_what_the_file_says(tmp_path: Path) -> None:
     assert environment["DEBITUM_DAGSTER_DATABASE_URL"].startswith("postgresql+psycopg2://")
     assert environment["DAGSTER_HOME"] == str(tmp_path / "dagster")
     assert len(os.fsencode(environment["DEBITUM_CODE_SOCKET"])) < 100
+
+
+def test_some_parts_run_here_and_the_others_elsewhere(tmp_path: Path) -> None:
+    elsewhere = {"DATABASE_URL": "postgresql://u@h/d", "DEBITUM_DATA_DIR": str(tmp_path)}
+    loaded = load(tmp_path, {**elsewhere, "DEBITUM_PARTS": "api, daemon"})
+    assert loaded.parts == {"api", "daemon"}
+    assert list(plans.addresses(loaded)) == ["api"]
+    assert load(tmp_path, {"DEBITUM_PARTS": "api,code-server,dagster,daemon"}).parts == set(parts.ALL)
+    assert load(tmp_path, {"DEBITUM_NO_DAGSTER": "1"}).parts == {"api"}
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_PARTS: names parts of Dagster"):
+        load(tmp_path, {**elsewhere, "DEBITUM_PARTS": "api,daemon", "DEBITUM_NO_DAGSTER": "1"})
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_PARTS: needs DATABASE_URL"):
+        load(tmp_path, {"DEBITUM_PARTS": "daemon"})
+
+
+def test_a_part_that_serves_no_pages_may_be_given_any_address_for_them(tmp_path: Path) -> None:
+    given = {"DATABASE_URL": "postgresql://u@h/d", "DEBITUM_DAGSTER_HOST": "0.0.0.0", "DEBITUM_DAGSTER_PORT": "8000"}
+    assert not settings.offers_dagster(load(tmp_path, {**given, "DEBITUM_PARTS": "code-server,api"}))
+    assert settings.offers_dagster(load(tmp_path, {**given, "DEBITUM_PARTS": "dagster"}))
+
+
+def test_parts_elsewhere_find_the_code_server_by_its_socket(tmp_path: Path) -> None:
+    given = {"DEBITUM_DATA_DIR": str(tmp_path), "DEBITUM_CODE_SOCKET": "/run/debitum/code.sock"}
+    loaded = load(tmp_path, given)
+    environment = plans.environment(loaded, "postgresql:///debitum", "k1:AAAA")
+    assert environment["DEBITUM_CODE_SOCKET"] == "/run/debitum/code.sock"
+    assert "/run/debitum/code.sock" in plans.code(loaded, environment).command
 
 
 def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
@@ -68,6 +95,10 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_DAGSTER_PORT", "8000"),
         ("DEBITUM_WORKERS", "0"),
         ("DEBITUM_NO_DAGSTER", "maybe"),
+        ("DEBITUM_PARTS", "api,webserver"),
+        ("DEBITUM_PARTS", "api,"),
+        ("DEBITUM_PARTS", "api"),
+        ("DEBITUM_CODE_SOCKET", f"/run/{'x' * 100}.sock"),
         ("DEBITUM_ENV", "prod"),
         ("DEBITUM_HOST", "a b"),
         ("DEBITUM_PUBLIC_URL", "debitum.example"),

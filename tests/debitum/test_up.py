@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from debitum import cli, instance, processes
-from storage import embedded
+from storage import embedded, engine
 from tests.debitum.test_children import gone, wait_until
 
 START_SECONDS = 120
@@ -29,16 +30,17 @@ def free_port() -> int:
 
 
 class Up:
-    """A running `debitum up --no-dagster`, and what it has said."""
+    """A running `debitum up --no-dagster`, or with the parts of `environment`, and what it has said."""
 
     def __init__(self, folder: Path, port: int, environment: Mapping[str, str] | None = None) -> None:
+        parts = () if environment and "DEBITUM_PARTS" in environment else ("--no-dagster",)
         self.data_dir = folder / "data"
         self.port = port
         self._said = (folder / "said.txt").open("ab+")
         self._from = self._said.seek(0, os.SEEK_END)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "debitum", "up", "--no-dagster", "--data-dir", str(self.data_dir), "--port", str(port)],
+            [sys.executable, "-m", "debitum", "up", *parts, "--data-dir", str(self.data_dir), "--port", str(port)],
             env={**inherited, **(environment or {})},
             cwd=folder,
             stdout=self._said,
@@ -90,6 +92,8 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         assert cli.main(["up", "--data-dir", str(up.data_dir)]) == cli.RUNNING_ALREADY
         assert f"http://127.0.0.1:{up.port}" in capfd.readouterr().out
         assert cli.main(["user", "create", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
+        probe = ["probe", "--no-dagster", "--data-dir", str(up.data_dir), "--port", str(up.port)]
+        assert cli.main(probe) == cli.OK
 
         postgres = embedded.running(up.data_dir)
         assert postgres is not None
@@ -112,6 +116,8 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         assert secret not in written
 
         capfd.readouterr()
+        assert cli.main(probe) == cli.WRONG
+        assert "api does not answer" in capfd.readouterr().err
         assert cli.main(["user", "reset-password", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
         assert "/reset?token=" in capfd.readouterr().out, "also while nothing runs"
         assert embedded.running(up.data_dir) is None
@@ -144,6 +150,25 @@ def test_what_a_killed_supervisor_leaves_is_taken_over(folder: Path) -> None:
         first.clean_up()
 
 
+def test_a_part_that_asks_a_code_server_elsewhere_waits_for_it(folder: Path, database_url: str) -> None:
+    elsewhere = {"DATABASE_URL": database_url, "DEBITUM_CODE_SOCKET": str(folder / "code.sock")}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        api_port = taken.getsockname()[1]  # nobody here serves the API, so it may be in use
+        up = Up(folder, api_port, {**elsewhere, "DEBITUM_PARTS": "dagster", "DEBITUM_DAGSTER_PORT": str(free_port())})
+        try:
+            up.wait_for(f"waiting for the code server, which runs elsewhere, at {folder / 'code.sock'}")
+            assert psutil.Process(up.process.pid).children() == []
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(folder / "code.sock"))
+                listener.listen()
+                wait_until(lambda: psutil.Process(up.process.pid).children(), START_SECONDS)
+            assert up.end(signal.SIGTERM) == 0, up.said()
+        finally:
+            up.clean_up()
+
+
 def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -156,6 +181,29 @@ def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path, capsys: p
     assert "DEBITUM_PORT" in told
     assert not (tmp_path / "pgdata").exists()
     assert not (tmp_path / "up.json").exists()
+
+
+def test_parts_are_asked_each_in_its_own_way(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    asked = ["probe", "--data-dir", str(tmp_path), "--parts"]
+    with psycopg.connect(engine.libpq_url(database_url), autocommit=True) as connection:
+        for said, code in ((None, cli.WRONG), ("10 minutes", cli.WRONG), ("10 seconds", cli.OK)):
+            if said is not None:
+                connection.execute("create table if not exists dagster.daemon_heartbeats (timestamp timestamp)")
+                connection.execute("insert into dagster.daemon_heartbeats values (now() - %s::interval)", (said,))
+            assert cli.main([*asked, "daemon"]) == code
+    (tmp_path / "dagster").mkdir()
+    assert cli.main([*asked, "code-server,daemon"]) == cli.WRONG
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "code.sock"))
+        listener.listen()
+        monkeypatch.setenv("DEBITUM_CODE_SOCKET", str(tmp_path / "code.sock"))
+        assert cli.main([*asked, "code-server,daemon"]) == cli.OK
+    assert capsys.readouterr().err.splitlines() == ["debitum: daemon does not answer"] * 2 + [
+        "debitum: code-server does not answer"
+    ]
 
 
 def test_an_unreachable_database_is_told_without_its_password(

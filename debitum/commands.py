@@ -1,0 +1,41 @@
+"""What a subcommand of the command line is, and the flags that several have."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag of a subcommand that stands for a setting: its value goes over the environment and the .env file."""
+
+    flag: str
+    setting: str
+    help: str
+    is_switch: bool = False
+
+
+Run = Callable[[Mapping[str, str], argparse.Namespace], int]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand, of a group where its name has two words. `run` gets the flags by setting and all arguments; the exit code."""
+
+    name: str
+    help: str
+    run: Run
+    flags: tuple[Flag, ...] = ()
+    arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+
+
+DATA_DIR: Final = Flag("--data-dir", "DEBITUM_DATA_DIR", "where everything is kept (default .debitum)")
+UP_FLAGS: Final = (
+    Flag("--port", "DEBITUM_PORT", "port of the API (default 8000)"),
+    Flag("--dagster-port", "DEBITUM_DAGSTER_PORT", "port of the Dagster pages (default 3000)"),
+    DATA_DIR,
+    Flag("--workers", "DEBITUM_WORKERS", "processes of the API (default 1)"),
+    Flag("--no-dagster", "DEBITUM_NO_DAGSTER", "only Postgres and the API", is_switch=True),
+    Flag("--parts", "DEBITUM_PARTS", "only these, by commas: api, code-server, dagster, daemon (default all)"),
+)
