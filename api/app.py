@@ -26,6 +26,7 @@ from api import (
     import_json,
     join_page,
     limits,
+    metrics,
     openapi,
     pages,
     personal_tokens,
@@ -35,6 +36,7 @@ from api import (
     reports,
     reset_page,
     routing,
+    scrape,
     search,
     services,
     sessions,
@@ -114,13 +116,15 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     webhooks.install(app, settings.sendgrid_webhook_key)
     for resource in RESOURCES:
         resource.routes.install(app)
+    scrape.install(app, settings)
+    app.ctx.metrics = metrics.Metrics(app.router.routes, settings.workers)
     return app
 
 
 def _setup_lifecycle(app: "Sanic[Any, Any]", settings: Settings) -> None:
     @app.before_server_start
     async def start(app: "Sanic[Any, Any]") -> None:
-        app.ctx.services = services.make(settings)
+        app.ctx.services = services.make(settings, app.ctx.metrics)
 
     @app.after_server_stop
     async def stop(app: "Sanic[Any, Any]") -> None:
@@ -139,8 +143,11 @@ def _setup_requests(app: "Sanic[Any, Any]") -> None:
         response.headers["X-Request-ID"] = _request_id(request)
         _compress(request, response)
         began = getattr(request.ctx, "began", time.perf_counter())
-        route = request.route.name if request.route else "none"
-        milliseconds = round((time.perf_counter() - began) * 1_000, 1)
+        route = request.route.name if request.route else metrics.NO_ROUTE
+        seconds = time.perf_counter() - began
+        counted: metrics.Metrics = request.app.ctx.metrics
+        counted.request(route, request.method, response.status, seconds)
+        milliseconds = round(seconds * 1_000, 1)
         _log.info("request", method=request.method, route=route, status=response.status, ms=milliseconds)
 
 
