@@ -53,6 +53,7 @@ from api import (
 from api.protocol import StrictRequest
 from api.settings import Settings
 from domain import errors, ids
+from storage import roles
 
 RESOURCES = (
     health,
@@ -159,8 +160,9 @@ def _request_id(request: Request) -> str:
 
 
 def _identify(request: Request, request_id: str) -> None:
-    """From here on whatever is logged for this request bears its id, no longer that of the one before on the connection."""
+    """From here on what is logged or asked for this request bears its id, no longer that of the one before on the connection."""
     request.ctx.id = request_id
+    roles.asker.set(request_id)
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 

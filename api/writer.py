@@ -15,7 +15,7 @@ import structlog
 from api import problems
 from api.metrics import Metrics
 from domain import errors
-from storage import current, engine, ledgers
+from storage import current, engine, ledgers, roles
 from storage.encryption import KeyRing
 from storage.feed import Head
 from storage.ledgers import Push, Receipt
@@ -184,9 +184,13 @@ def _shown(push: Push, answer: Receipt | errors.DomainError, found: Mapping[curr
 
 
 def _name_requests(batch: Sequence[_Waiting]) -> None:
-    """What is logged while a batch is under way bears the id of its request, or the ids of the first of several."""
+    """What is logged while a batch is under way bears the id of its request, or the ids of the first of several.
+
+    Postgres is told the first, and how many others there are.
+    """
     structlog.contextvars.clear_contextvars()
     found = list(dict.fromkeys(one.request_id for one in batch if one.request_id is not None))
+    roles.asker.set("".join(found[:1]) + (f" +{len(found) - 1}" if len(found) > 1 else ""))
     if len(found) == 1:
         structlog.contextvars.bind_contextvars(request_id=found[0])
     elif found:
