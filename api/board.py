@@ -4,9 +4,11 @@ A row belongs to a worker's place and not to its process: whoever is started in 
 numbers, so that their sum never falls. To add is one store of 8 aligned bytes: there is no lock, no file, nothing to clear away.
 """
 
+import itertools
 import mmap
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 CELL_BYTES: Final = 8
@@ -37,10 +39,15 @@ class Buckets:
 
     bounds: tuple[float, ...]
 
-    @property
+    @cached_property
     def width(self) -> int:
         """The cells of one histogram."""
         return len(self.bounds) + 2
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The bounds as Prometheus writes them, and the one above the last."""
+        return (*map(str, self.bounds), "+Inf")
 
     def add(self, row: "memoryview[float]", at: int, value: float) -> None:
         """Observe `value` in the histogram that begins at the cell `at` of `row`."""
@@ -49,8 +56,5 @@ class Buckets:
 
     def read(self, totals: list[float], at: int) -> tuple[list[tuple[str, float]], float]:
         """The counts up to each bound and up to +Inf, as Prometheus wants them, and the sum."""
-        found, count = [], 0.0
-        for bound, cell in zip((*map(str, self.bounds), "+Inf"), totals[at + 1 : at + self.width], strict=True):
-            count += cell
-            found.append((bound, count))
-        return found, totals[at]
+        counts = itertools.accumulate(totals[at + 1 : at + self.width])
+        return list(zip(self.names, counts, strict=True)), totals[at]
