@@ -42,33 +42,37 @@ async def ask(database_url: str, *, seconds: float) -> Vitals:
     """
     connection = await engine.async_connection(database_url, "debitum-api-metrics")
     try:
-        await connection.execute("select set_config('statement_timeout', %s, false)", (f"{round(seconds * 1_000)}ms",))
-        rows = await _as_report(connection)
-        written = await _written(connection)
+        async with connection.transaction():
+            rows = await _as_report(connection, seconds)
+        try:
+            async with connection.transaction():
+                written = await _written(connection, seconds)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+            written = None
     finally:
         await connection.close()
     [(pending, leased, waited, dirty, lag, *over)] = rows
     return Vitals(pending, leased, float(waited or 0), dirty, float(lag or 0), dict(zip(OVER, over, strict=True)), written)
 
 
-async def _as_report(connection: _Connection) -> list[tuple[Any, ...]]:
+async def _as_report(connection: _Connection, seconds: float) -> list[tuple[Any, ...]]:
     """As the role that sees every ledger, no secret, and writes nothing."""
-    async with connection.transaction():
-        await connection.execute(roles.ENTER, roles.parameters(roles.REPORT))
-        cursor = await connection.execute(_VITALS, {"most": MOST_COUNTED, "recent": RECENT})
-        return await cursor.fetchall()
+    await connection.execute(_TIMEOUT, {"milliseconds": round(seconds * 1_000)})
+    await connection.execute(roles.ENTER_BY_KEYS, roles.parameters(roles.REPORT))
+    cursor = await connection.execute(VITALS, {"most": MOST_COUNTED, "recent": RECENT})
+    return await cursor.fetchall()
 
 
-async def _written(connection: _Connection) -> dict[str, float] | None:
+async def _written(connection: _Connection, seconds: float) -> dict[str, float]:
     """As the login, to whom Dagster's tables belong. A row for each asset."""
-    try:
-        cursor = await connection.execute(_WRITTEN)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-        return None
+    await connection.execute(_TIMEOUT, {"milliseconds": round(seconds * 1_000)})
+    cursor = await connection.execute(_WRITTEN)
     return {name: float(at) for name, at in await cursor.fetchall()}
 
 
-_VITALS = """
+_TIMEOUT = "select set_config('statement_timeout', %(milliseconds)s::text, true)"
+
+VITALS = """
 select
     (select count(*) from (select from debitum.outbox where state = 'pending' limit %(most)s) found),
     (select count(*) from (select from debitum.outbox where state = 'leased' limit %(most)s) found),
@@ -86,6 +90,7 @@ from (
     where finished_at is not null and finished_at > now() - %(recent)s limit %(most)s
 ) recently
 """
+"""One row. Taken by keys (roles.ENTER_BY_KEYS), so that nothing is read whole before anybody has counted it."""
 
 _WRITTEN = r"""
 select asset_key::jsonb ->> 0, extract(epoch from last_materialization_timestamp at time zone 'UTC')

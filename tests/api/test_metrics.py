@@ -22,6 +22,7 @@ from api.app import ROUTES
 from api.board import Board
 from api.metrics import SECONDS, Metrics
 from api.settings import Settings, SettingsError
+from storage import roles, vitals
 from storage.encryption import new_ring
 from tests.api.test_feed import hear, listening
 from tests.api.test_sync import event
@@ -153,6 +154,16 @@ async def test_what_waits_in_the_database(api: Server, alice: Client, database: 
     assert found.value("debitum_outbox_messages") == found.value("debitum_outbox_oldest_ready_seconds") == 0
     assert found.value("debitum_outbox_finished_messages", state="dead") == 1
     assert found.value("debitum_projection_dirty_ledgers") == found.value("debitum_projection_lag_seconds") == 0
+
+
+async def test_the_database_is_asked_along_indexes_also_before_anybody_has_counted_its_rows(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text(roles.ENTER_BY_KEYS.replace("%(", ":").replace(")s", "")), roles.parameters(roles.REPORT))
+        asked = vitals.VITALS.replace("%(most)s", ":most").replace("%(recent)s", ":recent")
+        values = {"most": vitals.MOST_COUNTED, "recent": vitals.RECENT}
+        plan = "\n".join(connection.scalars(text(f"explain {asked}"), values))
+    assert "Index" in plan
+    assert "Seq Scan" not in plan
 
 
 # --- all workers together -------------------------------------------------------------------------------------------
