@@ -26,6 +26,7 @@ from api import (
     import_json,
     join_page,
     limits,
+    metrics,
     openapi,
     pages,
     personal_tokens,
@@ -35,6 +36,7 @@ from api import (
     reports,
     reset_page,
     routing,
+    scrape,
     search,
     services,
     sessions,
@@ -51,6 +53,7 @@ from api import (
 from api.protocol import StrictRequest
 from api.settings import Settings
 from domain import errors, ids
+from storage import roles
 
 RESOURCES = (
     health,
@@ -114,13 +117,15 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     webhooks.install(app, settings.sendgrid_webhook_key)
     for resource in RESOURCES:
         resource.routes.install(app)
+    scrape.install(app, settings)
+    app.ctx.metrics = metrics.Metrics(app.router.routes, settings.workers)
     return app
 
 
 def _setup_lifecycle(app: "Sanic[Any, Any]", settings: Settings) -> None:
     @app.before_server_start
     async def start(app: "Sanic[Any, Any]") -> None:
-        app.ctx.services = services.make(settings)
+        app.ctx.services = services.make(settings, app.ctx.metrics)
 
     @app.after_server_stop
     async def stop(app: "Sanic[Any, Any]") -> None:
@@ -139,8 +144,11 @@ def _setup_requests(app: "Sanic[Any, Any]") -> None:
         response.headers["X-Request-ID"] = _request_id(request)
         _compress(request, response)
         began = getattr(request.ctx, "began", time.perf_counter())
-        route = request.route.name if request.route else "none"
-        milliseconds = round((time.perf_counter() - began) * 1_000, 1)
+        route = request.route.name if request.route else metrics.NO_ROUTE
+        seconds = time.perf_counter() - began
+        counted: metrics.Metrics = request.app.ctx.metrics
+        counted.request(route, request.method, response.status, seconds)
+        milliseconds = round(seconds * 1_000, 1)
         _log.info("request", method=request.method, route=route, status=response.status, ms=milliseconds)
 
 
@@ -152,8 +160,9 @@ def _request_id(request: Request) -> str:
 
 
 def _identify(request: Request, request_id: str) -> None:
-    """From here on whatever is logged for this request bears its id, no longer that of the one before on the connection."""
+    """From here on what is logged or asked for this request bears its id, no longer that of the one before on the connection."""
     request.ctx.id = request_id
+    roles.asker.set(request_id)
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -46,6 +47,8 @@ class Listener:
     told: Head | None = None
     heard: Head | None = None
     """The last news since a reading began."""
+    committed_at: float | None = None
+    """Of the oldest news that `head` holds, by the clock of whoever committed it; None: it was read, and nobody knows when."""
     over: Over | None = None
     """Why it has to end."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,11 +60,12 @@ class Listener:
         """As other processes know it."""
         return feed.Socket(self.ledger_id, self.opened_at, self.id)
 
-    def hear(self, head: Head) -> None:
+    def hear(self, head: Head, committed_at: float | None) -> None:
         """News of a commit: let it know, if that is newer."""
         self.heard = head
         known = self.head or self.told
         if known is None or head.version > known.version:
+            self.committed_at = committed_at if self.head is None else self.committed_at
             self.head = head
             self.changed.set()
 
@@ -72,7 +76,7 @@ class Listener:
         """
         newest = read if self.heard is None or self.heard.version < read.version else self.heard
         if newest != (self.head or self.told):
-            self.head = newest
+            self.head, self.committed_at = newest, None
             self.changed.set()
 
     def dismiss(self, why: Over) -> None:
@@ -86,6 +90,8 @@ class _Unsaid:
     """What the other processes have not been told yet."""
 
     heads: dict[str, Head] = field(default_factory=dict)
+    committed_at: float | None = None
+    """When the oldest of them was."""
     opened: list[feed.Socket] = field(default_factory=list)
     closed: list[feed.Socket] = field(default_factory=list)
     there: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,13 +99,14 @@ class _Unsaid:
     def put_back(self, news: News) -> None:
         """It could not be told: it goes with the next, unless there is a newer head by then."""
         self.heads = {head.ledger_id: head for head in news.heads} | self.heads
+        self.committed_at = news.committed_at or self.committed_at
         self.opened, self.closed = news.opened + self.opened, news.closed + self.closed
         self.there.set()
 
     def take(self, origin: str) -> News:
         """Everything, as news of the process `origin`."""
-        news = News(origin, list(self.heads.values()), self.opened, self.closed)
-        self.heads, self.opened, self.closed = {}, [], []
+        news = News(origin, list(self.heads.values()), self.opened, self.closed, self.committed_at)
+        self.heads, self.opened, self.closed, self.committed_at = {}, [], [], None
         self.there.clear()
         return news
 
@@ -134,10 +141,17 @@ class Feed:
         if self._connection is not None:
             await self._connection.close()
 
+    @property
+    def sockets(self) -> int:
+        """Of this process."""
+        return sum(map(len, self._listeners.values()))
+
     def moved(self, heads: Iterable[Head]) -> None:
         """Ledgers have changed: their listeners here know at once, those elsewhere in a moment."""
+        now = time.time()
+        self._unsaid.committed_at = self._unsaid.committed_at or now
         for head in heads:
-            self._spread(head)
+            self._spread(head, now)
             self._unsaid.heads[head.ledger_id] = head
         self._unsaid.there.set()
 
@@ -170,9 +184,9 @@ class Feed:
             for listener in self._listeners.get(head.ledger_id, ()):
                 listener.see(head)
 
-    def _spread(self, head: Head) -> None:
+    def _spread(self, head: Head, committed_at: float | None) -> None:
         for listener in self._listeners.get(head.ledger_id, ()):
-            listener.hear(head)
+            listener.hear(head, committed_at)
 
     def _came(self, socket: feed.Socket) -> None:
         for listener in self._listeners.get(socket.ledger_id, ()):
@@ -208,7 +222,7 @@ class Feed:
 
     def _heard(self, news: News) -> None:
         for head in news.heads:
-            self._spread(head)
+            self._spread(head, news.committed_at)
         for socket in news.opened:
             self._came(socket)
         for socket in news.closed:

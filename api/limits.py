@@ -127,16 +127,21 @@ def _count(request: Request, limiter: Limiter | None, key: str) -> None:
 def address(request: Request) -> str:
     """Who asks, as far as the network knows: the socket's peer, or what the trusted proxies say; of IPv6 the network."""
     for said in (request.remote_addr, request.ip):  # the first is empty unless PROXIES_COUNT is set
-        try:
-            found = ipaddress.ip_address(_without_port(said))
-        except ValueError:
-            continue
-        if isinstance(found, ipaddress.IPv4Address):
+        found = parse(said)
+        if isinstance(found, ipaddress.IPv6Address):
+            return str(ipaddress.ip_network((int(found), IPV6_PREFIX_BITS), strict=False))
+        if found is not None:
             return str(found)
-        if found.ipv4_mapped:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((int(found), IPV6_PREFIX_BITS), strict=False))
     return ""
+
+
+def parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that `text` names, with a port or without; None where it names none."""
+    try:
+        found = ipaddress.ip_address(_without_port(text))
+    except ValueError:
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
 
 
 def _without_port(text: str) -> str:

@@ -11,6 +11,8 @@ Signup = Literal["open", "verified", "invite", "closed"]
 """Who may register: anybody, whoever proves the address, whoever has an invitation, nobody."""
 LEAST_DISTINCT_BYTES: Final = 16
 """Of 32 random bytes about 30 differ; fewer than this happens to less than one key in 10**15."""
+LEAST_TOKEN_CHARACTERS: Final = 16
+"""Of a token that somebody else could try to guess."""
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 """Also of apps that are pages inside, like capacitor://localhost."""
 _PRINTABLE: Final = range(0x20, 0x7F)
@@ -34,6 +36,13 @@ def origins(text: str) -> tuple[str, ...]:
         if not _ORIGIN.fullmatch(one):
             raise ValueError(f"{one!r} is not an origin like https://app.example.org, in small letters and without a path")
     return found
+
+
+def metrics_token(text: str) -> str:
+    """What a header can carry, and nobody guesses; it is not repeated. Raises ValueError."""
+    if text and (len(text) < LEAST_TOKEN_CHARACTERS or not text.isascii() or not text.isprintable() or " " in text):
+        raise ValueError(f"not {LEAST_TOKEN_CHARACTERS} or more letters, digits and signs; make one with `openssl rand -hex 32`")
+    return text
 
 
 def keys(ring: Mapping[str, bytes]) -> None:

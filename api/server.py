@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-from functools import partial
 from typing import Final, NoReturn
 
 import structlog
@@ -38,9 +37,13 @@ def main() -> None:
     # What there is now stays as long as the process: no collection looks at it again, and forks go on sharing its pages.
     gc.collect()
     gc.freeze()
-    serve = partial(serving.run, app, listener)
+
+    def serve(place: int) -> NoReturn:
+        app.ctx.metrics.board.take(place)
+        serving.run(app, listener)
+
     if settings.workers == 1:
-        serve()
+        serve(0)
     workers.keep(settings.workers, listener, serve, grace_seconds=GRACE_SECONDS + LAST_WORDS_SECONDS)
 
 

@@ -11,15 +11,17 @@ import psycopg
 from sanic import Request
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from api.dataloader import DataLoader
 from api.feed import Feed
+from api.metrics import Gauges, Metrics
 from api.passwords import Hasher
 from api.settings import Settings
 from api.tokens import Tokens
 from api.writer import Writer
 from storage import current, engine, personal_tokens, roles, sessions
-from storage.reader import Reader
+from storage.reader import CONNECTIONS, Reader
 from storage.sealing import Ciphers
 
 MAX_STREAMS = 4
@@ -41,6 +43,7 @@ class Services:
     tokens: Tokens
     hasher: Hasher
     feed: Feed
+    metrics: Metrics
     streams: asyncio.Semaphore
     """What bounds the streamed answers of this process."""
     together: Reader
@@ -66,8 +69,15 @@ class Services:
             await roles.enter_async(connection, roles.API, [ledger_id])
             yield connection
 
+    def gauges(self) -> Gauges:
+        """What this worker is doing."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        return Gauges(pool.checkedout(), pool.size(), self.together.busy, CONNECTIONS, self.writer.waiting, self.feed.sockets)
+
     async def close(self) -> None:
         """Finish what is queued, then give the connections back."""
+        await self.metrics.stop()
         await self.writer.stop()
         await self.feed.stop()
         await self.together.close()
@@ -75,7 +85,7 @@ class Services:
         self.hasher.close()
 
 
-def make(settings: Settings) -> Services:
+def make(settings: Settings, metrics: Metrics) -> Services:
     """Services with a started writer; needs a running event loop."""
     pool = engine.async_engine(
         settings.database_url,
@@ -94,12 +104,17 @@ def make(settings: Settings) -> Services:
     feed = Feed(settings.database_url, settings.direct_url or settings.database_url, live_credentials)
     feed.start()
     writer = Writer(
-        settings.database_url, settings.keys, limit=settings.queue_limit, seconds=settings.request_seconds, moved=feed.moved
+        settings.database_url,
+        settings.keys,
+        limit=settings.queue_limit,
+        seconds=settings.request_seconds,
+        moved=feed.moved,
+        metrics=metrics,
     )
     writer.start()
     reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     together = Reader(settings.database_url)
-    return Services(
+    made = Services(
         settings=settings,
         engine=pool,
         reader=reader,
@@ -108,12 +123,15 @@ def make(settings: Settings) -> Services:
         tokens=Tokens(settings.keys),
         hasher=Hasher(),
         feed=feed,
+        metrics=metrics,
         streams=asyncio.Semaphore(MAX_STREAMS),
         together=together,
         callers=DataLoader(lambda found: sessions.callers(together, found, now=now())),
         transactions=DataLoader(lambda found: current.transactions(together, found)),
         balances=DataLoader(lambda found: current.balances(together, found)),
     )
+    metrics.start(made.gauges)
+    return made
 
 
 def of(request: Request) -> Services:

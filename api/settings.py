@@ -42,6 +42,8 @@ class Settings:
 
     sendgrid_webhook_key: str = ""
     """By which SendGrid signs what it tells; empty: it is not listened to."""
+    metrics_token: str = field(default="", repr=False)
+    """What whoever reads /metrics has to send; empty: programs of this machine read it, nobody else."""
     auth_per_minute: int | None = None
     """Requests of an address to /api/auth; None: as many as it likes."""
     user_per_second: int | None = None
@@ -66,6 +68,9 @@ class Settings:
             cors_origins=_accepted("DEBITUM_CORS_ORIGINS", environment.get("DEBITUM_CORS_ORIGINS", ""), refusals.origins),
             sendgrid_webhook_key=_accepted("SENDGRID_WEBHOOK_KEY", environment.get("SENDGRID_WEBHOOK_KEY", ""), _webhook_key),
             public_url=environment.get("DEBITUM_PUBLIC_URL", ""),
+            metrics_token=_accepted(
+                "DEBITUM_METRICS_TOKEN", environment.get("DEBITUM_METRICS_TOKEN", ""), refusals.metrics_token
+            ),
             auth_per_minute=_number(environment, "DEBITUM_RATE_AUTH_PER_MINUTE", AUTH_PER_MINUTE, least=0) or None,
             user_per_second=_number(environment, "DEBITUM_RATE_USER_PER_SECOND", USER_PER_SECOND, least=0) or None,
             trusted_proxies=_number(environment, "DEBITUM_TRUSTED_PROXIES", 0, least=0),

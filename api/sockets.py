@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from api import auth, body, deadline, limits, problems, services
 from api.feed import Listener, Over
+from api.metrics import Metrics
 from domain import errors
 
 PATH, NAME = "/api/sync/ws", "sync_ws"
@@ -111,7 +112,7 @@ async def _serve(request: Request, ws: WebsocketImplProtocol) -> None:
     here.feed.join(listener)  # before it looks: what is committed in between is told, and not missed
     try:
         await here.feed.look([listener.ledger_id])
-        await _first_of(_tell(ws, listener), _listen(request, ws, first))
+        await _first_of(_tell(ws, listener, here.metrics), _listen(request, ws, first))
     except services.DATABASE_ERRORS as error:
         raise _Close(TRY_AGAIN, "the database does not answer") from error
     finally:
@@ -131,7 +132,7 @@ async def _first_of(*works: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def _tell(ws: WebsocketImplProtocol, listener: Listener) -> None:
+async def _tell(ws: WebsocketImplProtocol, listener: Listener, metrics: Metrics) -> None:
     """Send every newest head, the first as `ready`."""
     kind: type[Ready | Moved] = Ready
     while True:
@@ -139,11 +140,13 @@ async def _tell(ws: WebsocketImplProtocol, listener: Listener) -> None:
         listener.changed.clear()
         if listener.over is not None:
             raise _Close(TOO_MANY if listener.over is Over.TOO_MANY else UNAUTHORIZED, listener.over.value)
-        head, listener.head = listener.head, None
+        head, listener.head, committed_at = listener.head, None, listener.committed_at
         if head is None or head == listener.told:
             continue
         listener.told = head
         await _send(ws, kind(head.ledger_id, head.version, head.hash))
+        if committed_at is not None:
+            metrics.told(time.time() - committed_at)
         kind = Moved
 
 

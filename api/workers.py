@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NoReturn
 
 import structlog
@@ -24,14 +25,15 @@ HEARD: Final = (*STOPS, signal.SIGCHLD, signal.SIGALRM)
 """What the first process waits for. They stay blocked, so that none comes between a look and the wait after it."""
 _log = structlog.get_logger(__name__)
 
-Work = Callable[[], NoReturn]
-"""What a worker does; it ends its process by itself."""
+Work = Callable[[int], NoReturn]
+"""What the worker of a place (0, 1 …) does; it ends its process by itself."""
 
 
 @dataclass
 class _Place:
-    """Of one worker: who has it, or when it is given out again (times of the monotonic clock, in seconds)."""
+    """Of one worker, by its number: who has it, or when it is given out again (times of the monotonic clock, in seconds)."""
 
+    number: int
     pid: int | None = None
     began: float = 0.0
     failures: int = 0
@@ -41,7 +43,7 @@ class _Place:
         """Start a worker; where the system has no room for one, later."""
         self.began = time.monotonic()
         try:
-            self.pid = _fork(work)
+            self.pid = _fork(partial(work, self.number))
         except OSError as error:
             _log.error("worker_not_started", error=error.strerror)
             self._postpone(0.0)
@@ -71,7 +73,7 @@ def keep(count: int, listener: socket.socket, work: Work, *, grace_seconds: floa
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # POSIX lets a system forget a blocked signal whose action is to ignore it
-    places = [_Place() for _ in range(count)]
+    places = [_Place(number) for number in range(count)]
     heard: int | None = None
     while heard not in STOPS:
         for place in places:
@@ -120,7 +122,7 @@ def _send(places: list[_Place], number: signal.Signals) -> None:
         os.kill(pid, number)  # there is such a process, if only a zombie: nobody else buries it
 
 
-def _fork(work: Work) -> int:
+def _fork(work: Callable[[], NoReturn]) -> int:
     """The pid of a new process that does `work`."""
     first = os.getpid()
     sys.stdout.flush()  # or both would write what waits there

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,8 +13,9 @@ import psycopg
 import structlog
 
 from api import problems
+from api.metrics import Metrics
 from domain import errors
-from storage import current, engine, ledgers
+from storage import current, engine, ledgers, roles
 from storage.encryption import KeyRing
 from storage.feed import Head
 from storage.ledgers import Push, Receipt
@@ -40,14 +43,20 @@ class _Waiting:
 class Writer:
     """One writing connection of this process, fed from a queue of at most `limit`; a batch takes `seconds` at most."""
 
-    def __init__(self, database_url: str, keys: KeyRing, *, limit: int, seconds: float, moved: Moved) -> None:
+    def __init__(self, database_url: str, keys: KeyRing, *, limit: int, seconds: float, moved: Moved, metrics: Metrics) -> None:
         self._database_url = database_url
         self._keys = keys
         self._moved = moved
+        self._metrics = metrics
         self._seconds = seconds
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limit)
         self._connection: ledgers.Connection | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Pushes in the queue."""
+        return self._queue.qsize()
 
     def start(self) -> None:
         """Begin to take pushes."""
@@ -81,19 +90,21 @@ class Writer:
 
         Raises what the first push is refused for, and problems.Unavailable: then nothing is stored.
         """
+        last, decided = Receipt([], 0, None), Counter[str]()
         try:
             async with (
                 await engine.async_connection(self._database_url, "debitum-api-import") as connection,
                 connection.transaction(),
             ):
-                last = Receipt([], 0, None)
                 for push in pushes:
                     [answer] = await ledgers.commit(connection, [push], self._keys)
                     if not isinstance(answer, Receipt):
                         raise answer
                     last = answer
+                    decided.update(outcome.status for outcome in answer.outcomes)
         except (psycopg.OperationalError, ConnectionError) as error:
             raise problems.Unavailable("the database does not answer") from error
+        self._metrics.took_over(decided)
         self._moved([_head(ledger_id, last)])
         return last.version
 
@@ -115,15 +126,18 @@ class Writer:
     async def _process(self, batch: Sequence[_Waiting]) -> None:
         """Commit a batch; where it fails for a reason of its content, each push by itself."""
         _name_requests(batch)
+        began = time.perf_counter()
         try:
             answers = await self._commit([one.push for one in batch])
         except (psycopg.OperationalError, ConnectionError, TimeoutError) as error:
+            self._metrics.commit("unavailable", time.perf_counter() - began)
             await self._disconnect()
             _log.warning("write_unavailable", error=type(error).__name__, pushes=len(batch))
             await asyncio.sleep(0 if self._queue.empty() else RECONNECT_SECONDS)
             for one in batch:
                 _settle(one.answer, problems.Unavailable("the database does not answer"))
         except Exception as error:
+            self._metrics.commit("failed", time.perf_counter() - began)
             _log.exception("write_failed", pushes=len(batch))
             if len(batch) == 1:
                 _settle(batch[0].answer, error)
@@ -131,8 +145,11 @@ class Writer:
             for single in batch:
                 await self._process([single])
         else:
+            self._metrics.commit("stored", time.perf_counter() - began)
             self._moved(_heads([one.push for one in batch], answers))
             for one, answer in zip(batch, answers, strict=True):
+                if not one.push.dry_run:
+                    self._metrics.decided(answer)
                 _settle(one.answer, answer)
 
     async def _commit(self, pushes: Sequence[Push]) -> list[Receipt | errors.DomainError]:
@@ -167,9 +184,13 @@ def _shown(push: Push, answer: Receipt | errors.DomainError, found: Mapping[curr
 
 
 def _name_requests(batch: Sequence[_Waiting]) -> None:
-    """What is logged while a batch is under way bears the id of its request, or the ids of the first of several."""
+    """What is logged while a batch is under way bears the id of its request, or the ids of the first of several.
+
+    Postgres is told the first, and how many others there are.
+    """
     structlog.contextvars.clear_contextvars()
     found = list(dict.fromkeys(one.request_id for one in batch if one.request_id is not None))
+    roles.asker.set("".join(found[:1]) + (f" +{len(found) - 1}" if len(found) > 1 else ""))
     if len(found) == 1:
         structlog.contextvars.bind_contextvars(request_id=found[0])
     elif found:

@@ -97,6 +97,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
     reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
     reader.read("DEBITUM_SIGNUP", "", refusals.signup)
+    reader.read("DEBITUM_METRICS_TOKEN", "", refusals.metrics_token)
     reader.read("DEBITUM_APP_LINK", "", links.read_app_link)
     reader.read("OPERATOR_EMAIL", "", _mailbox)
     for name in ("OPERATOR_WEBHOOK", "HEARTBEAT_URL"):

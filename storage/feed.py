@@ -47,6 +47,8 @@ class News(Struct, frozen=True, omit_defaults=True):
     heads: list[Head] = []
     opened: list[Socket] = []
     closed: list[Socket] = []
+    committed_at: float | None = None
+    """When the oldest of the heads was, in seconds since 1970 by the clock of who committed it."""
 
 
 async def tell(connection: Connection, news: News) -> None:
@@ -57,7 +59,7 @@ async def tell(connection: Connection, news: News) -> None:
 
 def _parts(news: News) -> Iterator[News]:
     for start in range(0, len(news.heads), LINES_A_MESSAGE):
-        yield News(news.origin, heads=news.heads[start : start + LINES_A_MESSAGE])
+        yield News(news.origin, heads=news.heads[start : start + LINES_A_MESSAGE], committed_at=news.committed_at)
     for start in range(0, max(len(news.opened), len(news.closed)), LINES_A_MESSAGE):
         end = start + LINES_A_MESSAGE
         yield News(news.origin, opened=news.opened[start:end], closed=news.closed[start:end])

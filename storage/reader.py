@@ -27,6 +27,12 @@ class Reader:
         self._database_url = database_url
         self._idle: list[_Connection] = []
         self._free = asyncio.Semaphore(CONNECTIONS)
+        self._busy = 0
+
+    @property
+    def busy(self) -> int:
+        """Connections that are asked something now."""
+        return self._busy
 
     async def rows(self, statement: str, parameters: Mapping[str, Any], ledgers: Iterable[UUID | str] = ()) -> Rows:
         """What `statement` selects as the api role that sees `ledgers`. Raises psycopg.Error; cancelled, Postgres lets go."""
@@ -44,6 +50,7 @@ class Reader:
     async def _rows(
         self, connection: _Connection, statement: str, parameters: Mapping[str, Any], entering: Mapping[str, str]
     ) -> Rows:
+        self._busy += 1
         try:
             # Without a sync between them both are one transaction, at whose end the role is given back.
             async with connection.pipeline():
@@ -53,6 +60,8 @@ class Reader:
         except BaseException:
             await _close(connection)
             raise
+        finally:
+            self._busy -= 1
         self._idle.append(connection)
         return rows
 

@@ -4,7 +4,9 @@ Nobody logs in as these roles. Whoever may connect takes one for the length of a
 pooler in transaction mode (start-up options do not), and it needs no password of its own.
 """
 
+import re
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Final
 from uuid import UUID
 
@@ -21,24 +23,28 @@ REPORT: Final = "debitum_report"
 """Reads everything but identity's secrets."""
 ALL: Final = (OWNER, API, JOBS, REPORT)
 
+asker: ContextVar[str] = ContextVar("asker", default="")
+"""For whom a transaction is: the id of a request. pg_stat_activity shows it behind the connection's own application_name."""
+
 ENTER: Final = (
     "select set_config('role', %(role)s, true), set_config('app.ledgers', %(ledgers)s, true), set_config('timezone', 'UTC', true)"
+    ", set_config('application_name', split_part(current_setting('application_name'), ' ', 1) || %(asker)s, true)"
 )
-"""For psycopg; all three settings end with the transaction."""
+"""For psycopg; all four settings end with the transaction. A comment in the SQL would name the asker as well, and have every
+request prepare statements of its own."""
 ENTER_BY_KEYS: Final = (
     f"{ENTER}, set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),"
     " set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
 """The same, for prepared statements that find every row by a key, and are planned once. A plan that was made while a table was
 small is kept when it is large, and then one that read the table whole had seemed just as good."""
-_ENTER = text(
-    "select set_config('role', :role, true), set_config('app.ledgers', :ledgers, true), set_config('timezone', 'UTC', true)"
-)
+_ENTER = text(re.sub(r"%\((\w+)\)s", r":\1", ENTER))
 
 
 def parameters(role: str, ledgers: Iterable[UUID | str] = ()) -> dict[str, str]:
     """The bound values of ENTER: `ledgers` are the ones that row-level security lets the api role see."""
-    return {"role": role, "ledgers": "{" + ",".join(str(ledger) for ledger in ledgers) + "}"}
+    named, whose = "{" + ",".join(str(ledger) for ledger in ledgers) + "}", asker.get()
+    return {"role": role, "ledgers": named, "asker": whose and f" {whose}"}
 
 
 def enter(connection: Connection, role: str, ledgers: Iterable[UUID | str] = ()) -> None:

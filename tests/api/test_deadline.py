@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from api import app, pages, sockets
 from tests.api.test_slow_clients import line
 from tests.api.test_sync import verify_chain
+from tests.debitum.test_children import until
 from tests.fixtures.api import Client, Server, serve
 
 REQUEST_SECONDS = 0.4
@@ -63,6 +65,20 @@ async def insist(ask: Callable[[], Awaitable[httpx.Response]], seconds: float = 
     while (answer := await ask()).status_code == 503:
         assert time.monotonic() < until
     return answer
+
+
+def askers(database: Engine) -> set[str]:
+    """Who waits for a lock, as pg_stat_activity has it."""
+    with database.begin() as connection:
+        query = "select application_name from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        return set(connection.scalars(text(query)))
+
+
+def idle(database: Engine) -> set[str]:
+    """What the API's connections are called that do nothing."""
+    with database.begin() as connection:
+        query = "select application_name from pg_stat_activity where datname = current_database() and state = 'idle'"
+        return {name for name in connection.scalars(text(query)) if name.startswith("debitum-api")}
 
 
 LEDGER = "select from debitum.ledgers where id = :id for update"
@@ -164,3 +180,16 @@ async def test_a_push_that_gave_up_waiting_is_left_out_and_its_neighbours_are_wr
     )
     assert again.status_code == 201
     verify_chain((await alice.post("/api/sync/pull", {}))["events"])
+
+
+async def test_postgres_knows_for_which_request_it_waits(api: Server, alice: Client, database: Engine) -> None:
+    def ask(method: str, path: str, name: str, **body: Any) -> "asyncio.Task[httpx.Response]":
+        return asyncio.create_task(alice.http.request(method, path, headers={"X-Request-ID": name}, **body))
+
+    with locked(database, "lock table debitum.contacts, debitum.balances"):
+        read, summed = ask("GET", "/api/contacts", "read-1"), ask("GET", "/api/balances", "summed-1")
+        written = ask("POST", "/api/contacts", "written-1", json={"name": "Ana"})
+        await until(lambda: len(askers(database)) == 3, 10)
+        assert askers(database) == {"debitum-api read-1", "debitum-api-reader summed-1", "debitum-api-writer written-1"}
+    assert [one.status_code for one in await asyncio.gather(read, summed, written)] == [200, 200, 201]
+    assert {name for name in idle(database) if " " in name} == set(), "and nothing of it stays"

@@ -166,9 +166,9 @@ KEEP = """
 import os, signal, socket, sys, time
 from api import workers
 workers.STEADY_SECONDS, workers.FIRST_PAUSE_SECONDS = {steady}, {pause}
-def dies():
+def dies(place):
     os._exit(3)
-def stubborn():
+def stubborn(place):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.write(1, b"ready\\n")
     time.sleep(60)

@@ -73,6 +73,7 @@ MUTED = "/reminder_settings/muted_contacts/-"
 """Kept as it is said, whether there is such a contact or not: it silences what is one's own, and one may mute before one adds."""
 PAGES = {
     "health": "says OK",
+    "metrics": "is for operators, and counts without saying whose",
     "docs": "is for everybody",
     "docs/openapi.json": "is for everybody",
     "docs/problems/<code:str>": "is for everybody",

@@ -109,6 +109,7 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_RATE_USER_PER_SECOND", "many"),
         ("DEBITUM_TRUSTED_PROXIES", "10.0.0.1"),
         ("DEBITUM_CORS_ORIGINS", "*"),
+        ("DEBITUM_METRICS_TOKEN", "hunter2"),
         ("DEBITUM_CORS_ORIGINS", "https://app.example.org/"),
         ("DEBITUM_SNAPSHOT_URL", "/mnt/hunter2"),
         ("DEBITUM_SNAPSHOT_URL", "nowhere://me:hunter2@bucket/x"),

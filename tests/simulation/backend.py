@@ -19,6 +19,7 @@ from sanic import HTTPResponse
 
 from api import app, body, problems, routing, services
 from api.auth import Caller
+from api.metrics import Metrics
 from api.services import Services
 from api.settings import Settings
 from domain import errors
@@ -127,7 +128,7 @@ async def running(database_url: str) -> AsyncIterator[Backend]:
         control.execute(
             sql.SQL("alter database {} set synchronous_commit = off").format(name)
         )  # nothing crashes here but devices
-        here = services.make(Settings(database_url=database_url, keys=KeyRing.parse(new_ring())))
+        here = services.make(Settings(database_url=database_url, keys=KeyRing.parse(new_ring())), Metrics((), workers=1))
         routes = {(route.method, route.path): route for route in app.ROUTES}
         try:
             yield Backend(here, control, routes)

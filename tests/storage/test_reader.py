@@ -65,9 +65,11 @@ async def test_who_no_longer_waits_does_not_keep_postgres_waiting(reader: Reader
                 assert time.monotonic() < until
                 other.rollback()  # or it would see the same activity again
                 await asyncio.sleep(0.01)
+            assert reader.busy == 1
             asked.cancel()
             await asyncio.wait([asked])
             assert asked.cancelled()
+            assert reader.busy == 0
             other.rollback()
             assert other.scalar(waits) == 0
     assert await reader.rows("select 1", {}) == [(1,)]
