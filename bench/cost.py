@@ -40,8 +40,9 @@ LONG = Plan(rounds=7, seconds=6, warm_requests=50_000, requests=1_000_000, peaks
 SHORT = Plan(rounds=3, seconds=2, warm_requests=30_000, requests=100_000, peaks=1, large=60_000)
 LEDGERS, PULLED, FACTS = 2_000, 20, 500
 """Ledgers that are written to, others that are pulled, and the debts of each of these, which are what a pull brings."""
-APPENDING, PULLING = 64, 16
-"""Connections, as in bench/append.py and bench/reads.py."""
+APPENDING, PULLING, MIXED = 64, 16, 16
+"""Connections, as in bench/append.py and bench/reads.py; of the many requests so few that none waits for its deadline on a
+machine that has other work."""
 PART_SECONDS: Final = 2.0
 """Of the many requests: after so long all tokens are new ones, as those of people who come back. What a worker remembers of
 tokens and ledgers has its limit, and is full once it is warm."""
@@ -90,7 +91,7 @@ class Bench:
         while done < requests:
             tokens, kinds = Tokens(self.keys), itertools.islice(itertools.cycle(KINDS), next(self.parts) % len(KINDS), None)
             asked = [kind(one, one.token(tokens)) for one, kind in zip(self.people, kinds, strict=False)]
-            found = self.driver.drive(server.url, asked, APPENDING, PART_SECONDS)
+            found = self.driver.drive(server.url, asked, MIXED, PART_SECONDS)
             assert found.bad.keys() == {201, 400}, f"answers by status: {found.bad}"
             self.written += found.bad[201]
             done += found.good + sum(found.bad.values())
