@@ -37,13 +37,13 @@ class Plan(NamedTuple):
 
 
 LONG = Plan(rounds=7, seconds=6, warm_requests=50_000, requests=1_000_000, peaks=3, large=100_000)
-SHORT = Plan(rounds=3, seconds=2, warm_requests=30_000, requests=100_000, peaks=1, large=60_000)
+SHORT = Plan(rounds=3, seconds=1, warm_requests=16_000, requests=40_000, peaks=1, large=40_000)
 LEDGERS, PULLED, FACTS = 2_000, 20, 500
 """Ledgers that are written to, others that are pulled, and the debts of each of these, which are what a pull brings."""
 APPENDING, PULLING, MIXED = 64, 16, 16
 """Connections, as in bench/append.py and bench/reads.py; of the many requests so few that none waits for its deadline on a
 machine that has other work."""
-PART_SECONDS: Final = 2.0
+PART_SECONDS: Final = 1.0
 """Of the many requests: after so long all tokens are new ones, as those of people who come back. What a worker remembers of
 tokens and ledgers has its limit, and is full once it is warm."""
 PAGE: Final = 1_000
@@ -139,9 +139,9 @@ def _post(path: str, data: object) -> Callable[[Person, str], bytes]:
 KINDS: Final[tuple[Callable[[Person, str], bytes], ...]] = (
     lambda one, token: load.request("POST", "/api/transactions", token, _debt(one)),
     _get("/api/balances"),
-    _post("/api/sync/pull", {"since": 0, "limit": 100}),
+    _post("/api/sync/pull", {"since": 0, "limit": 20}),
     _get("/api/contacts"),
-    _get("/api/transactions?limit=50"),
+    _get("/api/transactions?limit=20"),
     _get("/api/search?q=pizz"),
     _get("/api/sync/hash"),
     _post("/api/transactions", {"direction": "lent", "amount": -1}),
