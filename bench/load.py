@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
 import uvloop
@@ -43,6 +43,35 @@ def request(method: str, path: str, token: str, body: bytes = b"", **headers: st
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+class Driver:
+    """A process that drives one load after the other: where there are many short ones, none waits for an interpreter."""
+
+    def __init__(self) -> None:
+        self._pool = get_context("spawn").Pool(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.terminate()
+        self._pool.join()
+
+    def drive(
+        self,
+        url: str,
+        requests: Sequence[bytes],
+        connections: int,
+        seconds: float,
+        status: int = 200,
+        seed: int | None = 0,
+    ) -> Load:
+        """`requests` in random order over so many connections, for `seconds` after a short while.
+
+        Without a seed each of them once, from the first one on; there have to be enough.
+        """
+        return self._pool.apply(_drive, (url, requests, connections, seconds, status, seed))
+
+
 def drive(
     url: str,
     requests: Sequence[bytes],
@@ -53,12 +82,9 @@ def drive(
     *,
     in_order: bool = False,
 ) -> Load:
-    """In a process of its own: `requests` in random order over so many connections, for `seconds` after a short while.
-
-    `in_order`: each of them once, from the first one on; there have to be enough.
-    """
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply(_drive, (url, requests, connections, seconds, status, None if in_order else seed))
+    """The same in a process of its own; `in_order`: without a seed."""
+    with Driver() as driver:
+        return driver.drive(url, requests, connections, seconds, status, None if in_order else seed)
 
 
 def _drive(url: str, requests: Sequence[bytes], connections: int, seconds: float, status: int, seed: int | None) -> Load:

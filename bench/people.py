@@ -2,10 +2,12 @@
 
 import datetime
 import hashlib
+import itertools
 import uuid
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import psycopg
 from psycopg.types.json import Jsonb
 
@@ -20,6 +22,7 @@ from storage.ledgers import Push, Receipt
 TOGETHER: Final = 500
 """Ledgers that get their contact in one transaction."""
 DEFAULTS: Final = Defaults("EUR", "UTC")
+LUNCH: Final = "lunch and a taxi"
 KINDS: Final = ("user", "session", "ledger", "contact")
 """The id of each is md5('<kind> <number>')::uuid."""
 
@@ -67,6 +70,20 @@ async def befriend(url: str, keys: KeyRing, one: Person, count: int) -> list[Per
     return friends
 
 
+async def owe(url: str, keys: KeyRing, persons: Sequence[Person], debts: int, descriptions: Sequence[str] = (LUNCH,)) -> None:
+    """So many debts of each one's contact, in the log like all others; `descriptions` in turn."""
+    together, said = max(1, TOGETHER // debts), itertools.cycle(descriptions)
+    async with await engine.async_connection(url, "debitum-bench") as writer:
+        for first in range(0, len(persons), together):
+            group = persons[first : first + together]
+            async with writer.transaction():
+                pushes = [Push(one.ledger_id, [_debt(one, next(said)) for _ in range(debts)], DEFAULTS) for one in group]
+                answers = await ledgers.commit(writer, pushes, keys)
+            for answer in answers:
+                assert isinstance(answer, Receipt)
+                assert all(outcome.status == "accepted" for outcome in answer.outcomes)
+
+
 def _sign_up(connection: psycopg.Connection[tuple[object, ...]], keys: KeyRing, people: Sequence[Person]) -> None:
     """What registration writes, but for the hash of a password: that alone would take an hour."""
     now = datetime.datetime.now(datetime.UTC)
@@ -104,4 +121,24 @@ def _contact(one: Person) -> Command:
         payload=facts.ContactCreated(**data),
         event_data=data,
         fingerprinted=data,
+    )
+
+
+def _debt(one: Person, description: str) -> Command:
+    data = {
+        "contact_id": one.contact_id,
+        "direction": "lent",
+        "amount": 1250,
+        "currency": "EUR",
+        "description": description,
+    }
+    return Command(
+        id=str(uuid.uuid4()),
+        aggregate_type="transaction",
+        aggregate_id=str(uuid.uuid4()),
+        event_type="CREATED",
+        payload=msgspec.convert(data, facts.TransactionCreated),
+        event_data=data,
+        fingerprinted=data,
+        device_id=one.session_id,
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -14,12 +13,9 @@ from bench import bare, filling, harness, load, people
 from bench.bare import Bare
 from bench.harness import Api
 from bench.load import Load
-from bench.people import DEFAULTS, Person
-from domain import facts
-from domain.facts import Command
-from storage import balances, engine, ledgers
+from bench.people import Person
+from storage import balances, engine
 from storage.encryption import KeyRing, new_ring
-from storage.ledgers import Push, Receipt
 
 
 class Plan(NamedTuple):
@@ -54,51 +50,18 @@ class Bench:
             everybody[plan.long_ledgers + 1 :],
         )
         friends = asyncio.run(people.befriend(url, self.keys, self.popular, CONTACTS - 1))
-        asyncio.run(self._owe([self.popular, *friends], 1))
-        asyncio.run(self._owe(self.long, FACTS))
-        asyncio.run(self._owe(self.people, DEBTS))
+        asyncio.run(people.owe(url, self.keys, [self.popular, *friends], 1))
+        asyncio.run(people.owe(url, self.keys, self.long, FACTS))
+        asyncio.run(people.owe(url, self.keys, self.people, DEBTS))
         balances.materialise(harness.as_jobs(url))
-        asyncio.run(self._owe(self.people, TAIL))
+        asyncio.run(people.owe(url, self.keys, self.people, TAIL))
         with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
             filling.settle(connection)
-
-    async def _owe(self, persons: Sequence[Person], debts: int) -> None:
-        """So many debts of each, in the log like all others."""
-        together = max(1, people.TOGETHER // debts)
-        async with await engine.async_connection(self.url, "debitum-bench") as writer:
-            for first in range(0, len(persons), together):
-                group = persons[first : first + together]
-                async with writer.transaction():
-                    pushes = [Push(one.ledger_id, [_debt(one) for _ in range(debts)], DEFAULTS) for one in group]
-                    answers = await ledgers.commit(writer, pushes, self.keys)
-                for answer in answers:
-                    assert isinstance(answer, Receipt)
-                    assert all(outcome.status == "accepted" for outcome in answer.outcomes)
 
     def requests(self, make: Callable[[Person, str], bytes], persons: Sequence[Person]) -> list[bytes]:
         """One of each, with a token that is new."""
         tokens = Tokens(self.keys)
         return [make(one, one.token(tokens)) for one in persons]
-
-
-def _debt(one: Person) -> Command:
-    data = {
-        "contact_id": one.contact_id,
-        "direction": "lent",
-        "amount": 1250,
-        "currency": "EUR",
-        "description": "lunch and a taxi",
-    }
-    return Command(
-        id=str(uuid.uuid4()),
-        aggregate_type="transaction",
-        aggregate_id=str(uuid.uuid4()),
-        event_type="CREATED",
-        payload=msgspec.convert(data, facts.TransactionCreated),
-        event_data=data,
-        fingerprinted=data,
-        device_id=one.session_id,
-    )
 
 
 def _pull(one: Person, token: str) -> bytes:
