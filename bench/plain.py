@@ -1,4 +1,4 @@
-"""A pull as one would write it in an afternoon, to be measured beside ours: `python -m bench.plain`, with DATABASE_URL.
+"""A pull as one would write it in an afternoon, and an answer of nothing: `python -m bench.plain`, with DATABASE_URL.
 
 A Sanic handler, a pool of connections, and json_agg; nobody is asked who they are.
 """
@@ -28,7 +28,7 @@ PULL: Final = """
 
 
 def create_app(url: str) -> "Sanic[Any, Any]":
-    """One route."""
+    """Two routes."""
     app = Sanic("plain", configure_logging=False)
     app.config.update(ACCESS_LOG=False, MOTD=False)
     pool: asyncio.Queue[psycopg.AsyncConnection[tuple[Any, ...]]] = asyncio.Queue()
@@ -48,6 +48,10 @@ def create_app(url: str) -> "Sanic[Any, Any]":
             pool.put_nowait(connection)
         assert row is not None
         return HTTPResponse(row[0], content_type="application/json")
+
+    @app.get("/nothing")
+    async def nothing(_: Request) -> HTTPResponse:
+        return HTTPResponse(b"{}", content_type="application/json")
 
     return app
 

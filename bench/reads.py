@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
 import msgspec
@@ -78,10 +79,14 @@ def _drive(server: Api, requests: Sequence[bytes], connections: int, seconds: fl
     return found
 
 
+def _plain(bench: Bench) -> AbstractContextManager[Api]:
+    return harness.serve(["-m", "bench.plain"], {"DATABASE_URL": engine.libpq_url(bench.url)})
+
+
 def _pulls(bench: Bench, server: Api) -> list[harness.Row]:
     ours, theirs, ratios = list[float](), list[float](), list[float]()
     mine, plain = bench.requests(_pull, bench.long), bench.requests(_plain_pull, bench.long)
-    with harness.serve(["-m", "bench.plain"], {"DATABASE_URL": engine.libpq_url(bench.url)}) as other:
+    with _plain(bench) as other:
         for _ in range(bench.plan.rounds):
             theirs.append(_drive(other, plain, 16, bench.plan.seconds).per_second)
             ours.append(_drive(server, mine, 16, bench.plan.seconds).per_second)
@@ -118,10 +123,17 @@ def _alone(bench: Bench, server: Api, name: str, path: str, goal: float) -> harn
     return harness.row(name, rounds, "ms p99", goal=goal)
 
 
-def _health(bench: Bench, server: Api) -> harness.Row:
-    requests = [load.request("GET", "/health", "")]
-    rounds = [_drive(server, requests, 64, bench.plan.seconds).per_second for _ in range(bench.plan.rounds)]
-    return harness.row("health", rounds, "requests/s", "more", goal=30_000)
+def _health(bench: Bench, server: Api) -> list[harness.Row]:
+    """Beside Sanic alone, which answers nothing: in the same process model, without ids, headers, counts and lines of a log."""
+    ours, theirs = list[float](), list[float]()
+    with _plain(bench) as other:
+        for _ in range(bench.plan.rounds):
+            theirs.append(_drive(other, [load.request("GET", "/nothing", "")], 64, bench.plan.seconds).per_second)
+            ours.append(_drive(server, [load.request("GET", "/health", "")], 64, bench.plan.seconds).per_second)
+    return [
+        harness.row("health", ours, "requests/s", "more", goal=30_000),
+        harness.row("health_bare_sanic", theirs, "requests/s", "more"),
+    ]
 
 
 def main() -> None:
@@ -133,7 +145,7 @@ def main() -> None:
         with harness.api(url, bench.ring) as server:
             rows = _pulls(bench, server) + _balances(bench, server)
             rows.append(_alone(bench, server, "contacts_1000", f"/api/contacts?limit={PAGE}", 30.0))
-            rows.append(_health(bench, server))
+            rows += _health(bench, server)
     harness.report("reads_long" if is_long else "reads", rows, plan=plan._asdict())
 
 

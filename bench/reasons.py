@@ -25,7 +25,7 @@ REASONS: Final = {
     "rebuild_1m_of_bare_sum": "sums, looks up and inserts 500 ledgers a transaction, so that it can be killed anywhere",
     "rebuild_5m_of_bare_sum": "sums, looks up and inserts 500 ledgers a transaction, so that it can be killed anywhere",
     "bytes_per_event": "the text of a fact is 860 bytes, for it says what was sent and what each field was and became",
-    "growth_materialise": "its ledgers are a quarter of those in the small database and a two-hundredth of those in the large one",
+    "growth_materialise": "its ledgers are every fourth in the small database and every two-hundredth in the large one",
     "feel_idle_pss_after_work": "the API keeps what it once needed for state and pull of 10,000 events, and Postgres its caches",
     "peer_ihatemoney": _COMPARED,
     "peer_actual": _COMPARED,

@@ -128,7 +128,11 @@ def due_dates(
     if settings.mutes(debt.contact_id):
         return
     local_time = datetime.time.fromisoformat(settings.local_time)
+    # A zone may be a day ahead or behind, and a skipped local time moves on by a day at most (Samoa, 2011).
+    earliest, latest = after.toordinal() - 2, until.toordinal() + 2
     for offset in sorted(set(settings.due_offsets_days)):
+        if not earliest <= debt.due_date.toordinal() + offset <= latest:  # to ask the zone takes longer
+            continue
         try:
             at = instant(debt.due_date + datetime.timedelta(days=offset), local_time, zone(time_zone))
         except OverflowError:  # beyond the years 1 … 9999
