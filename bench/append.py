@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from api.tokens import Tokens
 from bench import bare, harness, load, people, whole
 from bench.bare import Bare
@@ -74,7 +72,7 @@ class Bench:
     def requests(self, persons: Sequence[Person]) -> list[bytes]:
         """One of each, with a token that is new."""
         tokens = Tokens(KeyRing.parse(self.ring))
-        return [load.request("POST", "/api/transactions", one.token(tokens), _debt(one)) for one in persons]
+        return [load.request("POST", "/api/transactions", one.token(tokens), people.lunch_body(one)) for one in persons]
 
     def drive(self, server: Api, requests: Sequence[bytes], case: Case, seconds: float) -> Load:
         """Everything is accepted."""
@@ -102,20 +100,6 @@ class Bench:
     def check(self) -> None:
         """Everything that was acknowledged is in the log once, without gaps, and in the balances."""
         whole.check(self.url, len(self.people) + FRIENDS + self.acknowledged)
-
-
-def _debt(one: Person) -> bytes:
-    return msgspec.json.encode(
-        {
-            "contact_id": one.contact_id,
-            "direction": "lent",
-            "amount": 1250,
-            "currency": "EUR",
-            "description": "lunch and taxi to the concert",
-            "transaction_date": "2026-11-20",
-            "due_date": "2026-12-20",
-        }
-    )
 
 
 def _rates(case: Case, rounds: Sequence[Round], *, floor: float, goal: float) -> list[harness.Row]:

@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 
 from api.tokens import Tokens
-from bench import filling, harness, load, people
+from bench import filling, harness, load, people, whole
 from bench.harness import Api
 from bench.load import Driver, Load
 from bench.people import Person
@@ -99,19 +99,11 @@ class Bench:
 
     def check(self) -> None:
         """Everything that was acknowledged is in the log, once and without gaps, and in the balances."""
-        with psycopg.connect(engine.libpq_url(self.url)) as connection:
-            assert connection.execute(_LOG).fetchone() == (self.written, 0)
-        balances.materialise(self.begin)
-        assert list(balances.differences(self.begin)) == []
+        whole.check(self.url, self.written)
 
 
 _DICE: Final = random.Random(5)
 _SAID: Final = [" ".join(_DICE.choices(VOCABULARY, k=_DICE.randint(2, 6))) for _ in range(499)]
-_LOG: Final = """
-    select sum(events)::bigint, count(*) filter (where events <> version or last <> version)
-    from debitum.ledgers
-    join (select ledger_id, count(*) as events, max(seq) as last from debitum.events group by 1) counted on ledger_id = id
-"""
 
 
 def _debt(one: Person) -> bytes:

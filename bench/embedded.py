@@ -65,7 +65,7 @@ def _answers(http: httpx.Client, url: str, began: float) -> float:
             if http.get(url).status_code == httpx.codes.OK:
                 return time.perf_counter() - began
         assert time.perf_counter() - began < START_SECONDS, f"{url} does not answer"
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # a server that is not there yet tells nobody when it is
 
 
 # --- at rest ---------------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ class Idle(NamedTuple):
 def idle(whole: Whole, seconds: float) -> Idle:
     """Over so long. What a process used that has ended meanwhile is in its parent, which waited for it."""
     before, began = _of_parts(whole, _cpu_seconds), time.perf_counter()
-    time.sleep(seconds)
+    time.sleep(seconds)  # it is measured while nothing happens
     after, took = _of_parts(whole, _cpu_seconds), time.perf_counter() - began
     cpu = {part: 100 * (used - before[part]) / took for part, used in after.items()}
     return Idle(cpu, held(whole))
@@ -100,7 +100,7 @@ def settle(whole: Whole, seconds: float) -> None:
         if demo_stack.ask_dagster(whole.dagster, _UNDER_WAY)["runsOrError"]["results"]:
             quiet_since = time.monotonic()
         assert time.monotonic() < deadline, "it does not settle"
-        time.sleep(REST_SECONDS)
+        time.sleep(REST_SECONDS)  # Dagster's pages can be asked, and tell nobody
 
 
 _UNDER_WAY: Final = """

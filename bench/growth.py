@@ -23,7 +23,7 @@ import msgspec
 import psycopg
 
 from api.tokens import Tokens
-from bench import filling, harness, load, others, people
+from bench import filling, harness, load, others, people, whole
 from bench.load import Driver
 from bench.materialise import short
 from bench.people import Person
@@ -135,7 +135,9 @@ class Side:
         tokens = Tokens(self.keys)
         match work:
             case "append":
-                return [load.request("POST", "/api/transactions", one.token(tokens), _debt(one)) for one in group.writing]
+                return [
+                    load.request("POST", "/api/transactions", one.token(tokens), people.lunch_body(one)) for one in group.writing
+                ]
             case "balances":
                 return [load.request("GET", "/api/balances", one.token(tokens)) for one in group.reading]
             case "pull":
@@ -147,11 +149,7 @@ class Side:
 
     def check(self) -> None:
         """Everything is in the log, once and without gaps, and in the balances; and what was asked was answered."""
-        with psycopg.connect(engine.libpq_url(self.url)) as connection:
-            found = connection.execute(_LOG).fetchone()
-        assert found == (self.size + self.written, 0), f"{found} of {self.size} + {self.written}"
-        balances.materialise(self.begin)
-        assert list(balances.differences(self.begin)) == []
+        whole.check(self.url, self.size + self.written)
         for group in self.groups.values():
             self._check_answers(group)
 
@@ -177,25 +175,6 @@ _SEARCHES: Final = [
     for _ in range(20)
 ]
 _OWED: Final = "select sum(amount)::bigint from debitum.postings where ledger_id = %s"
-_LOG: Final = """
-    select sum(events)::bigint, count(*) filter (where events <> version or last <> version)
-    from debitum.ledgers
-    join (select ledger_id, count(*) as events, max(seq) as last from debitum.events group by 1) counted on ledger_id = id
-"""
-
-
-def _debt(one: Person) -> bytes:
-    data = {
-        "contact_id": one.contact_id,
-        "direction": "lent",
-        "amount": 1250,
-        "currency": "EUR",
-        "description": "lunch and taxi to the concert",
-        "due_date": "2026-12-20",
-    }
-    return msgspec.json.encode(data)
-
-
 # --- the report ------------------------------------------------------------------------------------------------------
 
 Found = dict[tuple[str, str], list[float]]

@@ -124,6 +124,24 @@ def _contact(one: Person) -> Command:
     )
 
 
+def lunch(one: Person) -> dict[str, str | int]:
+    """The debt that is written again and again where only its writing counts."""
+    return {
+        "contact_id": one.contact_id,
+        "direction": "lent",
+        "amount": 1250,
+        "currency": "EUR",
+        "description": "lunch and taxi to the concert",
+        "transaction_date": "2026-11-20",
+        "due_date": "2026-12-20",
+    }
+
+
+def lunch_body(one: Person) -> bytes:
+    """The same as the body of a request."""
+    return msgspec.json.encode(lunch(one))
+
+
 def _debt(one: Person, description: str) -> Command:
     data = {
         "contact_id": one.contact_id,

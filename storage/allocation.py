@@ -40,12 +40,17 @@ def open_amount(its: str, *, balance: str) -> str:
     the youngest: of a transaction that much of it as the younger ones in its direction leave. They are found by the index of
     contacts by age, and what is older is not looked at.
     """
+    account = "contact_id", "ledger_id"
+    of_it, of_others = (", ".join(f"{one}.{name}" for name in account) for one in (its, "younger"))
+    # Its account from its age on, as two ends of one stretch of that index: asked for the ledger, Postgres may read all of it,
+    # for until it knows the table it takes each index for as good as another (docs/decisions/0007).
     younger = f"""
         coalesce((
             select sum({_free("younger")})
             from (select *, {ripe("its")} as ripe from debitum.transactions its) younger
-            where {_same_account("younger", its)} and younger.direction = {its}.direction
-              and younger.ripe >= {its}.ripe and ({_aged("younger")}) > ({_aged(its)})
+            where ({of_others}, younger.ripe) >= ({of_it}, {its}.ripe) and ({of_others}) <= ({of_it})
+              and {_comparable("younger", its)} and younger.direction = {its}.direction
+              and ({_aged("younger")}) > ({_aged(its)})
         ), 0)
     """  # noqa: S608 - our own names
     signed = f"case {its}.direction when 'lent' then {balance} else -{balance} end"
@@ -78,10 +83,12 @@ def _free(its: str) -> str:
 
 
 def _same_account(one: str, its: str) -> str:
-    return (
-        f"{one}.ledger_id = {its}.ledger_id and {one}.contact_id = {its}.contact_id and {one}.currency = {its}.currency"
-        f" and {one}.type = 'money' and {one}.deleted_seq is null"
-    )
+    """`one` is live money of the same ledger, contact and currency; it is found by something else (`is true` is no key)."""
+    return f"{one}.ledger_id = {its}.ledger_id and ({one}.contact_id = {its}.contact_id) is true and {_comparable(one, its)}"
+
+
+def _comparable(one: str, its: str) -> str:
+    return f"{one}.currency = {its}.currency and {one}.type = 'money' and {one}.deleted_seq is null"
 
 
 def _aged(its: str) -> str:

@@ -58,12 +58,12 @@ async def balances(reader: Reader, ledgers: Sequence[UUID]) -> dict[UUID, Balanc
 
 async def transactions(reader: Reader, places: Sequence[Place]) -> dict[Place, Transaction]:
     """Those of `places` that there are."""
-    return _found(await reader.rows(_TRANSACTIONS, _parameters(places), {ledger for ledger, _ in places}))
+    return _found(await reader.rows(TRANSACTIONS, _parameters(places), {ledger for ledger, _ in places}))
 
 
 async def ask(connection: psycopg.AsyncConnection[tuple[Any, ...]], places: Sequence[Place]) -> "Answer":
     """The same in a transaction that sees their ledgers: in a pipeline the answer can be read when that has been committed."""
-    return Answer(await connection.execute(_TRANSACTIONS, _parameters(places)) if places else None)
+    return Answer(await connection.execute(TRANSACTIONS, _parameters(places)) if places else None)
 
 
 class Answer:
@@ -86,7 +86,7 @@ def _found(rows: Rows) -> dict[Place, Transaction]:
 
 
 _SHOWN: Final = ", ".join(f"wanted.{name}" for name in Transaction._fields if name != "open_amount")
-_TRANSACTIONS: Final = f"""
+TRANSACTIONS: Final = f"""
     with wanted as materialized (
         select found.*, {allocation.ripe("found")} as ripe
         from unnest(%(ledgers)s::uuid[], %(ids)s::uuid[]) place (ledger_id, id)

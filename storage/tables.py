@@ -167,7 +167,7 @@ transactions = Table(
     Column("due_changed_at", _timestamp, comment="when due_date last took its value"),
     Column("words", TSVECTOR, comment="what search looks at, from domain/words.py"),
     *_entity_constraints(),
-    Index("transactions_of_contact_idx", "contact_id", text(_RIPE)),
+    Index("transactions_of_contact_idx", "contact_id", "ledger_id", text(_RIPE)),
     Index(None, "repays", postgresql_where=text("repays is not null")),
     Index(
         "transactions_due_idx",

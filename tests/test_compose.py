@@ -207,7 +207,7 @@ def test_what_the_services_run_does_what_the_demo_shows(stack: Composed) -> None
         stack.until_healthy(SERVICES)
         dagster = stack.address("dagster", "DEBITUM_DAGSTER_PORT")
         demo_stack.launch(dagster, "snapshot_today", {"dagster/partition": f"{at:%Y-%m-%d}"})  # by hand, not to wait for ticks
-        time.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()) + 1)
+        time.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()) + 1)  # before, nothing is due
         reminding = demo_stack.launch(dagster, "remind")
         seen = Stack(str(api.base_url), dagster, stack.volume("code-server"))
         findings = demo.wait_for_dagster(seen, api, user, Console(file=io.StringIO()))

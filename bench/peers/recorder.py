@@ -75,8 +75,7 @@ def _insert(records: Any, load: dict[str, Any], began_at: float) -> tuple[int, i
     counted_from = began_at + WARM_SECONDS
     ends_at = counted_from + load["seconds"]
     counted = 0
-    while time.monotonic() < began_at:
-        time.sleep(0.001)
+    time.sleep(max(0.0, began_at - time.monotonic()))  # all threads of all processes begin at once
     while time.monotonic() < ends_at:
         one = random.randrange(len(aggregates))
         versions[one] += 1

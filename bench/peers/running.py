@@ -98,6 +98,6 @@ def _wait(process: psutil.Process, port: int, log: int) -> None:
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
                 said = os.pread(log, 1_000_000, 0)[-SAID:].decode(errors="replace")
                 raise RuntimeError(f"a server did not start: {said}") from None
-            time.sleep(LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)  # somebody else's server tells nobody when it listens
         else:
             return

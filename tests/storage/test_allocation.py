@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, func, select, text
 from domain import allocation as rules
 from storage import allocation, current, roles, tables
 from storage.reader import Reader
-from tests.storage import rows
+from tests.storage import plans, rows
 
 LEDGERS = 10_000
 SEED = 20261122
@@ -159,6 +159,18 @@ async def test_of_single_transactions_it_says_the_same(
             assert {place: shown.open_amount for place, shown in found.items()} == expected
     finally:
         await reader.close()
+
+
+def test_of_the_past_of_a_contact_little_is_read(database: Engine) -> None:
+    with database.begin() as connection:
+        ledger = rows.ledger(connection)
+        contact, first = ledger.contact(), datetime.date(2025, 1, 1)
+        ids = [ledger.money(contact, due_date=first + datetime.timedelta(days=day)) for day in range(300)]
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        driver.execute(roles.ENTER_BY_KEYS, roles.parameters(roles.API, [ledger.id]))
+        asked = {"ledgers": [ledger.id], "ids": [ids[-3]]}
+        assert plans.looked_at(connection, current.TRANSACTIONS, asked, "transactions") <= 5  # itself, and it with those after it
 
 
 def test_a_scope_gives_the_same_amounts_as_everything(database: Engine, generated: dict[uuid.UUID, list[dict[str, Any]]]) -> None:

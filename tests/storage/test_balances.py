@@ -5,7 +5,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -17,6 +16,7 @@ from storage import balances, roles, tables
 from storage.engine import Begin
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
+from tests.storage import plans
 
 ANNA, BERT = UUID(int=1), UUID(int=2)
 
@@ -96,16 +96,7 @@ def test_of_the_postings_only_the_tail_is_read(database: Engine, begin: Begin) -
             postings.commit(connection, ledger, Posting(ANNA, 1))
     with database.begin() as connection:
         roles.enter(connection, roles.API, [ledger])
-        asked = balances.CURRENT_OF_MANY.replace("%(ledgers)s", f"'{{{ledger}}}'::uuid[]")
-        [plan] = connection.exec_driver_sql(f"explain (analyze, format json) {asked}").scalar_one()
-    [scan] = [node for node in _nodes(plan["Plan"]) if node.get("Relation Name") == "postings"]
-    assert (scan["Actual Rows"], scan.get("Rows Removed by Filter", 0)) == (3, 0)
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for part in plan.get("Plans", ()):
-        yield from _nodes(part)
+        assert plans.looked_at(connection, balances.CURRENT_OF_MANY, {"ledgers": [ledger]}, "postings") == 3
 
 
 def test_chunks_go_through_every_dirty_ledger(database: Engine, begin: Begin) -> None:

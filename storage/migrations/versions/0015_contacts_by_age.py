@@ -14,7 +14,7 @@ def upgrade() -> None:
     op.create_index(
         "transactions_of_contact_idx",
         "transactions",
-        ["contact_id", sa.literal_column("(case when due_date is null then transaction_date else due_date end)")],
+        ["contact_id", "ledger_id", sa.literal_column("(case when due_date is null then transaction_date else due_date end)")],
         unique=False,
         schema="debitum",
     )
