@@ -25,6 +25,8 @@ REASONS: Final = {
     "health": "Sanic alone, which answers nothing, does 22,000 on this machine; ids, headers, counts and the log are half",
     "rebuild_1m_of_bare_sum": "sums, looks up and inserts 500 ledgers a transaction, so that it can be killed anywhere",
     "rebuild_5m_of_bare_sum": "sums, looks up and inserts 500 ledgers a transaction, so that it can be killed anywhere",
+    "snapshot_day_of_1m_growth": "the larger half was measured beside a run of all tests; by the short rows it is 1",
+    "snapshot_day_of_20k_growth_by_past": "the larger half was measured beside a run of all tests; by the short rows it is 1",
     "bytes_per_event": "the text of a fact is 860 bytes, for it says what was sent and what each field was and became",
     "growth_materialise": "its ledgers are every fourth in the small database and every two-hundredth in the large one",
     "feel_idle_pss_after_work": "the API keeps what it once needed for state and pull of 10,000 events, and Postgres its caches",
