@@ -34,7 +34,7 @@ class Plan(NamedTuple):
     """One in each minute from the beginning."""
 
 
-SHORT, LONG = Plan(mails=20, reminders=3), Plan(mails=100, reminders=10)
+SHORT, LONG = Plan(mails=8, reminders=1), Plan(mails=100, reminders=10)
 GAP_SECONDS = (3.0, 12.0)
 """Between two mails that are asked for: more and less than the sensor's interval, and never in step with it."""
 TICK_SECONDS = 60
@@ -175,7 +175,7 @@ def _row(name: str, seconds: list[float], share: float, goal: float | None) -> h
 
 
 def main() -> None:
-    """Run it; with --long five times as many mails."""
+    """Run it; with --long twelve times as many mails."""
     plan, dice = LONG if "--long" in sys.argv[1:] else SHORT, random.Random(1)
     with Mailbox() as mailbox, running(mailbox.port) as url, httpx.Client(base_url=url, timeout=30) as http:
         address, first_seconds = first(http, mailbox)

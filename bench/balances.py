@@ -15,7 +15,7 @@ SIZES = (10_000, 100_000)
 GOALS = {10_000: 5.0, 100_000: 40.0}
 NEIGHBOURS = 500
 """Ledgers of 100 postings around the measured ones."""
-CALLS, ROUNDS = 60, 3
+CALLS, ROUNDS = 30, 3
 BEGIN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 _FILL = text("""

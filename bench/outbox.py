@@ -32,8 +32,8 @@ class Plan(NamedTuple):
     """Of messages at the pace in which they come."""
 
 
-SHORT = Plan(before=30_000, seconds=60)
-"""The table is as old as after ten minutes when it begins."""
+SHORT = Plan(before=10_000, seconds=20)
+"""The table is as old as after three minutes when it begins."""
 LONG = Plan(before=0, seconds=600)
 MESSAGES_A_SECOND, TICKS_A_SECOND = 50, 10
 CHANNELS: tuple[Channel, ...] = ("email", "push")
@@ -62,6 +62,12 @@ _STATES = text("""
     from debitum.outbox o group by 1, 2
 """)
 _ATTEMPTS = text("select outcome, count(*), count(distinct outbox_id) from debitum.delivery_attempts group by 1")
+_MAKE_BARE = (
+    "create table bare (channel text primary key, turn integer default 0)",
+    "grant select, update on bare to public",
+    *(f"insert into bare (channel) values ('{channel}')" for channel in CHANNELS),
+)
+_BARE = text("update public.bare set turn = turn + 1 where channel = :channel")
 _SIZES = text("""
     select n_live_tup as live_rows, n_dead_tup as dead_rows, pg_relation_size(relid) as table_bytes,
            pg_relation_size('debitum.outbox_ready_idx') as ready_index_bytes, pg_indexes_size(relid) as index_bytes
@@ -87,6 +93,8 @@ class Lane:
         """Of the sensor, whether anything is ready."""
         self.starts: list[Timed] = []
         """Of runs, before they claim."""
+        self.bare: list[Timed] = []
+        """Of a transaction that replaces one row by its key, after each claim."""
         self.sent: Counter[str] = Counter()
         """By key."""
 
@@ -130,7 +138,10 @@ class Lane:
 
     def _claim(self, begin: Begin, lease_seconds: int, limit: int, since: datetime.datetime | None) -> list[Claimed]:
         with _timed(self.claims), begin() as connection:
-            return outbox.claim(connection, self.channel, now=_now(), limit=limit, lease_seconds=lease_seconds, since=since)
+            claimed = outbox.claim(connection, self.channel, now=_now(), limit=limit, lease_seconds=lease_seconds, since=since)
+        with _timed(self.bare), begin() as connection:
+            connection.execute(_BARE, {"channel": self.channel})
+        return claimed
 
     def _send(self, begin: Begin, group: Sequence[Claimed], lease_seconds: int) -> None:
         with begin() as connection:
@@ -161,6 +172,7 @@ class Side(NamedTuple):
     claims: list[Timed]
     looks: list[Timed]
     starts: list[Timed]
+    bare: list[Timed]
     notes: dict[str, Any]
 
 
@@ -170,15 +182,19 @@ def side(plan: Plan, *, pinned: bool) -> Side:
         url = stack.enter_context(harness.database())
         if pinned:
             stack.enter_context(snapshot(url))
+        with psycopg.connect(engine.libpq_url(url)) as connection:
+            for statement in _MAKE_BARE:
+                connection.execute(statement)
         begin = stack.enter_context(delivery.transactions(url))
         threads = stack.enter_context(ThreadPoolExecutor(len(CHANNELS)))
         dice, lanes = random.Random(1), [Lane(url, channel) for channel in CHANNELS]
         age(begin, lanes, threads, plan.before, dice)
         for lane in lanes:
             lane.claims.clear()
+            lane.bare.clear()
         enqueued = plan.before + run(begin, lanes, threads, plan.seconds, dice)
         notes = check(url, lanes, enqueued)
-    found = {name: [one for lane in lanes for one in getattr(lane, name)] for name in ("claims", "looks", "starts")}
+    found = {name: [one for lane in lanes for one in getattr(lane, name)] for name in ("claims", "looks", "starts", "bare")}
     return Side(**found, notes=notes)
 
 
@@ -269,6 +285,7 @@ def rows(found: Side, suffix: str, goal: float | None) -> list[harness.Row]:
         "outbox_claim_last_tenth": late,
         "outbox_look": found.looks,
         "outbox_start": found.starts,
+        "outbox_bare_update": found.bare,
     }
     limits = {} if goal is None else {"outbox_claim": goal, "outbox_claim_last_tenth": goal}
     return [_row(name + suffix, [one.took for one in times], limits.get(name)) for name, times in kinds.items()]

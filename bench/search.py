@@ -16,7 +16,7 @@ SHAPE = ((100, 4_000), (1_000, 500), (10_000, 10))
 """(transactions of a ledger, such ledgers): a million in all."""
 LARGEST = 100_000
 """One more ledger, so large that nobody has it; it has no goal."""
-CALLS, ROUNDS = 60, 3
+CALLS, ROUNDS = 30, 3
 _WORDS = (
     "lunch dinner coffee cinema train taxi rent tent drill ladder book concert ticket groceries pizza beer wine gift hotel"
     " flight petrol parking museum Straßenbahn Smørrebrød Žižkov Łódź café crème brûlée Ærø Þingvellir ışık"

@@ -112,8 +112,8 @@ async def pushes(first: User, others: Sequence[User], share: int, plan: Plan, fo
     for row, users, count, size in (
         (f"sync_push_{BATCH}", [first], share, BATCH),
         (f"sync_push_{BATCH}_{CONNECTIONS}_connections", others, plan.batches, BATCH),
-        ("push_1", others[:1], plan.singles, 1),
-        (f"push_1_{CONNECTIONS}_connections", others, plan.singles, 1),
+        ("sync_push_1", others[:1], plan.singles, 1),
+        (f"sync_push_1_{CONNECTIONS}_connections", others, plan.singles, 1),
     ):
         prepared = [(user, [user.prepare(size) for _ in range(count)]) for user in users]
         took = await found.seconds(row, asyncio.gather(*(_push_all(user, bodies) for user, bodies in prepared)))
@@ -136,12 +136,12 @@ async def reads(path: Path, url: str, user: User, found: Found) -> None:
     found.add(row, "s", took)
     found.add(f"{row}_rate", RATE, size / took)
     for name, limit, encoding in (("", PAGES, "gzip"), ("", SHORT_PAGES, "gzip"), ("_uncompressed", PAGES, "identity")):
-        row = f"pull_{limit}{name}"
+        row = f"sync_pull_{limit}{name}"
         took = await found.seconds(row, pages(user.http, limit, encoding))
-        if row == f"pull_{PAGES}":
-            found.add(f"bare_pages_{size}", "s", took)
+        if row == f"sync_pull_{PAGES}":
+            found.add(f"sync_bare_pages_{size}", "s", took)
         found.add(row, RATE, size / took)
-    row, lines = f"state_{size}", list[bytes]()
+    row, lines = f"sync_state_{size}", list[bytes]()
     found.add(row, "s", await found.seconds(row, state(user.http, lines)))
     _check(path, user, lines)
 
@@ -249,14 +249,14 @@ async def _check_heads(url: str, users: Sequence[User]) -> None:
 
 
 def main() -> None:
-    """Run it; with --short a part of it."""
-    plan = SHORT if "--short" in sys.argv[1:] else LONG
+    """Run it; with --long five times as many events and sockets, and longer."""
+    plan = LONG if "--long" in sys.argv[1:] else SHORT
     found, keys = Found(), new_ring()
     with harness.database() as url:
         asyncio.run(logs(url, keys, plan, found))
         late = asyncio.run(news(url, keys, plan, found))
     harness.report(
-        "sync" if plan is LONG else "sync_short",
+        "sync_long" if plan is LONG else "sync",
         found.rows(),
         rounds=ROUNDS,
         sockets=plan.ledgers * SOCKETS_A_LEDGER,

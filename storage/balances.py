@@ -1,17 +1,21 @@
 """Balances: materialised from the postings of the ledgers that changed, compared with them, read with their tail."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, Text, Uuid, bindparam, text
+from sqlalchemy import BigInteger, Connection, Row, Text, TextualSelect, Uuid, bindparam, text
 
 from storage.engine import Begin
 
 CHUNK_LEDGERS: Final = 500
 """Ledgers a transaction: enough to make the round trips cheap, few enough to hold the marks for milliseconds."""
+NEW_LEDGERS: Final = 10_000
+"""From so many on of which nothing is covered, as after a rebuild, postings are read as they lie, not ledger by ledger."""
+STRIDE_LEDGERS: Final = 100_000
+"""Of these a transaction: each reads all postings, and holds the marks for seconds, which only an erasure waits for."""
 EXACT_COUNT_ROWS: Final = 100_000
 """Up to here rows are counted; beyond it the planner's estimate does, so that a run never costs what exists."""
 _FIRST: Final = UUID(int=0)
@@ -49,21 +53,44 @@ def any_dirty(connection: Connection) -> bool:
     return bool(connection.scalar(_ANY_DIRTY))
 
 
-def materialise(begin: Begin, *, chunk_ledgers: int = CHUNK_LEDGERS) -> Materialised:
+def materialise(
+    begin: Begin,
+    *,
+    chunk_ledgers: int = CHUNK_LEDGERS,
+    new_ledgers: int = NEW_LEDGERS,
+    stride_ledgers: int = STRIDE_LEDGERS,
+) -> Materialised:
     """Bring the balances of every ledger that was dirty to its head, in one short transaction a chunk.
 
     Safe to kill at any point and to run twice at once: a chunk's marks are locked before they are read, so a posting is
-    added by exactly one run. What arrives behind the chunk stays dirty and is the next run's.
+    added by exactly one run. What arrives behind the chunk stays dirty and is the next run's. Where `new_ledgers` or more
+    have no balances yet, these come first, `stride_ledgers` a transaction.
     """
     done = Materialised()
+    with begin() as connection:
+        are_many = len(connection.scalars(_NEW, {"after": _FIRST, "limit": new_ledgers}).all()) == new_ledgers
+    if are_many:
+        _chunks(begin, _NEW, stride_ledgers, _cover_new, done)
+    _chunks(begin, _DIRTY, chunk_ledgers, _cover, done)
+    return done
+
+
+def _chunks(
+    begin: Begin,
+    which: TextualSelect,
+    limit: int,
+    cover: Callable[[Connection, Sequence[UUID], Materialised], None],
+    done: Materialised,
+) -> None:
+    """Cover `which` in id order, and then take the flags of those that are covered, each in a transaction of its own."""
     after = _FIRST
     while True:
         with begin() as connection:
-            chunk = connection.scalars(_DIRTY, {"after": after, "limit": chunk_ledgers}).all()
+            chunk = connection.scalars(which, {"after": after, "limit": limit}).all()
             if chunk:
-                _cover(connection, chunk, done)
+                cover(connection, chunk, done)
         if not chunk:
-            return done
+            return
         with begin() as connection:
             connection.execute(_CLEAN, {"ledgers": chunk})
         after = chunk[-1]
@@ -82,8 +109,19 @@ def rebuild(connection: Connection, ledger_id: UUID) -> int:
 def _cover(connection: Connection, ledgers: Sequence[UUID], done: Materialised) -> None:
     """Add each ledger's tail to its balances, and to `done` what that was: Postgres counts, no row has to travel."""
     _lock(connection, ledgers)
+    _count(connection.execute(_ADD_TAIL, {"ledgers": ledgers}), done)
+
+
+def _cover_new(connection: Connection, ledgers: Sequence[UUID], done: Materialised) -> None:
+    """The same of ledgers next to each other in id order, which are not covered, or were not when they were chosen."""
+    _lock(connection, ledgers)
+    connection.execute(_MUCH_MEMORY)
+    _count(connection.execute(_SUM_ALL, {"first": ledgers[0], "last": ledgers[-1], "ledgers": ledgers}), done)
+
+
+def _count(rows: Iterable[Row[*tuple[Any, ...]]], done: Materialised) -> None:
     done.chunks += 1
-    for row in connection.execute(_ADD_TAIL, {"ledgers": ledgers}):
+    for row in rows:
         if row.currency is None:
             done.ledgers, done.covered = done.ledgers + row.rows, done.covered + row.covered
         else:
@@ -158,6 +196,45 @@ _ADD_TAIL = text("""
 
 `limit 1`, and the ledgers named twice: a chunk looks its balances and marks up by their keys, and never reads the tables whole.
 """
+
+_NEW = text("""
+    select id from debitum.ledgers ledger
+    where dirty and id > :after
+      and not exists (select from debitum.projection_marks mark where mark.ledger_id = ledger.id and mark.covered_seq > 0)
+    order by id limit :limit
+""").columns(id=Uuid)
+
+_MUCH_MEMORY = text("set local work_mem = '64MB'")
+"""Sums of a stride, which would otherwise be written to the disk in between."""
+
+_SUM_ALL = text("""
+    with head as materialized (
+        select ledger.id as ledger_id, ledger.version
+        from debitum.ledgers ledger join debitum.projection_marks mark on mark.ledger_id = ledger.id
+        where ledger.id = any(:ledgers) and ledger.version > 0 and mark.covered_seq = 0
+    ), sums as materialized (
+        select ledger_id, contact_id, currency, amount
+        from (
+            select ledger_id, contact_id, currency, sum(amount)::bigint as amount from debitum.postings
+            where ledger_id >= :first and ledger_id <= :last
+            group by ledger_id, contact_id, currency
+            having sum(amount) <> 0
+        ) summed
+        join head using (ledger_id)
+    ), written as (
+        insert into debitum.balances (ledger_id, contact_id, currency, amount)
+        select ledger_id, contact_id, currency, amount from sums order by ledger_id, contact_id, currency
+        on conflict (ledger_id, contact_id, currency) do update set amount = excluded.amount
+    ), marked as (
+        update debitum.projection_marks mark set covered_seq = head.version, materialized_at = now()
+        from head where mark.ledger_id = head.ledger_id
+        returning head.version as covered
+    )
+    select currency, count(*) as rows, 0::bigint as covered from sums group by currency
+    union all
+    select null, count(*), coalesce(sum(covered), 0)::bigint from marked
+""").columns(currency=Text, rows=BigInteger, covered=BigInteger)
+"""Whoever is not covered has no balance; one that is there nevertheless is not the sum of anything, and is overwritten."""
 
 _CLEAN = text("""
     with covered as (

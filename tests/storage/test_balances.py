@@ -109,6 +109,33 @@ def test_chunks_go_through_every_dirty_ledger(database: Engine, begin: Begin) ->
     assert stored(database) == {(ledger, ANNA, "EUR"): 1 for ledger in ledgers}
 
 
+def test_many_new_ledgers_are_summed_as_their_postings_lie(database: Engine, begin: Begin) -> None:
+    with database.begin() as connection:
+        ledgers = sorted(postings.ledger(connection) for _ in range(6))
+        old = ledgers[2]
+        postings.commit(connection, old, Posting(ANNA, 1))
+    balances.materialise(begin)
+    with database.begin() as connection:
+        for number, ledger in enumerate(ledgers):
+            postings.commit(connection, ledger, Posting(ANNA, 10 * number + 1), Posting(BERT, 5))
+            postings.commit(connection, ledger, Posting(BERT, -5))
+        stale = {"ledger_id": ledgers[0], "contact_id": ANNA, "currency": "EUR", "amount": 77}
+        connection.execute(tables.balances.insert().values(stale))
+    done = balances.materialise(begin, new_ledgers=5, stride_ledgers=3)  # the second of them covers one that is not new
+    assert (done.ledgers, done.rows, done.covered, done.chunks) == (6, 6, 12, 2 + 1)
+    expected = {(ledger, ANNA, "EUR"): 10 * number + 1 for number, ledger in enumerate(ledgers)}
+    assert stored(database) == expected | {(old, ANNA, "EUR"): 22}
+    assert dirty(database) == set()
+    assert list(balances.differences(begin)) == []
+
+
+def test_few_new_ledgers_are_found_by_their_keys(database: Engine, begin: Begin) -> None:
+    with database.begin() as connection:
+        for _ in range(4):
+            postings.commit(connection, postings.ledger(connection), Posting(ANNA, 1))
+    assert balances.materialise(begin, new_ledgers=5, stride_ledgers=1).chunks == 1
+
+
 def test_a_commit_between_chunk_and_cleaning_keeps_the_ledger_dirty(database: Engine, begin: Begin) -> None:
     with database.begin() as connection:
         ledger = postings.ledger(connection)
@@ -119,7 +146,7 @@ def test_a_commit_between_chunk_and_cleaning_keeps_the_ledger_dirty(database: En
     def interrupted() -> Iterator[Connection]:
         nonlocal opened
         opened += 1
-        if opened == 2:  # the chunk has committed, its flag is not cleared yet
+        if opened == 3:  # after the look whether many are new, the chunk has committed, its flag is not cleared yet
             with database.begin() as connection:
                 postings.commit(connection, ledger, Posting(ANNA, 1))
         with begin() as connection:
@@ -143,24 +170,32 @@ def test_a_writer_that_holds_the_head_is_not_waited_for(database: Engine, begin:
     assert dirty(database) == {ledger}
 
 
-def test_the_first_run_of_a_ledger_is_waited_for(database: Engine, begin: Begin) -> None:
-    """A second run starts when the first has written its chunk, the ledger's first mark, and not committed."""
+@pytest.mark.parametrize("new_ledgers", [1, 2])
+@pytest.mark.parametrize("has_mark", [False, True])
+def test_the_first_run_of_a_ledger_is_waited_for(database: Engine, begin: Begin, new_ledgers: int, has_mark: bool) -> None:
+    """A second run starts when the first has written its chunk and not committed; what was paid back meanwhile is a tail."""
+    marks = tables.projection_marks
     with database.begin() as connection:
         ledger = postings.ledger(connection)
         postings.commit(connection, ledger, Posting(ANNA, 500))
-    second = threading.Thread(target=balances.materialise, args=(begin,))
+        if has_mark:
+            connection.execute(marks.insert().values(ledger_id=ledger, covered_seq=0, materialized_at=func.now()))
+    second = threading.Thread(target=balances.materialise, args=(begin,), kwargs={"new_ledgers": new_ledgers})
 
     @contextmanager
     def slow() -> Iterator[Connection]:
         with begin() as connection:
             yield connection
-            if second.ident is None:
+            if second.ident is None and connection.scalar(select(marks.c.covered_seq)):
+                with database.begin() as writer:
+                    postings.commit(writer, ledger, Posting(ANNA, -500))
                 second.start()
                 postings.until(lambda: postings.waiting(database) == 1)
 
-    balances.materialise(slow)
+    balances.materialise(slow, new_ledgers=new_ledgers)
     second.join(timeout=10)
-    assert stored(database) == {(ledger, ANNA, "EUR"): 500}
+    balances.materialise(begin)
+    assert stored(database) == {}
     assert dirty(database) == set()
 
 
@@ -231,7 +266,7 @@ def test_current_is_the_sum_of_the_postings(
 
     for step in remaining:
         if step is None:
-            balances.materialise(interleaved, chunk_ledgers=2)
+            balances.materialise(interleaved, chunk_ledgers=2, new_ledgers=2, stride_ledgers=2)
         else:
             write(*step)
         for ledger in ledgers:
