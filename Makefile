@@ -11,8 +11,8 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --compile-bytecode --require-hashes
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
-BENCHES := append push reads growth cost balances search sync outbox reminders retention arrival materialise snapshots feel
-LONG_BENCHES := append push reads growth cost outbox reminders materialise snapshots feel
+BENCHES := append push reads growth cost balances search sync outbox reminders retention materialise snapshots feel
+LONG_BENCHES := append push reads growth cost sync outbox reminders arrival materialise snapshots feel
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .PHONY: help
