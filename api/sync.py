@@ -189,11 +189,11 @@ async def pull(call: Call[PullBody, Nothing]) -> Reply:
         raise LedgerGone("this ledger does not exist any more")
     if wanted.since > found.version:
         raise errors.Reset("`since` lies beyond the head of this ledger")
-    if wanted.hash is not None and wanted.since and _hex(found.hash_there) != wanted.hash:
+    if wanted.hash is not None and wanted.since and found.hash_there != wanted.hash:
         raise errors.Reset("`hash` is not this chain's at `since`")
     has_more = wanted.since + len(found.facts) < found.version
-    rest = msgspec.json.encode({"version": found.version, "hash": _hex(found.hash), "has_more": has_more})
-    return Reply(b'{"events":[' + b",".join(found.facts) + b"]," + rest[1:])
+    rest = msgspec.json.encode({"version": found.version, "hash": found.hash, "has_more": has_more})
+    return Reply(f'{{"events":[{",".join(found.facts)}],'.encode() + rest[1:])
 
 
 @routes.add("GET", "/api/sync/hash", answer=Head, query=HashQuery, codes=("not_found",))

@@ -202,4 +202,9 @@ def _rejected(
 
 def wire(text: bytes, digest: bytes) -> bytes:
     """A fact as clients read it: its canonical JSON with the hash in front."""
-    return b'{"hash":"%b",%b' % (digest.hex().encode(), text[1:])
+    return wire_text(text.decode(), digest.hex()).encode()
+
+
+def wire_text(text: str, digest: str) -> str:
+    """The same of texts; `digest` is 64 hex digits."""
+    return f'{{"hash":"{digest}",{text[1:]}'

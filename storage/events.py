@@ -2,6 +2,7 @@
 
 import datetime
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -32,12 +33,15 @@ async def hash_at(connection: AsyncConnection, ledger_id: UUID, seq: int) -> byt
 
 
 class Behind(NamedTuple):
-    """What lies behind a seq: the head, the chain's hash at that seq (None: there is none), and some facts in order."""
+    """What lies behind a seq: the head, the chain's hash at that seq (None: there is none), and some facts in order.
+
+    Hashes are 64 hex digits.
+    """
 
     version: int
-    hash: bytes | None
-    hash_there: bytes | None
-    facts: list[bytes]
+    hash: str | None
+    hash_there: str | None
+    facts: list[str]
 
 
 async def behind(reader: Reader, ledger_id: UUID, since: int, limit: int, ciphers: Ciphers) -> Behind | None:
@@ -48,23 +52,29 @@ async def behind(reader: Reader, ledger_id: UUID, since: int, limit: int, cipher
     rows = await reader.rows(_BEHIND, {"ledger": ledger_id, "since": since, "limit": limit}, [ledger_id])
     if not rows:
         return None
-    version, digest, there, data_key = rows[0][:4]
+    rows.sort(key=itemgetter(0))
+    (_, digest, version, data_key, _), *rest = rows
+    there = rest.pop(0)[1] if rest and rest[0][0] == since else None
     cipher = ciphers.known(ledger_id, data_key)
-    stored = (row[4:] for row in rows if row[4] is not None)
-    facts = [sequence.wire(sealing.fact_text(cipher, event_id, fact, sealed), link) for event_id, fact, sealed, link in stored]
-    return Behind(version, digest, there, facts)
+    facts = [
+        sequence.wire_text(fact if sealed is None else sealing.fact_text(cipher, event_id, None, sealed).decode(), link)
+        for _, link, fact, sealed, event_id in rest
+    ]
+    return Behind(int(version), digest, there, facts)
 
 
+# The head, the event at `since`, and those after it: each says what it has and nothing twice, because most of the time of a pull
+# goes into taking rows apart.
 _BEHIND: Final = """
-    select version, head_hash, (select hash from debitum.events where ledger_id = ledger.id and seq = %(since)s), data_key,
-           event_id, fact, sealed, hash
-    from debitum.ledgers ledger
-    left join lateral (
-        select seq, event_id, fact, sealed, hash from debitum.events
-        where ledger_id = ledger.id and seq > %(since)s order by seq limit %(limit)s
-    ) event on true
-    where ledger.id = %(ledger)s
-    order by seq
+    select -1::bigint as seq, encode(head_hash, 'hex') as hash, version::text as fact, data_key as sealed, null::uuid as event_id
+    from debitum.ledgers where id = %(ledger)s
+    union all
+    select seq, encode(hash, 'hex'), null, null, null from debitum.events where ledger_id = %(ledger)s and seq = %(since)s
+    union all
+    select seq, encode(hash, 'hex'), fact, sealed, case when fact is null then event_id end from (
+        select seq, hash, fact, sealed, event_id from debitum.events
+        where ledger_id = %(ledger)s and seq > %(since)s order by seq limit %(limit)s
+    ) event
 """
 
 
