@@ -138,7 +138,7 @@ def _debts(now: datetime.datetime, offsets: Collection[int]) -> Select[Any]:
     days = [first + datetime.timedelta(days=day) for day in range((last - first).days + 1)]
     due_dates = sorted({day - datetime.timedelta(days=offset) for day in days for offset in offsets})
     return (
-        select(_transactions, *USER)
+        select(*_OF_DEBT, *USER)
         .join(_users, _users.c.ledger_id == _transactions.c.ledger_id)
         .where(
             _transactions.c.due_date == func.any(cast(due_dates, ARRAY(Date))),
@@ -150,6 +150,7 @@ def _debts(now: datetime.datetime, offsets: Collection[int]) -> Select[Any]:
     )
 
 
+_OF_DEBT: Final = tuple(_transactions.c[name] for name in ("ledger_id", "id", "contact_id", "due_date", "due_changed_at"))
 _OFFSETS_OF_USER: Final = func.coalesce(
     _users.c.reminder_settings["due_offsets_days"], cast(list(reminders.Settings().due_offsets_days), JSONB)
 )
@@ -217,16 +218,23 @@ def _due_of(row: RowMapping, source: Source, now: datetime.datetime) -> Iterable
 
 def _unsent(connection: Connection, candidates: Sequence[_Candidate]) -> list[_Candidate]:
     """Those that the outbox does not have, or has suppressed for a reason that is none any more."""
-    keys = {key for candidate in candidates for key in (candidate.key, candidate.digest_key) if key is not None}
-    known = outbox.known(connection, keys)
-    return [candidate for candidate in candidates if _is_unsent(candidate, known)]
+    known = outbox.known(connection, {candidate.key for candidate in candidates})
+    in_digests = (candidate for candidate in candidates if _is_in_digest(known.get(candidate.key)))
+    of_digests = outbox.known(connection, {key for candidate in in_digests if (key := candidate.digest_key) is not None})
+    return [candidate for candidate in candidates if _is_unsent(candidate, known, of_digests)]
 
 
-def _is_unsent(candidate: _Candidate, known: Mapping[tuple[UUID, str], outbox.Known]) -> bool:
-    own = known.get(candidate.key)
-    if own is not None and own.reason == digests.IN_DIGEST and candidate.digest_key is not None:
-        own = known.get(candidate.digest_key)
-    return own is None or is_wanted_again(own, candidate.user)
+def _is_in_digest(known: outbox.Known | None) -> bool:
+    return known is not None and known.reason == digests.IN_DIGEST
+
+
+def _is_unsent(
+    candidate: _Candidate, known: Mapping[tuple[UUID, str], outbox.Known], of_digests: Mapping[tuple[UUID, str], outbox.Known]
+) -> bool:
+    told = known.get(candidate.key)
+    if _is_in_digest(told) and (key := candidate.digest_key) is not None:
+        told = of_digests.get(key)
+    return told is None or is_wanted_again(told, candidate.user)
 
 
 def digest_key(due: reminders.Due, user: Mapping[Any, Any]) -> str | None:
@@ -262,7 +270,7 @@ def _without_nothing_open(connection: Connection, candidates: Sequence[_Candidat
 
 
 def _open_amounts(connection: Connection, wanted: set[tuple[UUID, UUID]]) -> Mapping[tuple[UUID, UUID], int]:
-    """By (ledger_id, transaction_id): of every live transaction of the contacts concerned, and of no other contact."""
+    """By (ledger_id, transaction_id), of those of `wanted` that are live."""
     if not wanted:
         return {}
     named = (
@@ -274,7 +282,9 @@ def _open_amounts(connection: Connection, wanted: set[tuple[UUID, UUID]]) -> Map
         named, and_(named.c.ledger_id == _transactions.c.ledger_id, named.c.transaction_id == _transactions.c.id)
     )
     opened = allocation.open_amounts(contacts=contacts).subquery()
-    return {(row.ledger_id, row.transaction_id): row.open_amount for row in connection.execute(select(opened))}
+    of_these = and_(named.c.ledger_id == opened.c.ledger_id, named.c.transaction_id == opened.c.transaction_id)
+    rows = connection.execute(select(opened).join(named, of_these))
+    return {(row.ledger_id, row.transaction_id): row.open_amount for row in rows}
 
 
 def _enqueue(connection: Connection, candidates: Sequence[_Candidate], now: datetime.datetime) -> list[Enqueued]:
@@ -293,8 +303,7 @@ def _tell_in_digests(
     """Those of `candidates` that digests tell of: where the user wants them, and that of the day is not on its way already."""
     by_digest: dict[tuple[UUID, str], list[Enqueued]] = {}
     for candidate in candidates:
-        key = candidate.digest_key
-        if key is not None and candidate.settings.digest:
+        if candidate.settings.digest and (key := candidate.digest_key) is not None:
             by_digest.setdefault(key, []).append(planned[candidate.key])
     ready = [
         outbox.Outgoing(

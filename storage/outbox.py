@@ -166,6 +166,8 @@ def row_of(message: Outgoing, now: datetime.datetime) -> dict[str, Any]:
 
 def known(connection: Connection, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Known]:
     """What is in the outbox of the (ledger_id, dedupe_key) asked for."""
+    if not keys:
+        return {}
     wanted = (
         func.unnest(cast([ledger_id for ledger_id, _ in keys], ARRAY(Uuid)), cast([key for _, key in keys], ARRAY(Text)))
         .table_valued("ledger_id", "dedupe_key", name="wanted")
