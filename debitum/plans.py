@@ -1,6 +1,5 @@
 """The parts of a running Debitum: their commands, and the environment that all of them get."""
 
-import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,7 +82,7 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
     socket = Path(environment["DEBITUM_CODE_SOCKET"])
     return Plan(
         name="code-server",
-        command=_python("dagster", "api", "grpc", "--socket", str(socket), "-m", "pipelines.location", *_said(settings)),
+        command=_python("pipelines", "code-server", "--socket", str(socket), "-m", "pipelines.location"),
         environment=environment,
         log=_log(settings, "code-server"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -96,10 +95,12 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
 def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's pages. They have no login: where they listen is DEBITUM_DAGSTER_HOST, whatever the API's host is."""
     address = addresses(settings)["dagster"]
-    options = ("-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(folders.workspace()))
+    options = ["-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(folders.workspace())]
+    if settings.dagster_read_only:
+        options.append("--read-only")
     return Plan(
         name="dagster",
-        command=_python("dagster_webserver", *options, *_said(settings, level="--dagster-log-level")),
+        command=_python("pipelines", "webserver", *options),
         environment=environment,
         log=_log(settings, "dagster"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -113,7 +114,7 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's daemon: schedules, sensors, the queue of runs."""
     return Plan(
         name=DAEMON,
-        command=_python("dagster._daemon", "run", "-w", str(folders.workspace()), *_said(settings)),
+        command=_python("pipelines", "daemon", "-w", str(folders.workspace())),
         environment=environment,
         log=_log(settings, DAEMON),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -124,12 +125,6 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
     """-P: a folder `api` where somebody happens to stand is not the one that is meant."""
     return (sys.executable, "-P", "-m", module, *arguments)
-
-
-def _said(settings: Settings, *, level: str = "--log-level") -> tuple[str, ...]:
-    """How Dagster's own programs log: the daemon and the webserver run no code of ours that could tell them."""
-    word = logging.getLevelName(settings.log.levels.of("dagster")).lower()
-    return ("--log-format", "colored" if settings.log.format == "console" else "json", level, word)
 
 
 def _log(settings: Settings, name: str) -> Path:

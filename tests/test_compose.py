@@ -23,7 +23,7 @@ from debitum import demo, demo_stack, parts
 from debitum.demo_stack import Stack
 from storage import embedded
 from storage.encryption import new_ring
-from tests.fixtures import composed, memory
+from tests.fixtures import composed, logs, memory
 from tests.fixtures.composed import FILE, ROOT, Composed
 
 SERVICES: Mapping[str, dict[str, Any]] = FILE["services"]
@@ -146,8 +146,7 @@ def test_the_server_is_set_as_the_embedded_one_is() -> None:
     ini = configparser.RawConfigParser(inline_comment_prefixes=("#",))
     ini.read_string(f"[all]\n{embedded.CONFIGURATION}")
     own = {name: value.strip("'") for name, value in ini["all"].items()}
-    for here_alone in ("listen_addresses", "log_line_prefix"):
-        del own[here_alone]
+    del own["listen_addresses"]
     program, *options = SERVICES[composed.DATABASE]["command"]
     assert program == "postgres"
     assert dict(option.removeprefix("-c").split("=", 1) for option in options) == own
@@ -180,7 +179,7 @@ def stack() -> Iterator[Composed]:
     """Outside of pytest's own folders, which Postgres's user may not enter when root runs the tests, and with a short path."""
     with tempfile.TemporaryDirectory(prefix="debitum-compose-", dir=memory.home()) as folder:
         Path(folder).chmod(0o755)
-        made = Composed(Path(folder), SECRETS)
+        made = Composed(Path(folder), SECRETS | {"DEBITUM_LOG_LEVEL": "info,dagster.run=debug"})
         try:
             yield made
         finally:
@@ -197,6 +196,29 @@ def _pages_show_what_a_run_wrote(stack: Composed, dagster: str, run_id: str) -> 
         output.write("a line of a run\n")
     captured = demo_stack.ask_dagster(dagster, _CAPTURED, key=[run_id, "compute_logs", file.stem])["capturedLogs"]
     return "a line of a run" in str(captured["stdout"])
+
+
+SPEAKERS = {
+    "api.log": {"api"},
+    "code-server.log": {"dagster.code_server", "dagster.run"},
+    "dagster.log": {"dagster-webserver"},
+    "dagster-daemon.log": {"dagster.daemon", "dagster.daemon.SensorDaemon"},
+}
+"""Who writes into a part's log at least."""
+
+
+def check_that_every_line_of_every_log_has_one_shape(stack: Composed) -> None:
+    for name in OURS.keys() - {"migrate"}:
+        service = stack.running[name]
+        told = logs.lines(service.said.read_text())
+        assert {line["logger"] for line in told} == {"debitum"}
+        assert [line["event"] for line in told][-1] == "stopping", name
+        [*files] = (Path(service.environment["DEBITUM_DATA_DIR"]) / "logs").glob("*.log")
+        for file in files:
+            assert {line["logger"] for line in logs.lines(file.read_text())} >= SPEAKERS[file.name]
+    of_runs = logs.lines((stack.volume("code-server") / "logs" / "code-server.log").read_text())
+    ids = {line["run_id"] for line in of_runs if line["logger"] == "dagster.run"}
+    assert ids >= {folder.name for folder in stack.volume("compute-logs").iterdir()}
 
 
 def test_what_the_services_run_does_what_the_demo_shows(stack: Composed) -> None:
@@ -220,5 +242,6 @@ def test_what_the_services_run_does_what_the_demo_shows(stack: Composed) -> None
         assert _pages_show_what_a_run_wrote(stack, dagster, reminding)
 
     codes = stack.stop()
+    check_that_every_line_of_every_log_has_one_shape(stack)
     assert codes == dict.fromkeys(codes, 0)
     assert stack.clean_up() == []
