@@ -17,6 +17,8 @@ DAGSTER_GRACE_SECONDS: Final = 15.0
 API_ANSWERS: Final = "/health"
 WEBSERVER_ANSWERS: Final = "/server_info"
 """Paths that only a part which works answers."""
+ENDED_RUNS: Final = "200"
+"""Runs at which each of the alerts looks in a tick, every 30 s. Dagster's own 5 are fewer than end in that time on a busy server."""
 DAEMON: Final = "dagster-daemon"
 """The name of the part that only one supervisor of a database runs."""
 
@@ -44,6 +46,8 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "MPLCONFIGDIR": str(settings.data_dir / "dagster" / "matplotlib"),  # it keeps a list of fonts, and has no other home
         "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(database_url, schema=migrations.DAGSTER_SCHEMA),
         "DEBITUM_CODE_SOCKET": str(code_socket(settings)),
+        "DAGSTER_RUN_STATUS_SENSOR_FETCH_LIMIT": ENDED_RUNS,
+        "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": ENDED_RUNS,
         "PYTHONUNBUFFERED": "1",  # the last words of a part that dies are in its log
         processes.MARK: str(settings.data_dir),
     }
