@@ -33,6 +33,7 @@ def voice(choice: output.Choice) -> Say:
     log = output.logger("debitum", choice, descriptor=output.STANDARD_OUTPUT)
 
     def machines(text: str, event: str, /, *, level: output.Level = "info", **fields: object) -> None:
-        getattr(log, level)(event, text=text.partition("\n")[0], **fields)
+        known = {name: value for name, value in fields.items() if value is not None}
+        getattr(log, level)(event, text=text.partition("\n")[0], **known)
 
     return machines

@@ -19,7 +19,7 @@ from domain import facts, retention
 from tests.fixtures.api import Server
 from tests.manual import documents
 from tests.manual.documents import ROOT, Block
-from tests.test_house import calls, nodes
+from tests.test_house import calls, modules
 
 README, OPERATIONS, EVENTS = ROOT / "README.md", ROOT / "docs" / "operations.md", ROOT / "docs" / "events.md"
 PREFIXES = ("DEBITUM_", "DATABASE_", "SENDGRID_", "SMTP_", "FCM_", "MAIL_", "OPERATOR_", "HEARTBEAT_", "POSTGRES_")
@@ -31,8 +31,8 @@ PAGES = {sockets.PATH, "/docs", "/docs/openapi.json", "/webhooks/sendgrid", "/me
 
 
 def test_every_setting_is_documented_and_every_documented_one_is_read() -> None:
-    texts = {str(node.value) for _, node in nodes() if isinstance(node, ast.Constant)}
-    read = {text for text in texts if re.fullmatch(rf"({'|'.join(PREFIXES)})[A-Z][A-Z_]*[A-Z]", text)}
+    text_of_a_name = re.compile(rf"\"((?:{'|'.join(PREFIXES)})[A-Z][A-Z_]*[A-Z])\"")
+    read = {name for path in modules() for name in text_of_a_name.findall(path.read_text())}
     read |= {kind.setting for kind in retention.KINDS}
     read |= set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
     rows = [*documents.rows(OPERATIONS, "## Settings"), *documents.rows(OPERATIONS, "## Retention")]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from debitum import processes
 from debitum.demo_stack import OUTSIDE
+from tests.debitum.test_children import wait_until
 from tests.debitum.test_up import free_port
 from tests.manual import documents
 from tests.manual.documents import ROOT, Block
@@ -26,6 +27,8 @@ START_SECONDS = 300
 BLOCK_SECONDS = 1_200
 """`make demo` waits for Dagster's ticks; a busy machine takes its time."""
 STOP_SECONDS = 120
+OFTEN = {"DEBITUM_SNAPSHOT_CRON": "* * * * *"}
+"""Some blocks ask the running day's snapshot, which is written hourly."""
 WRITTEN = {"DEBITUM_PORT": "127.0.0.1:8000", "DEBITUM_DAGSTER_PORT": "127.0.0.1:3000"}
 """What the documents say of where the server is, which runs on ports that are free."""
 
@@ -37,7 +40,7 @@ def main() -> int:
         Path(folder).chmod(0o755)  # Postgres's user passes through
         copy = _copied(Path(folder) / "debitum")
         given = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
-        environment = given | {name: str(free_port()) for name in WRITTEN}
+        environment = given | OFTEN | {name: str(free_port()) for name in WRITTEN}
         for block in _typed():
             title = f"{block.page}: {block.text.splitlines()[0]}"
             if block.reason:
@@ -124,9 +127,9 @@ def _running(block: Block, folder: Path, environment: Mapping[str, str]) -> Iter
                 raise subprocess.CalledProcessError(process.returncode or 0, block.text, log.read_text())
             time.sleep(0.2)
         yield
-        os.killpg(process.pid, signal.SIGINT)
-        if process.wait(STOP_SECONDS):
-            raise subprocess.CalledProcessError(process.returncode, block.text, log.read_text())
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal: to the shell and to make too
+        process.wait(STOP_SECONDS)
+        wait_until(lambda: "postgres is stopped" in log.read_text(), STOP_SECONDS)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
