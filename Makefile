@@ -71,6 +71,10 @@ bench-peers: $(DEV) ## other programs beside ours; installs them into .cache (ne
 	@$(BIN)/python -m bench.peers
 	@$(BIN)/python -m bench.table
 
+.PHONY: docs-test
+docs-test: $(DEV) ## type what README and docs/ tell people to type, in a copy of the checkout (about ten minutes)
+	@$(BIN)/python -m tests.manual
+
 .PHONY: screenshots
 screenshots: $(DEV) ## take the pictures of docs/images anew, of a stack of its own (needs Chromium)
 	@$(BIN)/python docs/screenshots.py

@@ -24,14 +24,14 @@ def main() -> None:
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
-        _give_up(str(error))
+        _give_up(str(error), output.Choice())
     output.configure(settings.log)
-    _require_durability(settings.database_url)
+    _require_durability(settings)
     app = create_app(settings)
     try:
         listener = serving.listen(settings.host, settings.port)
     except OSError as error:
-        _give_up(f"port {settings.port} of {settings.host} cannot be used: {error.strerror}")
+        _give_up(f"port {settings.port} of {settings.host} cannot be used: {error.strerror}", settings.log)
     host, port = listener.getsockname()[:2]
     _log.info("listening", host=host, port=port, workers=settings.workers)
     # What there is now stays as long as the process: no collection looks at it again, and forks go on sharing its pages.
@@ -47,17 +47,21 @@ def main() -> None:
     workers.keep(settings.workers, listener, serve, grace_seconds=GRACE_SECONDS + LAST_WORDS_SECONDS)
 
 
-def _require_durability(database_url: str) -> None:
+def _require_durability(settings: Settings) -> None:
     """A Postgres that could forget what it has acknowledged is refused. One that does not answer yet may come up later."""
     try:
-        found = postgres.inspect(database_url, "debitum-api")
+        found = postgres.inspect(settings.database_url, "debitum-api")
     except postgres.UnreachableError:
         _log.warning("database_unavailable")
         return
     if found.objection is not None:
-        _give_up(found.objection)
+        _give_up(found.objection, settings.log)
 
 
-def _give_up(reason: str) -> NoReturn:
-    sys.stderr.write(f"debitum api: {reason}\n")
+def _give_up(reason: str, choice: output.Choice) -> NoReturn:
+    """In a log, a line of it; a person gets the sentence alone."""
+    if output.is_json(choice, output.STANDARD_OUTPUT):
+        _log.critical("cannot_start", reason=reason)
+    else:
+        sys.stderr.write(f"debitum api: {reason}\n")
     sys.exit(2)

@@ -22,13 +22,8 @@ LOOK_SECONDS: Final = 0.05
 """Between two questions whether it answers: as exact as a start is told."""
 REST_SECONDS: Final = 1.0
 """Between two looks whether a run of Dagster is under way."""
-PARTS: Final = {
-    "api": "api",
-    "dagster._daemon": "dagster-daemon",
-    "dagster_webserver": "dagster",
-    "dagster": "code-server",
-}
-"""By the module that a child of the supervisor runs, the name under which `debitum up` tells of it."""
+PARTS: Final = {"api": "api", "daemon": "dagster-daemon", "webserver": "dagster", "code-server": "code-server"}
+"""By the word that says what a child of the supervisor runs, the name under which `debitum up` tells of it."""
 
 
 class Whole(NamedTuple):
@@ -127,7 +122,7 @@ def _processes(data_dir: Path) -> Iterator[tuple[str, psutil.Process]]:
     for child in supervisor.children():
         if child != postgres:
             words = child.cmdline()
-            part = PARTS[words[words.index("-m") + 1]]
+            part = next(PARTS[word] for word in words[words.index("-m") + 1 :] if word in PARTS)
             yield from ((part, process) for process in (child, *child.children(recursive=True)))
 
 

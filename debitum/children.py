@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 
 from debitum import leash, processes
 from debitum.probes import Probe
+from debitum.saying import Say
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -27,9 +28,6 @@ LOG_BYTES: Final = 10 * 1024 * 1024
 TAIL_LINES: Final = 8
 TAIL_BYTES: Final = 4096
 COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
-
-Say = Callable[[str], None]
-"""Tells the person at the terminal one thing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +97,7 @@ class Child:
             lived = time.monotonic() - began
             failures = 1 if lived >= self._pauses.steady_seconds else failures + 1
             pause = self._pauses.after(failures)
-            self._say(self._obituary(code, lived, pause, _tail(self.plan.log, log_start)))
+            self._mourn(code, lived, pause, _tail(self.plan.log, log_start))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
@@ -115,7 +113,8 @@ class Child:
         deadline = time.monotonic() + self.plan.grace_seconds
         while process.returncode is None or not processes.group_is_empty(process.pid):
             if time.monotonic() > deadline:
-                self._say(f"{self.plan.name} did not end within {self.plan.grace_seconds:g} s: killed")
+                text = f"{self.plan.name} did not end within {self.plan.grace_seconds:g} s: killed"
+                self._say(text, "part_killed", level="warning", part=self.plan.name)
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
@@ -143,10 +142,13 @@ class Child:
             await asyncio.sleep(PROBE_SECONDS)
             if time.monotonic() > slow:
                 slow = float("inf")
-                self._say(f"{self.plan.name} has not answered for {SLOW_SECONDS:g} s; its log is {self.plan.log}")
+                text = f"{self.plan.name} has not answered for {SLOW_SECONDS:g} s; its log is {self.plan.log}"
+                self._say(text, "part_is_silent", level="warning", part=self.plan.name, log=str(self.plan.log))
         self.ready.set()
         what = f"answers at {self.plan.address}" if self.plan.address else "runs"
-        self._say(f"{self.plan.name} {what} ({time.monotonic() - began:.1f} s)")
+        seconds = round(time.monotonic() - began, 1)
+        text = f"{self.plan.name} {what} ({seconds} s)"
+        self._say(text, "part_runs", part=self.plan.name, address=self.plan.address, seconds=seconds)
         if self.plan.after is not None:
             await self.plan.after()
 
@@ -159,10 +161,21 @@ class Child:
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
-    def _obituary(self, code: int, lived: float, pause: float, tail: list[str]) -> str:
-        reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    def _mourn(self, code: int, lived: float, pause: float, tail: list[str]) -> None:
+        name = signal.Signals(-code).name if code < 0 else None
+        reason = f"was killed by {name}" if name else f"ended with exit code {code}"
         said = "Its last lines:" + "".join(f"\n    {line}" for line in tail) if tail else "It wrote nothing."
-        return f"{self.plan.name} {reason} after {lived:.1f} s and is started again in {pause:g} s. {said}"
+        self._say(
+            f"{self.plan.name} {reason} after {lived:.1f} s and is started again in {pause:g} s. {said}",
+            "part_ended",
+            level="error",
+            part=self.plan.name,
+            exit_code=None if name else code,
+            signal=name,
+            lived_seconds=round(lived, 1),
+            pause_seconds=pause,
+            last_lines=tail,
+        )
 
 
 def private_log(path: Path, *, anew: bool = False) -> BinaryIO:

@@ -87,21 +87,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
-    from debitum import instance, settings, supervisor
+    from debitum import instance, saying, settings, supervisor
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     settings.require_keys(loaded)
-    say(f"Debitum {metadata.version('debitum')}, data in {loaded.data_dir}")
+    tell, version = saying.voice(loaded.log), metadata.version("debitum")
+    tell(f"Debitum {version}, data in {loaded.data_dir}", "starting", version=version, data_dir=str(loaded.data_dir))
     try:
-        supervisor.up(loaded, say)
+        supervisor.up(loaded, tell)
     except instance.AlreadyRunningError as error:
         note = error.note
-        say(f"already running on this data folder{f', pid {note.pid}, since {note.started_at}' if note else ', just starting'}")
+        holder = {"pid": note.pid, "started_at": note.started_at} if note else {}
+        whose = f", pid {note.pid}, since {note.started_at}" if note else ", just starting"
+        tell(f"already running on this data folder{whose}", "already_running", level="warning", **holder)
         for name, address in note.addresses.items() if note else ():
-            say(f"{name} is at {address}")
+            tell(f"{name} is at {address}", "part_is_at", part=name, address=address)
         return RUNNING_ALREADY
     except supervisor.FAILURES as error:
-        _complain(str(error))
+        tell(str(error), "cannot_start", level="error")
         return WRONG
     return OK
 

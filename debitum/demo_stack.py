@@ -154,6 +154,7 @@ def _start(
             "DEBITUM_DAGSTER_PORT": str(dagster_port),
             "DEBITUM_REMINDER_CRON": EVERY_MINUTE,
             "DEBITUM_SNAPSHOT_CRON": EVERY_MINUTE,
+            "DEBITUM_LOG_FORMAT": "console",  # what is shown of its log is for a person
             **environment,
         },
         cwd=data_dir,  # no .env lies here

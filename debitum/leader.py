@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from debitum.children import Say
+from debitum.saying import Say
 from storage import engine, server
 
 ASK_SECONDS: Final = 5.0
@@ -39,7 +39,8 @@ async def run_alone(url: str, daemon: Daemon, say: Say, *, ask_seconds: float = 
                     await _run_while_connected(connection, daemon, say, ask_seconds)
                 elif not waiting:
                     waiting = True
-                    say("daemon: another supervisor runs Dagster's daemon on this database; this one waits for its turn")
+                    text = "daemon: another supervisor runs Dagster's daemon on this database; this one waits for its turn"
+                    say(text, "daemon_waits")
         await asyncio.sleep(ask_seconds)
 
 
@@ -50,7 +51,8 @@ async def _run_while_connected(connection: psycopg.AsyncConnection[Any], daemon:
             await asyncio.sleep(ask_seconds)
             await server.ping(connection)
     except psycopg.OperationalError:
-        say("daemon: the connection that held its lock is lost; it is stopped until the lock is ours again")
+        text = "daemon: the connection that held its lock is lost; it is stopped until the lock is ours again"
+        say(text, "daemon_lost_its_lock", level="warning")
         raise
     finally:
         running.cancel()

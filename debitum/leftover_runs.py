@@ -3,11 +3,13 @@
 Arguments: their ids.
 """
 
+import os
 import sys
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from storage import server
+from telemetry import output
 
 EXPLANATION = "Debitum was restarted while this run was going on; its process is gone."
 
@@ -21,4 +23,5 @@ def main(run_ids: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    output.configure(output.Choice.from_environment(os.environ))
     main(sys.argv[1:])

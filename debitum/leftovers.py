@@ -12,7 +12,8 @@ from typing import Final
 import psycopg
 
 from debitum import leader
-from debitum.children import Say, private_log
+from debitum.children import private_log
+from debitum.saying import Say
 from storage import server
 
 PATIENCE_SECONDS: Final = 60.0
@@ -63,5 +64,6 @@ class Leftovers:
             process = await asyncio.create_subprocess_exec(*command, env=dict(self._environment), stdout=log, stderr=log)
             failed = await process.wait()
         outcome = f"could not be marked; see {log.name}" if failed else "are marked as failed"
-        self._say(f"dagster: {len(self._runs)} runs that an earlier code server left unfinished {outcome}")
+        text = f"dagster: {len(self._runs)} runs that an earlier code server left unfinished {outcome}"
+        self._say(text, "leftover_runs", level="error" if failed else "warning", runs=self._runs, marked=not failed)
         self._runs = []

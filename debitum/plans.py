@@ -1,6 +1,5 @@
 """The parts of a running Debitum: their commands, and the environment that all of them get."""
 
-import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,8 @@ DAGSTER_GRACE_SECONDS: Final = 15.0
 API_ANSWERS: Final = "/health"
 WEBSERVER_ANSWERS: Final = "/server_info"
 """Paths that only a part which works answers."""
+ENDED_RUNS: Final = "200"
+"""Runs at which each of the alerts looks in a tick, every 30 s. Dagster's own 5 are fewer than end in that time on a busy server."""
 DAEMON: Final = "dagster-daemon"
 """The name of the part that only one supervisor of a database runs."""
 
@@ -45,6 +46,8 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "MPLCONFIGDIR": str(settings.data_dir / "dagster" / "matplotlib"),  # it keeps a list of fonts, and has no other home
         "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(database_url, schema=migrations.DAGSTER_SCHEMA),
         "DEBITUM_CODE_SOCKET": str(code_socket(settings)),
+        "DAGSTER_RUN_STATUS_SENSOR_FETCH_LIMIT": ENDED_RUNS,
+        "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": ENDED_RUNS,
         "PYTHONUNBUFFERED": "1",  # the last words of a part that dies are in its log
         processes.MARK: str(settings.data_dir),
     }
@@ -83,7 +86,7 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
     socket = Path(environment["DEBITUM_CODE_SOCKET"])
     return Plan(
         name="code-server",
-        command=_python("dagster", "api", "grpc", "--socket", str(socket), "-m", "pipelines.location", *_said(settings)),
+        command=_python("pipelines", "code-server", "--socket", str(socket), "-m", "pipelines.location"),
         environment=environment,
         log=_log(settings, "code-server"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -96,10 +99,12 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
 def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's pages. They have no login: where they listen is DEBITUM_DAGSTER_HOST, whatever the API's host is."""
     address = addresses(settings)["dagster"]
-    options = ("-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(folders.workspace()))
+    options = ["-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(folders.workspace())]
+    if settings.dagster_read_only:
+        options.append("--read-only")
     return Plan(
         name="dagster",
-        command=_python("dagster_webserver", *options, *_said(settings, level="--dagster-log-level")),
+        command=_python("pipelines", "webserver", *options),
         environment=environment,
         log=_log(settings, "dagster"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -113,7 +118,7 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's daemon: schedules, sensors, the queue of runs."""
     return Plan(
         name=DAEMON,
-        command=_python("dagster._daemon", "run", "-w", str(folders.workspace()), *_said(settings)),
+        command=_python("pipelines", "daemon", "-w", str(folders.workspace())),
         environment=environment,
         log=_log(settings, DAEMON),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -124,12 +129,6 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
 def _python(module: str, *arguments: str) -> tuple[str, ...]:
     """-P: a folder `api` where somebody happens to stand is not the one that is meant."""
     return (sys.executable, "-P", "-m", module, *arguments)
-
-
-def _said(settings: Settings, *, level: str = "--log-level") -> tuple[str, ...]:
-    """How Dagster's own programs log: the daemon and the webserver run no code of ours that could tell them."""
-    word = logging.getLevelName(settings.log.levels.of("dagster")).lower()
-    return ("--log-format", "colored" if settings.log.format == "console" else "json", level, word)
 
 
 def _log(settings: Settings, name: str) -> Path:

@@ -45,6 +45,7 @@ class Settings:
     dagster_host: str
     dagster_port: int
     dagster_exposed: bool
+    dagster_read_only: bool
     parts: frozenset[str]
     code_socket: Path | None
     public_url: str
@@ -77,6 +78,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         workers=reader.read("DEBITUM_WORKERS", "1", _workers),
         dagster_host=reader.read("DEBITUM_DAGSTER_HOST", "127.0.0.1", _host),
         dagster_exposed=reader.read("DEBITUM_DAGSTER_EXPOSED", "0", _switch),
+        dagster_read_only=reader.read("DEBITUM_DAGSTER_READ_ONLY", "0", _switch),
         dagster_port=reader.read("DEBITUM_DAGSTER_PORT", "3000", _port),
         parts=_parts(reader),
         code_socket=reader.read("DEBITUM_CODE_SOCKET", "", _socket),

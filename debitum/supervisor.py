@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from debitum import database, folders, instance, keys, leader, parts, plans, probes, processes
-from debitum.children import Child, Pauses, Plan, Say
+from debitum.children import Child, Pauses, Plan
 from debitum.leftovers import Leftovers
+from debitum.saying import Say
 from debitum.settings import Settings, offers_dagster
 from storage import embedded
 
@@ -67,7 +68,7 @@ class Supervisor:
             await self._stop()
             if found.embedded is not None:
                 await asyncio.to_thread(database.stop, found)
-                self._say("postgres is stopped")
+                self._say("postgres is stopped", "postgres_stopped")
         if self._failure is not None:
             raise self._failure
 
@@ -75,20 +76,24 @@ class Supervisor:
         """What must hold before anything is started."""
         settings = self._settings
         if unclean:
-            self._say("the last supervisor of this data folder was killed; this one takes over")
+            self._say("the last supervisor of this data folder was killed; this one takes over", "took_over", level="warning")
         if ended := processes.end_leftovers(settings.data_dir):
-            self._say(f"left over from an earlier supervisor and ended: {', '.join(ended)}")
+            text = f"left over from an earlier supervisor and ended: {', '.join(ended)}"
+            self._say(text, "leftovers_ended", level="warning", processes=ended)
         if parts.API in settings.parts:
             processes.check_port(settings.host, settings.port, "DEBITUM_PORT (--port)")
         if parts.WEBSERVER in settings.parts:
             processes.check_port(settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
         if offers_dagster(settings):
-            self._say(f"warning: Dagster's pages have no login, and {settings.dagster_host} is not of this machine alone")
+            text = f"warning: Dagster's pages have no login, and {settings.dagster_host} is not of this machine alone"
+            self._say(text, "pages_have_no_login", level="warning", host=settings.dagster_host)
 
     async def _start_database(self) -> database.Database:
         began = time.monotonic()
         found = await asyncio.to_thread(database.start, self._settings)
-        self._say(f"postgres runs: {found.description} ({time.monotonic() - began:.1f} s)")
+        seconds = round(time.monotonic() - began, 1)
+        text = f"postgres runs: {found.description} ({seconds} s)"
+        self._say(text, "postgres_runs", server=found.description, seconds=seconds)
         return found
 
     def _prepare(self, found: database.Database) -> dict[str, str]:
@@ -96,7 +101,8 @@ class Supervisor:
         began = time.monotonic()
         database.require_durability(found)
         revision = database.migrate(found, keys.ring(self._settings))
-        self._say(f"schema is at revision {revision} ({time.monotonic() - began:.1f} s)")
+        seconds = round(time.monotonic() - began, 1)
+        self._say(f"schema is at revision {revision} ({seconds} s)", "schema_is_ready", revision=revision, seconds=seconds)
         if self._settings.parts & parts.OF_DAGSTER:
             folders.dagster_home(self._settings.data_dir)
         ring = self._settings.keys or folders.key_ring(self._settings.data_dir)
@@ -107,7 +113,7 @@ class Supervisor:
             self._spawn(self._keep_postgres(found.embedded), self._running)
         self._spawn(self._start_parts(found, environment), self._starting)
         await self._stopping.wait()
-        self._say("stopping")
+        self._say("stopping", "stopping")
 
     async def _start_parts(self, found: database.Database, environment: Mapping[str, str]) -> None:
         chosen, started = self._settings.parts, []
@@ -123,7 +129,9 @@ class Supervisor:
             self._start_daemon(found, environment)
         for child in started:
             await child.ready.wait()
-        self._say(f"everything answers ({time.monotonic() - self._began:.1f} s after the start); Ctrl-C stops it")
+        seconds = round(time.monotonic() - self._began, 1)
+        text = f"everything answers ({seconds} s after the start); Ctrl-C stops it"
+        self._say(text, "everything_answers", seconds=seconds)
 
     async def _start_code_server(self, environment: Mapping[str, str]) -> None:
         """It answers before those come that ask it; whenever it has died, so have its runs.
@@ -145,7 +153,8 @@ class Supervisor:
         answers, told = probes.unix_socket(socket), False
         while not await answers():
             if not told:
-                self._say(f"waiting for the code server, which runs elsewhere, at {socket}")
+                text = f"waiting for the code server, which runs elsewhere, at {socket}"
+                self._say(text, "waiting_for_code_server", address=str(socket))
                 told = True
             await asyncio.sleep(CODE_SERVER_LOOK_SECONDS)
 
@@ -191,14 +200,14 @@ class Supervisor:
             if embedded.running(data_dir) is not None:
                 continue
             failures = 1 if time.monotonic() - steady_since > pauses.steady_seconds else failures + 1
-            self._say("postgres is gone and is started again")
+            self._say("postgres is gone and is started again", "postgres_ended", level="error")
             if failures > 1 and await self._stopped_within(pauses.after(failures - 1)):
                 return
             try:
                 await asyncio.to_thread(embedded.start, data_dir)
-                self._say("postgres runs again")
+                self._say("postgres runs again", "postgres_runs")
             except embedded.EmbeddedServerError as error:
-                self._say(f"postgres did not start: {error}")
+                self._say(f"postgres did not start: {error}", "postgres_does_not_start", level="error")
             steady_since = time.monotonic()
 
     async def _stopped_within(self, seconds: float) -> bool:

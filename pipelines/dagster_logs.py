@@ -1,8 +1,9 @@
-"""What Dagster keeps and prints of our runs: failures without the texts of exceptions, and the events as lines of our log.
+"""What Dagster keeps and prints: failures without the texts of exceptions, and all that it says as lines of our log.
 
 Dagster keeps exceptions whole: the text of one that Postgres raised, with the row in it, would stand in Dagster's tables, on its
 pages and in its logs. It has a switch against that (DAGSTER_REDACT_USER_CODE_ERRORS), which takes types and frames away too and
-leaves operators a number. Both functions replace one function of Dagster's; tests/test_logs.py fails where that no longer works.
+leaves operators a number. Each function replaces one function of Dagster's; tests/test_logs.py and tests/test_compose.py fail
+where that no longer works.
 """
 
 import logging
@@ -11,8 +12,10 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
+import uvicorn.config
 from dagster._core import errors
 from dagster._core.execution import context_creation_job
+from dagster._utils import log as dagsters_log
 from dagster_shared.error import SerializableErrorInfo
 
 from telemetry import exceptions
@@ -41,6 +44,17 @@ def keep_no_texts() -> None:
 def print_into_the_log() -> None:
     """What happens in a run goes to the process's log like everything else, not to standard error in Dagster's own way."""
     context_creation_job.default_system_loggers = _only_ours  # type: ignore[attr-defined, assignment]  # imported there
+
+
+def leave_the_log_to_us() -> None:
+    """From now on Dagster's programs set up no handlers of their own. Before they are imported: they take the function along."""
+    dagsters_log.configure_loggers = _configure_nothing
+    uvicorn.config.LOGGING_CONFIG.clear()
+    uvicorn.config.LOGGING_CONFIG.update(version=1, disable_existing_loggers=False)
+
+
+def _configure_nothing(*_: object, **__: object) -> None:
+    pass
 
 
 def _without_text(trace: traceback.TracebackException) -> SerializableErrorInfo:

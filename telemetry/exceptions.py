@@ -18,7 +18,8 @@ MOST_LINKS: Final = 8
 _CODE: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 Described = dict[str, Any]
-"""`type`; `code`, `sqlstate`, `constraint`, `table`, `reason` if known; `frames`, outermost first; of a `group` the members."""
+"""`type`; `code`, `sqlstate`, `constraint`, `table`, `reason`, `elsewhere` if known; `frames`, outermost first; of a `group`
+the members."""
 
 
 def describe(error: BaseException, *, characters: int = MOST_CHARACTERS) -> list[Described]:
@@ -61,9 +62,21 @@ def name(kind: type[BaseException]) -> str:
 
 def _one(error: BaseException, characters: int) -> Described:
     found: Described = {"type": name(type(error)), **_codes(error), "frames": _frames(error.__traceback__, characters)}
+    if elsewhere := _elsewhere(error):
+        found["elsewhere"] = elsewhere
     if isinstance(error, BaseExceptionGroup):
         members = error.exceptions[:MOST_LINKS]
         found["group"] = [describe(member, characters=characters // len(members)) for member in members]
+    return found
+
+
+def _elsewhere(error: BaseException) -> list[str]:
+    """The types of what another process of Dagster's has raised, outermost first."""
+    found: list[str] = []
+    told = next(iter(getattr(error, "user_code_process_error_infos", ())), None)
+    while told is not None and len(found) < MOST_LINKS:
+        found.append(str(told.cls_name))
+        told = told.cause
     return found
 
 

@@ -42,10 +42,10 @@ def cap(logger: str) -> int:
 
 
 def reduce(record: logging.LogRecord, arguments: Any) -> dict[str, str]:
-    """What is said of a record that a library wrote: its `event`, and `at`, where in the source."""
+    """What is said of a record that a library wrote: its `event`, and `at`, where in the source, or the run that it is about."""
     at = place(record.pathname, record.lineno)
     if any(name in TOLD_WHOLE for name in _upwards(record.name)):
-        return {"event": _SECRETS.sub("(removed)", _whole(record.msg, arguments))}
+        return {"event": _SECRETS.sub("(removed)", _whole(record.msg, arguments)), **_of_a_run(record)}
     if arguments and isinstance(record.msg, str):
         return {"event": record.msg, "at": at}
     return {"event": "library_line", "at": at}
@@ -54,6 +54,12 @@ def reduce(record: logging.LogRecord, arguments: Any) -> dict[str, str]:
 def place(path: str, line: int) -> str:
     """Where in the source, short: the file with its folder."""
     return f"{'/'.join(PurePath(path).parts[-2:])}:{line}"
+
+
+def _of_a_run(record: logging.LogRecord) -> dict[str, str]:
+    """Which run and step of Dagster's it is about, as the lines have it that we write in a run ourselves."""
+    known = getattr(record, "dagster_meta", None) or {}
+    return {name: known[key] for name, key in (("run_id", "run_id"), ("step", "step_key")) if known.get(key)}
 
 
 def _whole(message: Any, arguments: Any) -> str:

@@ -22,6 +22,7 @@ from telemetry import exceptions, levels, libraries
 from telemetry.levels import Levels
 
 Format = Literal["json", "console"]
+Level = Literal["debug", "info", "warning", "error", "critical"]
 FORMAT: Final = "DEBITUM_LOG_FORMAT"
 LEVEL: Final = "DEBITUM_LOG_LEVEL"
 STANDARD_OUTPUT: Final = 1
@@ -69,15 +70,12 @@ def configure(choice: Choice, *, descriptor: int = STANDARD_OUTPUT) -> None:
 
     Exceptions that nobody catches and warnings are lines too. A child that is forked goes on with the same.
     """
-    is_terminal = os.isatty(descriptor)
-    is_json = (choice.format or ("console" if is_terminal else "json")) == "json"
-    render: Processor = _json if is_json else _Console(is_terminal)
+    render = _renderer(choice, descriptor)
     lines = _Lines(descriptor)
     _take_over(_Libraries(render, lines.now, choice.levels), choice.levels)
-    lowest = min([choice.levels.default, *choice.levels.named.values()])
     structlog.configure(
         processors=[_Wanted(choice.levels), *_SHARED, render],
-        wrapper_class=structlog.make_filtering_bound_logger(lowest),
+        wrapper_class=structlog.make_filtering_bound_logger(_lowest(choice.levels)),
         logger_factory=functools.partial(_Ours, lines),  # not by way of logging, which takes twice the time
         cache_logger_on_first_use=True,
     )
@@ -85,6 +83,29 @@ def configure(choice: Choice, *, descriptor: int = STANDARD_OUTPUT) -> None:
     threading.excepthook = _uncaught_in_thread
     sys.unraisablehook = _unraisable
     warnings.showwarning = _warned
+
+
+def is_json(choice: Choice, descriptor: int) -> bool:
+    """Whether lines that go to the file `descriptor` are JSON."""
+    return (choice.format or ("console" if os.isatty(descriptor) else "json")) == "json"
+
+
+def logger(name: str, choice: Choice, *, descriptor: int) -> structlog.typing.FilteringBoundLogger:
+    """One that writes to the file `descriptor`, wherever the other lines of this process go."""
+    made: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        _Ours(_Lines(descriptor), name),
+        processors=[_Wanted(choice.levels), *_SHARED, _renderer(choice, descriptor)],
+        wrapper_class=structlog.make_filtering_bound_logger(_lowest(choice.levels)),
+    )
+    return made
+
+
+def _renderer(choice: Choice, descriptor: int) -> Processor:
+    return _json if is_json(choice, descriptor) else _Console(os.isatty(descriptor))
+
+
+def _lowest(wanted: Levels) -> int:
+    return min([wanted.default, *wanted.named.values()])
 
 
 Write = Callable[[str], None]

@@ -1,7 +1,10 @@
 """The Dockerfile and docker-compose.yml: what they promise by rules, and that what they start works together."""
 
+import asyncio
+import base64
 import configparser
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -18,13 +21,15 @@ from typing import Any
 import httpx
 import pytest
 from rich.console import Console
+from websockets.exceptions import InvalidStatus
 
 from debitum import demo, demo_stack, parts
-from debitum.demo_stack import Stack
+from debitum.demo_stack import DemoError, Stack
 from storage import embedded
 from storage.encryption import new_ring
-from tests.fixtures import composed, memory
+from tests.fixtures import composed, edge, logs, memory
 from tests.fixtures.composed import FILE, ROOT, Composed
+from tests.fixtures.edge import Edge
 
 SERVICES: Mapping[str, dict[str, Any]] = FILE["services"]
 OURS = {name: service for name, service in SERVICES.items() if name != composed.DATABASE}
@@ -43,7 +48,7 @@ def test_ports_are_published_on_loopback_alone(name: str) -> None:
 
 
 def test_what_is_published_is_the_api_and_the_pages() -> None:
-    assert {name for name, service in SERVICES.items() if service.get("ports")} == {"api", "api-2", "dagster"}
+    assert {name for name, service in SERVICES.items() if service.get("ports")} == {*("api", "api-2", "dagster", "dagster-view")}
     published = [each for service in SERVICES.values() for each in service.get("ports", ())]
     assert len(published) == len({each.rsplit(":", 1)[0] for each in published})
 
@@ -73,14 +78,15 @@ def test_who_needs_something_waits_until_it_is_healthy_or_done() -> None:
     needs = {name: set(service.get("depends_on", ())) for name, service in SERVICES.items()}
     after_migration = {"postgres", "migrate"}
     assert needs["api"] == needs["api-2"] == needs["code-server"] == after_migration
-    assert needs["dagster"] == needs["daemon"] == after_migration | {"code-server"}
+    assert needs["dagster"] == needs["dagster-view"] == needs["daemon"] == after_migration | {"code-server"}
 
 
-def test_the_services_run_every_part_once_and_the_api_again_for_scale() -> None:
+def test_the_services_run_every_part_once_and_others_again_when_asked() -> None:
     run = {name: service["environment"]["DEBITUM_PARTS"] for name, service in OURS.items() if name != "migrate"}
-    assert run.pop("api-2") == "api"
+    assert (run.pop("api-2"), run.pop("dagster-view")) == ("api", "dagster")
     assert sorted(run.values()) == sorted(parts.ALL)
-    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {"api-2": ["scale"]}
+    asked = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert asked == {"api-2": ["scale"], "dagster-view": ["view"]}
 
 
 def test_every_setting_is_one_that_the_manual_names() -> None:
@@ -137,7 +143,7 @@ def test_volumes_are_those_that_are_named_and_parts_share_what_they_must() -> No
     prepared = next(
         arguments for word, arguments in composed.instructions() if "install --directory" in arguments and word == "RUN"
     )
-    for name in ("code-server", "dagster", "daemon"):
+    for name in ("code-server", "dagster", "dagster-view", "daemon"):
         assert places[name] == {"/data": name, "/data/dagster/storage": "compute-logs", "/run/debitum": "code-socket"}
         assert all(f" {target}" in prepared for target in places[name]), "or it would belong to root"
 
@@ -146,8 +152,7 @@ def test_the_server_is_set_as_the_embedded_one_is() -> None:
     ini = configparser.RawConfigParser(inline_comment_prefixes=("#",))
     ini.read_string(f"[all]\n{embedded.CONFIGURATION}")
     own = {name: value.strip("'") for name, value in ini["all"].items()}
-    for here_alone in ("listen_addresses", "log_line_prefix"):
-        del own[here_alone]
+    del own["listen_addresses"]
     program, *options = SERVICES[composed.DATABASE]["command"]
     assert program == "postgres"
     assert dict(option.removeprefix("-c").split("=", 1) for option in options) == own
@@ -180,7 +185,7 @@ def stack() -> Iterator[Composed]:
     """Outside of pytest's own folders, which Postgres's user may not enter when root runs the tests, and with a short path."""
     with tempfile.TemporaryDirectory(prefix="debitum-compose-", dir=memory.home()) as folder:
         Path(folder).chmod(0o755)
-        made = Composed(Path(folder), SECRETS)
+        made = Composed(Path(folder), SECRETS | {"DEBITUM_LOG_LEVEL": "info,dagster.run=debug"})
         try:
             yield made
         finally:
@@ -197,6 +202,80 @@ def _pages_show_what_a_run_wrote(stack: Composed, dagster: str, run_id: str) -> 
         output.write("a line of a run\n")
     captured = demo_stack.ask_dagster(dagster, _CAPTURED, key=[run_id, "compute_logs", file.stem])["capturedLogs"]
     return "a line of a run" in str(captured["stdout"])
+
+
+SPEAKERS = {
+    "api.log": {"api"},
+    "code-server.log": {"dagster.code_server", "dagster.run"},
+    "dagster.log": {"dagster-webserver"},
+    "dagster-daemon.log": {"dagster.daemon", "dagster.daemon.SensorDaemon"},
+}
+"""Who writes into a part's log at least."""
+
+
+def check_that_every_line_of_every_log_has_one_shape(stack: Composed) -> None:
+    for name in OURS.keys() - {"migrate"}:
+        service = stack.running[name]
+        told = logs.lines(service.said.read_text())
+        assert {line["logger"] for line in told} == {"debitum"}
+        assert [line["event"] for line in told][-1] == "stopping", name
+        [*files] = (Path(service.environment["DEBITUM_DATA_DIR"]) / "logs").glob("*.log")
+        for file in files:
+            assert {line["logger"] for line in logs.lines(file.read_text())} >= SPEAKERS[file.name]
+    of_runs = logs.lines((stack.volume("code-server") / "logs" / "code-server.log").read_text())
+    ids = {line["run_id"] for line in of_runs if line["logger"] == "dagster.run"}
+    assert ids >= {folder.parent.name for folder in stack.volume("compute-logs").glob("*/compute_logs")} != set()
+
+
+_DELETE = "mutation Delete($run: String!) { deletePipelineRun(runId: $run) { __typename } }"
+
+
+def check_that_those_who_only_look_change_nothing(stack: Composed, run_id: str) -> None:
+    view = stack.address("dagster-view", "DEBITUM_DAGSTER_PORT")
+    with pytest.raises(DemoError, match="UnauthorizedError"):
+        demo_stack.launch(view, "remind")
+    assert demo_stack.ask_dagster(view, _DELETE, run=run_id)["deletePipelineRun"]["__typename"] == "UnauthorizedError"
+    assert demo_stack.status(view, run_id) == "SUCCESS"
+
+
+def check_that_the_pages_are_behind_a_login(stack: Composed, run_id: str) -> None:
+    def place(service: str, port: str) -> str:
+        return stack.address(service, port).removeprefix("http://")
+
+    behind = (place("api", "DEBITUM_PORT"), place("dagster", "DEBITUM_DAGSTER_PORT"))
+    folder = stack.volume("caddy")
+    with edge.running(folder, debitum_at=behind[0], dagster_at=behind[1]) as caddy:
+        client = caddy.client(edge.DAGSTER)
+        for login in (None, (edge.LOGIN[0], "guessed")):
+            refused = client.get("/runs", auth=login)
+            assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, 'Basic realm="restricted"')
+        page = client.get("/runs", auth=edge.LOGIN)
+        assert (page.status_code, "initialization-data" in page.text) == (200, True)
+        own, foreign = (f"https://{host}:{caddy.port}" for host in (edge.DAGSTER, "elsewhere.example"))
+        query = {"query": "{ version }"}
+        asked = [client.post("/graphql", json=query, headers={"Origin": one}, auth=edge.LOGIN) for one in (own, foreign)]
+        assert [answer.status_code for answer in asked] == [200, 403]
+        asyncio.run(_check_that_pages_are_told_of_runs(caddy, run_id))
+        assert edge.LOGIN[1] not in caddy.said()
+
+
+async def _check_that_pages_are_told_of_runs(caddy: Edge, run_id: str) -> None:
+    """The page of a run asks for its events on a WebSocket."""
+    with pytest.raises(InvalidStatus, match="401"):
+        async with caddy.socket(edge.DAGSTER, "/graphql"):
+            pass
+    login = base64.b64encode(":".join(edge.LOGIN).encode()).decode()
+    socket = caddy.socket(
+        edge.DAGSTER, "/graphql", subprotocols=["graphql-ws"], additional_headers={"Authorization": f"Basic {login}"}
+    )
+    events = f'subscription {{ pipelineRunLogs(runId: "{run_id}") {{ __typename }} }}'
+    async with socket as talk, asyncio.timeout(30):
+        await talk.send(json.dumps({"type": "connection_init"}))
+        assert json.loads(await talk.recv())["type"] == "connection_ack"
+        await talk.send(json.dumps({"id": "1", "type": "start", "payload": {"query": events}}))
+        while (said := json.loads(await talk.recv()))["type"] != "data":
+            pass
+    assert said["payload"]["data"]["pipelineRunLogs"]["__typename"] == "PipelineRunLogsSubscriptionSuccess"
 
 
 def test_what_the_services_run_does_what_the_demo_shows(stack: Composed) -> None:
@@ -218,7 +297,10 @@ def test_what_the_services_run_does_what_the_demo_shows(stack: Composed) -> None
         )
         assert second.json() == api.get("/api/balances").json()
         assert _pages_show_what_a_run_wrote(stack, dagster, reminding)
+        check_that_those_who_only_look_change_nothing(stack, reminding)
+        check_that_the_pages_are_behind_a_login(stack, reminding)
 
     codes = stack.stop()
+    check_that_every_line_of_every_log_has_one_shape(stack)
     assert codes == dict.fromkeys(codes, 0)
     assert stack.clean_up() == []

@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows; each says which mistake it prevents."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,23 +65,52 @@ LOGGED = {
     ),
 }
 """What a line of the log may say of itself: nothing of this is anybody's data. Think before you add a word."""
+SAID = {
+    *(
+        "address",
+        "data_dir",
+        "exit_code",
+        "host",
+        "last_lines",
+        "level",
+        "lived_seconds",
+        "log",
+        "marked",
+        "part",
+        "pause_seconds",
+    ),
+    *("pid", "processes", "revision", "runs", "seconds", "server", "signal", "started_at", "version"),
+}
+"""The same of the supervisor; `address` is where a part listens."""
+
+
+@functools.cache
+def telling() -> list[tuple[str, ast.Call]]:
+    """Calls in modules that log, or that tell as the supervisor does, each with where it stands."""
+    texts = {path.relative_to(ROOT): path.read_text() for path in modules()}
+    trees = {path: ast.parse(text) for path, text in texts.items() if re.search(r"_log\.|say\(|tell\(", text)}
+    nodes = ((path, node) for path, tree in trees.items() for node in ast.walk(tree))
+    return [(f"{path}:{node.lineno}", node) for path, node in nodes if isinstance(node, ast.Call)]
+
+
+def calls(function: str) -> list[tuple[str, ast.Call]]:
+    """Those of `telling` whose function the pattern matches."""
+    return [(place, call) for place, call in telling() if re.match(function, ast.unparse(call.func))]
 
 
 def test_a_line_of_the_log_is_a_constant_and_fields_without_data() -> None:
     """A name or an amount inside a sentence is found by nobody who looks for what is logged, and removed by nothing."""
-    found = [
-        (path, call)
-        for path in modules()
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call) and re.match(r"\(?_log\.(\w+)", ast.unparse(call.func))
+    logged = [(place, call, call.args, LOGGED) for place, call in calls(r"\(?_log\.(\w+)")]
+    said = [
+        (place, call, call.args[1:], SAID)
+        for place, call in calls(r"(self\._say|say|tell)$")
+        if call.args[1:] and "demo" not in place
     ]
-    assert len(found) > 15
-    for path, call in found:
-        place = f"{path.relative_to(ROOT)}:{call.lineno}"
-        [event] = call.args
+    assert min(len(logged), len(said)) > 15
+    for place, call, [event], fields in (*logged, *said):
         assert isinstance(event, ast.Constant), place
         assert re.fullmatch("[a-z_]+", str(event.value)), place
-        assert {field.arg for field in call.keywords if field.arg is not None} <= LOGGED, place
+        assert {field.arg for field in call.keywords if field.arg is not None} <= fields, place
 
 
 def test_only_edges_read_the_clock() -> None:

@@ -38,7 +38,8 @@ async def test_it_refuses_to_start(tmp_path: Path) -> None:
     unsafe = {**PRODUCTION, "DEBITUM_KEYS": ZEROS}
     with closing(Process(tmp_path, "postgresql://nobody@localhost:1/nothing", 1, environment=unsafe)) as refused:
         assert await refused.ended() == 2
-        assert refused.last_words().startswith("debitum api: DEBITUM_KEYS: the key 'k1' is not random")
+        [said] = refused.said("cannot_start")
+        assert said["reason"].startswith("DEBITUM_KEYS: the key 'k1' is not random")
         assert ZEROS not in refused.last_words()
 
 

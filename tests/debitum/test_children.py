@@ -14,6 +14,7 @@ import pytest
 
 from debitum import children, processes
 from debitum.children import Child, Pauses, Plan
+from debitum.saying import Say
 
 QUICK = Pauses(first_seconds=0.05, longest_seconds=0.2, steady_seconds=60)
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
@@ -29,6 +30,11 @@ def plan(folder: Path, program: str, *, name: str = "part", grace_seconds: float
         grace_seconds=grace_seconds,
         whole_group=whole_group,
     )
+
+
+def heard(said: list[str]) -> Say:
+    """Keeps the sentences in `said`."""
+    return lambda text, _, /, **__: said.append(text)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -52,7 +58,7 @@ def gone(pid: int) -> bool:
 
 async def test_a_child_that_dies_is_started_again_and_the_reason_is_said(tmp_path: Path) -> None:
     said: list[str] = []
-    child = Child(plan(tmp_path, "print('no such thing', flush=True); raise SystemExit(7)"), said.append, pauses=QUICK)
+    child = Child(plan(tmp_path, "print('no such thing', flush=True); raise SystemExit(7)"), heard(said), pauses=QUICK)
     running = asyncio.create_task(child.run())
     await until(lambda: child.starts >= 4)
     await child.stop()
@@ -65,7 +71,7 @@ async def test_a_child_that_dies_is_started_again_and_the_reason_is_said(tmp_pat
 
 async def test_a_killed_child_is_told_by_the_name_of_the_signal(tmp_path: Path) -> None:
     said: list[str] = []
-    child = Child(plan(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), said.append, pauses=QUICK)
+    child = Child(plan(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), heard(said), pauses=QUICK)
     running = asyncio.create_task(child.run())
     await until(lambda: any("killed by SIGKILL" in text for text in said))
     await child.stop()
@@ -84,7 +90,7 @@ async def test_ready_is_told_when_the_part_answers_not_when_it_starts(tmp_path: 
         return answering
 
     asked = plan(tmp_path, SLEEP)
-    child = Child(Plan(**{**vars(asked), "answers": answers, "address": "http://127.0.0.1:1"}), said.append)
+    child = Child(Plan(**{**vars(asked), "answers": answers, "address": "http://127.0.0.1:1"}), heard(said))
     running = asyncio.create_task(child.run())
     await until(wrote(asked.log))
     assert not child.ready.is_set()
@@ -98,7 +104,7 @@ async def test_ready_is_told_when_the_part_answers_not_when_it_starts(tmp_path: 
 async def test_a_child_that_ignores_sigterm_is_killed_with_its_group(tmp_path: Path) -> None:
     said: list[str] = []
     program = f"import subprocess, sys; subprocess.Popen([sys.executable, '-S', '-c', {STUBBORN!r}]); {STUBBORN}"
-    child = Child(plan(tmp_path, program, grace_seconds=0.3, whole_group=True), said.append)
+    child = Child(plan(tmp_path, program, grace_seconds=0.3, whole_group=True), heard(said))
     running = asyncio.create_task(child.run())
     await until(lambda: wrote(tmp_path / "part.log")() and (tmp_path / "part.log").read_text().count("up") == 2)
     began = time.monotonic()
@@ -112,7 +118,7 @@ async def test_a_child_that_ignores_sigterm_is_killed_with_its_group(tmp_path: P
 async def test_workers_whose_parent_died_do_not_stay(tmp_path: Path) -> None:
     worker_program = f"p = subprocess.Popen([sys.executable, '-S', '-c', {SLEEP!r}])"
     program = f"import subprocess, sys, os; {worker_program}; print(p.pid, flush=True); os._exit(1)"
-    child = Child(plan(tmp_path, program), lambda _: None, pauses=Pauses(first_seconds=30))
+    child = Child(plan(tmp_path, program), heard([]), pauses=Pauses(first_seconds=30))
     running = asyncio.create_task(child.run())
     await until(lambda: (tmp_path / "part.log").exists() and (tmp_path / "part.log").read_text().strip())
     worker = int((tmp_path / "part.log").read_text().split()[0])
@@ -123,7 +129,7 @@ async def test_workers_whose_parent_died_do_not_stay(tmp_path: Path) -> None:
 
 async def test_stopping_during_the_start_leaves_nothing(tmp_path: Path) -> None:
     for _ in range(5):
-        child = Child(plan(tmp_path, SLEEP), lambda _: None)
+        child = Child(plan(tmp_path, SLEEP), heard([]))
         running = asyncio.create_task(child.run())
         await asyncio.sleep(0)
         await child.stop()
@@ -136,7 +142,7 @@ async def test_an_overlong_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.
     log = tmp_path / "part.log"
     log.write_text("old " * 10)
     log.chmod(0o644)
-    child = Child(plan(tmp_path, SLEEP), lambda _: None)
+    child = Child(plan(tmp_path, SLEEP), heard([]))
     running = asyncio.create_task(child.run())
     await until(lambda: "up" in log.read_text())
     await child.stop()
@@ -167,7 +173,8 @@ import asyncio, sys
 from pathlib import Path
 from tests.debitum.test_children import SLEEP, plan
 from debitum.children import Child
-asyncio.run(Child(plan(Path(sys.argv[1]), SLEEP), print).run())
+from debitum.saying import people
+asyncio.run(Child(plan(Path(sys.argv[1]), SLEEP), people).run())
 """
 
 

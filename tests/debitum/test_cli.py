@@ -177,5 +177,6 @@ def test_a_start_refuses_a_server_that_could_forget(
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"alter database {name} set synchronous_commit = off")
     monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DEBITUM_LOG_FORMAT", "console")
     assert cli.main(["up", "--no-dagster", "--data-dir", str(tmp_path)]) == cli.WRONG
     assert "could lose acknowledged changes (synchronous_commit = off)" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import psycopg
 
 from debitum import leader
 from storage import engine
-from tests.debitum.test_children import until
+from tests.debitum.test_children import heard, until
 
 
 class Daemon:
@@ -27,9 +27,9 @@ class Daemon:
 
 async def test_a_second_supervisor_waits_for_its_turn(database_url: str) -> None:
     first, second, said = Daemon(), Daemon(), list[str]()
-    one = asyncio.create_task(leader.run_alone(database_url, first.run, said.append, ask_seconds=0.05))
+    one = asyncio.create_task(leader.run_alone(database_url, first.run, heard(said), ask_seconds=0.05))
     await until(lambda: first.running)
-    two = asyncio.create_task(leader.run_alone(database_url, second.run, said.append, ask_seconds=0.05))
+    two = asyncio.create_task(leader.run_alone(database_url, second.run, heard(said), ask_seconds=0.05))
     await until(lambda: said)
     await asyncio.sleep(0.2)
     assert not second.running
@@ -45,7 +45,7 @@ async def test_a_second_supervisor_waits_for_its_turn(database_url: str) -> None
 
 async def test_a_lost_connection_stops_the_daemon_until_the_lock_is_ours_again(database_url: str) -> None:
     daemon, said = Daemon(), list[str]()
-    task = asyncio.create_task(leader.run_alone(database_url, daemon.run, said.append, ask_seconds=0.05))
+    task = asyncio.create_task(leader.run_alone(database_url, daemon.run, heard(said), ask_seconds=0.05))
     await until(lambda: daemon.running)
     async with await psycopg.AsyncConnection.connect(engine.libpq_url(database_url), autocommit=True) as connection:
         await connection.execute(

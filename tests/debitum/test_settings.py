@@ -122,6 +122,7 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_LOG_LEVEL", "info,storage=loud"),
         ("DEBITUM_DAGSTER_HOST", "a b"),
         ("DEBITUM_DAGSTER_EXPOSED", "perhaps"),
+        ("DEBITUM_DAGSTER_READ_ONLY", "perhaps"),
         ("DEBITUM_KEYS", "hunter2"),
         ("DEBITUM_KEYS", "k1:***"),
     ],
@@ -250,19 +251,6 @@ def test_the_pages_without_login_listen_on_loopback_wherever_the_api_listens(tmp
 
     assert listens_on({}) == "127.0.0.1"
     assert listens_on({"DEBITUM_DAGSTER_HOST": "10.0.0.7"}) == "10.0.0.7"
-
-
-def test_dagsters_programs_log_as_the_settings_say(tmp_path: Path) -> None:
-    def options(given: Mapping[str, str]) -> list[tuple[str, ...]]:
-        loaded = load(tmp_path, {"DEBITUM_DATA_DIR": str(tmp_path), **given})
-        environment = plans.environment(loaded, "postgresql:///debitum", "k1:AAAA")
-        return [plan(loaded, environment).command[-4:] for plan in (plans.code, plans.daemon, plans.webserver)]
-
-    json = ("--log-format", "json")
-    usual = (*json, "--log-level", "info")
-    assert options({}) == [usual, usual, (*json, "--dagster-log-level", "info")]
-    [first, *_] = options({"DEBITUM_LOG_FORMAT": "console", "DEBITUM_LOG_LEVEL": "debug,dagster=error"})
-    assert first == ("--log-format", "colored", "--log-level", "error")
 
 
 def test_production_makes_no_new_keys_for_a_database_that_may_have_some(tmp_path: Path) -> None:

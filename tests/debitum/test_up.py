@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from debitum import cli, instance, processes
 from storage import embedded, engine
 from tests.debitum.test_children import gone, wait_until
+from tests.fixtures import logs
 
 START_SECONDS = 120
 """The machine may be busy with other tests."""
@@ -104,13 +106,17 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         wait_until(lambda: up.said().count("api answers at") == 2, START_SECONDS)
 
         assert up.end(signal.SIGTERM) == 0, up.said()
-        assert up.said().splitlines()[-2:] == ["stopping", "postgres is stopped"]
+        told = logs.lines(up.said())
+        assert [line["event"] for line in told][-2:] == ["stopping", "postgres_stopped"]
+        [ended] = [line for line in told if line["event"] == "part_ended"]
+        assert (ended["level"], ended["part"], ended["signal"], "exit_code" in ended) == ("error", "api", "SIGKILL", False)
+        assert logs.lines("\n".join(ended["last_lines"]))[0]["event"] == "listening"
         assert embedded.running(up.data_dir) is None
         assert not (up.data_dir / "up.json").exists()
         assert processes.end_leftovers(up.data_dir) == []
         secret = (up.data_dir / "secrets").read_text().strip().partition(":")[2]
-        logs = up.data_dir / "logs"
-        assert {path.stat().st_mode & 0o777 for path in (logs, *logs.iterdir())} == {0o700, 0o600}
+        written_to = up.data_dir / "logs"
+        assert {path.stat().st_mode & 0o777 for path in (written_to, *written_to.iterdir())} == {0o700, 0o600}
         written = up.said() + "".join(log.read_text() for log in (up.data_dir / "logs").iterdir())
         assert "hunter2" not in written
         assert secret not in written
@@ -169,7 +175,20 @@ def test_a_part_that_asks_a_code_server_elsewhere_waits_for_it(folder: Path, dat
             up.clean_up()
 
 
-def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_is_told_in_sentences(folder: Path) -> None:
+    up = Up(folder, free_port(), {"DEBITUM_LOG_FORMAT": "console"})
+    try:
+        up.wait_for("schema is at")
+        assert re.fullmatch(r"Debitum \S+, data in \S+\npostgres runs: .* s\)\nschema is at .* s\)\n", up.said())
+        assert up.end(signal.SIGTERM) == 0
+    finally:
+        up.clean_up()
+
+
+def test_a_port_in_use_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DEBITUM_LOG_FORMAT", "console")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -209,6 +228,7 @@ def test_parts_are_asked_each_in_its_own_way(
 def test_an_unreachable_database_is_told_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("DEBITUM_LOG_FORMAT", "console")
     monkeypatch.setenv("DATABASE_URL", f"postgresql://someone:hunter2@127.0.0.1:{free_port()}/debitum")
     for command in (["up", "--no-dagster", "--port", str(free_port())], ["migrate"]):
         assert cli.main([*command, "--data-dir", str(tmp_path)]) == cli.WRONG

@@ -81,11 +81,11 @@ class Stack:
 
     def code_server(self) -> psutil.Process | None:
         """Dagster's code server, unless it is just dead."""
-        return next(iter(self._found("grpc")), None)
+        return next(iter(self._found("code-server")), None)
 
     def daemon(self) -> psutil.Process | None:
         """Dagster's daemon, likewise."""
-        return next(iter(self._found("dagster._daemon")), None)
+        return next(iter(self._found("daemon")), None)
 
     def _found(self, word: str) -> Iterator[psutil.Process]:
         """Processes of this stack alone: every one of them has its data folder in its environment."""

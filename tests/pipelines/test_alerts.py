@@ -47,36 +47,38 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHttp]:
         yield fake
 
 
-def run(job: dg.JobDefinition, instance: dg.DagsterInstance, folder: resources.DataFolder, **tags: str) -> object:
-    """Runs it; what the sensor says where it failed."""
+def run(job: dg.JobDefinition, instance: dg.DagsterInstance, folder: resources.DataFolder, **tags: str) -> None:
+    """Runs it, and shows it to the sensor where it failed."""
     result = job.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
-    return None if result.success else told(result, instance, folder)
+    if not result.success:
+        show(result, instance, folder)
 
 
-def told(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, folder: resources.DataFolder) -> object:
-    """What the sensor says of a run that failed."""
+def show(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, folder: resources.DataFolder) -> None:
+    """Shows a run that failed to the sensor."""
     context = dg.build_run_status_sensor_context(
         sensor_name="tell_of_failed_runs",
         dagster_event=result.get_run_failure_event(),
         dagster_instance=instance,
         dagster_run=result.dagster_run,
     ).for_run_failure()
-    return sensors.tell_of_failed_runs(context, data_folder=folder)
+    sensors.tell_of_failed_runs(context, data_folder=folder)
 
 
 def test_the_first_failure_of_a_row_is_told(
     webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
 ) -> None:
-    assert run(failing, instance, data_folder) is None
+    run(failing, instance, data_folder)
     [asked] = webhook.asked
     said = json.loads(asked.body)
     assert said["what"] == "the job dispatch failed"
     assert said["runbook"] == "docs/operations.md#a-run-failed"
     assert said["link"].startswith("http://127.0.0.1:3000/runs/")
     assert SECRET not in asked.body.decode()
-    assert run(failing, instance, data_folder) == dg.SkipReason("It failed the time before, too.")
+    run(failing, instance, data_folder)
     run(working, instance, data_folder)
-    assert run(failing, instance, data_folder) is None
+    assert len(webhook.asked) == 1
+    run(failing, instance, data_folder)
     assert len(webhook.asked) == 2
 
 
@@ -84,10 +86,11 @@ def test_what_dagster_starts_again_is_not_told(
     webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
 ) -> None:
     tags = {sensors.WILL_RETRY: "true"}
-    for first in (True, False):
-        assert run(failing, instance, data_folder, **tags) == dg.SkipReason("Dagster starts it again.")
-        expected = None if first else dg.SkipReason("It failed the time before, too.")
-        assert run(failing, instance, data_folder) == expected
+    run(failing, instance, data_folder, **tags)
+    assert webhook.asked == []
+    run(failing, instance, data_folder)
+    run(failing, instance, data_folder, **tags)
+    run(failing, instance, data_folder)
     assert len(webhook.asked) == 1
 
 
@@ -97,8 +100,29 @@ def test_failures_that_follow_each_other_between_two_looks_are_told_once(
     working.execute_in_process(instance=instance)
     failed = [failing.execute_in_process(instance=instance, raise_on_error=False) for _ in range(3)]
     working.execute_in_process(instance=instance)
-    again = dg.SkipReason("It failed the time before, too.")
-    assert [told(one, instance, data_folder) for one in failed] == [None, again, again]
+    for one in failed:
+        show(one, instance, data_folder)
+    assert len(webhook.asked) == 1
+
+
+def test_one_look_at_many_runs_tells_what_began_in_any_of_them(
+    webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
+) -> None:
+    """As Dagster does it: whatever stands beside a failure, it is told once, and the next look begins behind all of them."""
+
+    def look(cursor: str | None) -> str:
+        context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"data_folder": data_folder})
+        seen = sensors.tell_of_failed_runs.evaluate_tick(context)
+        assert [reaction.error for reaction in seen.dagster_run_reactions or () if reaction.error] == []
+        assert seen.cursor is not None
+        return str(seen.cursor)
+
+    begin = look(None)
+    for tags in ({sensors.WILL_RETRY: "true"}, {}, {}):
+        failing.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+    after = look(begin)
+    assert len(webhook.asked) == 1
+    assert look(after) == after
     assert len(webhook.asked) == 1
 
 
@@ -118,7 +142,7 @@ def test_the_first_failure_of_a_check_is_told(
 
         return look
 
-    def look() -> object:
+    def look() -> None:
         result = dg.materialize([outbox, *map(check, passing)], instance=instance)
         assert result.success
         context = dg.build_run_status_sensor_context(
@@ -127,19 +151,18 @@ def test_the_first_failure_of_a_check_is_told(
             dagster_instance=instance,
             dagster_run=result.dagster_run,
         )
-        return sensors.tell_of_failed_checks(context, data_folder=data_folder)
+        sensors.tell_of_failed_checks(context, data_folder=data_folder)
 
-    nothing = dg.SkipReason("No check has begun to fail.")
-    assert look() == nothing
+    look()
     passing["messages_leave"] = False
-    assert look() is None
-    assert look() == nothing
+    look()
+    look()
     passing["providers_are_up"] = False
-    assert look() is None
+    look()
     passing["messages_leave"] = True
-    assert look() == nothing
+    look()
     passing["messages_leave"] = False
-    assert look() is None
+    look()
     assert [json.loads(asked.body)["what"] for asked in webhook.asked] == [
         "the check messages_leave failed",
         "the check providers_are_up failed",
@@ -176,7 +199,8 @@ def test_without_an_operator_nobody_is_told(
     webhook: FakeHttp, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance, data_folder: resources.DataFolder
 ) -> None:
     monkeypatch.delenv("OPERATOR_WEBHOOK")
-    assert run(failing, instance, data_folder) == dg.SkipReason("Neither OPERATOR_EMAIL nor OPERATOR_WEBHOOK is set.")
+    run(failing, instance, data_folder)
+    assert webhook.asked == []
 
 
 def test_a_heart_beats_where_somebody_listens(webhook: FakeHttp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +231,7 @@ def test_a_run_that_a_check_has_stopped_says_which(
         return dg.AssetCheckResult(passed=False)
 
     result = dg.materialize([outbox, downstream, messages_leave], instance=instance, raise_on_error=False)
-    assert told(result, instance, data_folder) is None
+    show(result, instance, data_folder)
     said = json.loads(webhook.asked[0].body)
     assert said["text"].endswith("It was stopped by what it checks: messages_leave.")
     assert said["runbook"] == "docs/operations.md#messages_leave"

@@ -1,10 +1,13 @@
 """What is told of an exception, and what is not."""
 
 import errno
+import sys
 import traceback
 from typing import Any
 
 import pytest
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster._utils.error import serializable_error_info_from_exc_info
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
@@ -47,6 +50,18 @@ def test_groups_are_told_member_by_member() -> None:
     assert [chain[0]["type"] for chain in found["group"]] == ["ValueError", "KeyError"]
     assert exceptions.text([found]).splitlines()[-2:] == ["  | ValueError", "  | KeyError"]
     assert SECRET not in repr(found)
+
+
+def test_what_another_process_of_dagsters_raised_is_told_by_its_types() -> None:
+    try:
+        raise ValueError("hunter2")
+    except ValueError:
+        told = serializable_error_info_from_exc_info(sys.exc_info())
+    described = exceptions.describe(
+        DagsterUserCodeProcessError.from_error_info(told._replace(cls_name="SensorError", cause=told))
+    )
+    assert described[0]["elsewhere"] == ["SensorError", "ValueError"]
+    assert "hunter2" not in str(described)
 
 
 def test_what_has_no_end_is_cut() -> None:

@@ -1,4 +1,8 @@
-"""Looks at what ended: the first failure of a row is told, not each; and a sign of life for the case that nobody looks."""
+"""Looks at what ended: the first failure of a row is told, not each; and a sign of life for the case that nobody looks.
+
+The two that look at runs return nothing, never a SkipReason. Dagster ends a tick at one: they would fall behind by all runs but
+one. And it refuses a tick that skips one run after it has seen another: the alert of that would be sent again and again.
+"""
 
 import datetime
 import os
@@ -30,16 +34,14 @@ _log = structlog.get_logger(__name__)
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells the operator (OPERATOR_EMAIL, OPERATOR_WEBHOOK) when a job fails that did not fail the time before.",
 )
-def tell_of_failed_runs(context: dg.RunFailureSensorContext, data_folder: resources.DataFolder) -> dg.SkipReason | None:
-    """One alert a row of failures."""
+def tell_of_failed_runs(context: dg.RunFailureSensorContext, data_folder: resources.DataFolder) -> None:
+    """One alert a row of failures; of a run that Dagster starts again, when it has failed for good."""
     run = context.dagster_run
-    if run.tags.get(WILL_RETRY) == "true":
-        return dg.SkipReason("Dagster starts it again.")
-    if _failed_before(context.instance, run):
-        return dg.SkipReason("It failed the time before, too.")
+    if run.tags.get(WILL_RETRY) == "true" or _failed_before(context.instance, run):
+        return
     checks = sorted(key.name for key in _begun_to_fail(context.instance, run.run_id))
     why = f"It was stopped by what it checks: {', '.join(checks)}." if checks else "The error is at the end of its log."
-    return _tell(
+    _tell(
         alerts.Alert(
             what=f"the job {run.job_name} failed",
             text=f"A run of {run.job_name} failed. {why}",
@@ -67,13 +69,13 @@ def _failed_before(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells the operator (OPERATOR_EMAIL, OPERATOR_WEBHOOK) when a check fails that did not fail the time before.",
 )
-def tell_of_failed_checks(context: dg.RunStatusSensorContext, data_folder: resources.DataFolder) -> dg.SkipReason | None:
+def tell_of_failed_checks(context: dg.RunStatusSensorContext, data_folder: resources.DataFolder) -> None:
     """One alert for all checks of a run that have begun to fail."""
     failed = sorted(key.name for key in _begun_to_fail(context.instance, context.dagster_run.run_id))
     if not failed:
-        return dg.SkipReason("No check has begun to fail.")
+        return
     names = ", ".join(failed)
-    return _tell(
+    _tell(
         alerts.Alert(
             what=f"the check {names} failed" if len(failed) == 1 else f"the checks {names} failed",
             text=f"In a run of {context.dagster_run.job_name}: {names}. Its page says what was found.",
@@ -116,16 +118,14 @@ def heartbeat() -> dg.SkipReason:
     return dg.SkipReason("It was heard." if alerts.reached(url) else "HEARTBEAT_URL did not answer well.")
 
 
-def _tell(alert: alerts.Alert, data_folder: resources.DataFolder) -> dg.SkipReason | None:
+def _tell(alert: alerts.Alert, data_folder: resources.DataFolder) -> None:
     try:
         told = alerts.tell(alert, os.environ, data_folder.root, now=datetime.datetime.now(datetime.UTC))
     except SettingError as error:
-        return dg.SkipReason(str(error))
-    if not told:
-        return dg.SkipReason("Neither OPERATOR_EMAIL nor OPERATOR_WEBHOOK is set.")
+        _log.error("operator_not_told", reason=str(error))
+        return
     for way in (way for way, taken in told.items() if not taken):
         _log.error("operator_not_told", provider=way)
-    return None
 
 
 def _dagster() -> str:

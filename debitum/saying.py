@@ -1,0 +1,39 @@
+"""What a supervisor says: a sentence for the person at the terminal, a line of the log for everybody else."""
+
+import sys
+from contextlib import suppress
+from typing import Final, Protocol
+
+from telemetry import output
+
+ERRORS: Final = ("error", "critical")
+"""Levels whose sentences go to standard error."""
+
+
+class Say(Protocol):
+    """Tells one thing: `text`, which people read; its constant name `event`, and its fields by name, for programs."""
+
+    def __call__(self, text: str, event: str, /, *, level: output.Level = "info", **fields: object) -> None:
+        """`level` is one of telemetry.levels.NAMES; a sentence is told whatever its level is."""
+
+
+def people(text: str, event: str, /, *, level: output.Level = "info", **_: object) -> None:
+    """Print the sentence. Where the terminal has been closed, work goes on without."""
+    with suppress(OSError):
+        if level in ERRORS:
+            print(f"debitum: {text}", file=sys.stderr, flush=True)
+        else:
+            print(text, flush=True)
+
+
+def voice(choice: output.Choice) -> Say:
+    """How to say things on standard output as `choice` has it: as JSON, or as sentences."""
+    if not output.is_json(choice, output.STANDARD_OUTPUT):
+        return people
+    log = output.logger("debitum", choice, descriptor=output.STANDARD_OUTPUT)
+
+    def machines(text: str, event: str, /, *, level: output.Level = "info", **fields: object) -> None:
+        known = {name: value for name, value in fields.items() if value is not None}
+        getattr(log, level)(event, text=text.partition("\n")[0], **known)
+
+    return machines

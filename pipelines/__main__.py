@@ -1,0 +1,31 @@
+"""`python -m pipelines code-server | webserver | daemon …`: Dagster's programs, which write their log as we do.
+
+What follows the name is passed on to Dagster's own command.
+"""
+
+import os
+import sys
+
+from pipelines import dagster_logs
+from telemetry import output
+
+
+def main() -> None:
+    """Ends the process, as Dagster's command does. The log comes first: what is imported may have something to say."""
+    name, *arguments = sys.argv[1:]
+    output.configure(output.Choice.from_environment(os.environ))
+    dagster_logs.leave_the_log_to_us()
+    dagster_logs.keep_no_texts()
+    if name == "code-server":
+        from dagster._cli.api import grpc_command as command
+    elif name == "webserver":
+        from dagster_webserver.cli import dagster_webserver as command
+    elif name == "daemon":
+        from dagster._daemon.cli import run_command as command
+    else:
+        sys.exit(f"{name!r} is none of code-server, webserver, daemon")
+    command.main(arguments, prog_name=f"dagster {name}")
+
+
+if __name__ == "__main__":
+    main()
