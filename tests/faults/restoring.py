@@ -1,0 +1,156 @@
+"""A backup is made under load, the server is lost, another begins with what the backup has; and the same to a point in time."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psycopg
+
+from debitum import backups
+from debitum.database import Database
+from pipelines.defs.erasure import erasing
+from storage import embedded, engine
+from storage.backup import shelf
+from storage.encryption import new_ring
+from storage.snapshots.places import Root
+from tests.faults import checker, history, scenes
+from tests.faults.household import Figures, Household, household, sent_again
+from tests.faults.providers import now
+from tests.fixtures.api import PASSWORD
+from tests.fixtures.process import Process
+
+PASSPHRASE: Final = "a passphrase of the drill"
+COMMAND_SECONDS: Final = 300
+
+
+def debitum(folder: Path, *arguments: str, environment: Mapping[str, str], code: int = 0) -> str:
+    """What the command `debitum` says, in a folder without a .env; it has to end with `code`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "debitum", *arguments],
+        env={**kept, **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert done.returncode == code, f"{arguments} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+    assert PASSPHRASE not in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def acknowledged(seen: list[history.Operation], *, before: float) -> set[str]:
+    """The ids that were acknowledged by then, in monotonic seconds."""
+    pushes = [one for one in seen if isinstance(one, history.Push) and one.end < before]
+    return {outcome.id for push in pushes for outcome in push.outcomes if outcome.taken}
+
+
+def ids(url: str) -> set[str]:
+    """Of all events that a database has."""
+    with psycopg.connect(engine.libpq_url(url)) as connection:
+        return {str(event_id) for (event_id,) in connection.execute("select event_id from debitum.events")}
+
+
+@dataclass
+class _Leaver:
+    """Somebody whose account is older than the backup, and who is erased after it."""
+
+    email: str
+
+    @classmethod
+    async def of(cls, url: str) -> "_Leaver":
+        email = f"leaver-{time.time_ns()}@example.org"
+        async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+            answer = await http.post("/api/auth/register", json={"email": email, "password": PASSWORD})
+            http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+            (await http.post("/api/contacts", json={"name": "Leaver's friend", "phone": "+4915177889911"})).raise_for_status()
+        return cls(email)
+
+    def erased(self, url: str, data: Path) -> None:
+        """By the job, as the night does it."""
+        with psycopg.connect(engine.libpq_url(url)) as connection:
+            connection.execute("update debitum.users set deleting_at = now() where email = %s", (self.email,))
+        with backups.begins(Database(url, None, "")) as begin:
+            done = erasing.erase_all(begin, Root(data), now=now())
+        assert (done.users, dict(done.failed)) == (1, {})
+
+    def is_there(self, url: str) -> bool:
+        with psycopg.connect(engine.libpq_url(url)) as connection:
+            return connection.execute("select from debitum.users where email = %s", (self.email,)).fetchone() is not None
+
+
+async def a_backup_is_restored(folder: Path, *, workers: int, writers: int, seconds: float, seed: int) -> Figures:
+    """A backup while `writers` devices write, which go on for `seconds`; then all but the backup and the devices is lost.
+
+    The new machine has the file with the list beside it, and the passphrase: no database, and no keys.
+    """
+    ring, secret, kept, new = new_ring(), folder / "passphrase", folder / "kept", folder / "new"
+    secret.write_text(f"{PASSPHRASE}\n")
+    kept.mkdir()
+    sealed = {"DEBITUM_BACKUP_PASSPHRASE_FILE": str(secret)}
+    with scenes.postgres(folder / "data") as url:
+        old = {"DATABASE_URL": url, "DEBITUM_KEYS": ring, "DEBITUM_DATA_DIR": str(kept), **sealed}
+        process = Process(folder, url, workers, environment={"DEBITUM_KEYS": ring})
+        try:
+            await process.listens()
+            leaver = await _Leaver.of(process.url)
+            async with household(process.url, folder, users=writers // 2, devices=writers, seed=seed) as home:
+                async with home.at_work():
+                    await asyncio.sleep(seconds)
+                    began = time.monotonic()
+                    said = await asyncio.to_thread(debitum, folder, "backup", environment=old)
+                    ended = time.monotonic()
+                    await asyncio.sleep(seconds)
+                leaver.erased(url, kept)
+                assert acknowledged(home.seen, before=time.monotonic()) <= ids(url)
+                process.close()
+                embedded.stop(folder / "data", mode="immediate")
+                assert "the keys are in it" in said
+                [backup] = shelf.backups(kept / shelf.FOLDER)
+                environment = {"DEBITUM_DATA_DIR": str(new), **sealed}
+                said = await asyncio.to_thread(debitum, folder, "restore", str(backup.path), environment=environment)
+                assert "1 had been erased since the backup" in said
+                return await _goes_on(folder, new, process.url, workers, home, leaver, began, ended)
+        finally:
+            process.close()
+
+
+async def _goes_on(
+    folder: Path, new: Path, url: str, workers: int, home: Household, leaver: _Leaver, began: float, ended: float
+) -> Figures:
+    """The server at the same address, on what was restored, until all devices agree with it."""
+    database = embedded.start(new).url
+    try:
+        forgotten = acknowledged(home.seen, before=time.monotonic()) - ids(database)
+        assert acknowledged(home.seen, before=began) <= ids(database), "what was acknowledged before the backup is missing in it"
+        assert forgotten, "nothing was written since the backup: this drill shows nothing"
+        assert not leaver.is_there(database), "who was erased is back"
+        home.epoch += 1
+        keys = {"DEBITUM_KEYS": (new / "secrets").read_text().strip()}
+        process = Process(folder, database, workers, int(url.rpartition(":")[2]), keys)
+        try:
+            await process.listens()
+            await home.come_to_rest()
+            logs = await home.logs()
+            found = checker.check(home.seen, logs)
+            assert found == [], [violation.text for violation in found[:5]]
+            again = {event_id for _, event_id in sent_again(home.seen)}
+            assert again == forgotten, "devices bring back what the backup lacks, and nothing else"
+            assert forgotten <= ids(database)
+            environment = {"DATABASE_URL": database, **keys, "DEBITUM_DATA_DIR": str(folder / "kept")}
+            said = await asyncio.to_thread(debitum, folder, "verify", environment=environment)
+            assert "0 findings" in said
+        finally:
+            process.close()
+        summary = checker.summary(home.seen, logs)
+        return Figures(acknowledged=summary.acknowledged, lost=summary.lost, twice=summary.twice, stops=1, restored=1)
+    finally:
+        embedded.stop(new, mode="immediate")
