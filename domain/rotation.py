@@ -6,7 +6,7 @@ from typing import Final
 
 DAYS: Final = 7
 WEEKS: Final = 4
-"""Together five weeks: so long, and no longer, is somebody who was erased to be found in a backup."""
+"""The running one and three before it. While backups are made, none is older: so long is who was erased to be found in one."""
 
 
 def kept(moments: Iterable[datetime.datetime]) -> set[datetime.datetime]:

@@ -74,11 +74,15 @@ class Program:
     def ended(self) -> None:
         """Wait until it has. Raises BackupError with its last words where something went wrong."""
         code = self.process.wait()
-        if self._listener is not None:
-            self._listener.join()
+        self.heard_all()
         if code != 0:
             kind = RefusedError if self.name == "psql" else BackupError
             raise kind(f"{self.name} ended with {code}: {self.last_words()}")
+
+    def heard_all(self) -> None:
+        """Wait for the last line of a program that has ended."""
+        if self._listener is not None:
+            self._listener.join()
 
     def last_words(self) -> str:
         """The lines that tell of errors, else the last of all: pg_dump says much when it is asked to say how far it is."""
@@ -106,7 +110,8 @@ def running(
         if process.poll() is None:
             process.kill()
         process.wait()
-        for pipe in (process.stdin, process.stdout):
+        program.heard_all()
+        for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None and not pipe.closed:
                 with suppress(BrokenPipeError):
                     pipe.close()
