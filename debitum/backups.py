@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
@@ -18,9 +19,13 @@ from storage.backup.container import Opened, Secrets
 from storage.backup.dumping import Made
 from storage.backup.erased import Erased
 from storage.backup.errors import BackupError
+from storage.backup.restoring import Found
 from storage.encryption import KeyRing
 from storage.engine import Begin
 from storage.snapshots.places import Root
+
+LONGEST_TRANSACTION: Final = datetime.timedelta(hours=1)
+"""More than any of the API's: a request is over after seconds."""
 
 Say = Callable[[str], object]
 
@@ -81,6 +86,27 @@ def restore(settings: Settings, say: Say, path: Path, passphrase: str | None, *,
     say("start it again: devices that knew more are told so, and bring back what they hold of their own")
 
 
+def recovered(settings: Settings, say: Say, moment: datetime.datetime) -> None:
+    """What `restore` does after the database is back, for one that was put back to `moment` by other means.
+
+    Nothing may run meanwhile. Raises BackupError, AlreadyRunningError, DatabaseError.
+    """
+    folders.make(settings.data_dir)
+    with instance.claim(settings.data_dir):
+        started = database.start(settings)
+        try:
+            _require_silence(restoring.look(started.url))
+            database.require_schema(started)
+            with _engine(started) as made, made.begin() as connection:
+                restoring.tell(connection, erased.read(settings.data_dir / shelf.FOLDER))
+            root = Root.of(settings.data_dir, settings.snapshot_url)
+            # Who was at work at the moment may have recorded as of the day before it.
+            first = (moment.astimezone(datetime.UTC) - LONGEST_TRANSACTION).date()
+            _clear_up(started, root, first, aftermath.forget_days(root, first), say)
+        finally:
+            database.stop(started)
+
+
 # --- before ---------------------------------------------------------------------------------------------------------
 
 
@@ -90,8 +116,7 @@ def _require_room(
     """Refuse what does not fit, or is in use, or would be lost; with `replace` that is backed up."""
     there = restoring.look(started.url)
     restoring.require_fitting(backup, there)
-    if there.sessions:
-        raise BackupError(f"the database is in use by {', '.join(there.sessions)}: stop them first, on every host")
+    _require_silence(there)
     if there.empty:
         return
     what = f"{there.users} users and {there.ledgers} ledgers"
@@ -105,6 +130,11 @@ def _require_room(
             f"they could not be backed up ({error}): restore into another --data-dir, or an empty database"
         ) from error
     say(f"they are in {made.path}")
+
+
+def _require_silence(there: Found) -> None:
+    if there.sessions:
+        raise BackupError(f"the database is in use by {', '.join(there.sessions)}: stop them first, on every host")
 
 
 def _ring_to_put(settings: Settings, backup: Opened) -> str | None:
@@ -155,14 +185,21 @@ def _put_back(settings: Settings, started: Database, backup: Opened, say: Say) -
     postgres = database.check(started.url).major
     restored = restoring.restore(started.url, backup, _erased(settings, backup), postgres=postgres, say=say)
     say(f"{restored.ledgers} ledgers and {restored.facts} facts are back, as of {_time(backup.head.began_at)}")
+    if restored.resurrected:
+        say(f"{restored.resurrected} of the ledgers had been erased since")
     database.migrate(started, keys.required(settings))
+    _clear_up(started, root, backup.head.settled_at.date(), gone, say)
+
+
+def _clear_up(started: Database, root: Root, first: datetime.date, gone: int, say: Say) -> None:
+    """Erase whoever is due, and bring what lies outside Postgres to what it knows; `gone` files from `first` on are."""
     with begins(started) as begin:
         done = erasing.erase_all(begin, root, now=datetime.datetime.now(datetime.UTC))
         strangers = aftermath.forget_strangers(begin, root)
-    say(f"erased again: {done.users} users, of whom {restored.resurrected} had been erased since the backup")
+    say(f"erased: {done.users} users, whose time had come or who had been erased since")
     for reason, count in done.failed.items():
         say(f"not erased yet: {count} ({reason}); the job `erasure` tries again every night")
-    say(f"files of days from {backup.head.settled_at.date()} on: {gone} thrown away, to be written anew by Dagster")
+    say(f"files of days from {first} on: {gone} thrown away, to be written anew by Dagster")
     if strangers:
         say(f"{strangers} ledgers that the backup does not know were taken out of what tells of deliveries")
 
@@ -176,16 +213,23 @@ def _erased(settings: Settings, backup: Opened) -> list[Erased]:
 @contextmanager
 def begins(found: Database) -> Iterator[Begin]:
     """Opens transactions of the jobs role on the database, as erasures need them."""
-    made: Engine = engine.sync_engine(found.url, dumping.APPLICATION_NAME)
+    with _engine(found) as made:
 
-    @contextmanager
-    def begin() -> Iterator[Connection]:
-        with made.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
+        @contextmanager
+        def begin() -> Iterator[Connection]:
+            with made.begin() as connection:
+                roles.enter(connection, roles.JOBS)
+                yield connection
 
-    try:
         yield begin
+
+
+@contextmanager
+def _engine(found: Database) -> Iterator[Engine]:
+    """An engine for as long as the block lasts."""
+    made = engine.sync_engine(found.url, dumping.APPLICATION_NAME)
+    try:
+        yield made
     finally:
         made.dispose()
 

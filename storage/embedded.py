@@ -69,6 +69,7 @@ def start(data_dir: Path) -> Address:
         _forget_dead_server(server.pgdata)
         _launch(server)
     running = _wait_until_ready(server.pgdata)
+    _wait_until_recovered(running)
     _ensure_database(running)
     return Address(running.pid, _url(running, DATABASE))
 
@@ -185,6 +186,18 @@ def _wait_until_ready(pgdata: Path, *, clock: Callable[[], float] = time.monoton
             return info
         time.sleep(0.05)
     raise EmbeddedServerError(f"PostgreSQL in {pgdata} did not become ready within {START_TIMEOUT_SECONDS} s")
+
+
+def _wait_until_recovered(running: PostmasterInfo, *, clock: Callable[[], float] = time.monotonic) -> None:
+    """A server that goes forward to a point in time answers questions before it is there, and takes no writes."""
+    import psycopg
+
+    deadline = clock() + START_TIMEOUT_SECONDS
+    with psycopg.connect(_url(running, "postgres"), autocommit=True) as connection:
+        while connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
+            if clock() >= deadline:
+                raise EmbeddedServerError("PostgreSQL is still recovering, and goes on: try again in a while")
+            time.sleep(0.1)
 
 
 def _ensure_database(running: PostmasterInfo) -> None:

@@ -119,6 +119,17 @@ def restore(
     return restored
 
 
+def tell(connection: Connection, erased: Iterable[Erased]) -> int:
+    """Tell a database that was put back by other means who was erased: they are due at once. How many ledgers.
+
+    In a transaction that nobody sees before it ends, and while nobody else uses the database.
+    """
+    noted = list(erased)
+    roles.enter(connection, roles.OWNER)
+    connection.execute(_TELL, {"digests": [one.ledger for one in noted], "due": [one.due_at for one in noted]})
+    return len(connection.execute(text("select debitum.mark_resurrected()")).all())
+
+
 def _count(connection: Connection) -> Restored:
     return Restored(*connection.execute(text(_RESTORED)).one())
 
@@ -225,6 +236,13 @@ _RESTORED = """
 select (select count(*) from debitum.ledgers), (select count(*) from debitum.events),
        (select count(*) from debitum.users u join debitum.erasures e on e.ledger_digest = sha256(uuid_send(u.ledger_id)))
 """
+
+_TELL = text("""
+insert into debitum.erasures (id, ledger_digest, due_at, erased_at, removed)
+select gen_random_uuid(), decode(digest, 'hex'), due_at, greatest(due_at, clock_timestamp()), '{}'
+from unnest(cast(:digests as text[]), cast(:due as timestamptz[])) as noted (digest, due_at)
+where not exists (select from debitum.erasures known where known.ledger_digest = decode(noted.digest, 'hex'))
+""")
 
 _BEFORE: Final = f"""
 set lock_timeout = '10s';

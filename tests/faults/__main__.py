@@ -19,13 +19,15 @@ import structlog
 from api.settings import Settings
 from bench import harness
 from storage.encryption import KeyRing, new_ring
-from tests.faults import pipelines, scenes, sending
+from tests.faults import pipelines, restoring, scenes, sending
 from tests.faults.household import Figures
 from tests.fixtures.api import serve
 
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
 KILLS, KILL_SECONDS, LEAST_ACKNOWLEDGED = 55, 1.1, 10_000
 STOPS = 20
+BACKUP_SECONDS = 15.0
+"""In which devices write before a backup, and as long after it."""
 DAWDLERS, ROUNDS, MOST_SLOWER = 500, 3, 2.0
 MESSAGES = 5_000
 SENDER_KILLS, SENDER_SECONDS, CODE_SERVER_KILLS = 20, 60, 3
@@ -143,6 +145,12 @@ async def main() -> None:
         "Postgres stopped": _stops,
         "disk full": lambda folder: scenes.the_disk_is_full(folder, writers=8, seed=SEED),
         "pool exhausted": _pool,
+        "a backup under load": lambda folder: restoring.a_backup_is_restored(
+            folder, workers=2, writers=16, seconds=BACKUP_SECONDS, seed=SEED
+        ),
+        "a point in time": lambda folder: restoring.a_point_in_time_is_recovered(
+            folder, workers=2, writers=16, seconds=BACKUP_SECONDS, seed=SEED
+        ),
         "slow clients": _dawdlers,
         "senders killed": _senders,
         "providers misbehave": _providers,

@@ -1,7 +1,9 @@
 """A backup is made under load, the server is lost, another begins with what the backup has; and the same to a point in time."""
 
 import asyncio
+import datetime
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,13 +14,14 @@ from typing import Final
 
 import httpx
 import psycopg
+from psycopg import conninfo
 
 from debitum import backups
 from debitum.database import Database
 from pipelines.defs.erasure import erasing
-from storage import embedded, engine
+from storage import embedded, engine, verify
 from storage.backup import shelf
-from storage.encryption import new_ring
+from storage.encryption import KeyRing, new_ring
 from storage.snapshots.places import Root
 from tests.faults import checker, history, scenes
 from tests.faults.household import Figures, Household, household, sent_again
@@ -57,6 +60,15 @@ def ids(url: str) -> set[str]:
     """Of all events that a database has."""
     with psycopg.connect(engine.libpq_url(url)) as connection:
         return {str(event_id) for (event_id,) in connection.execute("select event_id from debitum.events")}
+
+
+def commands() -> list[str]:
+    """The three steps to a point in time, as docs/operations.md has them: to archive, to have a base, to go back."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    section = page.split("### To a point in time\n")[1].split("\n## ")[0]
+    found = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert len(found) == 3
+    return found
 
 
 @dataclass
@@ -107,7 +119,6 @@ async def a_backup_is_restored(folder: Path, *, workers: int, writers: int, seco
                     await asyncio.sleep(seconds)
                     began = time.monotonic()
                     said = await asyncio.to_thread(debitum, folder, "backup", environment=old)
-                    ended = time.monotonic()
                     await asyncio.sleep(seconds)
                 leaver.erased(url, kept)
                 assert acknowledged(home.seen, before=time.monotonic()) <= ids(url)
@@ -117,24 +128,47 @@ async def a_backup_is_restored(folder: Path, *, workers: int, writers: int, seco
                 [backup] = shelf.backups(kept / shelf.FOLDER)
                 environment = {"DEBITUM_DATA_DIR": str(new), **sealed}
                 said = await asyncio.to_thread(debitum, folder, "restore", str(backup.path), environment=environment)
-                assert "1 had been erased since the backup" in said
-                return await _goes_on(folder, new, process.url, workers, home, leaver, began, ended)
+                assert "1 of the ledgers had been erased since" in said
+                return await _goes_on(folder, new, process.url, workers, home, leaver, Began(began), _keys(new))
         finally:
             process.close()
 
 
+def _keys(data: Path) -> Mapping[str, str]:
+    """Those that the restore has put there."""
+    return {"DEBITUM_KEYS": (data / "secrets").read_text().strip()}
+
+
+def _findings(url: str, ring: KeyRing) -> list[str]:
+    """Whatever does not follow from the logs."""
+    with backups.begins(Database(url, None, "")) as begin:
+        found = []
+        for ledger_id in verify.ledgers(begin):
+            with begin() as connection:
+                found += [finding.line() for finding in verify.verify(connection, ledger_id, ring)]
+        return found
+
+
+@dataclass(frozen=True)
+class Began:
+    """A moment that was gone back to: by the clock of this process, and where it is known by Postgres's."""
+
+    monotonic: float
+    at: datetime.datetime | None = None
+
+
 async def _goes_on(
-    folder: Path, new: Path, url: str, workers: int, home: Household, leaver: _Leaver, began: float, ended: float
+    folder: Path, new: Path, url: str, workers: int, home: Household, leaver: _Leaver, began: Began, keys: Mapping[str, str]
 ) -> Figures:
     """The server at the same address, on what was restored, until all devices agree with it."""
     database = embedded.start(new).url
     try:
         forgotten = acknowledged(home.seen, before=time.monotonic()) - ids(database)
-        assert acknowledged(home.seen, before=began) <= ids(database), "what was acknowledged before the backup is missing in it"
+        assert acknowledged(home.seen, before=began.monotonic) <= ids(database), "what was acknowledged before it is missing"
         assert forgotten, "nothing was written since the backup: this drill shows nothing"
+        assert began.at is None or _newest(database) <= began.at, "something is there that was recorded later"
         assert not leaver.is_there(database), "who was erased is back"
         home.epoch += 1
-        keys = {"DEBITUM_KEYS": (new / "secrets").read_text().strip()}
         process = Process(folder, database, workers, int(url.rpartition(":")[2]), keys)
         try:
             await process.listens()
@@ -145,12 +179,90 @@ async def _goes_on(
             again = {event_id for _, event_id in sent_again(home.seen)}
             assert again == forgotten, "devices bring back what the backup lacks, and nothing else"
             assert forgotten <= ids(database)
-            environment = {"DATABASE_URL": database, **keys, "DEBITUM_DATA_DIR": str(folder / "kept")}
-            said = await asyncio.to_thread(debitum, folder, "verify", environment=environment)
-            assert "0 findings" in said
+            assert _findings(database, KeyRing.parse(keys["DEBITUM_KEYS"])) == []
         finally:
             process.close()
         summary = checker.summary(home.seen, logs)
         return Figures(acknowledged=summary.acknowledged, lost=summary.lost, twice=summary.twice, stops=1, restored=1)
     finally:
         embedded.stop(new, mode="immediate")
+
+
+# --- to a point in time ---------------------------------------------------------------------------------------------
+
+
+async def a_point_in_time_is_recovered(folder: Path, *, workers: int, writers: int, seconds: float, seed: int) -> Figures:
+    """Devices write while a base backup is taken, and on; then the server is put back to a moment between, by the manual.
+
+    A device that remembers brings the rest back, and who was erased after the moment stays erased.
+    """
+    data, ring = folder / "data", new_ring()
+    archive, base, back = commands()
+    with scenes.postgres(data) as url:
+        given = {"PGDATA": str(data / "pgdata"), "ARCHIVE": str(folder / "archive"), "BASE": str(folder / "base")}
+        _shell(archive, url, given)
+        embedded.stop(data)
+        embedded.start(data)
+        process = Process(folder, url, workers, environment={"DEBITUM_KEYS": ring})
+        try:
+            await process.listens()
+            leaver = await _Leaver.of(process.url)
+            async with household(process.url, folder, users=writers // 2, devices=writers, seed=seed) as home:
+                async with home.at_work():
+                    await asyncio.to_thread(_shell, base, url, given)
+                    await asyncio.sleep(seconds)
+                    before = time.monotonic()
+                    target = _clock(url)
+                    await asyncio.sleep(seconds)
+                leaver.erased(url, data)
+                process.close()
+                await asyncio.to_thread(_archived, url, folder / "archive")
+                embedded.stop(data, mode="immediate")
+                _shell(back, url, {**given, "TARGET": target.isoformat(sep=" ")})
+                environment = {"DEBITUM_DATA_DIR": str(data), "DEBITUM_KEYS": ring}
+                said = await asyncio.to_thread(debitum, folder, "recovered", target.isoformat(), environment=environment)
+                assert "erased: 1 users" in said
+                began = Began(before, target)
+                return await _goes_on(folder, data, process.url, workers, home, leaver, began, {"DEBITUM_KEYS": ring})
+        finally:
+            process.close()
+
+
+def _shell(script: str, url: str, given: Mapping[str, str]) -> None:
+    """As somebody runs it who has set what the manual names."""
+    parts = conninfo.conninfo_to_dict(engine.libpq_url(url))
+    server = {"PGHOST": str(parts["host"]), "PGUSER": str(parts["user"]), "PGDATABASE": str(parts["dbname"])}
+    path = f"{embedded.programs()}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eu", "-c", script],
+        env={**os.environ, **server, **given, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+
+
+def _newest(url: str) -> datetime.datetime:
+    with psycopg.connect(engine.libpq_url(url)) as connection:
+        [(moment,)] = connection.execute("select max(recorded_at) from debitum.events")
+        found: datetime.datetime = moment
+        return found
+
+
+def _clock(url: str) -> datetime.datetime:
+    with psycopg.connect(engine.libpq_url(url)) as connection:
+        [(moment,)] = connection.execute("select clock_timestamp()")
+        found: datetime.datetime = moment.astimezone(datetime.UTC)
+        return found
+
+
+def _archived(url: str, archive: Path) -> None:
+    """Return when what was written until now is in the archive."""
+    with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+        [(segment,)] = connection.execute("select pg_walfile_name(pg_switch_wal())")
+    deadline = time.monotonic() + COMMAND_SECONDS
+    while not (archive / segment).exists():
+        assert time.monotonic() < deadline, "nothing is archived"
+        time.sleep(0.1)
