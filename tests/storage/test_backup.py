@@ -136,8 +136,8 @@ def test_what_fails_on_the_way_has_changed_nothing(full: Engine, another: Engine
     assert restore(url_of(another), made.path, *twice[:1]).ledgers == 2
 
 
-def test_a_backup_is_one_moment_while_others_write(database: Engine, begin: Begin, tmp_path: Path) -> None:
-    """Every ledger in it has as many facts as its head says, and what was committed before is there."""
+def test_a_backup_is_one_moment_while_others_write(database: Engine, another: Engine, tmp_path: Path) -> None:
+    """The dump has the very rows that were counted, and what was committed before is there."""
     with database.begin() as connection:
         ledgers = [postings.ledger(connection) for _ in range(4)]
     over, committed = threading.Event(), [0]
@@ -161,6 +161,9 @@ def test_a_backup_is_one_moment_while_others_write(database: Engine, begin: Begi
         writer.join()
     assert made.end.facts % len(ledgers) == 0
     assert made.end.facts >= before * len(ledgers)
+    with pytest.raises(BackupError, match="4 ledgers and 0 facts"):  # these were put straight into heads and postings
+        restore(url_of(another), made.path)
+    assert len(all_rows(another)["postings"]) == made.end.facts
 
 
 def test_what_was_recorded_before_it_settled_is_in_it(database: Engine, tmp_path: Path) -> None:

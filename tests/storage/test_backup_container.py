@@ -48,11 +48,14 @@ def test_what_is_in_it_comes_out_and_nothing_can_be_read(tmp_path: Path, secrets
     assert container.peek(path).sealed_by() in ("a passphrase", "the key k1 of DEBITUM_KEYS")
 
 
-def test_two_backups_of_the_same_have_no_piece_in_common(tmp_path: Path) -> None:
-    """A key or a nonce that is used twice would show what has changed."""
-    first, second = (write(tmp_path / name).read_bytes() for name in "ab")
-    assert first[-200:] != second[-200:]
-    assert first != second
+def test_the_same_never_looks_the_same(tmp_path: Path) -> None:
+    """A nonce that is used twice under one key would give what it seals away."""
+    twice = [write(tmp_path / name, BY_KEY, *[b"the same"] * 20) for name in "ab"]
+    sealed = [piece for path in twice for piece in pieces(path.read_bytes())[1:-1]]
+    assert len(set(sealed)) == len(sealed) == 2 * (20 + 2)
+    kinds = (container.KEYS, container.END, *[container.DUMP] * 20)
+    assert len({container._nonce(kind, number) for number, kind in enumerate(kinds)}) == len(kinds)
+    assert container._nonce(container.KEYS, 0) != container._nonce(container.END, 0)
 
 
 def test_whatever_byte_is_changed_it_is_found(tmp_path: Path) -> None:
