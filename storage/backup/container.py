@@ -221,16 +221,30 @@ def made(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.link(name, path)
+        _name(name, path)
     except FileExistsError:
         raise BackupError(f"{path} is there already: name another file") from None
+    except OSError as error:
+        raise BackupError(f"{path} cannot be written: {error.strerror}") from error
     finally:
-        os.unlink(name)
+        Path(name).unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _name(made: str, path: Path) -> None:
+    """Give a file its name, and no other file's. Raises FileExistsError."""
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        raise
+    except OSError:  # there are file systems without a second name for a file: somebody's stick has one
+        if path.exists():
+            raise FileExistsError(path) from None
+        os.rename(made, path)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -64,6 +64,13 @@ def dump(
     `ring` is the text of DEBITUM_KEYS: it goes in only where a passphrase seals it. Everything that was acknowledged before the
     call is in the backup. Raises BackupError; then there is no file.
     """
+    try:
+        return _dump(url, path, secrets, version, ring, say, clock)
+    except psycopg.OperationalError as error:
+        raise BackupError(f"Postgres went away: {str(error).strip()}") from error
+
+
+def _dump(url: str, path: Path, secrets: Secrets, version: str, ring: str | None, say: Say, clock: Callable[[], float]) -> Made:
     with _moment(url) as moment, container.made(path) as file:
         head = container.head(
             secrets,

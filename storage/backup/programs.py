@@ -33,7 +33,7 @@ class Place:
             raise BackupError("DATABASE_URL has an sslpassword, which the list of processes would show: use a key without one")
         password = parts.pop("password", None)
         given = {} if password is None else {"PGPASSWORD": str(password)}
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "DEBITUM_", "DATABASE_"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEBITUM_", "DATABASE_"))}
         return cls(conninfo.make_conninfo("", **parts), {**kept, **given, "TZ": "UTC", "LC_ALL": "C"})
 
 

@@ -55,11 +55,12 @@ def rehearse(
         there = restoring.look(url)
         restoring.require_fitting(backup, there)
         restored = restoring.restore(url, backup, erased, postgres=there.postgres, say=say, clock=clock)
-        findings = _prove(url, keys)
+        findings = prove(url, keys)
     return Rehearsed(restored, findings, clock() - began)
 
 
-def _prove(url: str, keys: KeyRing) -> int:
+def prove(url: str, keys: KeyRing) -> int:
+    """Bring what was restored to this code's schema, and fold every log of it; how many findings there are."""
     made = engine.sync_engine(url, "debitum-rehearsal")
     snapshots = made.execution_options(isolation_level="REPEATABLE READ")
 

@@ -13,6 +13,7 @@ from typing import IO, Final
 
 import psycopg
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from storage import engine, migrations, roles
 from storage.backup import programs
@@ -99,24 +100,32 @@ def restore(
     The file should have been proven before. Nobody else may use the database. Raises BackupError; then nothing has changed,
     or, where it says so, the backup is there but is not what it was made of.
     """
-    migrator = engine.sync_engine(url, APPLICATION_NAME)
     try:
-        with migrator.connect() as connection:
-            migrations.prepare(connection)
-        _replace(url, backup, erased, postgres, _Fed(say, backup.end.dump_bytes, clock))
-        with migrator.begin() as connection:
-            roles.enter(connection, roles.OWNER)
-            restored = _count(connection)
-        with migrator.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            _analyze(connection)
-    finally:
-        migrator.dispose()
+        restored = _restored(url, backup, erased, postgres, _Fed(say, backup.end.dump_bytes, clock))
+    except DBAPIError as error:  # psql's own are BackupErrors
+        raise BackupError(f"Postgres refused: {type(error.orig).__name__}") from error
     if (restored.ledgers, restored.facts) != (backup.end.ledgers, backup.end.facts):
         raise BackupError(
             f"the backup is there, but it has {restored.ledgers} ledgers and {restored.facts} facts, and was made of "
             f"{backup.end.ledgers} and {backup.end.facts}: do not start on it, take another backup"
         )
     return restored
+
+
+def _restored(url: str, backup: Opened, erased: Iterable[Erased], postgres: int, fed: "_Fed") -> Restored:
+    migrator = engine.sync_engine(url, APPLICATION_NAME)
+    try:
+        with migrator.connect() as connection:
+            migrations.prepare(connection)
+        _replace(url, backup, erased, postgres, fed)
+        with migrator.begin() as connection:
+            roles.enter(connection, roles.OWNER)
+            restored = _count(connection)
+        with migrator.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            _analyze(connection)
+        return restored
+    finally:
+        migrator.dispose()
 
 
 def tell(connection: Connection, erased: Iterable[Erased]) -> int:

@@ -117,9 +117,9 @@ def test_what_is_there_is_only_replaced_when_that_is_said_and_is_backed_up_befor
     desk: Desk, database_url: str, other_url: str
 ) -> None:
     before, after = a_ledger(database_url), a_ledger(other_url)
-    desk.use(database_url, RING, PASSPHRASE)
+    desk.use(database_url, RING)
     assert desk.run("backup", str(desk.data / "a"))[0] == cli.OK
-    desk.use(other_url, RING, PASSPHRASE)
+    desk.use(other_url, RING)
     code, said = desk.run("restore", str(desk.data / "a"))
     assert (code, "holds 1 users and 1 ledgers: restore into an empty one, or with --replace" in said) == (cli.WRONG, True)
     assert ledgers(other_url) == {after}
@@ -130,7 +130,7 @@ def test_what_is_there_is_only_replaced_when_that_is_said_and_is_backed_up_befor
 
 
 def test_nothing_may_run_meanwhile(desk: Desk, database_url: str) -> None:
-    desk.use(database_url, RING, PASSPHRASE)
+    desk.use(database_url, RING)
     assert desk.run("backup")[0] == cli.OK
     with instance.claim(desk.data):
         code, said = desk.run("restore", "latest")

@@ -18,6 +18,7 @@ import structlog
 
 from api.settings import Settings
 from bench import harness
+from storage import embedded
 from storage.encryption import KeyRing, new_ring
 from tests.faults import pipelines, restoring, scenes, sending
 from tests.faults.household import Figures
@@ -84,6 +85,20 @@ async def _dawdlers(folder: Path) -> Figures:
     return Figures()
 
 
+async def _backup(folder: Path) -> Figures:
+    data = folder / "data"
+    with scenes.postgres(data) as url:
+        return await restoring.a_backup_is_restored(
+            folder,
+            url,
+            workers=2,
+            writers=16,
+            seconds=BACKUP_SECONDS,
+            seed=SEED,
+            lose=lambda: embedded.stop(data, mode="immediate"),
+        )
+
+
 def _say(text: str) -> None:
     print(f"  {text}", flush=True)
 
@@ -145,9 +160,7 @@ async def main() -> None:
         "Postgres stopped": _stops,
         "disk full": lambda folder: scenes.the_disk_is_full(folder, writers=8, seed=SEED),
         "pool exhausted": _pool,
-        "a backup under load": lambda folder: restoring.a_backup_is_restored(
-            folder, workers=2, writers=16, seconds=BACKUP_SECONDS, seed=SEED
-        ),
+        "a backup under load": _backup,
         "a point in time": lambda folder: restoring.a_point_in_time_is_recovered(
             folder, workers=2, writers=16, seconds=BACKUP_SECONDS, seed=SEED
         ),

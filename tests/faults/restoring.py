@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -99,8 +99,10 @@ class _Leaver:
             return connection.execute("select from debitum.users where email = %s", (self.email,)).fetchone() is not None
 
 
-async def a_backup_is_restored(folder: Path, *, workers: int, writers: int, seconds: float, seed: int) -> Figures:
-    """A backup while `writers` devices write, which go on for `seconds`; then all but the backup and the devices is lost.
+async def a_backup_is_restored(
+    folder: Path, url: str, *, workers: int, writers: int, seconds: float, seed: int, lose: Callable[[], object] = lambda: None
+) -> Figures:
+    """A backup of `url` while `writers` devices write, which go on for `seconds`; then all but it and the devices is lost.
 
     The new machine has the file with the list beside it, and the passphrase: no database, and no keys.
     """
@@ -108,30 +110,29 @@ async def a_backup_is_restored(folder: Path, *, workers: int, writers: int, seco
     secret.write_text(f"{PASSPHRASE}\n")
     kept.mkdir()
     sealed = {"DEBITUM_BACKUP_PASSPHRASE_FILE": str(secret)}
-    with scenes.postgres(folder / "data") as url:
-        old = {"DATABASE_URL": url, "DEBITUM_KEYS": ring, "DEBITUM_DATA_DIR": str(kept), **sealed}
-        process = Process(folder, url, workers, environment={"DEBITUM_KEYS": ring})
-        try:
-            await process.listens()
-            leaver = await _Leaver.of(process.url)
-            async with household(process.url, folder, users=writers // 2, devices=writers, seed=seed) as home:
-                async with home.at_work():
-                    await asyncio.sleep(seconds)
-                    began = time.monotonic()
-                    said = await asyncio.to_thread(debitum, folder, "backup", environment=old)
-                    await asyncio.sleep(seconds)
-                leaver.erased(url, kept)
-                assert acknowledged(home.seen, before=time.monotonic()) <= ids(url)
-                process.close()
-                embedded.stop(folder / "data", mode="immediate")
-                assert "the keys are in it" in said
-                [backup] = shelf.backups(kept / shelf.FOLDER)
-                environment = {"DEBITUM_DATA_DIR": str(new), **sealed}
-                said = await asyncio.to_thread(debitum, folder, "restore", str(backup.path), environment=environment)
-                assert "1 of the ledgers had been erased since" in said
-                return await _goes_on(folder, new, process.url, workers, home, leaver, Began(began), _keys(new))
-        finally:
+    old = {"DATABASE_URL": url, "DEBITUM_KEYS": ring, "DEBITUM_DATA_DIR": str(kept), **sealed}
+    process = Process(folder, url, workers, environment={"DEBITUM_KEYS": ring})
+    try:
+        await process.listens()
+        leaver = await _Leaver.of(process.url)
+        async with household(process.url, folder, users=writers // 2, devices=writers, seed=seed) as home:
+            async with home.at_work():
+                await asyncio.sleep(seconds)
+                began = time.monotonic()
+                said = await asyncio.to_thread(debitum, folder, "backup", environment=old)
+                await asyncio.sleep(seconds)
+            leaver.erased(url, kept)
+            assert acknowledged(home.seen, before=time.monotonic()) <= ids(url)
             process.close()
+            lose()
+            assert "the keys are in it" in said
+            [backup] = shelf.backups(kept / shelf.FOLDER)
+            environment = {"DEBITUM_DATA_DIR": str(new), **sealed}
+            said = await asyncio.to_thread(debitum, folder, "restore", str(backup.path), environment=environment)
+            assert "1 of the ledgers had been erased since" in said
+            return await _goes_on(folder, new, process.url, workers, home, leaver, Began(began), _keys(new))
+    finally:
+        process.close()
 
 
 def _keys(data: Path) -> Mapping[str, str]:

@@ -3,7 +3,6 @@
 import datetime
 import os
 import subprocess
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -294,21 +293,31 @@ def test_days_since_the_backup_are_made_anew_and_strangers_are_taken_out(
     assert aftermath.forget_strangers(begin, root) == 0
 
 
-async def test_a_rehearsal_finds_what_does_not_follow_from_the_log_and_leaves_nothing(
-    database: Engine, database_url: str, tmp_path: Path
-) -> None:
-    """One that finds nothing is in tests/pipelines/test_backup.py."""
+async def test_a_rehearsal_finds_what_does_not_follow_from_the_log(database: Engine, database_url: str) -> None:
+    """One that finds nothing, in a server of its own, is in tests/pipelines/test_backup.py."""
     connection = await engine.async_connection(database_url, "debitum-test")
     for number, name in enumerate((new_id(), new_id())):
         await send(connection, new_ledger(database), contact(name, name="Ada" if number else "Ana"))
     await connection.close()
+    assert rehearsing.prove(database_url, KEYS) == 0
     with database.begin() as writer:
         writer.execute(update(tables.contacts).where(tables.contacts.c.name == "Ada").values(name="Bo"))
-    made = dump(database_url, tmp_path / "a")
-    with tempfile.TemporaryDirectory(prefix="debitum-test-") as data:  # pytest's folders are closed to Postgres's user
-        done = rehearsing.rehearse(Opened.of(made.path, SECRETS), [], Path(data), ring=KEYS)
-        assert os.listdir(data) == []
-    assert (done.restored.ledgers, done.restored.facts, done.findings) == (2, 2, 1)
+    assert rehearsing.prove(database_url, KEYS) == 1
+
+
+def test_a_disk_without_room_and_one_without_second_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BackupError, match="a cannot be written: No space left"), container.made(tmp_path / "a") as file:
+        file.write(bytes(os.pwrite(os.open("/dev/full", os.O_WRONLY), b"x", 0)))
+
+    def refuses(made: str, path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as exFAT does it
+
+    monkeypatch.setattr(os, "link", refuses)
+    with container.made(tmp_path / "b") as file:
+        file.write(b"whole")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"b": b"whole"}
+    with pytest.raises(BackupError, match="is there already"), container.made(tmp_path / "b") as file:
+        file.write(b"other")
 
 
 def _as_many_facts_as_there_are(connection: Connection) -> None:
