@@ -53,7 +53,7 @@ audit: $(DEV) ## known vulnerabilities of what a run installs; asks PyPI for its
 			"without them), and then nothing is known of any package."; exit 1; }
 
 .PHONY: faults
-faults: $(DEV) ## kill workers, senders, runs, Dagster; stop Postgres, fill the disk, let providers fail: nothing is lost (about an hour; FAULTS_SEED)
+faults: $(DEV) ## kill workers, senders, runs, Dagster; stop Postgres, fill the disk, restore a backup, let providers fail: nothing is lost (about an hour; FAULTS_SEED)
 	@$(BIN)/python -m tests.faults
 
 .PHONY: bench

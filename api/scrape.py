@@ -190,6 +190,8 @@ def _database(found: Vitals) -> Iterator[Metric]:
         yield _labelled(
             "debitum_snapshot_written_timestamp_seconds", "When a file of the table was last written.", "table", found.written
         )
+    if found.backed_up is not None:
+        yield _gauge("debitum_backup_written_timestamp_seconds", "When a backup was last written.", found.backed_up)
 
 
 def _info(name: str, text: str) -> Metric:

@@ -3,23 +3,23 @@
 import argparse
 import datetime
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from debitum.commands import DATA_DIR, UP_FLAGS, Command, Run
+from debitum import backup_commands
+from debitum.commands import DATA_DIR, UP_FLAGS, Command, Run, complain
+from debitum.commands import OK as OK
+from debitum.commands import RUNNING_ALREADY as RUNNING_ALREADY
+from debitum.commands import USAGE as USAGE
+from debitum.commands import WRONG as WRONG
+from debitum.commands import say as say
 
 if TYPE_CHECKING:
     from debitum import messages, users
 
-OK: Final = 0
-WRONG: Final = 1
-USAGE: Final = 2
-RUNNING_ALREADY: Final = 3
 EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running (up)"
 
 
@@ -46,21 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command.run({name: value for name, value in given.items() if value is not None}, parsed)
     except settings.SettingsError as error:
-        _complain(f"these settings cannot be used:\n{error}")
+        complain(f"these settings cannot be used:\n{error}")
         return USAGE
     except KeyboardInterrupt:
         return WRONG
-
-
-def say(text: str) -> None:
-    """Tell the person at the terminal. Where that has been closed, work goes on without."""
-    with suppress(OSError):
-        print(text, flush=True)
-
-
-def _complain(text: str) -> None:
-    with suppress(OSError):
-        print(f"debitum: {text}", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,7 +106,7 @@ def _migrate(flags: Mapping[str, str], _: argparse.Namespace) -> int:
         with database.borrowed(loaded) as found:
             say(f"{found.description}: schema is at revision {database.migrate(found, keys.ring(loaded))}")
     except database.DatabaseError as error:
-        _complain(str(error))
+        complain(str(error))
         return WRONG
     return OK
 
@@ -136,7 +125,7 @@ def _probe(flags: Mapping[str, str], _: argparse.Namespace) -> int:
 
     silent = probe.silent(settings.load(os.environ, Path(".env"), flags))
     for name in silent:
-        _complain(f"{name} does not answer")
+        complain(f"{name} does not answer")
     return WRONG if silent else OK
 
 
@@ -148,7 +137,7 @@ def _sql(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
     try:
         columns, rows = questions.query(places.Root.of(loaded.data_dir, loaded.snapshot_url), parsed.query)
     except questions.QueryError as error:
-        _complain(str(error))
+        complain(str(error))
         return WRONG
     say(printing.FORMATS[parsed.format](columns, rows))
     return OK
@@ -166,7 +155,7 @@ def _verify(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
     try:
         return WRONG if repair.prove(loaded, say, parsed.ledger) else OK
     except (database.DatabaseError, repair.UnknownLedgerError) as error:
-        _complain(str(error))
+        complain(str(error))
         return USAGE  # not 1: nothing was found wrong, and nothing was found right
 
 
@@ -182,7 +171,7 @@ def _rebuild(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     try:
         repair.recreate(loaded, say)
     except (database.DatabaseError, encryption.KeyRingError, rebuild.RebuildRunsError, rebuild.RebuildBlockedError) as error:
-        _complain(str(error))
+        complain(str(error))
         return WRONG
     return OK
 
@@ -201,7 +190,7 @@ def _keys(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
             case "rotate":
                 keys.rotate(loaded, say)
     except (database.DatabaseError, encryption.KeyRingError) as error:
-        _complain(str(error))
+        complain(str(error))
         return WRONG
     return OK
 
@@ -222,7 +211,7 @@ def _demo(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
     try:
         return OK if (demo_break.run(loaded) if parsed.fault else demo.run(loaded, keep=parsed.keep)) else WRONG
     except demo_stack.DemoError as error:
-        _complain(str(error))
+        complain(str(error))
         return WRONG
 
 
@@ -242,7 +231,7 @@ def _user(act: "Callable[[users.Administration, argparse.Namespace], object]") -
         try:
             act(users.Administration(loaded, say, lambda: datetime.datetime.now(datetime.UTC)), parsed)
         except (users.UserError, database.DatabaseError, folders.FolderError) as error:
-            _complain(str(error))
+            complain(str(error))
             return WRONG
         return OK
 
@@ -294,7 +283,7 @@ def _messages(act: "Callable[[messages.Desk, argparse.Namespace], bool]") -> Run
         try:
             done = act(messages.Desk(loaded, say, datetime.datetime.now(datetime.UTC)), parsed)
         except (messages.MessageError, database.DatabaseError, encryption.KeyRingError) as error:
-            _complain(str(error))
+            complain(str(error))
             return WRONG
         return OK if done else WRONG
 
@@ -325,6 +314,7 @@ COMMANDS: Final = (
     Command("demo", "show the whole way of a debt, from the import of a backup to the mail", _demo, (DATA_DIR,), _demo_arguments),
     Command("verify", "prove that everything follows from the logs", _verify, (DATA_DIR,), _verify_arguments),
     Command("rebuild", "recreate everything that follows from the logs, while it is in use", _rebuild, (DATA_DIR,)),
+    *backup_commands.COMMANDS,
     Command("keys", "the keys that seal private values: list, add, rotate", _keys, (DATA_DIR,), _keys_arguments),
     Command("user create", "make an account; its owner sets the password", _user(_create), (DATA_DIR,), _create_arguments),
     Command(

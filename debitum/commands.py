@@ -1,7 +1,9 @@
-"""What a subcommand of the command line is, and the flags that several have."""
+"""What a subcommand of the command line is, the flags that several have, and how one ends and speaks."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +18,11 @@ class Flag:
     is_switch: bool = False
 
 
+OK: Final = 0
+WRONG: Final = 1
+USAGE: Final = 2
+RUNNING_ALREADY: Final = 3
+
 Run = Callable[[Mapping[str, str], argparse.Namespace], int]
 
 
@@ -28,6 +35,18 @@ class Command:
     run: Run
     flags: tuple[Flag, ...] = ()
     arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal. Where that has been closed, work goes on without."""
+    with suppress(OSError):
+        print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """The same, of what went wrong."""
+    with suppress(OSError):
+        print(f"debitum: {text}", file=sys.stderr, flush=True)
 
 
 DATA_DIR: Final = Flag("--data-dir", "DEBITUM_DATA_DIR", "where everything is kept (default .debitum)")

@@ -51,9 +51,13 @@ def known_key_ring(data_dir: Path) -> str | None:
 
 def add_key(data_dir: Path, key: str) -> None:
     """Put `key` in front of the ring of `data_dir`/secrets: whole or not at all."""
+    put_ring(data_dir, f"{key},{key_ring(data_dir)}")
+
+
+def put_ring(data_dir: Path, ring: str) -> None:
+    """Make `ring` the content of `data_dir`/secrets: whole or not at all."""
     file = data_dir / "secrets"
-    name = _written_beside(file, f"{key},{key_ring(data_dir)}\n")
-    os.replace(name, file)
+    os.replace(_written_beside(file, f"{ring}\n"), file)
 
 
 def dagster_home(data_dir: Path) -> Path:

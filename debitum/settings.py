@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from api import refusals
 from debitum import parts
 from notifications import links
+from storage.backup import passphrase
 from telemetry import levels, output
 
 CRON_FIELDS: Final = 5
@@ -55,6 +56,7 @@ class Settings:
     snapshot_cron: str
     snapshot_url: str | None = field(repr=False)
     mail_from: str
+    backup_passphrase: str | None = field(repr=False)
     log: output.Choice
     environment: Mapping[str, str] = field(repr=False)
 
@@ -89,6 +91,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         snapshot_cron=reader.read("DEBITUM_SNAPSHOT_CRON", "0 * * * *", _cron),
         snapshot_url=reader.read("DEBITUM_SNAPSHOT_URL", "", _snapshot_url),
         mail_from=reader.read("MAIL_FROM", "Debitum <debitum@localhost>", str),
+        backup_passphrase=_passphrase(reader),
         log=output.Choice(
             reader.read(output.FORMAT, "", output.parse_format),
             reader.read(output.LEVEL, "", levels.parse),
@@ -195,6 +198,14 @@ def _parts(reader: _Reader) -> frozenset[str]:
     if reader.values.get("DEBITUM_PARTS") and len(named) < len(parts.ALL) and not reader.values.get("DATABASE_URL"):
         reader.wrong.append("DEBITUM_PARTS: needs DATABASE_URL, a database that the parts which run elsewhere reach too")
     return named
+
+
+def _passphrase(reader: "_Reader") -> str | None:
+    try:
+        return passphrase.read(reader.values)
+    except ValueError as error:
+        reader.wrong.append(f"{passphrase.SETTING}: {error}")
+        return None
 
 
 def _socket(value: str) -> Path | None:

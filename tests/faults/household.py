@@ -29,7 +29,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers of ids: acknowledged, not in the end what was acknowledged, in a log twice; and of what was done to the server.
 
     `messages`: all that had to be sent (`lost` counts these, too); `duplicates` are calls that a provider accepted beyond the
-    first of a message, `duplicates_counted` are the same by the database's attempts.
+    first of a message, `duplicates_counted` are the same by the database's attempts. `restored`: backups that were put back.
     """
 
     acknowledged: int = 0
@@ -42,6 +42,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     messages: int = 0
     duplicates: int = 0
     duplicates_counted: int = 0
+    restored: int = 0
 
     def __add__(self, other: "Figures") -> "Figures":
         """Of two runs together."""
@@ -104,10 +105,12 @@ class Household:
     writers: list[Writer] = field(default_factory=list)
     users: dict[str, str] = field(default_factory=dict)
     """The address of each."""
+    epoch: int = 0
+    """How many restores have begun."""
 
     async def device(self, user: str) -> Device:
         """One more device of the user."""
-        recorder = recording.Recorder(user, f"{user} {uuid.uuid4()}", self.seen.append)
+        recorder = recording.Recorder(user, f"{user} {uuid.uuid4()}", self.seen.append, epoch=lambda: self.epoch)
         made = Device(self.folder / f"{uuid.uuid4()}.sqlite", self.url, transport=recorder)
         await self.stack.enter_async_context(made)
         if user in self.users:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import hashlib
 import json
 import shutil
 import signal
@@ -29,6 +30,7 @@ from pipelines import definitions
 from pipelines.defs import resources
 from pipelines.defs.erasure import assets, erasing
 from storage import engine, tables
+from storage.backup import erased, shelf
 from storage.snapshots import questions, writing
 from storage.snapshots.places import Root
 from storage.snapshots.tables import BALANCES
@@ -308,6 +310,7 @@ def test_who_comes_back_with_a_backup_is_erased_again(
         for table in (tables.users, tables.ledgers, tables.postings):
             kept[table] = [dict(row) for row in connection.execute(select(table)).mappings()]
     assert erase(jobs, data_folder, instance).success
+    assert [one.ledger for one in erased.read(data_folder.root / shelf.FOLDER)] == [_digest(kept[tables.users][0]["ledger_id"])]
     kept[tables.users][0]["deleting_at"] = None
     with database.begin() as connection:
         for table, rows in kept.items():
@@ -316,6 +319,10 @@ def test_who_comes_back_with_a_backup_is_erased_again(
     [written] = result.asset_materializations_for_node("erasure_report")
     assert (written.metadata["came_back_with_a_backup"].value, written.metadata["users"].value) == (1, 1)
     assert counts(database) == {"users": 0, "ledgers": 0, "postings": 0, "erasures": 2}
+
+
+def _digest(ledger_id: UUID) -> str:
+    return hashlib.sha256(ledger_id.bytes).hexdigest()
 
 
 def failure(result: dg.ExecuteInProcessResult) -> Any:

@@ -27,11 +27,14 @@ reporting/postings_daily
 reporting/reminders_daily
 reporting/restatements_daily
 reporting/transactions_daily
+upkeep/backup
 upkeep/erasure_report
 upkeep/ledger_audit
+upkeep/rehearsal_report
 upkeep/retention_report
 """
 CHECKS = """
+backup:backup_is_recent
 balances:everything_adds_up
 balances:sample_adds_up
 balances_daily:history_agrees
@@ -39,13 +42,17 @@ balances_daily:newest_file_adds_up
 deliveries:providers_are_up
 ledger_audit:the_log_explains_everything
 outbox:messages_leave
+rehearsal_report:last_backup_restores
 """
 SCHEDULES = """
 audit_schedule: 0 4 * * * -> audit
+check_backups_schedule: 45 */6 * * * -> check_backups
 check_balances_schedule: 0 3 * * * -> check_balances
 erasure_schedule: 30 2 * * * -> erasure
 finish_snapshots_schedule: 5 * * * * -> finish_snapshots
+nightly_backup_schedule: 30 3 * * * -> nightly_backup
 remind_schedule: */5 * * * * -> remind
+restore_rehearsal_schedule: 0 5 1 * * -> restore_rehearsal
 retention_schedule: 0 2 * * * -> retention
 snapshot_today_schedule: 0 * * * * -> snapshot_today
 """
@@ -59,6 +66,7 @@ tell_of_failed_runs: 30 s -> nothing
 POOLS = """
 activity_daily: snapshots
 analytics: snapshots
+backup: backups
 balances: balances
 balances_daily: snapshots
 delivery_daily: snapshots
@@ -66,6 +74,7 @@ due_reminders: due_reminders
 erasure_report: snapshots
 ledger_audit: snapshots
 postings_daily: snapshots
+rehearsal_report: rehearsals
 reminders_daily: snapshots
 restatements_daily: snapshots
 retention_report: retention

@@ -88,7 +88,8 @@ def test_who_is_not_due_stays_and_who_is_gone_is_no_error(database: Engine, begi
     assert all_rows(database) == before
     with begin() as connection:
         [due] = erasure.due(connection)
-        assert due == erasure.Due(user_id, leaves, f"{user_id}@example.org")
+        assert due == erasure.Due(user_id, leaves, f"{user_id}@example.org", due.due_at)
+        assert due.due_at <= datetime.datetime.now(datetime.UTC)
     assert erase(begin, user_id)["users"] == 1
     assert erase(begin, user_id) is None
     assert len(all_rows(database)["erasures"]) == 1

@@ -1,5 +1,6 @@
 """The order of an erasure: snapshots, then mails and pushes, then the database, which is what says that there is something to do.
 
+Before all of it stands a line in the list beside the backups: an older one that is put back brings nobody back.
 Killed anywhere, the next run finds the same users due and does the same again.
 """
 
@@ -12,6 +13,8 @@ import structlog
 from notifications import channels
 from notifications import erasure as kept_files
 from storage import erasure
+from storage.backup import erased, shelf
+from storage.backup.erased import Erased
 from storage.engine import Begin
 from storage.snapshots import erasure as snapshot_erasure
 from storage.snapshots.places import Root
@@ -37,10 +40,13 @@ def erase_all(begin: Begin, root: Root, *, now: datetime.datetime) -> Done:
     Not while a snapshot is being written. Never says whom: neither ids nor addresses, in its answer, its logs or its errors.
     """
     done = Done()
+    backups = root.data / shelf.FOLDER
     with begin() as connection:
+        erased.note(connection, backups)
         done.resurrected = len(erasure.resurrected(connection))
     with begin() as connection:
         users = erasure.due(connection)
+    erased.add(backups, [Erased.of(user.ledger_id, user.due_at) for user in users])
     in_snapshots = snapshot_erasure.erase(root, {user.ledger_id for user in users})
     done.snapshot_files = sum(in_snapshots.values())
     for user in users:

@@ -1,0 +1,1 @@
+"""Backups: one sealed file each, how it is made and put back, and what outlives it."""
