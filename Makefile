@@ -75,6 +75,19 @@ bench-peers: $(DEV) ## other programs beside ours; installs them into .cache (ne
 docs-test: $(DEV) ## type what README and docs/ tell people to type, in a copy of the checkout (about ten minutes)
 	@$(BIN)/python -m tests.manual
 
+SCALE := .cache/scale
+
+.PHONY: scale
+scale: $(SCALE)/stamp ## past one machine: PgBouncer, Celery and Redis, an S3 server (installs them: Debian, as root, and the network)
+	@SCALE=1 $(SCALE)/bin/python -m tests.scale $(ARGS)
+
+$(SCALE)/stamp: $(DEV) requirements-scale.lock
+	@echo "making $(SCALE) of requirements-scale.lock"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(SCALE)
+	@VIRTUAL_ENV=$(CURDIR)/$(SCALE) $(BIN)/uv pip sync --quiet --require-hashes requirements-scale.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(SCALE) $(BIN)/uv pip install --quiet --no-build-isolation --no-deps -e .
+	@touch $@
+
 .PHONY: screenshots
 screenshots: $(DEV) ## take the pictures of docs/images anew, of a stack of its own (needs Chromium)
 	@$(BIN)/python docs/screenshots.py
@@ -94,6 +107,8 @@ check: $(DEV) ## style, types, architecture, the Dockerfile, migrations, Dagster
 lock: $(DEV) ## resolve the dependencies of pyproject.toml anew
 	$(COMPILE) pyproject.toml --group build -o requirements.lock
 	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@grep '^[a-z0-9].*==' requirements-dev.lock | grep -v '^python-dateutil=' | sed 's/ *\\$$//' > $(VENV)/scale.txt
+	$(COMPILE) pyproject.toml --group scale -c $(VENV)/scale.txt --override tests/scale/overrides.txt -o requirements-scale.lock
 	echo uv | $(COMPILE) --no-annotate -c requirements-dev.lock -o requirements-bootstrap.lock -
 
 # The newest Python that can make an environment; names on the PATH may be shims of versions that are not there.

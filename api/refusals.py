@@ -17,6 +17,10 @@ _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)
 """Also of apps that are pages inside, like capacitor://localhost."""
 _PRINTABLE: Final = range(0x20, 0x7F)
 
+NOT_DIRECT: Final = (
+    "must lead to Postgres itself where DATABASE_URL says pooler=transaction: LISTEN and locks belong to a session"
+)
+
 
 def signup(text: str) -> Signup:
     """How people register; unset, anybody may. Raises ValueError."""

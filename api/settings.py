@@ -6,6 +6,7 @@ from functools import partial
 from typing import Literal, Self, TypeVar
 
 from api import refusals
+from storage import engine
 from storage.encryption import KeyRing, KeyRingError
 from telemetry import output
 
@@ -79,9 +80,19 @@ class Settings:
             signup=_accepted("DEBITUM_SIGNUP", environment.get("DEBITUM_SIGNUP", ""), refusals.signup),
             environment="production" if _choice(environment, "DEBITUM_ENV", ENVIRONMENTS) == "production" else "development",
         )
+        settings.require_a_direct_way()
         if settings.environment == "production":
             settings.refuse_what_is_dangerous()
         return settings
+
+    def require_a_direct_way(self) -> None:
+        """LISTEN belongs to a session, which a pooler's clients do not have. Raises SettingsError."""
+        try:
+            if engine.is_pooled(self.direct_url or self.database_url):
+                raise SettingsError(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
+            engine.is_pooled(self.database_url)
+        except engine.PoolerError as error:
+            raise SettingsError(f"DATABASE_URL: {error}") from error
 
     def refuse_what_is_dangerous(self) -> None:
         """What may do on a developer's machine, but not where others sign in. Raises SettingsError."""

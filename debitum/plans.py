@@ -25,10 +25,11 @@ DAEMON: Final = "dagster-daemon"
 
 def environment(settings: Settings, database_url: str, keys: str) -> dict[str, str]:
     """What every child gets: all that was set, and the value of each setting that has a default."""
+    direct = settings.database_direct_url or database_url
     return {
         **settings.environment,
         "DATABASE_URL": database_url,
-        "DATABASE_DIRECT_URL": settings.database_direct_url or database_url,
+        "DATABASE_DIRECT_URL": direct,
         "DEBITUM_DATA_DIR": str(settings.data_dir),
         "DEBITUM_KEYS": keys,
         "DEBITUM_ENV": "production" if settings.production else "development",
@@ -44,7 +45,7 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "MAIL_FROM": settings.mail_from,
         "DAGSTER_HOME": str(settings.data_dir / "dagster"),
         "MPLCONFIGDIR": str(settings.data_dir / "dagster" / "matplotlib"),  # it keeps a list of fonts, and has no other home
-        "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(database_url, schema=migrations.DAGSTER_SCHEMA),
+        "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(direct, schema=migrations.DAGSTER_SCHEMA),
         "DEBITUM_CODE_SOCKET": str(code_socket(settings)),
         "DAGSTER_RUN_STATUS_SENSOR_FETCH_LIMIT": ENDED_RUNS,
         "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": ENDED_RUNS,

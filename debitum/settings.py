@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from api import refusals
 from debitum import parts
 from notifications import links
+from storage import engine
 from storage.backup import passphrase
 from telemetry import levels, output
 
@@ -100,6 +101,10 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     )
     if loaded.parts >= {parts.API, parts.WEBSERVER} and loaded.port == loaded.dagster_port:
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
+    if loaded.database_url and engine.is_pooled(loaded.database_url) and not loaded.database_direct_url:
+        reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
+    if loaded.database_direct_url and engine.is_pooled(loaded.database_direct_url):
+        reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
     reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
     reader.read("DEBITUM_SIGNUP", "", refusals.signup)
     reader.read("DEBITUM_METRICS_TOKEN", "", refusals.metrics_token)
@@ -287,6 +292,7 @@ def _database_url(value: str) -> str | None:
         raise ValueError("is not a URL like postgresql://user:password@host/database") from error
     if backend not in ("postgresql", "postgres"):
         raise ValueError(f"is a URL of {backend}, not of postgresql")
+    engine.is_pooled(value)
     return re.sub(r"^postgres(?=[:+])", "postgresql", value)
 
 

@@ -142,7 +142,7 @@ async def transactions(connection: AsyncConnection, ledger_id: UUID, wanted: Tra
     columns = tables.transactions.c
     query = TRANSACTIONS.where(*_conditions(wanted))
     if wanted.open is not None or wanted.overdue_on is not None:
-        is_open = columns.id == func.any(_open_ids(ledger_id, wanted.contact_id))
+        is_open = columns.id == func.any(_open_ids(wanted.contact_id))
         query = query.where(is_open if wanted.open is not False else ~is_open)
     match wanted.sort:
         case "date":
@@ -168,13 +168,13 @@ _TRANSACTION = TRANSACTIONS.where(tables.transactions.c.id == _ID)
 _OPEN_AMOUNTS = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=bindparam("contact_ids", type_=Uuid, expanding=True))
 
 
-def _open_ids(ledger_id: UUID, contact_id: UUID | None) -> ColumnElement[Any]:
+def _open_ids(contact_id: UUID | None) -> ColumnElement[Any]:
     """An array of what is open, computed once whatever the planner believes of a table that it does not know yet.
 
     Joined, the windows ran once a row in a ledger that had just been imported.
     """
     contact_ids = None if contact_id is None else [contact_id]
-    amounts = allocation.open_amounts(ledger_id=ledger_id, contact_ids=contact_ids).subquery("open")
+    amounts = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=contact_ids).subquery("open")
     return func.array(select(amounts.c.transaction_id).where(amounts.c.open_amount > 0).scalar_subquery())
 
 

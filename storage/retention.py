@@ -178,21 +178,12 @@ _OLD: Final = {
 }
 
 _COUNTED = text("""
-    with recursive one as (
-        (select ledger_id from debitum.rejections where ledger_id > :after order by ledger_id limit 1)
-        union all
-        select (
-            select following.ledger_id from debitum.rejections following
-            where following.ledger_id > one.ledger_id order by following.ledger_id limit 1
-        )
-        from one where one.ledger_id is not null
-    )
-    select ledger_id, exists (
-        select from debitum.rejections kept where kept.ledger_id = one.ledger_id offset :most
+    select id as ledger_id, exists (
+        select from debitum.rejections kept where kept.ledger_id = ledger.id offset :most
     ) as crowded
-    from one where ledger_id is not null limit :ledgers
+    from debitum.ledgers ledger where id > :after order by id limit :ledgers
 """)
-"""Steps over the key from ledger to ledger, rather than counting the rejections of all."""
+"""Looks one key up for each ledger there is, rather than counting the rejections of all."""
 
 _FIRST_SURPLUS = text("""
     select at, event_id from debitum.rejections where ledger_id = :ledger order by at desc, event_id offset :most limit 1

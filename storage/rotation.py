@@ -92,7 +92,9 @@ _RENEW = text("update debitum.ledgers set data_key = :after where id = :id and d
 
 _TARGETS = text("""
     select device.user_id, device.id, device.push_kind, device.push_value, ledger.id as ledger_id, ledger.data_key
-    from debitum.devices device join debitum.ledgers ledger on ledger.owner_id = device.user_id
+    from debitum.devices device
+    join debitum.users on users.id = device.user_id
+    join debitum.ledgers ledger on ledger.id = users.ledger_id
     where device.user_id = any(:ids) and device.push_value is not null
 """)
 

@@ -50,7 +50,7 @@ ledgers = Table(
     "ledgers",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("owner_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("owner_id", Uuid, ForeignKey("debitum.users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("version", BigInteger, nullable=False, server_default="0", comment="seq of the newest fact"),
     Column("head_hash", LargeBinary, comment="hash of the newest fact"),
     Column("recorded_at", _timestamp, comment="of the newest fact"),

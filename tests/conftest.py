@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from tests.fixtures import memory
 
-pytest_plugins = ["tests.fixtures.database", "tests.fixtures.api"]
+pytest_plugins = ["tests.fixtures.database", "tests.fixtures.api", "tests.fixtures.statements"]
 
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory.home()))  # of tmp_path; pytest reads it after this file
 

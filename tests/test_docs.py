@@ -1,6 +1,7 @@
 """The documents say what the code does."""
 
 import importlib.util
+import json
 import re
 import types
 from collections.abc import Iterator
@@ -57,6 +58,25 @@ def test_every_promise_of_security_names_a_test_that_exists() -> None:
         assert not test or f"def {test}(" in text, f"{path}::{test}"
     rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| promise", "|---"))]
     assert [row for row in rows if "`" not in row.rsplit("|", 2)[1]] == [], "a promise without a proof"
+
+
+MOST_APART = 1.5
+"""Benches are run on machines that others use: what differs by less than this is the same figure."""
+
+
+def test_every_constant_of_the_capacity_model_is_that_of_its_bench() -> None:
+    """The rest of docs/scale.md is worked out from these."""
+    page = (DOCS / "scale.md").read_text()
+    constants = re.findall(r"^\| .+ \| ([\d.]+) \| .+ \| `(\w+)`, `(\w+)` \|$", page, re.MULTILINE)
+    assert len(constants) > 10
+    growth = re.findall(r"^\| .+ \(`(growth_\w+)`\) \|(.+)\|$", page, re.MULTILINE)
+    for name, figures in growth:
+        sizes = zip(figures.split("|"), ("100k", "1m", "3m", "10m"), strict=True)
+        constants += [(figure.strip(), "growth_long", f"{name}_at_{size}") for figure, size in sizes]
+    for quoted, file, name in constants:
+        rows = json.loads((DOCS.parent / f"bench/results/{file}.json").read_text())["rows"]
+        [measured] = [row["value"] for row in rows if row["name"] == name]
+        assert 1 / MOST_APART < float(quoted) / measured < MOST_APART, f"{name}: {quoted} in docs/scale.md, measured {measured}"
 
 
 def _codes(base: type[errors.Rejected]) -> Iterator[str]:

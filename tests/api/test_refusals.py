@@ -14,6 +14,9 @@ PRODUCTION = {"DEBITUM_ENV": "production"}
 ZEROS = f"k1:{base64.b64encode(bytes(32)).decode()}"
 
 
+DIRECT, POOLED = "postgresql://u@h/d", "postgresql://u@p:6432/d?pooler=transaction"
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
@@ -23,6 +26,9 @@ ZEROS = f"k1:{base64.b64encode(bytes(32)).decode()}"
         ({**PRODUCTION, "DEBITUM_HOST": "0.0.0.0"}, "DEBITUM_PUBLIC_URL: not set"),
         ({**PRODUCTION, "DEBITUM_CORS_ORIGINS": "*"}, "DEBITUM_CORS_ORIGINS: "),
         ({"DEBITUM_CORS_ORIGINS": "*"}, "DEBITUM_CORS_ORIGINS: "),
+        ({"DATABASE_URL": POOLED}, "DATABASE_DIRECT_URL: must lead to Postgres itself"),
+        ({"DATABASE_URL": POOLED, "DATABASE_DIRECT_URL": POOLED}, "DATABASE_DIRECT_URL: must lead to Postgres itself"),
+        ({"DATABASE_URL": f"{POOLED}s", "DATABASE_DIRECT_URL": DIRECT}, "DATABASE_URL: pooler=transactions is none of"),
     ],
     ids=str,
 )

@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from debitum import cli, parts, plans, settings
-from storage import encryption
+from storage import encryption, engine
 
 KEY = base64.b64encode(b"0123456789abcdef" * 2).decode()
 
@@ -47,6 +47,19 @@ def test_children_get_what_the_file_says(tmp_path: Path) -> None:
     assert environment["DEBITUM_DAGSTER_DATABASE_URL"].startswith("postgresql+psycopg2://")
     assert environment["DAGSTER_HOME"] == str(tmp_path / "dagster")
     assert len(os.fsencode(environment["DEBITUM_CODE_SOCKET"])) < 100
+
+
+def test_a_pooler_needs_a_direct_way_beside_it(tmp_path: Path) -> None:
+    pooled = "postgresql://u@p:6432/d?sslmode=require&pooler=transaction"
+    for given in ({"DATABASE_URL": pooled}, {"DATABASE_URL": pooled, "DATABASE_DIRECT_URL": pooled}):
+        with pytest.raises(settings.SettingsError, match=r"^DATABASE_DIRECT_URL: must lead to Postgres itself"):
+            load(tmp_path, given)
+    with pytest.raises(settings.SettingsError, match=r"^DATABASE_URL: pooler=session is none of transaction"):
+        load(tmp_path, {"DATABASE_URL": "postgresql://u@p/d?pooler=session"})
+    loaded = load(tmp_path, {"DATABASE_URL": pooled, "DATABASE_DIRECT_URL": "postgresql://u@h/d"})
+    environment = plans.environment(loaded, pooled, "k1:AAAA")
+    assert environment["DEBITUM_DAGSTER_DATABASE_URL"].startswith("postgresql+psycopg2://u@h/d?options=")
+    assert engine.libpq_url(environment["DATABASE_URL"]) == "postgresql://u@p:6432/d?sslmode=require"
 
 
 def test_some_parts_run_here_and_the_others_elsewhere(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 from debitum import database
 from storage import embedded, engine, migrations, server
 from tests.faults.household import Figures, Household, household, sent_again
+from tests.fixtures import pooler
 from tests.fixtures.api import PASSWORD
 from tests.fixtures.process import Process
 
@@ -61,7 +62,8 @@ def postgres(data: Path) -> Iterator[str]:
         with migrator.connect() as connection:
             migrations.migrate(connection)
         migrator.dispose()
-        yield url
+        with pooler.before(url) if pooler.wanted() else contextlib.nullcontext(url) as there:
+            yield there
     finally:
         embedded.stop(data, mode="immediate")
 

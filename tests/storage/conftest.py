@@ -1,5 +1,6 @@
 """What the jobs use."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -34,8 +35,8 @@ def here(tmp_path: Path) -> Root:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Root]:
-    """One whose snapshots lie in a filesystem that is not this machine's."""
-    root = Root.of(tmp_path, f"memory://{uuid.uuid4()}/debitum")
+    """One whose snapshots lie in a filesystem that is not this machine's; `make scale` has them in an object store."""
+    root = Root.of(tmp_path, f"{os.environ.get('TEST_ELSEWHERE', 'memory:/')}/{uuid.uuid4()}/debitum")
     yield root
     assert isinstance(root.elsewhere, UPath)
     if root.elsewhere.exists():
