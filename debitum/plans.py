@@ -18,7 +18,7 @@ API_ANSWERS: Final = "/health"
 WEBSERVER_ANSWERS: Final = "/server_info"
 """Paths that only a part which works answers."""
 ENDED_RUNS: Final = "200"
-"""Runs at which each of the alerts looks in a tick, every 30 s. Dagster's own 5 are fewer than end in that time on a busy server."""
+"""Runs at which each of the alerts looks in a tick, every 30 s. Dagster's own 5 are fewer than end meanwhile on a busy server."""
 DAEMON: Final = "dagster-daemon"
 """The name of the part that only one supervisor of a database runs."""
 
