@@ -56,6 +56,10 @@ audit: $(DEV) ## known vulnerabilities of what a run installs; asks PyPI for its
 faults: $(DEV) ## kill workers, senders, runs, Dagster; stop Postgres, fill the disk, let providers fail: nothing is lost (about an hour; FAULTS_SEED)
 	@$(BIN)/python -m tests.faults
 
+.PHONY: wheel-test
+wheel-test: $(DEV) ## build the wheel and have uvx run it where there is no checkout: up, doctor, probe, demo (needs the network; 3 minutes)
+	@$(BIN)/python -m tests.installed
+
 .PHONY: bench
 bench: $(DEV) ## measurements, each a question; results in bench/results
 	@for question in $(BENCHES); do echo "bench.$$question"; $(BIN)/python -m bench.$$question || exit 1; done
