@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from debitum.commands import DATA_DIR, UP_FLAGS, Command, Run
+from debitum.commands import DAGSTER_PORT, DATA_DIR, UP_FLAGS, Command, Run
 
 if TYPE_CHECKING:
     from debitum import messages, users
@@ -20,7 +20,7 @@ OK: Final = 0
 WRONG: Final = 1
 USAGE: Final = 2
 RUNNING_ALREADY: Final = 3
-EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running (up)"
+EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running (up, ui)"
 
 
 def program() -> int:
@@ -101,6 +101,21 @@ def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
             say(f"{name} is at {address}")
         return RUNNING_ALREADY
     except supervisor.FAILURES as error:
+        _complain(str(error))
+        return WRONG
+    return OK
+
+
+def _ui(flags: Mapping[str, str], _: argparse.Namespace) -> int:
+    from debitum import pages, processes, settings
+
+    loaded = settings.for_pages(settings.load(os.environ, Path(".env"), flags))
+    try:
+        pages.show(loaded, say)
+    except pages.PagesRunError as error:
+        say(str(error))
+        return RUNNING_ALREADY
+    except (pages.NothingToShowError, processes.PortInUseError) as error:
         _complain(str(error))
         return WRONG
     return OK
@@ -316,6 +331,7 @@ GROUPS: Final = {
 }
 COMMANDS: Final = (
     Command("up", "start everything, keep it running, stop it on Ctrl-C", _up, UP_FLAGS),
+    Command("ui", "show Dagster's pages beside `debitum up --no-ui`, until Ctrl-C", _ui, (DAGSTER_PORT, DATA_DIR)),
     Command("migrate", "bring the database's schema to this version", _migrate, (DATA_DIR,)),
     Command("doctor", "check what Debitum needs and say in words what is wrong", _doctor, UP_FLAGS),
     Command("probe", "ask whether what `debitum up` runs with these settings answers", _probe, UP_FLAGS),
