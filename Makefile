@@ -60,6 +60,10 @@ faults: $(DEV) ## kill workers, senders, runs, Dagster; stop Postgres, fill the 
 wheel-test: $(DEV) ## build the wheel and have uvx run it where there is no checkout: up, doctor, probe, demo (needs the network; 3 minutes)
 	@$(BIN)/python -m tests.installed
 
+.PHONY: soak
+soak: $(DEV) ## the whole with fast schedules and somebody who writes: no part of it may grow (SOAK_MINUTES, 20)
+	@$(BIN)/python -m tests.soak
+
 .PHONY: bench
 bench: $(DEV) ## measurements, each a question; results in bench/results
 	@for question in $(BENCHES); do echo "bench.$$question"; $(BIN)/python -m bench.$$question || exit 1; done

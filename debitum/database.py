@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from debitum import instance
 from debitum.settings import Settings
@@ -62,6 +64,15 @@ def migrate(database: Database, keys: KeyRing | None) -> str:
             return migrations.current(connection) or "none"
     except (migrations.KeysNeededError, KeyRingError) as error:
         raise DatabaseError(str(error)) from error
+    except migrations.SchemaTooNewError as error:
+        raise DatabaseError(_too_new(str(error))) from error
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise DatabaseError(f"the schema could not be migrated: {error.orig}") from error
+        raise DatabaseError(
+            f"the schema could not be migrated: a table was in use for more than {migrations.LOCK_SECONDS} s. Nothing has "
+            "changed: wait until what uses it has ended (a report, a dump, another session), then run `debitum migrate`"
+        ) from error
     except SQLAlchemyError as error:
         raise DatabaseError(f"the schema could not be migrated: {getattr(error, 'orig', None) or error}") from error
     finally:
@@ -78,8 +89,18 @@ def require_schema(database: Database) -> None:
         raise DatabaseError(f"the schema cannot be read: {getattr(error, 'orig', None) or error}") from error
     finally:
         found.dispose()
+    if not migrations.is_known(revision):
+        raise DatabaseError(_too_new(str(revision)))
     if revision != migrations.newest():
         raise DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
+
+
+def _too_new(revision: str) -> str:
+    return (
+        f"the schema is at revision {revision}, which Debitum {metadata.version('debitum')} does not know: a newer version has "
+        f"migrated it (this one ends with {migrations.newest()}). Start `debitum up` of that version; the way back is a backup "
+        "that was made before"
+    )
 
 
 def require_durability(database: Database) -> None:

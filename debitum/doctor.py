@@ -206,6 +206,8 @@ def _schema(url: str) -> Finding:
         )
     finally:
         looker.dispose()
+    if not migrations.is_known(current):
+        return Finding("schema", f"at revision {current}, newest here is {newest}", "start the version that has migrated it")
     remedy = "" if current == newest else "run `debitum migrate`; `debitum up` does it too"
     return Finding("schema", f"at revision {current or 'none'}, newest is {newest}", remedy)
 

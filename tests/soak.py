@@ -22,6 +22,7 @@ from bench.embedded import Whole
 from debitum.demo_stack import EVERY_MINUTE
 
 MINUTES: Final = 20.0
+FAST: Final = {"DEBITUM_REMINDER_CRON": EVERY_MINUTE, "DEBITUM_SNAPSHOT_CRON": EVERY_MINUTE}
 WARM_UP_SHARE: Final = 0.4
 """Of the time, in which caches fill: what is held then is not held against it."""
 LOOK_SECONDS: Final = 5.0
@@ -33,7 +34,7 @@ MOST_MIB_PER_HUNDRED_RUNS: Final = 10.0
 """A day at rest has some 400 runs: what grows by less holds for weeks, and the ceilings of debitum.ceilings take the rest."""
 
 Look = tuple[float, dict[str, float]]
-"""Seconds since the beginning, and MiB by part."""
+"""Seconds since the beginning, and MiB by part that no other process shares."""
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
@@ -57,13 +58,13 @@ def growth(looks: Sequence[Look], runs: int) -> dict[str, float]:
 def soak(data_dir: Path, seconds: float) -> tuple[list[Look], int]:
     """What was held meanwhile, and how many runs there were."""
     looks: list[Look] = []
-    with embedded.started(data_dir) as whole:
+    with embedded.started(data_dir, FAST) as whole:
         embedded.settle(whole, LOOK_SECONDS)
         before = embedded.runs(whole)
         with _people(whole):
             began = time.monotonic()
             while (now := time.monotonic() - began) < seconds:
-                looks.append((now, embedded.held_by_parts(whole)))
+                looks.append((now, embedded.own(whole)))
                 time.sleep(LOOK_SECONDS)  # memory tells nobody that it has grown
         return looks, embedded.runs(whole) - before
 
@@ -102,7 +103,6 @@ def _people(whole: Whole) -> Iterator[None]:
 def main() -> None:
     """Raises AssertionError where a part grows."""
     minutes = float(sys.argv[1]) if sys.argv[1:] else float(os.environ.get("SOAK_MINUTES", MINUTES))
-    embedded.DEFAULTS.update({"DEBITUM_REMINDER_CRON": EVERY_MINUTE, "DEBITUM_SNAPSHOT_CRON": EVERY_MINUTE})
     with tempfile.TemporaryDirectory(prefix="debitum-soak-") as folder:
         data_dir = Path(folder) / "data"
         data_dir.mkdir()
