@@ -1,6 +1,6 @@
 """The database of a start: the embedded one or the one that DATABASE_URL names, checked and migrated."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from debitum import instance
 from debitum.settings import Settings
-from storage import embedded, engine, migrations, server
+from storage import embedded, engine, major, migrations, server
 from storage.encryption import KeyRing, KeyRingError
 
 
@@ -29,11 +29,15 @@ class Database:
     description: str
 
 
-def start(settings: Settings) -> Database:
-    """Start the embedded server, or look at the one that DATABASE_URL names. Raises DatabaseError."""
+def start(settings: Settings, say: Callable[[str], object] = lambda text: None) -> Database:
+    """Start the embedded server, or look at the one that DATABASE_URL names. Raises DatabaseError.
+
+    Data of an older major version is brought to the newest first, which may take long: `say` tells of it.
+    """
     if settings.database_url is not None:
         return Database(settings.database_url, None, f"PostgreSQL {check(settings.database_url).version} of DATABASE_URL")
     try:
+        major.upgrade(settings.data_dir, say)
         address = embedded.start(settings.data_dir)
     except embedded.EmbeddedServerError as error:
         raise DatabaseError(f"the embedded Postgres did not start: {error}") from error

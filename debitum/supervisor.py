@@ -87,7 +87,7 @@ class Supervisor:
 
     async def _start_database(self) -> database.Database:
         began = time.monotonic()
-        found = await asyncio.to_thread(database.start, self._settings)
+        found = await asyncio.to_thread(database.start, self._settings, self._say)
         self._say(f"postgres runs: {found.description} ({time.monotonic() - began:.1f} s)")
         return found
 
