@@ -59,9 +59,7 @@ def upgrade(data_dir: Path, say: Say) -> None:
 def _require(data_dir: Path, pgdata: Path, kept: Path, version: int) -> None:
     if version not in embedded.VERSIONS or version > embedded.NEWEST:
         here = " and ".join(map(str, embedded.VERSIONS))
-        raise EmbeddedServerError(
-            f"{pgdata} is of PostgreSQL {version}; this version of Debitum brings {here}: use another"
-        )
+        raise EmbeddedServerError(f"{pgdata} is of PostgreSQL {version}; this version of Debitum brings {here}: use another")
     if kept.exists():
         raise EmbeddedServerError(f"{kept} exists already, and the old data is to be kept there: move it away")
     needed = SPACE * sum(file.stat().st_size for file in _files(pgdata))
