@@ -56,6 +56,14 @@ audit: $(DEV) ## known vulnerabilities of what a run installs; asks PyPI for its
 faults: $(DEV) ## kill workers, senders, runs, Dagster; stop Postgres, fill the disk, restore a backup, let providers fail: nothing is lost (about an hour; FAULTS_SEED)
 	@$(BIN)/python -m tests.faults
 
+.PHONY: wheel-test
+wheel-test: $(DEV) ## build the wheel and have uvx run it where there is no checkout: up, doctor, probe, demo (needs the network; 3 minutes)
+	@$(BIN)/python -m tests.installed
+
+.PHONY: soak
+soak: $(DEV) ## the whole with fast schedules and somebody who writes: no part of it may grow (SOAK_MINUTES, 20)
+	@$(BIN)/python -m tests.soak
+
 .PHONY: bench
 bench: $(DEV) ## measurements, each a question; results in bench/results
 	@for question in $(BENCHES); do echo "bench.$$question"; $(BIN)/python -m bench.$$question || exit 1; done

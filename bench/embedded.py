@@ -1,7 +1,7 @@
 """The whole as a person starts it, `debitum up` with the settings that users get: how it begins, and what it takes while idle."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -37,12 +37,12 @@ class Whole(NamedTuple):
 
 
 @contextmanager
-def started(data_dir: Path) -> Iterator[Whole]:
+def started(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterator[Whole]:
     """`debitum up` on a folder that is empty: Postgres makes its cluster, and everything is imported and migrated."""
     port = free_port()
     dagster = f"http://127.0.0.1:{port}"
     began = time.perf_counter()
-    up = Stack(data_dir, {**DEFAULTS, **harness.UNLIMITED, "DEBITUM_DAGSTER_PORT": str(port)})
+    up = Stack(data_dir, {**DEFAULTS, **harness.UNLIMITED, **(settings or {}), "DEBITUM_DAGSTER_PORT": str(port)})
     try:
         with httpx.Client(timeout=5) as http:  # one: it reads the certificates that it trusts once
             api_seconds = _answers(http, f"{up.api}/health/ready", began)
@@ -87,6 +87,11 @@ def held(whole: Whole) -> dict[str, float]:
     return _of_parts(whole, lambda process: float(process.memory_full_info().pss) / 2**20)
 
 
+def own(whole: Whole) -> dict[str, float]:
+    """MiB by part that nobody shares (USS): what others load or leave does not move it."""
+    return _of_parts(whole, lambda process: float(process.memory_full_info().uss) / 2**20)
+
+
 def settle(whole: Whole, seconds: float) -> None:
     """Until no run of Dagster has been under way for `seconds`."""
     quiet_since = time.monotonic()
@@ -98,6 +103,12 @@ def settle(whole: Whole, seconds: float) -> None:
         time.sleep(REST_SECONDS)  # Dagster's pages can be asked, and tell nobody
 
 
+def runs(whole: Whole) -> int:
+    """How many runs of Dagster have ended well so far."""
+    return int(demo_stack.ask_dagster(whole.dagster, _ENDED_WELL)["runsOrError"]["count"])
+
+
+_ENDED_WELL: Final = "{ runsOrError(filter: {statuses: [SUCCESS]}) { ... on Runs { count } } }"
 _UNDER_WAY: Final = """
 { runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, STARTED, CANCELING]}) { ... on Runs { results { runId } } } }
 """

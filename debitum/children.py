@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from debitum import leash, processes
+from debitum.ceilings import Ceiling
 from debitum.probes import Probe
 from debitum.saying import Say
 
@@ -35,7 +36,7 @@ class Plan:
     """What to run. `answers` asks whether it works, `address` is told when it does; `stale` is removed before each start.
 
     `whole_group`: SIGTERM goes to all its processes, not to the first alone, which would not pass it on. `before` is awaited
-    before each start, `after` whenever it answers then.
+    before each start, `after` whenever it answers then. Past its `ceiling` it is ended, and started again at once.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Plan:
     whole_group: bool = False
     before: Callable[[], Awaitable[None]] | None = None
     after: Callable[[], Awaitable[None]] | None = None
+    ceiling: Ceiling | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Child:
         self._stopping = asyncio.Event()
         self._launching = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._recycling = False
 
     async def run(self) -> None:
         """Returns after `stop`."""
@@ -87,13 +90,17 @@ class Child:
                 await self.plan.before()
             async with self._launching:  # who stops us meanwhile waits until there is something to stop
                 self._process = process = await self._start()
-            announcing = asyncio.create_task(self._announce(began))
+            beside = [asyncio.create_task(self._announce(began)), asyncio.create_task(self._recycle(process))]
             code = await process.wait()
-            announcing.cancel()
+            for task in beside:
+                task.cancel()
             self.ready.clear()
             if self._stopping.is_set():
                 return
             self._clear_group(process.pid)
+            if self._recycling:
+                self._recycling, failures = False, 0
+                continue
             lived = time.monotonic() - began
             failures = 1 if lived >= self._pauses.steady_seconds else failures + 1
             pause = self._pauses.after(failures)
@@ -106,8 +113,10 @@ class Child:
         self._stopping.set()
         async with self._launching:
             process = self._process
-        if process is None:
-            return
+        if process is not None:
+            await self._end(process)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
         if process.returncode is None:
             self._send(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + self.plan.grace_seconds
@@ -151,6 +160,16 @@ class Child:
         self._say(text, "part_runs", part=self.plan.name, address=self.plan.address, seconds=seconds)
         if self.plan.after is not None:
             await self.plan.after()
+
+    async def _recycle(self, process: asyncio.subprocess.Process) -> None:
+        """Once it holds more than it may."""
+        if (ceiling := self.plan.ceiling) is None:
+            return
+        held = await ceiling.passed(process.pid)
+        self._recycling = True
+        text = f"{self.plan.name} holds {held:.0f} MiB, more than {ceiling.setting}={ceiling.mib}: it is started anew"
+        self._say(text, "part_recycled", level="warning", part=self.plan.name, held_mib=round(held), ceiling_mib=ceiling.mib)
+        await self._end(process)
 
     def _send(self, pid: int, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

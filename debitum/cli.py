@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from debitum import backup_commands
-from debitum.commands import DATA_DIR, UP_FLAGS, Command, Run, complain
+from debitum.commands import DAGSTER_PORT, DATA_DIR, UP_FLAGS, Command, Run, complain
 from debitum.commands import OK as OK
 from debitum.commands import RUNNING_ALREADY as RUNNING_ALREADY
 from debitum.commands import USAGE as USAGE
@@ -20,7 +20,7 @@ from debitum.commands import say as say
 if TYPE_CHECKING:
     from debitum import messages, users
 
-EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running (up)"
+EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running (up, ui)"
 
 
 def program() -> int:
@@ -94,6 +94,21 @@ def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
         return RUNNING_ALREADY
     except supervisor.FAILURES as error:
         tell(str(error), "cannot_start", level="error")
+        return WRONG
+    return OK
+
+
+def _ui(flags: Mapping[str, str], _: argparse.Namespace) -> int:
+    from debitum import pages, processes, saying, settings
+
+    loaded = settings.for_pages(settings.load(os.environ, Path(".env"), flags))
+    try:
+        pages.show(loaded, saying.voice(loaded.log))
+    except pages.PagesRunError as error:
+        say(str(error))
+        return RUNNING_ALREADY
+    except (pages.NothingToShowError, processes.PortInUseError) as error:
+        complain(str(error))
         return WRONG
     return OK
 
@@ -308,6 +323,7 @@ GROUPS: Final = {
 }
 COMMANDS: Final = (
     Command("up", "start everything, keep it running, stop it on Ctrl-C", _up, UP_FLAGS),
+    Command("ui", "show Dagster's pages beside `debitum up --no-ui`, until Ctrl-C", _ui, (DAGSTER_PORT, DATA_DIR)),
     Command("migrate", "bring the database's schema to this version", _migrate, (DATA_DIR,)),
     Command("doctor", "check what Debitum needs and say in words what is wrong", _doctor, UP_FLAGS),
     Command("probe", "ask whether what `debitum up` runs with these settings answers", _probe, UP_FLAGS),

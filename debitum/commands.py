@@ -50,11 +50,13 @@ def complain(text: str) -> None:
 
 
 DATA_DIR: Final = Flag("--data-dir", "DEBITUM_DATA_DIR", "where everything is kept (default .debitum)")
+DAGSTER_PORT: Final = Flag("--dagster-port", "DEBITUM_DAGSTER_PORT", "port of the Dagster pages (default 3000)")
 UP_FLAGS: Final = (
     Flag("--port", "DEBITUM_PORT", "port of the API (default 8000)"),
-    Flag("--dagster-port", "DEBITUM_DAGSTER_PORT", "port of the Dagster pages (default 3000)"),
+    DAGSTER_PORT,
     DATA_DIR,
     Flag("--workers", "DEBITUM_WORKERS", "processes of the API (default 1)"),
     Flag("--no-dagster", "DEBITUM_NO_DAGSTER", "only Postgres and the API", is_switch=True),
+    Flag("--no-ui", "DEBITUM_NO_UI", "without the Dagster pages, which `debitum ui` starts on demand", is_switch=True),
     Flag("--parts", "DEBITUM_PARTS", "only these, by commas: api, code-server, dagster, daemon (default all)"),
 )

@@ -1,16 +1,18 @@
 """The database of a start: the embedded one or the one that DATABASE_URL names, checked and migrated."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from debitum import instance
 from debitum.settings import Settings
-from storage import embedded, engine, migrations, server
+from storage import embedded, engine, major, migrations, server
 from storage.encryption import KeyRing, KeyRingError
 
 
@@ -27,11 +29,15 @@ class Database:
     description: str
 
 
-def start(settings: Settings) -> Database:
-    """Start the embedded server, or look at the one that DATABASE_URL names. Raises DatabaseError."""
+def start(settings: Settings, say: Callable[[str], object] = lambda text: None) -> Database:
+    """Start the embedded server, or look at the one that DATABASE_URL names. Raises DatabaseError.
+
+    Data of an older major version is brought to the newest first, which may take long: `say` tells of it.
+    """
     if settings.database_url is not None:
         return Database(settings.database_url, None, f"PostgreSQL {check(settings.database_url).version} of DATABASE_URL")
     try:
+        major.upgrade(settings.data_dir, say)
         address = embedded.start(settings.data_dir)
     except embedded.EmbeddedServerError as error:
         raise DatabaseError(f"the embedded Postgres did not start: {error}") from error
@@ -62,6 +68,15 @@ def migrate(database: Database, keys: KeyRing | None) -> str:
             return migrations.current(connection) or "none"
     except (migrations.KeysNeededError, KeyRingError) as error:
         raise DatabaseError(str(error)) from error
+    except migrations.SchemaTooNewError as error:
+        raise DatabaseError(_too_new(str(error))) from error
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise DatabaseError(f"the schema could not be migrated: {error.orig}") from error
+        raise DatabaseError(
+            f"the schema could not be migrated: a table was in use for more than {migrations.LOCK_SECONDS} s. Nothing has "
+            "changed: wait until what uses it has ended (a report, a dump, another session), then run `debitum migrate`"
+        ) from error
     except SQLAlchemyError as error:
         raise DatabaseError(f"the schema could not be migrated: {getattr(error, 'orig', None) or error}") from error
     finally:
@@ -78,8 +93,18 @@ def require_schema(database: Database) -> None:
         raise DatabaseError(f"the schema cannot be read: {getattr(error, 'orig', None) or error}") from error
     finally:
         found.dispose()
+    if not migrations.is_known(revision):
+        raise DatabaseError(_too_new(str(revision)))
     if revision != migrations.newest():
         raise DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
+
+
+def _too_new(revision: str) -> str:
+    return (
+        f"the schema is at revision {revision}, which Debitum {metadata.version('debitum')} does not know: a newer version has "
+        f"migrated it (this one ends with {migrations.newest()}). Start `debitum up` of that version; the way back is a backup "
+        "that was made before"
+    )
 
 
 def require_durability(database: Database) -> None:

@@ -69,7 +69,7 @@ def examine(settings: Settings) -> list[Finding]:
 def _python() -> Finding:
     version = ".".join(str(part) for part in sys.version_info[:3])
     older = sys.version_info < OLDEST_PYTHON
-    return Finding("Python", version, "install Python 3.11 or newer, then `make up` again" if older else "")
+    return Finding("Python", version, "install Python 3.11 or newer, then start again" if older else "")
 
 
 def _packages() -> Finding:
@@ -80,9 +80,11 @@ def _packages() -> Finding:
             import_module(module)
         except Exception as error:  # whatever a package raises while it loads, it does not load
             broken.append(f"{module} ({error})")
-    wrong = [*broken, *_not_as_locked(Path(__file__).parents[1] / "requirements.lock")]
+    lock = Path(__file__).parents[1] / "requirements.lock"
+    wrong = [*broken, *_not_as_locked(lock)]
     if wrong:
-        return Finding("packages", "; ".join(wrong), "remove .venv and start with `make up`")
+        anew = "remove .venv and start with `make up`" if lock.exists() else "install Debitum anew, on a Python of this machine"
+        return Finding("packages", "; ".join(wrong), anew)
     return Finding("packages", f"all {len(MODULES)} import")
 
 
@@ -204,6 +206,8 @@ def _schema(url: str) -> Finding:
         )
     finally:
         looker.dispose()
+    if not migrations.is_known(current):
+        return Finding("schema", f"at revision {current}, newest here is {newest}", "start the version that has migrated it")
     remedy = "" if current == newest else "run `debitum migrate`; `debitum up` does it too"
     return Finding("schema", f"at revision {current or 'none'}, newest is {newest}", remedy)
 

@@ -1,14 +1,18 @@
 """The parts of a running Debitum: their commands, and the environment that all of them get."""
 
+import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+import psycopg
+
 from debitum import folders, parts, probes, processes
+from debitum.ceilings import Ceiling, always
 from debitum.children import Plan
-from debitum.settings import Settings, reachable
-from storage import engine, migrations
+from debitum.settings import DAEMON_CEILING, WEBSERVER_CEILING, Settings, reachable
+from storage import engine, migrations, server
 
 API_GRACE_SECONDS: Final = 12.0
 """The API answers requests in flight within 10, and ends whatever is left within 2 more (api.app, api.server)."""
@@ -21,12 +25,15 @@ ENDED_RUNS: Final = "200"
 """Runs at which each of the alerts looks in a tick, every 30 s: Dagster's own 5 are fewer than end meanwhile on a busy server."""
 DAEMON: Final = "dagster-daemon"
 """The name of the part that only one supervisor of a database runs."""
+FREED: Final = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""What a burst of work took goes back to the system (bytes): glibc would keep it, for each thread apart. Only glibc reads it."""
 
 
 def environment(settings: Settings, database_url: str, keys: str) -> dict[str, str]:
     """What every child gets: all that was set, and the value of each setting that has a default."""
     direct = settings.database_direct_url or database_url
     return {
+        **FREED,
         **settings.environment,
         "DATABASE_URL": database_url,
         "DATABASE_DIRECT_URL": direct,
@@ -112,6 +119,7 @@ def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
         answers=probes.http(f"{address}{WEBSERVER_ANSWERS}"),
         address=address,
         whole_group=True,
+        ceiling=_ceiling(settings.dagster_ceiling_mib, WEBSERVER_CEILING, always),
     )
 
 
@@ -124,7 +132,24 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
         log=_log(settings, DAEMON),
         grace_seconds=DAGSTER_GRACE_SECONDS,
         whole_group=True,
+        ceiling=_ceiling(settings.daemon_ceiling_mib, DAEMON_CEILING, _nothing_is_launched(environment["DATABASE_DIRECT_URL"])),
     )
+
+
+def _ceiling(mib: int, setting: str, quiet: Callable[[], Awaitable[bool]]) -> Ceiling | None:
+    return Ceiling(mib=mib, setting=setting, quiet=quiet) if mib else None
+
+
+def _nothing_is_launched(url: str) -> Callable[[], Awaitable[bool]]:
+    """A run that the daemon has taken from the queue, and not yet given to the code server, would be lost with it."""
+
+    async def quiet() -> bool:
+        try:
+            return not await asyncio.to_thread(server.launching_runs, url, "debitum")
+        except psycopg.OperationalError:
+            return False
+
+    return quiet
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:

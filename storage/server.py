@@ -1,6 +1,6 @@
 """What the supervisor and the doctor ask of a Postgres server: version, rights, durability, who runs Dagster."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ DURABLE: Final = {
 """What an acknowledged event relies on: settings, and the values that will do."""
 UNFINISHED: Final = ("STARTING", "STARTED", "CANCELING")
 """States of a Dagster run that has a process."""
+LAUNCHING: Final = ("NOT_STARTED", "STARTING")
+"""States of a Dagster run that the daemon has taken from the queue, and that does not run yet."""
 
 
 class UnreachableError(Exception):
@@ -56,10 +58,19 @@ def inspect(url: str, application_name: str) -> Server:
 
 def unfinished_runs(url: str, application_name: str) -> list[str]:
     """The ids of the Dagster runs that claim to have a process; none before Dagster's tables exist."""
+    return _runs(url, application_name, UNFINISHED)
+
+
+def launching_runs(url: str, application_name: str) -> list[str]:
+    """The ids of the Dagster runs that a daemon is about to start, likewise."""
+    return _runs(url, application_name, LAUNCHING)
+
+
+def _runs(url: str, application_name: str, states: Sequence[str]) -> list[str]:
     with psycopg.connect(engine.libpq_url(url), application_name=application_name) as connection:
         if _scalar(connection, "select to_regclass(%s)", f"{migrations.DAGSTER_SCHEMA}.runs") is None:
             return []
-        found = connection.execute("select run_id from dagster.runs where status = any(%s)", (list(UNFINISHED),))
+        found = connection.execute("select run_id from dagster.runs where status = any(%s)", (list(states),))
         return [str(run_id) for (run_id,) in found]
 
 

@@ -59,7 +59,7 @@ class Restored:
 def require_fitting(backup: Opened, found: Found) -> None:
     """Refuse a backup that this code or this server cannot take. Raises BackupError."""
     head = backup.head
-    if not migrations.knows(head.revision):
+    if not migrations.is_known(head.revision):
         raise BackupError(
             f"{backup.path} was made by Debitum {head.version} at revision {head.revision} of the schema, and this Debitum knows "
             f"revisions up to {migrations.newest()}: take that version or a newer one"

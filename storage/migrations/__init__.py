@@ -1,5 +1,6 @@
 """Schema changes: creates what lies outside Alembic (roles, schemas), then upgrades to the newest revision."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -16,6 +17,14 @@ DAGSTER_SCHEMA = "dagster"
 """Where Dagster keeps its runs and events: beside ours, never joined with it."""
 
 
+LOCK_SECONDS = 5
+"""How long a revision waits for a lock, while everybody who comes waits behind it; then it gives up, and has changed nothing."""
+
+
+class SchemaTooNewError(Exception):
+    """A newer version has migrated the database; what that one meant, this one does not know."""
+
+
 class KeysNeededError(Exception):
     """A revision has to encrypt what is there, and was given no keys."""
 
@@ -23,8 +32,11 @@ class KeysNeededError(Exception):
 def migrate(connection: Connection, keys: KeyRing | None = None, *, target: str = "head") -> None:
     """Bring the database to the newest revision, or to `target`; `connection` may create roles and schemas. Safe to repeat.
 
-    Without `keys` only what needs none. Raises KeysNeededError; then nothing has changed.
+    Two that migrate at once do it one after the other. Without `keys` only what needs none. Raises KeysNeededError and
+    SchemaTooNewError; then nothing has changed.
     """
+    if not is_known(revision := current(connection)):
+        raise SchemaTooNewError(revision)
     prepare(connection)
     alembic = config()
     alembic.attributes["connection"] = connection
@@ -38,11 +50,6 @@ def prepare(connection: Connection) -> None:
     _create_roles(connection)
     _create_schemas(connection)
     connection.commit()
-
-
-def knows(revision: str) -> bool:
-    """Whether this code can bring a schema of `revision` to its own."""
-    return any(script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions())
 
 
 def current(connection: Connection) -> str | None:
@@ -59,6 +66,16 @@ def current(connection: Connection) -> str | None:
 def newest() -> str | None:
     """The revision that this code was written for."""
     return ScriptDirectory.from_config(config()).get_current_head()
+
+
+def is_known(revision: str | None) -> bool:
+    """Whether this code has it, or it is that of an empty database; where not, a newer version has been there."""
+    return revision is None or revision in _known()
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions())
 
 
 def config() -> Config:

@@ -7,6 +7,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from storage import engine, roles
+from storage.migrations import LOCK_SECONDS
 from storage.tables import SCHEMA, metadata
 
 
@@ -24,8 +25,9 @@ def _run(connection: Connection) -> None:
         transaction_per_migration=False,
     )
     with context.begin_transaction():
+        connection.execute(text("select pg_advisory_xact_lock(hashtext('debitum schema'))"))  # one migrates, another waits for it
         connection.execute(text(f"set local role {roles.OWNER}"))
-        connection.execute(text("set local lock_timeout = '5s'"))
+        connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS:g}s'"))
         context.run_migrations()
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from uuid import UUID
 
-import polars
 from sqlalchemy import BigInteger, Connection, DateTime, Text, Uuid, bindparam, text
 
 from storage import days, erasure, history
@@ -65,6 +64,8 @@ def disagreements(connection: Connection, root: Root, day: datetime.date, *, mos
 
 
 def _filed(path: File) -> Counter[Account]:
+    import polars  # 25 MiB, which the code server need not hold: runs compare, in processes of their own
+
     with path.open("rb") as file:
         frame = polars.read_parquet(file, columns=["ledger_id", "contact_id", "currency", "amount"])
     sums = frame.group_by("ledger_id", "contact_id", "currency").agg(polars.col("amount").sum())

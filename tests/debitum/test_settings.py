@@ -34,6 +34,7 @@ def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     assert (loaded.host, loaded.port, loaded.dagster_port, loaded.workers) == ("127.0.0.1", 8000, 3000, 1)
     assert (loaded.database_url, loaded.parts, loaded.production) == (None, frozenset(parts.ALL), False)
     assert (loaded.dagster_host, loaded.dagster_exposed) == ("127.0.0.1", False)
+    assert (loaded.daemon_ceiling_mib, loaded.dagster_ceiling_mib) == (256, 384)
     assert loaded.public_url == "http://127.0.0.1:8000"
     assert (loaded.reminder_cron, loaded.snapshot_cron) == ("*/5 * * * *", "0 * * * *")
 
@@ -69,6 +70,9 @@ def test_some_parts_run_here_and_the_others_elsewhere(tmp_path: Path) -> None:
     assert list(plans.addresses(loaded)) == ["api"]
     assert load(tmp_path, {"DEBITUM_PARTS": "api,code-server,dagster,daemon"}).parts == set(parts.ALL)
     assert load(tmp_path, {"DEBITUM_NO_DAGSTER": "1"}).parts == {"api"}
+    assert load(tmp_path, {"DEBITUM_NO_UI": "1"}).parts == {"api", "code-server", "daemon"}
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_PARTS: names dagster"):
+        load(tmp_path, {**elsewhere, "DEBITUM_PARTS": "api,dagster", "DEBITUM_NO_UI": "1"})
     with pytest.raises(settings.SettingsError, match=r"^DEBITUM_PARTS: names parts of Dagster"):
         load(tmp_path, {**elsewhere, "DEBITUM_PARTS": "api,daemon", "DEBITUM_NO_DAGSTER": "1"})
     with pytest.raises(settings.SettingsError, match=r"^DEBITUM_PARTS: needs DATABASE_URL"):
@@ -108,6 +112,9 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_DAGSTER_PORT", "8000"),
         ("DEBITUM_WORKERS", "0"),
         ("DEBITUM_NO_DAGSTER", "maybe"),
+        ("DEBITUM_NO_UI", "maybe"),
+        ("DEBITUM_DAEMON_CEILING_MIB", "64"),
+        ("DEBITUM_DAGSTER_CEILING_MIB", "much"),
         ("DEBITUM_PARTS", "api,webserver"),
         ("DEBITUM_PARTS", "api,"),
         ("DEBITUM_PARTS", "api"),
