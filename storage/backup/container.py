@@ -110,13 +110,17 @@ class Secrets:
 
     passphrase: str | None = field(repr=False)
     ring: KeyRing | None = field(repr=False)
+    _stretched: dict[Stretch, bytes] = field(default_factory=dict, repr=False, compare=False)
+    """What is written is read again, and to stretch a passphrase is meant to take long."""
 
     def key(self, head: Head) -> bytes:
         """The key of the file. Raises BackupError, which names what is missing."""
         if head.stretch is not None:
             if self.passphrase is None:
                 raise BackupError("it is sealed by a passphrase: set DEBITUM_BACKUP_PASSPHRASE_FILE or DEBITUM_BACKUP_PASSPHRASE")
-            root = _stretched(self.passphrase, head.stretch)
+            if head.stretch not in self._stretched:
+                self._stretched[head.stretch] = _stretched(self.passphrase, head.stretch)
+            root = self._stretched[head.stretch]
         else:
             root = self._of_ring(head.key_id or "")
         return HKDF(hashes.SHA256(), KEY_BYTES, head.salt, b"debitum backup").derive(root)
