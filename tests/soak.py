@@ -26,8 +26,8 @@ FAST: Final = {"DEBITUM_REMINDER_CRON": EVERY_MINUTE, "DEBITUM_SNAPSHOT_CRON": E
 WARM_UP_SHARE: Final = 0.4
 """Of the time, in which caches fill: what is held then is not held against it."""
 LOOK_SECONDS: Final = 5.0
-PUSH, PAUSE_SECONDS = 5, 2.0
-"""Commands of a push, and the time between two."""
+PUSH, PAUSE_SECONDS, PUSHES = 5, 2.0, 100
+"""Commands of a push, the time between two, and how many a user makes before the next comes: a token is good for ten minutes."""
 GROWING: Final = ("supervisor", "api", "code-server", "dagster", "dagster-daemon")
 """Postgres is none of them: its shared buffers fill up to their size, and hold what runs and people write."""
 MOST_MIB_PER_HUNDRED_RUNS: Final = 10.0
@@ -75,11 +75,13 @@ def _people(whole: Whole) -> Iterator[None]:
     ended = threading.Event()
 
     async def write() -> None:
-        [user] = await traffic.register(whole.api, 1)
         while not ended.is_set():
-            await user.push(user.prepare(PUSH))
-            await asyncio.sleep(PAUSE_SECONDS)
-        await user.close()
+            [user] = await traffic.register(whole.api, 1)
+            for _ in range(PUSHES):
+                if not ended.is_set():
+                    await user.push(user.prepare(PUSH))
+                    await asyncio.sleep(PAUSE_SECONDS)
+            await user.close()
 
     failures: list[BaseException] = []
 
