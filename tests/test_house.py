@@ -68,8 +68,10 @@ LOGGED = {
 SAID = {
     *(
         "address",
+        "ceiling_mib",
         "data_dir",
         "exit_code",
+        "held_mib",
         "host",
         "last_lines",
         "level",

@@ -26,7 +26,7 @@ async def test_health_answers_and_ready_says_what_it_looked_at(api: Server, data
         assert (ready.status_code, ready.json()["status"]) == (200, "ok")
         assert ready.json()["checks"] == {"postgres": "ok", "migrations": "ok", "durability": "ok", "projection_lag_seconds": 0.0}
         with database.begin() as connection:
-            connection.execute(text("update debitum.alembic_version set version_num = '0000'"))
+            connection.execute(text("update debitum.alembic_version set version_num = '0001'"))
         unready = await http.get("/health/ready")
         assert (unready.status_code, unready.json()["status"]) == (503, "unavailable")
         assert "0000" in unready.json()["checks"]["migrations"]

@@ -35,11 +35,21 @@ _REJECTIONS = text("""
            'invalid', decode(repeat('00', 300), 'hex'), cast(:at as timestamptz) + make_interval(secs => n)
     from generate_series(1, :rows) n
 """)
+_LEDGER = text("""
+    with owner as (
+        insert into debitum.users (id, ledger_id, email, password_hash, time_zone, locale, default_currency, reminder_settings,
+                                   created_at)
+        values (:ledger, :ledger, 'crowded@example.org', '', 'UTC', 'en', 'EUR', '{}', :at)
+        on conflict do nothing returning id
+    )
+    insert into debitum.ledgers (id, owner_id, data_key, created_at) select id, id, '\\x00', :at from owner
+""")
 _ASK = "select from debitum.outbox where ledger_id = %s and id = %s for update"
 
 
 def fill(connection: Connection, *, rows: int, over_at: datetime.datetime, now: datetime.datetime) -> None:
     """So many messages with two attempts each, so many rejections, over from `over_at` on; and of one ledger so many of now."""
+    connection.execute(_LEDGER, {"ledger": CROWDED, "at": over_at})
     connection.execute(_OUTBOX, {"rows": rows, "at": over_at})
     connection.execute(_ATTEMPTS)
     connection.execute(_REJECTIONS, {"rows": rows, "at": over_at, "is_crowded": False, "ledger": CROWDED})
