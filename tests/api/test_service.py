@@ -29,7 +29,7 @@ async def test_health_answers_and_ready_says_what_it_looked_at(api: Server, data
             connection.execute(text("update debitum.alembic_version set version_num = '0001'"))
         unready = await http.get("/health/ready")
         assert (unready.status_code, unready.json()["status"]) == (503, "unavailable")
-        assert "0000" in unready.json()["checks"]["migrations"]
+        assert "0001" in unready.json()["checks"]["migrations"]
 
 
 async def test_meta_lists_every_currency_with_its_exponent(api: Server) -> None:

@@ -38,6 +38,7 @@ def test_they_run_until_the_supervisor_ends(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DEBITUM_LOG_FORMAT", "console")
     command = ["ui", "--data-dir", str(tmp_path), "--dagster-port", str(free_port())]
     with socket.socket(socket.AF_UNIX) as code_server, (tmp_path / "said.txt").open("w+") as said:
         with instance.claim(tmp_path) as held:
@@ -52,7 +53,7 @@ def test_they_run_until_the_supervisor_ends(
             try:
                 wait_until(lambda: psutil.Process(ui.pid).children() or ui.poll() is not None, START_SECONDS)
                 [pages] = psutil.Process(ui.pid).children()
-                wait_until(lambda: "dagster_webserver" in pages.cmdline())
+                wait_until(lambda: "webserver" in pages.cmdline())
             except BaseException:
                 ui.kill()
                 raise

@@ -145,7 +145,7 @@ def test_a_table_in_use_is_not_waited_for_for_ever(
 
 
 def test_a_schema_that_is_too_new_or_too_old_is_refused_with_what_to_do(
-    database: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    database: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("DEBITUM_KEYS", "k1:" + "QUFB" * 10 + "QUE=")
@@ -153,11 +153,11 @@ def test_a_schema_that_is_too_new_or_too_old_is_refused_with_what_to_do(
         with database.begin() as connection:
             connection.execute(text("update debitum.alembic_version set version_num = :revision"), {"revision": revision})
         assert cli.main(["outbox", "list", "--data-dir", str(tmp_path)]) == cli.WRONG
-        assert told in capsys.readouterr().err
+        assert told in capfd.readouterr().err
         if revision == "9999":
             for command in (["migrate"], ["up", "--no-dagster", "--port", str(free_port())]):
                 assert cli.main([*command, "--data-dir", str(tmp_path)]) == cli.WRONG
-                assert told in "".join(capsys.readouterr())  # `up` writes a line of the log where it has no terminal
+                assert told in "".join(capfd.readouterr())  # `up` writes a line of the log where it has no terminal
 
 
 async def test_a_server_is_ready_on_a_later_schema_and_not_on_an_earlier_one(
