@@ -14,8 +14,8 @@ from storage.backup.container import Opened, Secrets
 from storage.backup.errors import BackupError
 
 FOLDER: Final = "backups"
-_STAMP: Final = "%Y%m%dT%H%M%SZ"
-_NAME: Final = re.compile(r"debitum-(\d{8}T\d{6}Z)\.backup")
+_STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
+_NAME: Final = re.compile(r"debitum-(\d{8}T\d{6}\.\d{6}Z)\.backup")
 
 
 @dataclass(frozen=True, order=True)
@@ -27,7 +27,7 @@ class Kept:
 
 
 def name(at: datetime.datetime) -> str:
-    """What a backup that is asked for now is called."""
+    """What a backup that is asked for now is called: to the microsecond, for a restore backs up just before it replaces."""
     return f"debitum-{at.astimezone(datetime.UTC):{_STAMP}}.backup"
 
 

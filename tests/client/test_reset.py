@@ -22,6 +22,7 @@ from tests.client.conftest import agree, until
 from tests.client.test_scenarios import following, lunch
 from tests.fakes.line import Line, line
 from tests.faults import checker, history, recording
+from tests.fixtures import pooler
 from tests.fixtures.api import PASSWORD, Server, serve
 
 
@@ -73,6 +74,8 @@ class Installation:
         source = make_url(url).database
         assert source is not None
         create = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(source))
+        if pooler.wanted():  # it keeps connections that nobody uses, and no database is copied under somebody
+            self.maintenance.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (source,))
         self.maintenance.execute(create)
         drop = sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
         self.stack.callback(self.maintenance.execute, drop)

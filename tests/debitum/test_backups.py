@@ -123,9 +123,11 @@ def test_what_is_there_is_only_replaced_when_that_is_said_and_is_backed_up_befor
     code, said = desk.run("restore", str(desk.data / "a"))
     assert (code, "holds 1 users and 1 ledgers: restore into an empty one, or with --replace" in said) == (cli.WRONG, True)
     assert ledgers(other_url) == {after}
-    assert desk.run("restore", str(desk.data / "a"), "--replace")[0] == cli.OK
+    code, said = desk.run("restore", str(desk.data / "a"), "--replace")
+    assert code == cli.OK, said
     assert ledgers(other_url) == {before}
-    assert desk.run("restore", str(desk.backup), "--replace")[0] == cli.OK
+    code, said = desk.run("restore", str(desk.backup), "--replace")
+    assert code == cli.OK, said
     assert ledgers(other_url) == {after}
 
 

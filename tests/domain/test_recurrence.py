@@ -562,12 +562,16 @@ def milliseconds(rule: str, start: datetime.datetime) -> tuple[float, float]:
     return min(decided) * 1_000, min(found, default=0) * 1_000
 
 
+MOST_MILLISECONDS = 200
+"""No measurement: what has no bound takes minutes. A quiet machine needs a twentieth."""
+
+
 @given(wide_rules() | GARBAGE | rule_parts().map(text), STARTS)
 @settings(max_examples=120, deadline=None)
 def test_any_text_is_decided_and_any_rule_evaluated_in_bounded_time(rule: str, start: datetime.datetime) -> None:
     decided, found = milliseconds(rule, start.replace(tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")))
-    assert decided < 20
-    assert found < 2
+    assert decided < MOST_MILLISECONDS
+    assert found < MOST_MILLISECONDS / 10
 
 
 ALL_DAYS, ALL_HOURS = ",".join(map(str, range(1, 32))), ",".join(map(str, range(24)))
@@ -587,4 +591,4 @@ ALL_DAYS, ALL_HOURS = ",".join(map(str, range(1, 32))), ",".join(map(str, range(
 )
 def test_what_is_slowest_is_fast_enough(rule: str) -> None:
     start = local("2026-01-31T09:00").replace(tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"))
-    assert min(milliseconds(rule, start)[0] for _ in range(3)) < 20
+    assert min(milliseconds(rule, start)[0] for _ in range(5)) < MOST_MILLISECONDS

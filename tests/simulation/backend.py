@@ -26,6 +26,7 @@ from domain import errors
 from storage import engine, identity
 from storage.encryption import KeyRing, new_ring
 from tests.factories import DEFAULTS
+from tests.fixtures import pooler
 
 TABLES = ("ledgers", "events", "rejections", "contacts", "transactions", "reminders", "postings", "conflicts")
 """What a backup of one ledger holds."""
@@ -121,14 +122,16 @@ def _http(response: HTTPResponse, request: httpx.Request) -> httpx.Response:
 @asynccontextmanager
 async def running(database_url: str) -> AsyncIterator[Backend]:
     """A backend over a fresh database, whose clock it takes over."""
-    with psycopg.connect(engine.libpq_url(database_url), autocommit=True) as control:
+    direct = pooler.direct(database_url)
+    with psycopg.connect(engine.libpq_url(direct), autocommit=True) as control:
         control.execute(_CLOCK)
         name = sql.Identifier(control.info.dbname)
         control.execute(sql.SQL("alter database {} set search_path = simulated, pg_catalog").format(name))
         control.execute(
             sql.SQL("alter database {} set synchronous_commit = off").format(name)
         )  # nothing crashes here but devices
-        here = services.make(Settings(database_url=database_url, keys=KeyRing.parse(new_ring())), Metrics((), workers=1))
+        settings = Settings(database_url=database_url, direct_url=direct, keys=KeyRing.parse(new_ring()))
+        here = services.make(settings, Metrics((), workers=1))
         routes = {(route.method, route.path): route for route in app.ROUTES}
         try:
             yield Backend(here, control, routes)
