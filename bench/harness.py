@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +19,7 @@ import psutil
 import psycopg
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection, NullPool
+from sqlalchemy import NullPool
 
 from bench.reasons import REASONS
 from storage import embedded, engine, migrations, roles
@@ -34,14 +35,7 @@ LOOK_SECONDS = 0.02
 def as_jobs(url: str) -> engine.Begin:
     """Transactions of the jobs role, each on a connection of its own, as a run has them."""
     database = engine.sync_engine(url, "debitum-bench", poolclass=NullPool)
-
-    @contextmanager
-    def begin() -> Iterator[Connection]:
-        with database.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
-    return begin
+    return partial(roles.transaction, database, roles.JOBS)
 
 
 class Row(msgspec.Struct, omit_defaults=True):

@@ -1,13 +1,14 @@
 """Backups by hand: one is made beside whatever runs, and put back where nothing does."""
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from debitum import database, folders, instance, keys
 from debitum.database import Database
@@ -16,7 +17,7 @@ from pipelines.defs.erasure import erasing
 from storage import engine, roles
 from storage.backup import aftermath, dumping, erased, restoring, shelf
 from storage.backup.container import Opened, Secrets
-from storage.backup.dumping import Made
+from storage.backup.dumping import Made, Say
 from storage.backup.erased import Erased
 from storage.backup.errors import BackupError
 from storage.backup.restoring import Found
@@ -26,8 +27,6 @@ from storage.snapshots.places import Root
 
 LONGEST_TRANSACTION: Final = datetime.timedelta(hours=1)
 """More than any of the API's: a request is over after seconds."""
-
-Say = Callable[[str], object]
 
 
 def make(settings: Settings, say: Say, file: Path | None, passphrase: str | None) -> Path:
@@ -159,21 +158,18 @@ def _ring_to_put(settings: Settings, backup: Opened) -> str | None:
 
 
 def _dump(settings: Settings, found: Database, say: Say, file: Path | None, passphrase: str | None) -> Made:
-    """A backup that has been read again; the list of the erased knows all that the database does."""
+    """A backup, and before it a list of the erased that knows all that the database does."""
     folder = settings.data_dir / shelf.FOLDER
     with begins(found) as begin, begin() as connection:
         erased.note(connection, folder)
-    secrets = Secrets(passphrase, keys.ring(settings))
-    made = dumping.dump(
+    return dumping.dump(
         found.url,
         file or folder / shelf.name(datetime.datetime.now(datetime.UTC)),
-        secrets,
+        Secrets(passphrase, keys.ring(settings)),
         version=metadata.version("debitum"),
         ring=settings.keys or folders.known_key_ring(settings.data_dir),
         say=say,
     )
-    Opened.of(made.path, secrets).prove()
-    return made
 
 
 # --- the way back ---------------------------------------------------------------------------------------------------
@@ -214,14 +210,7 @@ def _erased(settings: Settings, backup: Opened) -> list[Erased]:
 def begins(found: Database) -> Iterator[Begin]:
     """Opens transactions of the jobs role on the database, as erasures need them."""
     with _engine(found) as made:
-
-        @contextmanager
-        def begin() -> Iterator[Connection]:
-            with made.begin() as connection:
-                roles.enter(connection, roles.JOBS)
-                yield connection
-
-        yield begin
+        yield partial(roles.transaction, made, roles.JOBS)
 
 
 @contextmanager

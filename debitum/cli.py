@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from debitum import backup_commands
-from debitum.commands import DAGSTER_PORT, DATA_DIR, UP_FLAGS, Command, Run, complain
-from debitum.commands import OK as OK
-from debitum.commands import RUNNING_ALREADY as RUNNING_ALREADY
-from debitum.commands import USAGE as USAGE
-from debitum.commands import WRONG as WRONG
-from debitum.commands import say as say
+from debitum.commands import (
+    DAGSTER_PORT,
+    DATA_DIR,
+    OK,
+    RUNNING_ALREADY,
+    UP_FLAGS,
+    USAGE,
+    WRONG,
+    Command,
+    Run,
+    complain,
+    say,
+)
 
 if TYPE_CHECKING:
     from debitum import messages, users

@@ -10,7 +10,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from debitum import instance
+from debitum import commands, instance
 from debitum.settings import Settings
 from storage import embedded, engine, major, migrations, server
 from storage.encryption import KeyRing, KeyRingError
@@ -29,7 +29,7 @@ class Database:
     description: str
 
 
-def start(settings: Settings, say: Callable[[str], object] = lambda text: None) -> Database:
+def start(settings: Settings, say: Callable[[str], object] = commands.say) -> Database:
     """Start the embedded server, or look at the one that DATABASE_URL names. Raises DatabaseError.
 
     Data of an older major version is brought to the newest first, which may take long: `say` tells of it.

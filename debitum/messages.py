@@ -101,8 +101,7 @@ class Desk:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with database.opened(self.settings, "debitum-messages") as engine, engine.begin() as connection:
-            roles.enter(connection, roles.JOBS)
+        with database.opened(self.settings, "debitum-messages") as engine, roles.transaction(engine, roles.JOBS) as connection:
             yield connection
 
     def _channels(self) -> channels.Channels:

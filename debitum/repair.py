@@ -1,10 +1,8 @@
 """Proof and repair from the command line: does everything follow from the logs, and how to make it so again."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from uuid import UUID
-
-from sqlalchemy import Connection
 
 from debitum import database, keys
 from debitum.settings import Settings
@@ -32,13 +30,7 @@ def prove(settings: Settings, say: Say, name: str | None = None) -> int:
     ring = keys.required(settings)
     with database.opened(settings, "debitum-repair") as found:
         snapshots = found.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-
-        @contextmanager
-        def begin() -> Iterator[Connection]:
-            with snapshots.begin() as connection:
-                roles.enter(connection, roles.JOBS)
-                yield connection
-
+        begin = partial(roles.transaction, snapshots, roles.JOBS)
         ledgers = findings = 0
         for one in verify.ledgers(begin) if name is None else _named(begin, name):
             with begin() as connection:

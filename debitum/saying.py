@@ -1,9 +1,8 @@
 """What a supervisor says: a sentence for the person at the terminal, a line of the log for everybody else."""
 
-import sys
-from contextlib import suppress
 from typing import Final, Protocol
 
+from debitum import commands
 from telemetry import output
 
 ERRORS: Final = ("error", "critical")
@@ -18,12 +17,8 @@ class Say(Protocol):
 
 
 def people(text: str, event: str, /, *, level: output.Level = "info", **_: object) -> None:
-    """Print the sentence. Where the terminal has been closed, work goes on without."""
-    with suppress(OSError):
-        if level in ERRORS:
-            print(f"debitum: {text}", file=sys.stderr, flush=True)
-        else:
-            print(text, flush=True)
+    """Print the sentence."""
+    (commands.complain if level in ERRORS else commands.say)(text)
 
 
 def voice(choice: output.Choice) -> Say:

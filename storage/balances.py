@@ -68,7 +68,7 @@ def materialise(
     """
     done = Materialised()
     with begin() as connection:
-        are_many = len(connection.scalars(_NEW, {"after": _FIRST, "limit": new_ledgers}).all()) == new_ledgers
+        are_many = connection.scalar(_ARE_MANY_NEW, {"before": new_ledgers - 1})
     if are_many:
         _chunks(begin, _NEW, stride_ledgers, _cover_new, done)
     _chunks(begin, _DIRTY, chunk_ledgers, _cover, done)
@@ -197,12 +197,13 @@ _ADD_TAIL = text("""
 `limit 1`, and the ledgers named twice: a chunk looks its balances and marks up by their keys, and never reads the tables whole.
 """
 
-_NEW = text("""
+_NEW_LEDGERS: Final = """
     select id from debitum.ledgers ledger
-    where dirty and id > :after
+    where dirty
       and not exists (select from debitum.projection_marks mark where mark.ledger_id = ledger.id and mark.covered_seq > 0)
-    order by id limit :limit
-""").columns(id=Uuid)
+"""
+_NEW = text(f"{_NEW_LEDGERS} and id > :after order by id limit :limit").columns(id=Uuid)
+_ARE_MANY_NEW = text(f"select exists ({_NEW_LEDGERS} offset :before)")
 
 _MUCH_MEMORY = text("set local work_mem = '64MB'")
 """Sums of a stride, which would otherwise be written to the disk in between."""

@@ -28,6 +28,8 @@ START_TIMEOUT_SECONDS = 120
 NEWEST = TARGET_POSTGRES_VERSION
 VERSIONS = tuple(sorted(POSTGRES_VERSIONS))
 """Major versions whose programs are here."""
+LOOK_SECONDS = 0.05
+"""Between two looks at a server that is starting: it tells nobody when it is ready."""
 TRANSFER_TIMEOUT_SECONDS = 24 * 3600
 """For a dump and a restore, which take as long as there is data."""
 
@@ -239,7 +241,7 @@ def _wait_until_ready(pgdata: Path, *, clock: Callable[[], float] = time.monoton
     while clock() < deadline:
         if (info := _running(pgdata)) is not None:
             return info
-        time.sleep(0.05)
+        time.sleep(LOOK_SECONDS)
     raise EmbeddedServerError(f"PostgreSQL in {pgdata} did not become ready within {START_TIMEOUT_SECONDS} s")
 
 
@@ -252,7 +254,7 @@ def _wait_until_recovered(running: PostmasterInfo, *, clock: Callable[[], float]
         while connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
             if clock() >= deadline:
                 raise EmbeddedServerError("PostgreSQL is still recovering, and goes on: try again in a while")
-            time.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
 
 
 def _ensure_database(running: PostmasterInfo) -> None:

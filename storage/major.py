@@ -6,14 +6,13 @@ pgdata.next.dump    the dump, likewise
 pgdata.16       the old cluster, untouched, in the end: yours to remove
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 
-from storage import embedded
+from storage import disk, embedded
 from storage.embedded import EmbeddedServerError, Served
 
 SPACE = 2
@@ -124,8 +123,4 @@ def _counts(server: Served, name: str) -> dict[str, int]:
 def _put_in_place(source: Path, target: Path) -> None:
     """Rename, and have the disk know of it."""
     source.rename(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    disk.keep_names(target.parent)

@@ -5,12 +5,13 @@ pooler in transaction mode (start-up options do not), and it needs no password o
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 OWNER: Final = "debitum_owner"
@@ -50,6 +51,14 @@ def parameters(role: str, ledgers: Iterable[UUID | str] = ()) -> dict[str, str]:
 def enter(connection: Connection, role: str, ledgers: Iterable[UUID | str] = ()) -> None:
     """Take `role` until the transaction of `connection` ends."""
     connection.execute(_ENTER, parameters(role, ledgers))
+
+
+@contextmanager
+def transaction(database: Engine, role: str) -> Iterator[Connection]:
+    """A transaction as `role` on a connection of `database`: commits when the block ends, rolls back when it raises."""
+    with database.begin() as connection:
+        enter(connection, role)
+        yield connection
 
 
 async def enter_async(connection: AsyncConnection, role: str, ledgers: Iterable[UUID | str] = ()) -> None:

@@ -98,7 +98,7 @@ def _answers(url: str, process: "subprocess.Popen[bytes]", began: float) -> floa
                 return time.monotonic() - began
         assert process.poll() is None, f"it has ended with {process.returncode}"
         assert time.monotonic() - began < START_SECONDS, f"{url} does not answer"
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # who does not listen yet tells nobody when
 
 
 def _nothing_of_the_checkout(process: psutil.Process) -> None:

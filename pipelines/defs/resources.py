@@ -31,15 +31,14 @@ class Database(dg.ConfigurableResource[None]):
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction that sees every ledger; commits when the block ends, rolls back when it raises."""
-        with _engine(self.url).begin() as connection:
-            roles.enter(connection, roles.JOBS)
+        with roles.transaction(_engine(self.url), roles.JOBS) as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """The same, and all that it reads is of one moment."""
-        with _engine(self.url).execution_options(isolation_level="REPEATABLE READ").begin() as connection:
-            roles.enter(connection, roles.JOBS)
+        snapshots = _engine(self.url).execution_options(isolation_level="REPEATABLE READ")
+        with roles.transaction(snapshots, roles.JOBS) as connection:
             yield connection
 
 

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from storage import disk
 from storage.backup.errors import BackupError, DamagedError
 from storage.encryption import KEY_BYTES, KeyRing, KeyRingError
 
@@ -232,11 +233,7 @@ def made(path: Path) -> Iterator[BinaryIO]:
         raise BackupError(f"{path} cannot be written: {error.strerror}") from error
     finally:
         Path(name).unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    disk.keep_names(path.parent)
 
 
 def _name(made: str, path: Path) -> None:

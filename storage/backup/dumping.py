@@ -13,7 +13,7 @@ import psycopg
 
 from storage import engine, migrations, roles
 from storage.backup import container, programs
-from storage.backup.container import End, Head, Keys, Secrets
+from storage.backup.container import End, Head, Keys, Opened, Secrets
 from storage.backup.errors import BackupError
 from storage.tables import SCHEMA
 
@@ -59,15 +59,21 @@ def dump(
     say: Say = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Made:
-    """Write the backup `path` of the database `url`, while it is in use; `version` is the code's.
+    """Write the backup `path` of the database `url`, while it is in use, and read it again; `version` is the code's.
 
     `ring` is the text of DEBITUM_KEYS: it goes in only where a passphrase seals it. Everything that was acknowledged before the
     call is in the backup. Raises BackupError; then there is no file.
     """
     try:
-        return _dump(url, path, secrets, version, ring, say, clock)
+        made = _dump(url, path, secrets, version, ring, say, clock)
     except psycopg.OperationalError as error:
         raise BackupError(f"Postgres went away: {str(error).strip()}") from error
+    try:
+        Opened.of(path, secrets).prove()
+    except BackupError:
+        path.unlink()
+        raise
+    return made
 
 
 def _dump(url: str, path: Path, secrets: Secrets, version: str, ring: str | None, say: Say, clock: Callable[[], float]) -> Made:

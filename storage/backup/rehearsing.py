@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-from sqlalchemy import Connection
 
 from storage import embedded, engine, migrations, roles, verify
 from storage.backup import restoring
@@ -63,13 +62,7 @@ def prove(url: str, keys: KeyRing) -> int:
     """Bring what was restored to this code's schema, and fold every log of it; how many findings there are."""
     made = engine.sync_engine(url, "debitum-rehearsal")
     snapshots = made.execution_options(isolation_level="REPEATABLE READ")
-
-    @contextmanager
-    def begin() -> Iterator[Connection]:
-        with snapshots.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
+    begin = partial(roles.transaction, snapshots, roles.JOBS)
     try:
         with made.connect() as connection:
             migrations.migrate(connection, keys)

@@ -14,6 +14,7 @@ import duckdb
 import fsspec
 from upath import UPath
 
+from storage import disk
 from storage.snapshots.schema import FOLDERS, SNAPSHOTS
 
 File = Path | UPath
@@ -175,11 +176,7 @@ def put(built: Path, file: File) -> None:
     with built.open("rb") as source:
         os.fsync(source.fileno())
     os.replace(built, file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    disk.keep_names(file.parent)
 
 
 def _top(root: Root, file: Path) -> Path:

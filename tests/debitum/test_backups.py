@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, make_url
 
-from debitum import cli, instance
+from debitum import cli, commands, instance
 from storage import engine
 from storage.backup import shelf
 from storage.encryption import KeyRing, new_key, new_ring
@@ -87,29 +87,29 @@ def test_a_backup_goes_into_another_database_with_its_keys(desk: Desk, database_
     ledger_id = a_ledger(database_url)
     desk.use(database_url, RING, PASSPHRASE)
     code, said = desk.run("backup")
-    assert (code, "1 ledgers, 1 facts" in said, "the keys are in it" in said) == (cli.OK, True, True)
+    assert (code, "1 ledgers, 1 facts" in said, "the keys are in it" in said) == (commands.OK, True, True)
     assert (stat.S_IMODE(desk.backup.stat().st_mode), stat.S_IMODE(desk.backup.parent.stat().st_mode)) == (0o600, 0o700)
     desk.use(other_url, None, PASSPHRASE)
     code, said = desk.run("restore", "latest")
-    assert (code, "1 ledgers and 1 facts are back" in said) == (cli.OK, True), said
+    assert (code, "1 ledgers and 1 facts are back" in said) == (commands.OK, True), said
     assert KeyRing.parse((desk.data / "secrets").read_text().strip()) == KeyRing.parse(RING)
     assert stat.S_IMODE((desk.data / "secrets").stat().st_mode) == 0o600
     code, said = desk.run("verify", "--ledger", ledger_id)
-    assert (code, "0 findings" in said) == (cli.OK, True), said
+    assert (code, "0 findings" in said) == (commands.OK, True), said
 
 
 def test_without_a_passphrase_the_keys_stay_outside_and_are_needed(desk: Desk, database_url: str, other_url: str) -> None:
     a_ledger(database_url)
     desk.use(database_url, RING)
     code, said = desk.run("backup", str(desk.data / "by hand"))
-    assert (code, "which is not in it: keep the keys elsewhere too" in said) == (cli.OK, True)
+    assert (code, "which is not in it: keep the keys elsewhere too" in said) == (commands.OK, True)
     file = desk.data / "by hand"
-    assert desk.run("backup", str(file)) == (cli.WRONG, f"debitum: {file} is there already: name another file\n")
+    assert desk.run("backup", str(file)) == (commands.WRONG, f"debitum: {file} is there already: name another file\n")
     desk.use(other_url, new_ring().replace("k1", "other"))
     code, said = desk.run("restore", str(file))
-    assert (code, "sealed by the key k1 of DEBITUM_KEYS, which is not in it" in said) == (cli.WRONG, True)
+    assert (code, "sealed by the key k1 of DEBITUM_KEYS, which is not in it" in said) == (commands.WRONG, True)
     desk.use(other_url, f"{new_key('k2')},{RING}")
-    assert desk.run("restore", str(file))[0] == cli.OK
+    assert desk.run("restore", str(file))[0] == commands.OK
     assert not (desk.data / "secrets").exists()
 
 
@@ -118,83 +118,83 @@ def test_what_is_there_is_only_replaced_when_that_is_said_and_is_backed_up_befor
 ) -> None:
     before, after = a_ledger(database_url), a_ledger(other_url)
     desk.use(database_url, RING)
-    assert desk.run("backup", str(desk.data / "a"))[0] == cli.OK
+    assert desk.run("backup", str(desk.data / "a"))[0] == commands.OK
     desk.use(other_url, RING)
     code, said = desk.run("restore", str(desk.data / "a"))
-    assert (code, "holds 1 users and 1 ledgers: restore into an empty one, or with --replace" in said) == (cli.WRONG, True)
+    assert (code, "holds 1 users and 1 ledgers: restore into an empty one, or with --replace" in said) == (commands.WRONG, True)
     assert ledgers(other_url) == {after}
     code, said = desk.run("restore", str(desk.data / "a"), "--replace")
-    assert code == cli.OK, said
+    assert code == commands.OK, said
     assert ledgers(other_url) == {before}
     code, said = desk.run("restore", str(desk.backup), "--replace")
-    assert code == cli.OK, said
+    assert code == commands.OK, said
     assert ledgers(other_url) == {after}
 
 
 def test_nothing_may_run_meanwhile(desk: Desk, database_url: str) -> None:
     desk.use(database_url, RING)
-    assert desk.run("backup")[0] == cli.OK
+    assert desk.run("backup")[0] == commands.OK
     with instance.claim(desk.data):
         code, said = desk.run("restore", "latest")
-        assert (code, "runs on this data folder" in said) == (cli.RUNNING_ALREADY, True)
-        assert desk.run("backup", str(desk.data / "meanwhile"))[0] == cli.OK, "a backup is made beside whatever runs"
+        assert (code, "runs on this data folder" in said) == (commands.RUNNING_ALREADY, True)
+        assert desk.run("backup", str(desk.data / "meanwhile"))[0] == commands.OK, "a backup is made beside whatever runs"
     with psycopg.connect(database_url, application_name="debitum-api"):
         code, said = desk.run("restore", "latest")
-        assert (code, "in use by debitum-api: stop them first" in said) == (cli.WRONG, True)
+        assert (code, "in use by debitum-api: stop them first" in said) == (commands.WRONG, True)
 
 
 def test_another_key_of_the_same_name_is_never_lost(desk: Desk, database_url: str, other_url: str) -> None:
     desk.use(database_url, RING, PASSPHRASE)
-    assert desk.run("backup")[0] == cli.OK
+    assert desk.run("backup")[0] == commands.OK
     desk.use(other_url, None, PASSPHRASE)
     mine = new_ring()
     (desk.data / "secrets").write_text(f"{mine}\n")
     code, said = desk.run("restore", "latest")
-    assert (code, "another key named k1 than the backup" in said) == (cli.WRONG, True)
+    assert (code, "another key named k1 than the backup" in said) == (commands.WRONG, True)
     assert (desk.data / "secrets").read_text() == f"{mine}\n"
     assert mine.partition(":")[2] not in said
     renamed = mine.replace("k1", "mine")
     (desk.data / "secrets").write_text(f"{renamed}\n")
-    assert desk.run("restore", "latest")[0] == cli.OK
+    assert desk.run("restore", "latest")[0] == commands.OK
     assert (desk.data / "secrets").read_text() == f"{RING},{renamed}\n"
     desk.use(other_url, renamed, PASSPHRASE)
     code, said = desk.run("restore", "latest")
-    assert (code, "DEBITUM_KEYS lacks keys that are in the backup: unset it" in said) == (cli.WRONG, True)
+    assert (code, "DEBITUM_KEYS lacks keys that are in the backup: unset it" in said) == (commands.WRONG, True)
 
 
 def test_a_check_says_what_it_is_and_changes_nothing(desk: Desk, database_url: str, database: Engine) -> None:
     a_ledger(database_url)
     desk.use(database_url, RING, PASSPHRASE)
-    assert desk.run("backup")[0] == cli.OK
+    assert desk.run("backup")[0] == commands.OK
     before = all_rows(database)
     code, said = desk.run("restore", "latest", "--check")
-    assert (code, "1 ledgers, 1 facts" in said, "it is whole" in said) == (cli.OK, True, True)
+    assert (code, "1 ledgers, 1 facts" in said, "it is whole" in said) == (commands.OK, True, True)
     whole = desk.backup.read_bytes()
     desk.backup.write_bytes(whole[:-20_000] + b"x" + whole[-19_999:])
     code, said = desk.run("restore", "latest", "--check")
-    assert (code, "is damaged: what stands at byte" in said) == (cli.WRONG, True)
-    assert desk.run("restore", "latest", "--replace")[0] == cli.WRONG
+    assert (code, "is damaged: what stands at byte" in said) == (commands.WRONG, True)
+    assert desk.run("restore", "latest", "--replace")[0] == commands.WRONG
     desk.use(database_url, RING)
     code, said = desk.run("restore", "latest", "--check")
-    assert (code, "set DEBITUM_BACKUP_PASSPHRASE_FILE" in said) == (cli.WRONG, True)
+    assert (code, "set DEBITUM_BACKUP_PASSPHRASE_FILE" in said) == (commands.WRONG, True)
     assert all_rows(database) == before
 
 
 def test_an_empty_folder_and_a_terminal_that_is_none_are_told_of(desk: Desk, database_url: str) -> None:
     desk.use(database_url, RING)
     code, said = desk.run("restore", "latest")
-    assert (code, "there is no backup in" in said) == (cli.WRONG, True)
+    assert (code, "there is no backup in" in said) == (commands.WRONG, True)
     code, said = desk.run("backup", "--ask-passphrase")
-    assert (code, "no terminal to ask at: set DEBITUM_BACKUP_PASSPHRASE_FILE" in said) == (cli.WRONG, True)
+    assert (code, "no terminal to ask at: set DEBITUM_BACKUP_PASSPHRASE_FILE" in said) == (commands.WRONG, True)
     desk.use(database_url, RING, "short")
     code, said = desk.run("backup")
-    assert (code, "12 characters or more" in said) == (cli.USAGE, True)
+    assert (code, "12 characters or more" in said) == (commands.USAGE, True)
 
 
 def test_a_backup_of_a_database_that_cannot_be_reached_is_none(desk: Desk, database_url: str) -> None:
     desk.use(make_url(database_url).set(database="absent").render_as_string(hide_password=False), RING)
     code, said = desk.run("backup")
-    assert (code, 'database "absent" does not exist' in said) == (cli.WRONG, True)
+    assert (code, 'database "absent" does not exist' in said) == (commands.WRONG, True)
     assert list((desk.data / shelf.FOLDER).iterdir()) == []
 
 

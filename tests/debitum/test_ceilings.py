@@ -13,7 +13,7 @@ from debitum.children import Child, Pauses
 from storage import engine
 from tests.debitum.test_children import SLEEP, heard, plan, until
 
-GROWS = (
+GROWS = (  # and stays until it is ended
     "import time; held = bytearray(60 * 2**20); held[::4096] = b'x' * len(held[::4096]); print('up', flush=True); time.sleep(60)"
 )
 QUICK = Ceiling(mib=40, setting="A_SETTING", look_seconds=0.05, quiet_look_seconds=0.05, patience_seconds=60)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from debitum import cli, instance, printing
+from debitum import cli, commands, instance, printing
 from storage import engine
 from storage.encryption import KeyRing, new_ring
 from storage.ledgers import Push
@@ -22,7 +22,7 @@ QUERY = "select 'a,b' as name, 12 as amount, null as nothing union all select 'c
 
 
 def sql(data_dir: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert cli.main(["sql", "--data-dir", str(data_dir), *arguments]) == cli.OK
+    assert cli.main(["sql", "--data-dir", str(data_dir), *arguments]) == commands.OK
     return capsys.readouterr().out
 
 
@@ -43,7 +43,7 @@ def test_before_the_first_snapshot_there_are_no_rows(tmp_path: Path, capsys: pyt
 
 
 def test_a_wrong_question_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["sql", "--data-dir", str(tmp_path), "selec 1"]) == cli.WRONG
+    assert cli.main(["sql", "--data-dir", str(tmp_path), "selec 1"]) == commands.WRONG
     assert capsys.readouterr().err.startswith("debitum: ")
 
 
@@ -60,7 +60,7 @@ def test_migrate_brings_an_empty_database_to_the_newest_revision(
     monkeypatch.setenv("DATABASE_URL", url)
     try:
         for _ in range(2):
-            assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == cli.OK
+            assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == commands.OK
             assert "schema is at revision 00" in capsys.readouterr().out
     finally:
         with psycopg.connect(database_url, autocommit=True) as connection:
@@ -71,7 +71,7 @@ def test_migrate_brings_an_empty_database_to_the_newest_revision(
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main([*command, "--help"])
-    assert left.value.code == cli.OK
+    assert left.value.code == commands.OK
     assert "3 already running" in " ".join(capsys.readouterr().out.split())
 
 
@@ -98,30 +98,30 @@ def test_verify_and_rebuild_end_with_codes_that_scripts_can_use(
     monkeypatch.setenv("DEBITUM_KEYS", RING)
     verify, rebuild = ["verify", "--data-dir", str(tmp_path)], ["rebuild", "--data-dir", str(tmp_path)]
     ledger_id = _ledger_with_a_contact(database_url)
-    assert cli.main(verify) == cli.OK
+    assert cli.main(verify) == commands.OK
     assert "1 ledgers, 0 findings: everything follows from the logs" in capsys.readouterr().out
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("update debitum.contacts set name = 'Bo'")
-    assert cli.main([*verify, "--ledger", ledger_id]) == cli.WRONG
+    assert cli.main([*verify, "--ledger", ledger_id]) == commands.WRONG
     found = capsys.readouterr().out
     assert f"ledger {ledger_id}, seq 1: contacts" in found
     assert "name" in found
-    assert cli.main(rebuild) == cli.OK
+    assert cli.main(rebuild) == commands.OK
     assert "rebuilt 1 ledgers from 1 facts" in capsys.readouterr().out
-    assert cli.main(verify) == cli.OK
+    assert cli.main(verify) == commands.OK
     monkeypatch.setenv("DEBITUM_KEYS", new_ring())
-    assert (cli.main(verify), cli.main(rebuild)) == (cli.WRONG, cli.WRONG)
+    assert (cli.main(verify), cli.main(rebuild)) == (commands.WRONG, commands.WRONG)
     assert "does not open the data key" in "".join(capsys.readouterr())
     monkeypatch.delenv("DEBITUM_KEYS")
-    assert (cli.main(verify), cli.main(rebuild)) == (cli.USAGE, cli.WRONG)
+    assert (cli.main(verify), cli.main(rebuild)) == (commands.USAGE, commands.WRONG)
     assert "DEBITUM_KEYS is not set" in capsys.readouterr().err
     monkeypatch.setenv("DEBITUM_KEYS", RING)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("update debitum.alembic_version set version_num = '0001'")
-    assert (cli.main(verify), cli.main(rebuild)) == (cli.USAGE, cli.WRONG)
+    assert (cli.main(verify), cli.main(rebuild)) == (commands.USAGE, commands.WRONG)
     assert "run `debitum migrate` first" in capsys.readouterr().err
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    assert (cli.main(verify), cli.main(rebuild)) == (cli.USAGE, cli.WRONG)
+    assert (cli.main(verify), cli.main(rebuild)) == (commands.USAGE, commands.WRONG)
 
 
 def test_a_key_is_added_and_everything_is_sealed_by_it(
@@ -129,12 +129,12 @@ def test_a_key_is_added_and_everything_is_sealed_by_it(
 ) -> None:
     """With keys in the data folder, as after `make up`; then with keys that the operator sets."""
 
-    def keys(action: str, code: int = cli.OK) -> str:
+    def keys(action: str, code: int = commands.OK) -> str:
         assert cli.main(["keys", action, "--data-dir", str(tmp_path)]) == code
         return capsys.readouterr().out
 
     monkeypatch.setenv("DATABASE_URL", database_url)
-    assert cli.main(["keys", "list", "--data-dir", str(tmp_path)]) == cli.WRONG
+    assert cli.main(["keys", "list", "--data-dir", str(tmp_path)]) == commands.WRONG
     assert "DEBITUM_KEYS is not set" in capsys.readouterr().err
     (tmp_path / "secrets").write_text(f"{RING}\n")
     _ledger_with_a_contact(database_url)
@@ -144,15 +144,15 @@ def test_a_key_is_added_and_everything_is_sealed_by_it(
     assert keys("list") == "k2: seals 0 ledgers, current\nk1: seals 1 ledgers\n"
     with instance.claim(tmp_path) as running:  # what is sealed by a key that it lacks would be lost to it
         running.write(instance.Note(1, "2026-11-22T20:00:00+00:00", key_ids=["k1"]))
-        assert cli.main(["keys", "rotate", "--data-dir", str(tmp_path)]) == cli.WRONG
+        assert cli.main(["keys", "rotate", "--data-dir", str(tmp_path)]) == commands.WRONG
         assert "was started before k2 was drawn: restart it first" in capsys.readouterr().err
     assert keys("rotate").startswith("1 data keys are sealed by k2 now")
     assert keys("list") == "k2: seals 1 ledgers, current\nk1: seals 0 ledgers\n"
     monkeypatch.setenv("DEBITUM_KEYS", RING)
-    assert keys("list", cli.WRONG) == "k1: seals 0 ledgers, current\nk2: seals 1 ledgers, and is missing\n"
+    assert keys("list", commands.WRONG) == "k1: seals 0 ledgers, current\nk2: seals 1 ledgers, and is missing\n"
     added = keys("add").splitlines()[-1]
     assert list(KeyRing.parse(f"{added},{RING}").keys) == ["k2", "k1"]
-    assert cli.main(["keys", "rotate", "--data-dir", str(tmp_path)]) == cli.WRONG
+    assert cli.main(["keys", "rotate", "--data-dir", str(tmp_path)]) == commands.WRONG
     assert "there is no key 'k2'" in capsys.readouterr().err
 
 
@@ -178,5 +178,5 @@ def test_a_start_refuses_a_server_that_could_forget(
         connection.execute(f"alter database {name} set synchronous_commit = off")
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("DEBITUM_LOG_FORMAT", "console")
-    assert cli.main(["up", "--no-dagster", "--data-dir", str(tmp_path)]) == cli.WRONG
+    assert cli.main(["up", "--no-dagster", "--data-dir", str(tmp_path)]) == commands.WRONG
     assert "could lose acknowledged changes (synchronous_commit = off)" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from debitum import cli, demo, demo_stack, instance, settings
+from debitum import cli, commands, demo, demo_stack, instance, settings
 from storage import balances, roles
 from storage.snapshots import writing
 from storage.snapshots.places import Root
@@ -131,7 +131,7 @@ async def test_all_is_right(
     api: Server, dagster: Dagster, tmp_path: Path, work: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     dagster.work = work
-    assert await _play(api, dagster, tmp_path / "data") == cli.OK
+    assert await _play(api, dagster, tmp_path / "data") == commands.OK
     said = capsys.readouterr().out
     assert f"using the stack that runs at {api.url}" in said
     assert "12 of 12 people have the balance that the sample says" in said
@@ -146,7 +146,7 @@ async def test_all_is_right(
 async def test_what_dagster_does_not_do_costs_the_exit_code(
     api: Server, dagster: Dagster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await _play(api, dagster, tmp_path / "data") == cli.WRONG
+    assert await _play(api, dagster, tmp_path / "data") == commands.WRONG
     said = capsys.readouterr().out
     assert "✗ Dagster's balances cover seq 0; the ledger is at 135" in said
     assert said.count("\n✗ ") == 4
@@ -167,7 +167,7 @@ async def test_a_wrong_balance_costs_the_exit_code(
     expected["balances"]["Ana Lucía"] += 1
     (tmp_path / "expected.json").write_text(json.dumps(expected))
     monkeypatch.setattr(demo, "EXPECTED", tmp_path / "expected.json")
-    assert await _play(api, dagster, tmp_path / "data") == cli.WRONG
+    assert await _play(api, dagster, tmp_path / "data") == commands.WRONG
     assert "✗ 11 of 12 people" in capsys.readouterr().out
 
 

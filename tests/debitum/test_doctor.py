@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from debitum import cli, doctor, settings
+from debitum import cli, commands, doctor, settings
 from tests.debitum.test_up import free_port
 
 
@@ -82,5 +82,5 @@ def test_the_command_ends_with_1_when_something_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_packages: None
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql://127.0.0.1:{free_port()}/debitum")
-    assert cli.main(["doctor", "--data-dir", str(tmp_path), "--port", str(free_port()), "--no-dagster"]) == cli.WRONG
+    assert cli.main(["doctor", "--data-dir", str(tmp_path), "--port", str(free_port()), "--no-dagster"]) == commands.WRONG
     assert "wrong  database" in capsys.readouterr().out

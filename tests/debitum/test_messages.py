@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, delete, insert, select, update
 
-from debitum import cli
+from debitum import cli, commands
 from storage import circuits, outbox, roles, sealing, tables
 from tests.fakes.fcm import Google, fcm, new_private_key, refusal
 from tests.fakes.http import Answer, FakeHttp
@@ -27,7 +27,7 @@ def environment(database_url: str, monkeypatch: pytest.MonkeyPatch) -> pytest.Mo
     return monkeypatch
 
 
-def run(capsys: pytest.CaptureFixture[str], folder: Path, *command: str, code: int = cli.OK) -> str:
+def run(capsys: pytest.CaptureFixture[str], folder: Path, *command: str, code: int = commands.OK) -> str:
     name, action, *arguments = command
     assert cli.main([name, action, "--data-dir", str(folder), *arguments]) == code
     said = capsys.readouterr()
@@ -42,16 +42,16 @@ def test_a_mail_says_what_the_provider_answered(
     with FakeHttp(lambda _: Answer(401, {"errors": [{"message": "authorization required"}]})) as sendgrid:
         environment.setenv("SENDGRID_API_KEY", "SG.wrong")
         environment.setenv("SENDGRID_HOST", sendgrid.url)
-        said = run(capsys, tmp_path, "mail", "test", "hana@example.org", code=cli.WRONG)
+        said = run(capsys, tmp_path, "mail", "test", "hana@example.org", code=commands.WRONG)
         assert said.startswith("sendgrid: channel_down: 401")
         assert "authorization required" in said
         with FakeSmtp() as server:
             environment.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}")
-            said = run(capsys, tmp_path, "mail", "test", "hana@example.org", code=cli.WRONG)
+            said = run(capsys, tmp_path, "mail", "test", "hana@example.org", code=commands.WRONG)
             assert "sendgrid: channel_down: 401" in said
             assert "smtp: sent: 250" in said
     environment.setenv("SMTP_URL", "smtp:x")
-    assert "SMTP_URL: names no host" in run(capsys, tmp_path, "mail", "test", "hana@example.org", code=cli.WRONG)
+    assert "SMTP_URL: names no host" in run(capsys, tmp_path, "mail", "test", "hana@example.org", code=commands.WRONG)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def user(database: Engine) -> rows.Ledger:
 def test_a_push_goes_to_every_device(
     environment: pytest.MonkeyPatch, user: rows.Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "nobody has an account" in run(capsys, tmp_path, "push", "test", "nobody@example.org", code=cli.WRONG)
+    assert "nobody has an account" in run(capsys, tmp_path, "push", "test", "nobody@example.org", code=commands.WRONG)
     with Google(tmp_path, new_private_key()) as google:
         environment.setenv("FCM_CREDENTIALS", str(google.write_account()))
         environment.setenv("FCM_ENDPOINT", google.url)
@@ -81,7 +81,7 @@ def test_a_push_goes_to_every_device(
         assert said.count(": sent: 200 projects/") == 2
         assert sorted(asked.json["message"]["token"] for asked in google.pushes) == ["token of phone", "token of tablet"]
         google.reply = refusal(404, "NOT_FOUND", fcm("UNREGISTERED"))
-        said = run(capsys, tmp_path, "push", "test", "hana@example.org", code=cli.WRONG)
+        said = run(capsys, tmp_path, "push", "test", "hana@example.org", code=commands.WRONG)
         assert said.count(": target_gone: 404") == 2
 
 
@@ -112,9 +112,9 @@ def test_an_operator_sees_retries_and_drops(
     assert run(capsys, tmp_path, "outbox", "drop", str(second.id)) == "1 messages are dropped\n"
     with database.begin() as connection:  # whoever held it finds that it is not theirs any more
         assert outbox.start(connection, second, "smtp", now=NOW) is None
-    assert run(capsys, tmp_path, "outbox", "drop", str(second.id), code=cli.WRONG) == "0 messages are dropped\n"
+    assert run(capsys, tmp_path, "outbox", "drop", str(second.id), code=commands.WRONG) == "0 messages are dropped\n"
     assert run(capsys, tmp_path, "outbox", "retry", str(first.id)) == "1 messages will be sent\n"
-    assert run(capsys, tmp_path, "outbox", "retry", str(uuid.uuid4()), code=cli.WRONG) == "0 messages will be sent\n"
+    assert run(capsys, tmp_path, "outbox", "retry", str(uuid.uuid4()), code=commands.WRONG) == "0 messages will be sent\n"
     with database.connect() as connection:
         states = dict(connection.execute(select(tables.outbox.c.dedupe_key, tables.outbox.c.state)).all())
     assert sorted(states.values()) == ["dead", "pending"]

@@ -8,20 +8,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from debitum import cli, instance
+from debitum import cli, commands, instance
 from tests.debitum.test_children import gone, wait_until
 from tests.debitum.test_up import START_SECONDS, free_port
 
 
 def test_without_a_supervisor_it_says_what_to_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["ui", "--data-dir", str(tmp_path)]) == cli.WRONG
+    assert cli.main(["ui", "--data-dir", str(tmp_path)]) == commands.WRONG
     assert "start `debitum up --no-ui` first" in capsys.readouterr().err
 
 
 def test_pages_that_run_already_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with instance.claim(tmp_path) as held:
         held.write(instance.Note(1, "2026-11-22T20:00:00+00:00", {"dagster": "http://127.0.0.1:3000"}))
-        assert cli.main(["ui", "--data-dir", str(tmp_path)]) == cli.RUNNING_ALREADY
+        assert cli.main(["ui", "--data-dir", str(tmp_path)]) == commands.RUNNING_ALREADY
     assert "http://127.0.0.1:3000" in capsys.readouterr().out
 
 
@@ -30,7 +30,7 @@ def test_production_refuses_to_show_them_to_everybody(
 ) -> None:
     for name, value in {"DEBITUM_ENV": "production", "DEBITUM_NO_UI": "1", "DEBITUM_DAGSTER_HOST": "0.0.0.0"}.items():
         monkeypatch.setenv(name, value)
-    assert cli.main(["ui", "--data-dir", str(tmp_path)]) == cli.USAGE
+    assert cli.main(["ui", "--data-dir", str(tmp_path)]) == commands.USAGE
     assert "DEBITUM_DAGSTER_HOST" in capsys.readouterr().err
 
 
@@ -45,7 +45,7 @@ def test_they_run_until_the_supervisor_ends(
             held.write(instance.Note(1, "2026-11-22T20:00:00+00:00"))
             for name in ("logs", "dagster"):
                 (tmp_path / name).mkdir()
-            assert cli.main(command) == cli.WRONG
+            assert cli.main(command) == commands.WRONG
             assert "no code server answers" in capsys.readouterr().err
             code_server.bind(str(tmp_path / "dagster" / "code.sock"))
             code_server.listen()

@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from debitum import cli, parts, plans, settings
+from debitum import cli, commands, parts, plans, settings
 from storage import encryption, engine
 
 KEY = base64.b64encode(b"0123456789abcdef" * 2).decode()
@@ -160,7 +160,7 @@ def test_a_driver_that_is_not_installed_is_named(tmp_path: Path, capsys: pytest.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fsspec, "get_filesystem_class", missing)  # somebody may have it
     monkeypatch.setenv("DEBITUM_SNAPSHOT_URL", "s3://me:hunter2@bucket/debitum")
-    assert cli.main(["up", "--data-dir", str(tmp_path / "data")]) == cli.USAGE
+    assert cli.main(["up", "--data-dir", str(tmp_path / "data")]) == commands.USAGE
     said = capsys.readouterr().err
     assert "DEBITUM_SNAPSHOT_URL: s3:// needs a package that is not installed: Install s3fs to access S3" in said
     assert "hunter2" not in said
@@ -301,15 +301,15 @@ def test_wrong_settings_end_a_command_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["up", "--port", "many"]) == cli.USAGE
+    assert cli.main(["up", "--port", "many"]) == commands.USAGE
     assert "DEBITUM_PORT" in capsys.readouterr().err
     for name, value in {"DEBITUM_ENV": "production", "DATABASE_URL": "postgresql://u@h/d"}.items():
         monkeypatch.setenv(name, value)
-    assert cli.main(["up"]) == cli.USAGE
+    assert cli.main(["up"]) == commands.USAGE
     assert "DEBITUM_KEYS: not set" in capsys.readouterr().err
     monkeypatch.setenv("DEBITUM_DAGSTER_HOST", "0.0.0.0")
-    assert cli.main(["up"]) == cli.USAGE
+    assert cli.main(["up"]) == commands.USAGE
     assert "DEBITUM_DAGSTER_HOST: '0.0.0.0'" in capsys.readouterr().err
     with pytest.raises(SystemExit) as left:
         cli.main(["dance"])
-    assert left.value.code == cli.USAGE
+    assert left.value.code == commands.USAGE

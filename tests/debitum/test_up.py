@@ -16,7 +16,7 @@ import psutil
 import psycopg
 import pytest
 
-from debitum import cli, instance, processes
+from debitum import cli, commands, instance, processes
 from storage import embedded, engine
 from tests.debitum.test_children import gone, wait_until
 from tests.fixtures import logs
@@ -91,11 +91,11 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         up.wait_for("everything answers")
         with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/health") as answer:
             assert answer.status == 200
-        assert cli.main(["up", "--data-dir", str(up.data_dir)]) == cli.RUNNING_ALREADY
+        assert cli.main(["up", "--data-dir", str(up.data_dir)]) == commands.RUNNING_ALREADY
         assert f"http://127.0.0.1:{up.port}" in capfd.readouterr().out
-        assert cli.main(["user", "create", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
+        assert cli.main(["user", "create", "ada@example.org", "--data-dir", str(up.data_dir)]) == commands.OK
         probe = ["probe", "--no-dagster", "--data-dir", str(up.data_dir), "--port", str(up.port)]
-        assert cli.main(probe) == cli.OK
+        assert cli.main(probe) == commands.OK
 
         postgres = embedded.running(up.data_dir)
         assert postgres is not None
@@ -122,9 +122,9 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         assert secret not in written
 
         capfd.readouterr()
-        assert cli.main(probe) == cli.WRONG
+        assert cli.main(probe) == commands.WRONG
         assert "api does not answer" in capfd.readouterr().err
-        assert cli.main(["user", "reset-password", "ada@example.org", "--data-dir", str(up.data_dir)]) == cli.OK
+        assert cli.main(["user", "reset-password", "ada@example.org", "--data-dir", str(up.data_dir)]) == commands.OK
         assert "/reset?token=" in capfd.readouterr().out, "also while nothing runs"
         assert embedded.running(up.data_dir) is None
     finally:
@@ -193,7 +193,7 @@ def test_a_port_in_use_is_named_before_anything_starts(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert cli.main(["up", "--data-dir", str(tmp_path), "--port", str(port), "--no-dagster"]) == cli.WRONG
+        assert cli.main(["up", "--data-dir", str(tmp_path), "--port", str(port), "--no-dagster"]) == commands.WRONG
     told = capsys.readouterr().err
     assert f"port {port} of 127.0.0.1 cannot be used" in told
     assert str(os.getpid()) in told
@@ -208,18 +208,18 @@ def test_parts_are_asked_each_in_its_own_way(
     monkeypatch.setenv("DATABASE_URL", database_url)
     asked = ["probe", "--data-dir", str(tmp_path), "--parts"]
     with psycopg.connect(engine.libpq_url(database_url), autocommit=True) as connection:
-        for said, code in ((None, cli.WRONG), ("10 minutes", cli.WRONG), ("10 seconds", cli.OK)):
+        for said, code in ((None, commands.WRONG), ("10 minutes", commands.WRONG), ("10 seconds", commands.OK)):
             if said is not None:
                 connection.execute("create table if not exists dagster.daemon_heartbeats (timestamp timestamp)")
                 connection.execute("insert into dagster.daemon_heartbeats values (now() - %s::interval)", (said,))
             assert cli.main([*asked, "daemon"]) == code
     (tmp_path / "dagster").mkdir()
-    assert cli.main([*asked, "code-server,daemon"]) == cli.WRONG
+    assert cli.main([*asked, "code-server,daemon"]) == commands.WRONG
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "code.sock"))
         listener.listen()
         monkeypatch.setenv("DEBITUM_CODE_SOCKET", str(tmp_path / "code.sock"))
-        assert cli.main([*asked, "code-server,daemon"]) == cli.OK
+        assert cli.main([*asked, "code-server,daemon"]) == commands.OK
     assert capsys.readouterr().err.splitlines() == ["debitum: daemon does not answer"] * 2 + [
         "debitum: code-server does not answer"
     ]
@@ -231,7 +231,7 @@ def test_an_unreachable_database_is_told_without_its_password(
     monkeypatch.setenv("DEBITUM_LOG_FORMAT", "console")
     monkeypatch.setenv("DATABASE_URL", f"postgresql://someone:hunter2@127.0.0.1:{free_port()}/debitum")
     for command in (["up", "--no-dagster", "--port", str(free_port())], ["migrate"]):
-        assert cli.main([*command, "--data-dir", str(tmp_path)]) == cli.WRONG
+        assert cli.main([*command, "--data-dir", str(tmp_path)]) == commands.WRONG
         told = capsys.readouterr().err
         assert "cannot be reached" in told
         assert "hunter2" not in told

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from debitum import cli
+from debitum import cli, commands
 from storage import engine, migrations
 from tests.debitum.test_children import wait_until
 from tests.debitum.test_up import free_port
@@ -135,13 +135,13 @@ def test_a_table_in_use_is_not_waited_for_for_ever(
         migrations.migrate(connection, target="0002")
     with psycopg.connect(engine.libpq_url(database_url)) as reader:
         reader.execute("select from debitum.transactions")
-        assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == cli.WRONG
+        assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == commands.WRONG
         told = capsys.readouterr().err
         assert "in use for more than 0.2 s. Nothing has changed" in told
         assert "run `debitum migrate`" in told
     with database.connect() as connection:
         assert migrations.current(connection) == "0002"
-    assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == cli.OK
+    assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == commands.OK
 
 
 def test_a_schema_that_is_too_new_or_too_old_is_refused_with_what_to_do(
@@ -152,11 +152,11 @@ def test_a_schema_that_is_too_new_or_too_old_is_refused_with_what_to_do(
     for revision, told in (("9999", "does not know: a newer version has migrated it"), ("0009", "run `debitum migrate` first")):
         with database.begin() as connection:
             connection.execute(text("update debitum.alembic_version set version_num = :revision"), {"revision": revision})
-        assert cli.main(["outbox", "list", "--data-dir", str(tmp_path)]) == cli.WRONG
+        assert cli.main(["outbox", "list", "--data-dir", str(tmp_path)]) == commands.WRONG
         assert told in capfd.readouterr().err
         if revision == "9999":
             for command in (["migrate"], ["up", "--no-dagster", "--port", str(free_port())]):
-                assert cli.main([*command, "--data-dir", str(tmp_path)]) == cli.WRONG
+                assert cli.main([*command, "--data-dir", str(tmp_path)]) == commands.WRONG
                 assert told in "".join(capfd.readouterr())  # `up` writes a line of the log where it has no terminal
 
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from api.settings import Settings
-from debitum import cli
+from debitum import cli, commands
 from storage.encryption import KeyRing, new_ring
 from tests.fakes.smtp import FakeSmtp
 from tests.fixtures.api import PASSWORD, serve
@@ -69,7 +69,7 @@ def link(said: str, path: str) -> str:
 def test_without_mail_links_are_printed_and_work(user: Run, database_url: str) -> None:
     profile = ("--name", "Ada", "--time-zone", "Europe/Berlin", "--locale", "de-AT", "--currency", "USD")
     code, said = user("create", "Ada@Example.org", *profile)
-    assert (code, "hand over this link, which works for 72 h" in said) == (cli.OK, True)
+    assert (code, "hand over this link, which works for 72 h" in said) == (commands.OK, True)
     [(*made, password_hash)] = rows(
         database_url, "select email, name, time_zone, locale, default_currency, password_hash from debitum.users"
     )
@@ -78,7 +78,7 @@ def test_without_mail_links_are_printed_and_work(user: Run, database_url: str) -
     assert rows(database_url, "select count(*) from debitum.ledgers") == [(1,)]
     assert pressing(database_url, "/reset", token=link(said, "/reset?token"), new_password=PASSWORD) == 200
     code, said = user("reset-password", EMAIL.upper())
-    assert (code, "works for 1 h" in said) == (cli.OK, True)
+    assert (code, "works for 1 h" in said) == (commands.OK, True)
     assert rows(database_url, "select purpose, used_at is null from debitum.one_time_tokens order by 2") == [
         ("reset", False),
         ("reset", True),
@@ -89,19 +89,19 @@ def test_without_mail_links_are_printed_and_work(user: Run, database_url: str) -
 
 def test_an_invitation_lets_somebody_in(user: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     code, said = user("invite")
-    assert (code, "whoever has this link, good for 14 days" in said) == (cli.OK, True)
-    assert user("invite", "Bob@example.org")[0] == cli.OK
+    assert (code, "whoever has this link, good for 14 days" in said) == (commands.OK, True)
+    assert user("invite", "Bob@example.org")[0] == commands.OK
     assert rows(database_url, "select email from debitum.invites order by email") == [("bob@example.org",), (None,)]
     assert pressing(database_url, "/join", invite=link(said, "/join?invite"), email=EMAIL, password=PASSWORD) == 200
-    assert user("invite", EMAIL) == (cli.WRONG, f"debitum: {EMAIL} has an account already\n")
+    assert user("invite", EMAIL) == (commands.WRONG, f"debitum: {EMAIL} has an account already\n")
     monkeypatch.setenv("DEBITUM_SIGNUP", "closed")
     code, said = user("invite")
-    assert (code, "DEBITUM_SIGNUP is closed" in said) == (cli.WRONG, True)
+    assert (code, "DEBITUM_SIGNUP is closed" in said) == (commands.WRONG, True)
 
 
 def test_what_cannot_be_is_said(user: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert user("create", EMAIL)[0] == cli.OK
-    assert user("create", EMAIL.upper()) == (cli.WRONG, f"debitum: {EMAIL} has an account already\n")
+    assert user("create", EMAIL)[0] == commands.OK
+    assert user("create", EMAIL.upper()) == (commands.WRONG, f"debitum: {EMAIL} has an account already\n")
     for arguments, word in (
         (("nonsense",), "email"),
         (("b@example.org", "--time-zone", "Mars/Olympus"), "time_zone: not an IANA time zone"),
@@ -109,23 +109,23 @@ def test_what_cannot_be_is_said(user: Run, database_url: str, monkeypatch: pytes
         (("b@example.org", "--locale", "_"), "locale"),
     ):
         code, said = user("create", *arguments)
-        assert (code, word in said) == (cli.WRONG, True), said
+        assert (code, word in said) == (commands.WRONG, True), said
     for action in ("reset-password", "delete"):
         unasked = ["--yes"] if action == "delete" else []
         assert user(action, "nobody@example.org", *unasked) == (
-            cli.WRONG,
+            commands.WRONG,
             "debitum: nobody has an account as nobody@example.org\n",
         )
     assert rows(database_url, "select count(*) from debitum.users") == [(1,)]
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("update debitum.alembic_version set version_num = '0001'")
     code, said = user("invite")
-    assert (code, "run `debitum migrate` first" in said) == (cli.WRONG, True)
+    assert (code, "run `debitum migrate` first" in said) == (commands.WRONG, True)
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    assert user("invite")[0] == cli.WRONG
+    assert user("invite")[0] == commands.WRONG
     monkeypatch.setenv("DEBITUM_SIGNUP", "sometimes")
     code, said = user("invite")
-    assert (code, "DEBITUM_SIGNUP" in said) == (cli.USAGE, True)
+    assert (code, "DEBITUM_SIGNUP" in said) == (commands.USAGE, True)
 
 
 def test_a_user_is_erased_after_a_question(user: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,28 +137,28 @@ def test_a_user_is_erased_after_a_question(user: Run, database_url: str, monkeyp
     for answer in ("", "n\n", "nonsense\n"):
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
         code, said = user("delete", EMAIL)
-        assert (code, f"Erase {EMAIL}" in said, "nothing has changed" in said) == (cli.WRONG, True, True)
+        assert (code, f"Erase {EMAIL}" in said, "nothing has changed" in said) == (commands.WRONG, True, True)
     assert due() is None
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    assert user("delete", EMAIL)[0] == cli.OK
+    assert user("delete", EMAIL)[0] == commands.OK
     assert due() == 7
     code, said = user("delete", EMAIL, "--now", "--yes")
-    assert (code, "at the next run of the erasure" in said, due()) == (cli.OK, True, 0)
-    assert user("delete", EMAIL, "--yes")[0] == cli.OK
+    assert (code, "at the next run of the erasure" in said, due()) == (commands.OK, True, 0)
+    assert user("delete", EMAIL, "--yes")[0] == commands.OK
     assert due() == 0, "the earliest moment stands"
 
 
 def test_where_mail_is_configured_it_is_mailed(user: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeSmtp() as server:
         monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{server.port}?timeout=5")
-        assert user("create", EMAIL) == (cli.OK, f"{EMAIL} has an account: a mail with a link is on its way\n")
-        assert user("reset-password", EMAIL)[0] == cli.OK
+        assert user("create", EMAIL) == (commands.OK, f"{EMAIL} has an account: a mail with a link is on its way\n")
+        assert user("reset-password", EMAIL)[0] == commands.OK
         assert rows(database_url, "select kind, state from debitum.outbox order by kind") == [
             ("reset", "pending"),
             ("welcome", "pending"),
         ]
         code, said = user("invite", "Bob@example.org")
-        assert (code, "http" in said) == (cli.OK, False)
+        assert (code, "http" in said) == (commands.OK, False)
         [mail] = server.mails
         assert mail.rcpt_tos == ["bob@example.org"]
         content = mail.content.decode() if isinstance(mail.content, bytes) else str(mail.content)
@@ -166,9 +166,9 @@ def test_where_mail_is_configured_it_is_mailed(user: Run, database_url: str, mon
         assert f"{BASE}/join?invite=" in content.replace("=3D", "=").replace("=\r\n", "")
         server.replies["RCPT"] = "550 no such mailbox"
         code, said = user("invite", "eve@example.org")
-        assert (code, "hand it over yourself" in said) == (cli.WRONG, True)
+        assert (code, "hand it over yourself" in said) == (commands.WRONG, True)
         assert link(said, "/join?invite")
     monkeypatch.setenv("SMTP_URL", "nonsense")
     code, said = user("create", "eve@example.org")
-    assert (code, "SMTP_URL" in said) == (cli.WRONG, True)
+    assert (code, "SMTP_URL" in said) == (commands.WRONG, True)
     assert rows(database_url, "select count(*) from debitum.users") == [(1,)]

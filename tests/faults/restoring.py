@@ -266,4 +266,4 @@ def _archived(url: str, archive: Path) -> None:
     deadline = time.monotonic() + COMMAND_SECONDS
     while not (archive / segment).exists():
         assert time.monotonic() < deadline, "nothing is archived"
-        time.sleep(0.1)
+        time.sleep(0.1)  # a folder tells nobody what has come into it

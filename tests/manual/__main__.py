@@ -125,7 +125,7 @@ def _running(block: Block, folder: Path, environment: Mapping[str, str]) -> Iter
         while "everything answers" not in log.read_text():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise subprocess.CalledProcessError(process.returncode or 0, block.text, log.read_text())
-            time.sleep(0.2)
+            time.sleep(0.2)  # a file tells nobody that it has grown
         yield
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal: to the shell and to make too
         process.wait(STOP_SECONDS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from debitum import cli
+from debitum import cli, commands
 from storage import embedded, engine, major, migrations
 from storage.ledgers import Push
 from tests.debitum.test_children import wait_until
@@ -68,7 +68,7 @@ def test_old_data_is_brought_over_whatever_kills_it_and_kept(folder: Path, capsy
     assert embedded.version_of(pgdata) == 16
 
     try:
-        assert cli.main(["migrate", "--data-dir", str(folder)]) == cli.OK, capsys.readouterr().err
+        assert cli.main(["migrate", "--data-dir", str(folder)]) == commands.OK, capsys.readouterr().err
         assert "PostgreSQL 18" in capsys.readouterr().out
         assert sorted(path.name for path in folder.glob("pgdata*")) == ["pgdata", "pgdata.16"]
         assert (embedded.version_of(pgdata), embedded.version_of(kept)) == (18, 16)

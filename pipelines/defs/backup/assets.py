@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 import dagster as dg
@@ -15,7 +14,6 @@ from pipelines.defs import resources
 from pipelines.defs.alerts import runbook
 from storage.backup import dumping, erased, passphrase, rehearsing, shelf
 from storage.backup.container import Opened, Secrets
-from storage.backup.dumping import Made
 from storage.backup.errors import BackupError, RefusedError
 from storage.backup.rehearsing import Rehearsed
 from storage.encryption import KeyRing
@@ -49,7 +47,13 @@ def backup(database: resources.Database, data_folder: resources.DataFolder) -> d
     with database.begin() as connection:
         erased.note(connection, folder)
     try:
-        made = _made(database.url, folder)
+        made = dumping.dump(
+            database.url,
+            folder / shelf.name(datetime.datetime.now(datetime.UTC)),
+            secrets(),
+            version=metadata.version("debitum"),
+            ring=os.environ.get("DEBITUM_KEYS"),
+        )
     except BackupError as error:
         raise dg.Failure(f"no backup was made: {error}") from None
     gone = shelf.rotate(folder)
@@ -68,19 +72,6 @@ def backup(database: resources.Database, data_folder: resources.DataFolder) -> d
             "seconds": round(time.monotonic() - started, 3),
         }
     )
-
-
-def _made(url: str, folder: Path) -> Made:
-    """A backup that has been read again: one that is not what was written is thrown away. Raises BackupError."""
-    known = secrets()
-    path = folder / shelf.name(datetime.datetime.now(datetime.UTC))
-    made = dumping.dump(url, path, known, version=metadata.version("debitum"), ring=os.environ.get("DEBITUM_KEYS"))
-    try:
-        Opened.of(path, known).prove()
-    except BackupError:
-        path.unlink()
-        raise
-    return made
 
 
 @dg.asset(

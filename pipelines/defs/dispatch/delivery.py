@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -46,15 +47,8 @@ def transactions(url: str) -> Iterator[Begin]:
     A message takes two of them; with a connection for each, that would be two thirds of the time.
     """
     pool = engine.sync_engine(url, APPLICATION_NAME)
-
-    @contextmanager
-    def begin() -> Iterator[Connection]:
-        with pool.begin() as connection:
-            roles.enter(connection, roles.JOBS)
-            yield connection
-
     try:
-        yield begin
+        yield partial(roles.transaction, pool, roles.JOBS)
     finally:
         pool.dispose()
 
