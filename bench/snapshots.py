@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
 
 LONG = Plan(ledgers=100_000, first=5_000_000, few=1_000_000, day=1_000_000, small=20_000, rounds=3)
-SHORT = Plan(ledgers=10_000, first=500_000, few=100_000, day=100_000, small=2_000, rounds=3)
+SHORT = Plan(ledgers=4_000, first=200_000, few=40_000, day=40_000, small=1_000, rounds=3)
 BARE_GOAL, PEAK_MB_GOAL, GROWTH_GOAL = 2.5, 350.0, 1.2
 """Of `balances`, which sums up; the tables beside it have only MOST_PEAK_MB."""
 MOST_PEAK_MB: Final = 1024.0
