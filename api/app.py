@@ -13,6 +13,7 @@ from api import (
     attention,
     balances,
     body,
+    browser,
     compression,
     contacts,
     cors,
@@ -113,6 +114,7 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
     reset_page.install(app)
     join_page.install(app)
     unsubscribe_page.install(app)
+    browser.install(app)
     sockets.install(app)
     webhooks.install(app, settings.sendgrid_webhook_key)
     for resource in RESOURCES:

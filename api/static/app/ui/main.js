@@ -1,0 +1,176 @@
+// Where the page begins: the device, the view that the address names, and the line that always says how things stand.
+
+import { Device, Line, SignedOut } from "../client/index.js";
+import { h, show } from "./dom.js";
+import { short, useCurrencies } from "./format.js";
+import { Book } from "./model.js";
+import { viewOf, VIEWS } from "./routes.js";
+import { toast } from "./toast.js";
+import { say, speak } from "./words.js";
+
+const RENDER_MILLISECONDS = 16; // several changes within a frame are shown at once
+
+/** What the views have in hand: the device, what it shows, and ways to act. */
+class App {
+  line = new Line();
+  device;
+  #book = null;
+  #due = null;
+  #turn = 0;
+  #following = null;
+  trouble = null; // what stopped the syncing, in words
+
+  async start() {
+    const name = new URLSearchParams(location.search).get("device") ?? "main";
+    const { network, connect } = this.line;
+    this.device = await Device.open(name, { label: this.label(), network, connect, onChange: () => this.changed() });
+    await speak(this.device.remembered("language"));
+    this.dress();
+    useCurrencies(this.device.remembered("meta")?.currencies ?? []);
+    addEventListener("hashchange", () => this.show({ moved: true }));
+    addEventListener("online", () => this.device.stir());
+    this.show();
+    this.learn();
+    if (this.device.signedIn) this.follow();
+  }
+
+  /** What this device is called in lists of devices. */
+  label() {
+    const system = navigator.userAgentData?.platform ?? navigator.platform;
+    return `${say("Browser")} (${system})`.slice(0, 200);
+  }
+
+  /** Take over the theme that the user has chosen. */
+  dress() {
+    document.documentElement.dataset.theme = this.device.remembered("theme") ?? "auto";
+  }
+
+  // Currencies and the kind of registration: asked whenever the page opens, kept for when it opens offline.
+  async learn() {
+    try {
+      const meta = await (await this.line.network("/api/meta")).json();
+      useCurrencies(meta.currencies);
+      await this.device.remember({ meta });
+    } catch {
+      // Offline: what was kept is as good.
+    }
+  }
+
+  /** Everything as the user expects it. */
+  get book() {
+    return (this.#book ??= new Book(this.device.shown()));
+  }
+
+  get user() {
+    return this.device.user;
+  }
+
+  get currencies() {
+    const all = this.device.remembered("meta")?.currencies ?? [];
+    const active = all.filter((one) => one.active).map(({ code }) => code);
+    return active.length > 0 ? active : [this.currency];
+  }
+
+  /** The user's own currency. */
+  get currency() {
+    return this.user?.default_currency ?? "EUR";
+  }
+
+  /** Something else is to be shown. */
+  changed() {
+    this.#book = null;
+    this.#due ??= setTimeout(() => {
+      this.#due = null;
+      this.show();
+    }, RENDER_MILLISECONDS);
+  }
+
+  /** Show the view that the address names. */
+  async show({ moved = false } = {}) {
+    const turn = (this.#turn += 1);
+    const { view, title, rest } = viewOf(location.hash, this.device.signedIn);
+    const content = await view(this, ...rest);
+    if (turn !== this.#turn) return; // something newer is being shown
+    const main = document.querySelector("main");
+    show(document.querySelector("header"), ...this.#header(view));
+    show(document.querySelector("footer"), ...this.#standing());
+    show(main, this.trouble && h("p", { class: "banner", role: "alert" }, this.trouble), content);
+    document.title = `${say(title)} · Debitum`;
+    if (moved) {
+      main.focus();
+      scrollTo(0, 0);
+    }
+  }
+
+  #header(current) {
+    const { conflicts, rejections } = this.device.troubles;
+    const links = VIEWS.filter(({ nav }) => nav && this.device.signedIn).map(({ path, title, view }) =>
+      h(
+        "a",
+        { href: `#${path}`, "aria-current": view === current && "page" },
+        say(title),
+        path === "/attention" && conflicts + rejections > 0 && h("span", { class: "badge" }, conflicts + rejections),
+      ),
+    );
+    return [
+      h("a", { href: "#/", class: "brand" }, h("img", { src: "icon.svg", alt: "", width: 28, height: 28 }), "Debitum"),
+      h("nav", { "aria-label": say("Sections") }, links),
+    ];
+  }
+
+  #standing() {
+    if (!this.device.signedIn) return [];
+    const { version, hash } = this.device.head;
+    const { pending, live } = this.device;
+    const word = this.line.cut ? say("Working offline") : live ? say("Live") : navigator.onLine ? say("Connecting") : say("Offline");
+    return [
+      h("span", { class: live ? "lamp on" : "lamp", role: "status", id: "live" }, word),
+      h("span", { id: "pending" }, say("Waiting to be sent: {count}", { count: pending })),
+      h("a", { href: "#/log", id: "head", title: hash }, say("Version {version}", { version }), " ", h("code", {}, short(hash))),
+    ];
+  }
+
+  /** Stay in sync for as long as the page is open. */
+  async follow() {
+    this.#following?.abort();
+    this.#following = new AbortController();
+    const { signal } = this.#following;
+    this.trouble = null;
+    try {
+      if (this.device.head.version === 0) await this.device.firstScreen().catch(() => {}); // the log will tell as well
+      await this.device.follow(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof SignedOut) await this.device.logout();
+      this.trouble = error instanceof SignedOut ? say("Sign in again: what you wrote down is kept.") : error.message;
+      this.changed();
+    }
+  }
+
+  /** Leave the server alone. */
+  unfollow() {
+    this.#following?.abort();
+  }
+
+  /** Do what `act` does to the device, and offer to take it back: it resolves to the id of its event. */
+  async act(act, text) {
+    try {
+      const eventId = await act(this.device);
+      toast(text, eventId && { word: say("Undo"), act: () => this.act((device) => device.undo(eventId).then(() => undefined), say("Undone.")) });
+    } catch (error) {
+      toast(error.message);
+    }
+  }
+}
+
+const app = new App();
+app.start();
+keepForOffline();
+
+// The address of the worker is the one text of this page that becomes code: browsers want that to be said (Trusted Types).
+function keepForOffline() {
+  if (!("serviceWorker" in navigator)) return;
+  const address = new URL("../sw.js", import.meta.url).href;
+  const policy = globalThis.trustedTypes?.createPolicy("debitum", { createScriptURL: () => address });
+  navigator.serviceWorker.register(policy?.createScriptURL("") ?? address).catch(() => {}); // without it the page needs the network
+}

@@ -1,0 +1,98 @@
+// What waits for a decision: conflicts with both values, and what the server did not take.
+
+import { h } from "../dom.js";
+import { date, moment, money } from "../format.js";
+import { say } from "../words.js";
+import { nameOf } from "./log.js";
+
+/** Conflicts that nobody has settled, then rejected commands. */
+export async function attention(app) {
+  const { conflicts, rejections } = await app.device.attention();
+  return [
+    h("h1", {}, say("Attention")),
+    conflicts.length + rejections.length === 0 && h("p", { class: "empty" }, say("Nothing waits for you.")),
+    h("div", { id: "conflicts" }, conflicts.map((fact) => conflict(app, fact))),
+    rejections.length > 0 && h("h2", {}, say("Not taken")),
+    h("div", { id: "rejections" }, rejections.map((one) => rejection(app, one))),
+  ];
+}
+
+/** One conflict: what stands, what was offered against it, and a button for each. `app`: {book, act}. */
+export function conflict(app, fact) {
+  const { kept, offered, kind } = fact.conflict;
+  const entity = app.book.debts.get(fact.aggregate_id) ?? {};
+  const currency = kept.currency ?? entity.currency ?? app.currency;
+  return h(
+    "article",
+    { class: "card conflict", "data-key": fact.id },
+    h("h2", {}, nameOf(app.book, fact) || say("reminder")),
+    h("p", {}, REASONS()[kind]),
+    h(
+      "div",
+      { class: "pair" },
+      side(say("Stands"), values(app, kept, currency), say("Keep this"), () => keep(app, fact)),
+      side(say("Offered, {when}", { when: moment(fact.timestamp) }), values(app, offered, currency), say("Take this"), () => take(app, fact)),
+    ),
+  );
+}
+
+const REASONS = () => ({
+  edit: say("Two devices changed the same. The first stands until somebody decides."),
+  edit_of_deleted: say("One device deleted what the other changed. It stays deleted until somebody decides."),
+  delete_vs_edit: say("One device deleted what the other had changed. It stays until somebody decides."),
+  delete_vs_new: say("One device deleted a person for whom the other wrote something down. Nothing is deleted until somebody decides."),
+});
+
+const side = (title, lines, word, act) =>
+  h("div", { class: "side" }, h("h3", {}, title), h("dl", {}, lines), h("button", { class: "primary", onclick: act }, word));
+
+/** Names and values of fields as people read them. */
+const values = (app, fields, currency) =>
+  Object.entries(fields).map(([name, value]) => h("div", {}, h("dt", {}, FIELDS()[name] ?? name), h("dd", {}, inWords(app, name, value, currency))));
+
+const FIELDS = () => ({
+  amount: say("Amount"),
+  currency: say("Currency"),
+  direction: say("Direction"),
+  type: say("Kind"),
+  contact_id: say("Who"),
+  item: say("What"),
+  deleted_at: say("Deleted"),
+  ids: say("New entries"),
+  description: say("Description"),
+  due_date: say("Due date"),
+  remind_at: say("When"),
+  repeat: say("Repeat"),
+});
+
+function inWords(app, name, value, currency) {
+  if (value === null) return "—";
+  if (name === "amount") return currency ? money(value, currency) : value;
+  if (name === "contact_id") return app.book.nameOf(value);
+  if (name === "direction") return value === "lent" ? say("they owe you") : say("you owe them");
+  if (name === "ids") return value.length;
+  if (name.endsWith("_at")) return moment(value);
+  if (name.endsWith("_date")) return date(value);
+  return Array.isArray(value) ? value.join(", ") : String(value);
+}
+
+const keep = (app, { aggregate_type: kind, aggregate_id: id, id: event, conflict: { kind: reason } }) =>
+  app.act((device) => (reason === "edit_of_deleted" ? device.delete(kind, id, event) : device.update(kind, id, {}, event)), say("Settled."));
+
+const take = (app, { aggregate_type: kind, aggregate_id: id, id: event, conflict: { kind: reason, offered } }) =>
+  app.act(async (device) => {
+    if (reason === "edit") return device.update(kind, id, offered, event);
+    if (reason !== "edit_of_deleted") return device.delete(kind, id, event);
+    await device.restore(kind, id, event);
+    await device.update(kind, id, offered);
+    return undefined; // two events, of which one alone would not be undone
+  }, say("Settled."));
+
+const rejection = (app, { id, code, detail, command }) =>
+  h(
+    "article",
+    { class: "card", "data-key": id },
+    h("h3", {}, nameOf(app.book, command) || command.event_data.name || command.event_data.description || command.aggregate_type),
+    h("p", {}, detail ?? code, " ", h("code", {}, code)),
+    h("button", { onclick: () => app.device.dismiss(id) }, say("Dismiss")),
+  );

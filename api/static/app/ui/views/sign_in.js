@@ -1,0 +1,65 @@
+// Signing in, or up: the only view for who is neither.
+
+import { AnotherAccount, MailFollows } from "../../client/index.js";
+import { h } from "../dom.js";
+import { complain, field } from "../forms.js";
+import { say, spoken } from "../words.js";
+
+/** The form; the server says in /api/meta whether somebody may register. */
+export function signIn(app) {
+  const registration = app.device.remembered("meta")?.registration ?? "open";
+  return h("section", { class: "narrow", "data-key": `sign-in ${registration} ${spoken()}`, "data-keep": true }, h("h1", {}, "Debitum"), lead(), form(app, registration));
+}
+
+const lead = () => h("p", { class: "lead" }, say("Who owes whom, on all your devices, with and without a network."));
+
+function form(app, registration) {
+  const email = h("input", { type: "email", name: "email", autocomplete: "username", required: true });
+  const password = h("input", { type: "password", name: "password", autocomplete: "current-password", maxlength: 128 });
+  const invite = h("input", { name: "invite", autocomplete: "off" });
+  const said = h("p", { class: "error", role: "alert" });
+  const enter = async (event, how) => {
+    event.preventDefault();
+    said.textContent = "";
+    complain(email, email.value.includes("@") ? "" : say("An e-mail address."));
+    complain(password, password.value.length >= 8 ? "" : say("At least 8 characters."));
+    if (!email.value.includes("@") || password.value.length < 8) return;
+    try {
+      await how(email.value.trim(), password.value);
+      app.follow();
+    } catch (error) {
+      said.textContent = inWords(error);
+    }
+    app.changed();
+  };
+  const logIn = (event) => enter(event, (address, word) => app.device.login(address, word));
+  const register = (event) => enter(event, (address, word) => app.device.register(address, word, profile(invite.value)));
+  return h(
+    "form",
+    { class: "stack card", novalidate: true, onsubmit: logIn },
+    field(say("E-mail"), email),
+    field(say("Password"), password),
+    registration === "invite" && field(say("Invitation (to register)"), invite),
+    said,
+    h(
+      "div",
+      { class: "actions" },
+      registration !== "closed" && h("button", { type: "button", id: "register", onclick: register }, say("Register")),
+      h("button", { type: "submit", class: "primary", id: "sign-in" }, say("Sign in")),
+    ),
+    h("p", { class: "hint" }, h("a", { href: "#/proof" }, say("See two devices agree"))),
+  );
+}
+
+function profile(invite) {
+  const time_zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return { time_zone, locale: spoken(), ...(invite && { invite }) };
+}
+
+function inWords(error) {
+  if (error instanceof MailFollows) return say("Look into your mail: there is a link to go on.");
+  if (error instanceof AnotherAccount) return say("This device belongs to another account. Erase it first, in its settings.");
+  if (error.code === "email_taken") return say("There is an account with this address.");
+  if (error.code === "invalid_credentials") return say("The address or the password is wrong.");
+  return error.message;
+}
