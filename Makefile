@@ -11,8 +11,9 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 SYNC := $(UV) pip sync --quiet --compile-bytecode --require-hashes
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
-BENCHES := append push reads growth cost balances search sync outbox reminders retention materialise snapshots feel
-LONG_BENCHES := append push reads growth cost sync outbox reminders arrival materialise snapshots feel
+BENCHES := append push reads growth cost balances search sync outbox reminders retention materialise snapshots feel page
+SCRIPTS := api/static/app/client api/static/app/ui api/static/app/sw.js tests/browser/conformance.js
+LONG_BENCHES := append push reads growth cost sync outbox reminders arrival materialise snapshots feel page
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .PHONY: help
@@ -100,6 +101,11 @@ $(SCALE)/stamp: $(DEV) requirements-scale.lock
 screenshots: $(DEV) ## take the pictures of docs/images anew, of a stack of its own (needs Chromium)
 	@$(BIN)/python docs/screenshots.py
 
+.PHONY: browser
+browser: ## install Chromium for the tests of the page (Debian's package; as root, with the network)
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-core; }
+	@chromium --version
+
 .PHONY: check
 check: $(DEV) ## style, types, architecture, the Dockerfile, migrations, Dagster's definitions
 	$(BIN)/ruff check
@@ -107,6 +113,8 @@ check: $(DEV) ## style, types, architecture, the Dockerfile, migrations, Dagster
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/oxlint -c api/static/oxlint.json --deny-warnings $(SCRIPTS)
+	$(BIN)/oxfmt -c api/static/oxfmt.json --check $(SCRIPTS)
 	$(BIN)/python -m storage.migrations check
 	@mkdir -p $(VENV)/dagster && printf 'telemetry: {enabled: false}\nnux: {enabled: false}\n' > $(VENV)/dagster/dagster.yaml
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) DAGSTER_HOME=$(CURDIR)/$(VENV)/dagster $(BIN)/dg check defs --use-active-venv

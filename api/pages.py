@@ -9,14 +9,13 @@ from typing import Any, Final
 
 from sanic import HTTPResponse, Request, Sanic
 
-from api import deadline, headers, languages, limits, problems, services
+from api import browser, deadline, headers, languages, limits, problems, services
 from api.languages import ENGLISH, Language
 
-_STYLE = (
-    "body{font:17px/1.5 system-ui,sans-serif;max-width:44rem;margin:4rem auto;padding:0 1.2rem;color-scheme:light dark}"
-    "td{padding:.2rem .8rem .2rem 0}button{font:inherit;padding:.5rem 1.4rem;border-radius:.5rem;border:1px solid;cursor:pointer}"
-    "input{font:inherit;padding:.4rem .6rem}"
+_STYLE: Final = (browser.ROOT / "pages.css").read_text() + (
+    "body{max-width:44rem;margin:4rem auto;padding:0 1.2rem}td{padding:.2rem .8rem .2rem 0}"
 )
+"""The colours and elements of the page at /app, and the place of a lone text."""
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 """By which a browser knows the one style that is ours; what somebody manages to put into a page has another."""
 HEADERS = {

@@ -80,6 +80,9 @@ PAGES = {
     "verify": "knows nobody but by a token from a mail",
     "reset": "knows nobody but by a token from a mail",
     "join": "knows nobody but by an invitation",
+    "app": "leads to the page",
+    "app/": "is for everybody: what the page shows, it asks of ROUTES",
+    "app/<name:path>": "is for everybody",
     "unsubscribe": "knows nobody but by a token from a mail, which its ledger has signed",
     "api/sync/ws": "has a test of its own here",
 }

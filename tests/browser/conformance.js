@@ -1,4 +1,5 @@
 // Plays a case of docs/conformance to devices in this browser, without any server: what tests/conformance/replay.py does in Python.
+// oxlint-disable-next-line no-unused-expressions -- the whole file is one function, which a test calls
 async ({ text, restarts }) => {
   const { Device, Unavailable, BrokenLog } = await import("/app/client/index.js");
   const { canonical, parse } = await import("/app/client/json.js");
@@ -94,7 +95,8 @@ async ({ text, restarts }) => {
     }
   }
 
-  const shape = ({ method, path, query, body }) => canonical({ method, path, query: query ?? {}, body: withoutNulls({ ...body, limit: null }) });
+  const shape = ({ method, path, query, body }) =>
+    canonical({ method, path, query: query ?? {}, body: withoutNulls({ ...body, limit: null }) });
   const sorted = (list, key) => list.sort((one, other) => (key(one) < key(other) ? -1 : 1));
 
   const players = {};

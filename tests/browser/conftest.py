@@ -1,4 +1,4 @@
-"""A real Chromium and, in it, people with the page of /app open. Without Chromium these tests are skipped, and say how to get it."""
+"""A real Chromium, and people in it who have the page of /app open. Without Chromium these tests are skipped, and say why."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Error, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.fixtures.api import PASSWORD, Server
 
@@ -76,7 +76,7 @@ async def chromium() -> AsyncIterator[Browser]:
 @asynccontextmanager
 async def visiting(browser: Browser, url: str, *, path: str = "/app/", **options: Any) -> AsyncIterator[Visitor]:
     """Somebody opens the page at `url`; what goes wrong in it fails the test that is over."""
-    context = await browser.new_context(locale="en-GB", **options)
+    context = await browser.new_context(**{"locale": "en-GB", **options})
     page = await context.new_page()
     page.set_default_timeout(MILLISECONDS)
     visitor = Visitor(page, context, url)
@@ -106,6 +106,3 @@ async def signed_in(browser: Browser, api: Server, email: str, **options: Any) -
     async with visiting(browser, api.url, **options) as found:
         await found.sign_in(email)
         yield found
-
-
-__all__ = ["Error", "Visitor", "chromium", "signed_in", "visiting", "visitor"]

@@ -182,7 +182,11 @@ export class Device {
     const after = this.#expected(commands.slice(0, at + 1)).get(key) ?? {};
     const names = Object.keys({ ...before, ...after });
     const fields = Object.fromEntries(names.map((name) => [name, [before?.[name] ?? null, after[name] ?? null]]));
-    return { aggregate_type, aggregate_id, changes: [{ aggregate_type, aggregate_id, op: before ? "update" : "create", fields }] };
+    return {
+      aggregate_type,
+      aggregate_id,
+      changes: [{ aggregate_type, aggregate_id, op: before ? "update" : "create", fields }],
+    };
   }
 
   // --- looking ------------------------------------------------------------------------------------------------------------
@@ -212,9 +216,13 @@ export class Device {
     for (const [key, fields] of this.#store.entities()) yield [keyParts(key), fields];
   }
 
-  /** [{kind, id}, fields] of everything as the user expects it, deleted things too: with what this device did and the log has not yet. */
+  /**
+   * [{kind, id, born}, fields] of everything as the user expects it, deleted things too: with what this device did and the log has
+   * not yet. `born`: the seq of the fact that created it, undefined where there is none yet.
+   */
   shown() {
-    return Array.from(this.#expected(this.#store.pending()), ([key, fields]) => [keyParts(key), fields]);
+    const entry = ([key, fields]) => [{ ...keyParts(key), born: this.#store.born(key) }, fields];
+    return Array.from(this.#expected(this.#store.pending()), entry);
   }
 
   #expected(commands) {
@@ -266,7 +274,7 @@ export class Device {
   async sync() {
     return navigator.locks.request(`${this.#store.name}-sync`, async () => {
       await this.#store.refresh();
-      for (let resets = 0, tries = 0; ; ) {
+      for (let resets = 0, tries = 0; ;) {
         try {
           await this.#pull();
           if (tries < MOST_TRIES && (await this.#sendWhatWaited())) tries += 1;

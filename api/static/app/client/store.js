@@ -27,6 +27,7 @@ export class Store {
   #name;
   #meta;
   #entities;
+  #births;
   #conflicts;
   #commands;
   #told;
@@ -79,6 +80,7 @@ export class Store {
     const [meta, entities, conflicts, commands] = rows;
     this.#meta = new Map(meta.map(({ name, value }) => [name, value]));
     this.#entities = new Map(entities.map(({ key, fields }) => [key, fields]));
+    this.#births = new Map(entities.map(({ key, born }) => [key, born]));
     this.#conflicts = new Map(conflicts.map((conflict) => [conflict.event_id, conflict]));
     this.#commands = new Map(commands.map((command) => [command.item.id, command]));
     this.#revision = this.#meta.get("revision");
@@ -194,8 +196,9 @@ export class Store {
     for (const change of fact.changes) {
       const key = keyOf(change.aggregate_type, change.aggregate_id);
       const fields = changed(this.#entities.get(key), change, fact.seq);
+      if (change.op === "create") this.#births.set(key, fact.seq);
       this.#entities.set(key, fields);
-      store("entities").put({ key, fields });
+      store("entities").put({ key, fields, born: this.#births.get(key) });
     }
     const settle = (conflict, by) => this.#settle(store, { ...conflict, resolved_by: by });
     if (fact.conflict !== undefined) this.#settle(store, { event_id: fact.id, seq: fact.seq, resolved_by: null });
@@ -214,6 +217,11 @@ export class Store {
   /** An entity as the log has it, undefined where it has none. */
   folded(kind, id) {
     return this.#entities.get(keyOf(kind, id));
+  }
+
+  /** The seq of the fact that created an entity, undefined before the log has it. */
+  born(key) {
+    return this.#births.get(key);
   }
 
   /** [key, fields] of everything as the log has it, deleted things too. */
@@ -328,6 +336,7 @@ export class Store {
     await this.#write((store) => {
       for (const name of ["facts", "entities", "conflicts"]) store(name).clear();
       this.#entities.clear();
+      this.#births.clear();
       this.#conflicts.clear();
       this.#set(store, "head", undefined);
       for (const command of [...this.#commands.values()]) {

@@ -25,7 +25,11 @@ export function complain(control, text = "") {
 
 /** A choice: [[value, text]]. */
 export const select = (name, options, chosen) =>
-  h("select", { name }, options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+  h(
+    "select",
+    { name },
+    options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)),
+  );
 
 /**
  * Ask with a form; what `read(form)` makes of it, or null where the user leaves. `read` returns undefined, after `complain`, while
@@ -74,7 +78,7 @@ export function ask(title, fields, { read, done = say("Save"), danger = false })
 export const confirm = async (title, text, done) =>
   (await ask(title, [h("p", {}, text)], { read: () => true, done, danger: true })) === true;
 
-const given = (form, name) => form.elements[name].value.trim();
+const given = (form, name) => form.elements.namedItem(name).value.trim();
 
 /** What of `after` differs from `before`; a field that was emptied is null. */
 function patch(before, after) {
@@ -87,7 +91,7 @@ const withoutEmpty = (fields) => Object.fromEntries(Object.entries(fields).filte
 const text = (form, name) => given(form, name) || null;
 
 function required(form, name) {
-  const control = form.elements[name];
+  const control = form.elements.namedItem(name); // a field may be called `item`, and so is a method
   complain(control, given(form, name) ? "" : say("This is needed."));
   return given(form, name) || undefined;
 }
@@ -127,12 +131,25 @@ export function askDebt({ debt = {}, people, contactId, currency, currencies, it
     value: debt.amount === undefined ? "" : item ? debt.amount : editable(debt.amount, code),
   });
   const directions = item
-    ? [["lent", say("I lent it")], ["owed", say("I borrowed it")]]
-    : [["lent", say("They owe me")], ["owed", say("I owe them")]];
+    ? [
+        ["lent", say("I lent it")],
+        ["owed", say("I borrowed it")],
+      ]
+    : [
+        ["lent", say("They owe me")],
+        ["owed", say("I owe them")],
+      ];
   return ask(
     debt.id ? (item ? say("Edit thing") : say("Edit debt")) : item ? say("New thing") : say("New debt"),
     [
-      field(say("Who"), select("contact_id", people.map(({ id, name }) => [id, name]), debt.contact_id ?? contactId)),
+      field(
+        say("Who"),
+        select(
+          "contact_id",
+          people.map(({ id, name }) => [id, name]),
+          debt.contact_id ?? contactId,
+        ),
+      ),
       field(say("Direction"), select("direction", directions, debt.direction)),
       item && field(say("What"), h("input", { name: "item", maxlength: 4000, value: debt.item, autocomplete: "off" })),
       item
@@ -141,9 +158,19 @@ export function askDebt({ debt = {}, people, contactId, currency, currencies, it
             "div",
             { class: "pair" },
             field(say("Amount"), amount),
-            field(say("Currency"), select("currency", currencies.map((one) => [one, one]), code)),
+            field(
+              say("Currency"),
+              select(
+                "currency",
+                currencies.map((one) => [one, one]),
+                code,
+              ),
+            ),
           ),
-      field(say("Description"), h("input", { name: "description", maxlength: 4000, value: debt.description, autocomplete: "off" })),
+      field(
+        say("Description"),
+        h("input", { name: "description", maxlength: 4000, value: debt.description, autocomplete: "off" }),
+      ),
       h(
         "div",
         { class: "pair" },

@@ -8,8 +8,6 @@ import { viewOf, VIEWS } from "./routes.js";
 import { toast } from "./toast.js";
 import { say, speak } from "./words.js";
 
-const RENDER_MILLISECONDS = 16; // several changes within a frame are shown at once
-
 /** What the views have in hand: the device, what it shows, and ways to act. */
 class App {
   line = new Line();
@@ -76,13 +74,14 @@ class App {
     return this.user?.default_currency ?? "EUR";
   }
 
-  /** Something else is to be shown. */
+  /** Something else is to be shown; what changes at once is shown once. */
   changed() {
     this.#book = null;
-    this.#due ??= setTimeout(() => {
+    if (this.#due !== null) return;
+    this.#due = setTimeout(() => {
       this.#due = null;
       this.show();
-    }, RENDER_MILLISECONDS);
+    });
   }
 
   /** Show the view that the address names. */
@@ -122,7 +121,13 @@ class App {
     if (!this.device.signedIn) return [];
     const { version, hash } = this.device.head;
     const { pending, live } = this.device;
-    const word = this.line.cut ? say("Working offline") : live ? say("Live") : navigator.onLine ? say("Connecting") : say("Offline");
+    const word = this.line.cut
+      ? say("Working offline")
+      : live
+        ? say("Live")
+        : navigator.onLine
+          ? say("Connecting")
+          : say("Offline");
     return [
       h("span", { class: live ? "lamp on" : "lamp", role: "status", id: "live" }, word),
       h("span", { id: "pending" }, say("Waiting to be sent: {count}", { count: pending })),
@@ -156,7 +161,13 @@ class App {
   async act(act, text) {
     try {
       const eventId = await act(this.device);
-      toast(text, eventId && { word: say("Undo"), act: () => this.act((device) => device.undo(eventId).then(() => undefined), say("Undone.")) });
+      toast(
+        text,
+        eventId && {
+          word: say("Undo"),
+          act: () => this.act((device) => device.undo(eventId).then(() => undefined), say("Undone.")),
+        },
+      );
     } catch (error) {
       toast(error.message);
     }

@@ -7,28 +7,28 @@ export class Book {
   contacts = new Map();
   debts = new Map();
   reminders = new Map();
-  #repaid = new Map();
+  #entries = new Map(); // money, by contact and currency
+  #open = new Map(); // what is open of each, by contact and currency: computed where it is asked for
   #accounts = new Map();
   #openItems = new Map();
 
-  /** `shown`: [{kind, id}, fields] pairs, as a device shows them. */
+  /** `shown`: [{kind, id, born}, fields] pairs, as a device shows them. */
   constructor(shown) {
     const kinds = { contact: this.contacts, transaction: this.debts, reminder: this.reminders };
-    for (const [{ kind, id }, fields] of shown) kinds[kind]?.set(id, { id, ...fields });
+    for (const [{ kind, id, born }, fields] of shown) kinds[kind]?.set(id, { id, born, ...fields });
     for (const debt of this.debts.values()) this.#count(debt);
   }
 
   // What hangs on a deleted contact goes with it, also before the server has said so.
   #count(debt) {
     if (debt.deleted_at !== undefined || this.contacts.get(debt.contact_id)?.deleted_at !== undefined) return;
-    if (debt.repays !== undefined) this.#repaid.set(debt.repays, (this.#repaid.get(debt.repays) ?? 0) + debt.amount);
     if (isItem(debt)) {
       if (debt.returned_at === undefined) this.#openItems.set(debt.contact_id, (this.#openItems.get(debt.contact_id) ?? 0) + 1);
       return;
     }
-    const account = this.#accounts.get(debt.contact_id) ?? new Map();
-    this.#accounts.set(debt.contact_id, account);
+    const account = entry(this.#accounts, debt.contact_id, () => new Map());
     account.set(debt.currency, (account.get(debt.currency) ?? 0) + moves(debt));
+    entry(this.#entries, accountOf(debt), () => []).push(debt);
   }
 
   /** [[currency, minor units]] of a contact, by currency, without what is zero; positive: they owe the user. */
@@ -55,10 +55,11 @@ export class Book {
     return byCurrency(sums).filter(([, { owedToYou, youOwe }]) => owedToYou > 0 || youOwe > 0);
   }
 
-  /** What of a debt is not repaid, never below zero; of a repayment and of a thing: 0. */
+  /** What of money is still open, in minor units; of a thing and of what is deleted: 0. */
   open(debt) {
-    if (debt.deleted_at !== undefined || isItem(debt) || debt.repays !== undefined) return 0;
-    return Math.max(0, debt.amount - (this.#repaid.get(debt.id) ?? 0));
+    if (!this.#entries.has(accountOf(debt))) return 0;
+    const open = entry(this.#open, accountOf(debt), () => openAmounts(this.#entries.get(accountOf(debt))));
+    return open.get(debt.id) ?? 0;
   }
 
   /** Whether a debt or thing is past its due date and not settled. */
@@ -112,6 +113,50 @@ export class Book {
     let net = 0;
     return [...days].sort(([one], [other]) => (one < other ? -1 : 1)).map(([date, amount]) => ({ date, net: (net += amount) }));
   }
+}
+
+/**
+ * What is still open of live money of one contact and currency: Map of id and minor units. Repayments pay the debts that they name;
+ * what is left of them, and what names nothing, pays the other direction's debts, the oldest first (domain/allocation.py).
+ */
+export function openAmounts(entries) {
+  const live = [...entries].sort(byAge);
+  const byId = new Map(live.map((one) => [one.id, one]));
+  const free = new Map(live.map(({ id, amount }) => [id, amount]));
+  for (const link of live) {
+    const debt = byId.get(link.repays);
+    if (debt === undefined || debt.direction === link.direction || debt.repays !== undefined) continue;
+    const applied = Math.min(link.amount, free.get(debt.id));
+    free.set(debt.id, free.get(debt.id) - applied);
+    free.set(link.id, free.get(link.id) - applied);
+  }
+  const pools = { lent: 0, owed: 0 };
+  for (const { id, direction } of live) pools[direction === "lent" ? "owed" : "lent"] += free.get(id);
+  const open = new Map();
+  for (const { id, direction } of live) {
+    const paid = Math.min(free.get(id), pools[direction]);
+    pools[direction] -= paid;
+    open.set(id, free.get(id) - paid);
+  }
+  return open;
+}
+
+// From when on it was due; then in the order of the log, in which what it does not have yet comes last.
+function byAge(one, other) {
+  const [left, right] = [one, other].map(({ due_date, transaction_date, born = Infinity, id }) => [
+    due_date ?? transaction_date,
+    born,
+    id,
+  ]);
+  const at = left.findIndex((value, index) => value !== right[index]);
+  return at < 0 ? 0 : left[at] < right[at] ? -1 : 1;
+}
+
+const accountOf = ({ contact_id, currency }) => `${contact_id} ${currency}`;
+
+function entry(map, key, make) {
+  if (!map.has(key)) map.set(key, make());
+  return map.get(key);
 }
 
 export const isItem = (debt) => debt.type === "item";

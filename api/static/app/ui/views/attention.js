@@ -1,9 +1,10 @@
 // What waits for a decision: conflicts with both values, and what the server did not take.
 
 import { h } from "../dom.js";
-import { date, moment, money } from "../format.js";
+import * as words from "../fields.js";
+import { moment } from "../format.js";
 import { say } from "../words.js";
-import { nameOf } from "./log.js";
+import { titleOf } from "./log.js";
 
 /** Conflicts that nobody has settled, then rejected commands. */
 export async function attention(app) {
@@ -11,9 +12,17 @@ export async function attention(app) {
   return [
     h("h1", {}, say("Attention")),
     conflicts.length + rejections.length === 0 && h("p", { class: "empty" }, say("Nothing waits for you.")),
-    h("div", { id: "conflicts" }, conflicts.map((fact) => conflict(app, fact))),
+    h(
+      "div",
+      { id: "conflicts" },
+      conflicts.map((fact) => conflict(app, fact)),
+    ),
     rejections.length > 0 && h("h2", {}, say("Not taken")),
-    h("div", { id: "rejections" }, rejections.map((one) => rejection(app, one))),
+    h(
+      "div",
+      { id: "rejections" },
+      rejections.map((one) => rejection(app, one)),
+    ),
   ];
 }
 
@@ -25,13 +34,15 @@ export function conflict(app, fact) {
   return h(
     "article",
     { class: "card conflict", "data-key": fact.id },
-    h("h2", {}, nameOf(app.book, fact) || say("reminder")),
+    h("h2", {}, titleOf(app.book, fact) || say("reminder")),
     h("p", {}, REASONS()[kind]),
     h(
       "div",
       { class: "pair" },
       side(say("Stands"), values(app, kept, currency), say("Keep this"), () => keep(app, fact)),
-      side(say("Offered, {when}", { when: moment(fact.timestamp) }), values(app, offered, currency), say("Take this"), () => take(app, fact)),
+      side(say("Offered, {when}", { when: moment(fact.timestamp) }), values(app, offered, currency), say("Take this"), () =>
+        take(app, fact),
+      ),
     ),
   );
 }
@@ -40,44 +51,24 @@ const REASONS = () => ({
   edit: say("Two devices changed the same. The first stands until somebody decides."),
   edit_of_deleted: say("One device deleted what the other changed. It stays deleted until somebody decides."),
   delete_vs_edit: say("One device deleted what the other had changed. It stays until somebody decides."),
-  delete_vs_new: say("One device deleted a person for whom the other wrote something down. Nothing is deleted until somebody decides."),
+  delete_vs_new: say(
+    "One device deleted a person for whom the other wrote something down. Nothing is deleted until somebody decides.",
+  ),
 });
 
 const side = (title, lines, word, act) =>
   h("div", { class: "side" }, h("h3", {}, title), h("dl", {}, lines), h("button", { class: "primary", onclick: act }, word));
 
-/** Names and values of fields as people read them. */
 const values = (app, fields, currency) =>
-  Object.entries(fields).map(([name, value]) => h("div", {}, h("dt", {}, FIELDS()[name] ?? name), h("dd", {}, inWords(app, name, value, currency))));
-
-const FIELDS = () => ({
-  amount: say("Amount"),
-  currency: say("Currency"),
-  direction: say("Direction"),
-  type: say("Kind"),
-  contact_id: say("Who"),
-  item: say("What"),
-  deleted_at: say("Deleted"),
-  ids: say("New entries"),
-  description: say("Description"),
-  due_date: say("Due date"),
-  remind_at: say("When"),
-  repeat: say("Repeat"),
-});
-
-function inWords(app, name, value, currency) {
-  if (value === null) return "—";
-  if (name === "amount") return currency ? money(value, currency) : value;
-  if (name === "contact_id") return app.book.nameOf(value);
-  if (name === "direction") return value === "lent" ? say("they owe you") : say("you owe them");
-  if (name === "ids") return value.length;
-  if (name.endsWith("_at")) return moment(value);
-  if (name.endsWith("_date")) return date(value);
-  return Array.isArray(value) ? value.join(", ") : String(value);
-}
+  Object.entries(fields).map(([name, value]) =>
+    h("div", {}, h("dt", {}, words.nameOf(name)), h("dd", {}, words.inWords(app.book, name, value, currency))),
+  );
 
 const keep = (app, { aggregate_type: kind, aggregate_id: id, id: event, conflict: { kind: reason } }) =>
-  app.act((device) => (reason === "edit_of_deleted" ? device.delete(kind, id, event) : device.update(kind, id, {}, event)), say("Settled."));
+  app.act(
+    (device) => (reason === "edit_of_deleted" ? device.delete(kind, id, event) : device.update(kind, id, {}, event)),
+    say("Settled."),
+  );
 
 const take = (app, { aggregate_type: kind, aggregate_id: id, id: event, conflict: { kind: reason, offered } }) =>
   app.act(async (device) => {
@@ -92,7 +83,11 @@ const rejection = (app, { id, code, detail, command }) =>
   h(
     "article",
     { class: "card", "data-key": id },
-    h("h3", {}, nameOf(app.book, command) || command.event_data.name || command.event_data.description || command.aggregate_type),
+    h(
+      "h3",
+      {},
+      titleOf(app.book, command) || command.event_data.name || command.event_data.description || command.aggregate_type,
+    ),
     h("p", {}, detail ?? code, " ", h("code", {}, code)),
     h("button", { onclick: () => app.device.dismiss(id) }, say("Dismiss")),
   );

@@ -14,7 +14,15 @@ export async function explain(app, id, currency) {
   return [
     h("p", {}, h("a", { href: `#/person/${id}`, class: "back" }, book.nameOf(id))),
     h("h1", {}, say("How a balance came about")),
-    h("p", { class: "lead" }, say("{name}: {sum}, the sum of {count} events.", { name: book.nameOf(id), sum: signed(sum, currency), count: items.length })),
+    h(
+      "p",
+      { class: "lead" },
+      say("{name}: {sum}, the sum of {count} events.", {
+        name: book.nameOf(id),
+        sum: signed(sum, currency),
+        count: items.length,
+      }),
+    ),
     pending && h("p", { class: "hint" }, say("What waits to be sent is not in the log yet.")),
     table(book, items, currency),
   ];
@@ -27,8 +35,20 @@ const table = (book, items, currency) =>
     h(
       "table",
       { id: "explanation" },
-      h("thead", {}, h("tr", {}, [say("Version"), say("Date"), say("What"), say("Amount"), say("Sum")].map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, items.map((item) => line(book, item, currency))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          [say("Version"), say("Date"), say("What"), say("Amount"), say("Sum")].map((text) => h("th", { scope: "col" }, text)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        items.map((item) => line(book, item, currency)),
+      ),
     ),
   );
 

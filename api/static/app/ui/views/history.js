@@ -4,7 +4,7 @@ import { h, svg } from "../dom.js";
 import { date, signed } from "../format.js";
 import { say } from "../words.js";
 
-const [WIDTH, HEIGHT, EDGE] = [800, 300, 24];
+const [WIDTH, HEIGHT, EDGE] = [800, 300, 30];
 let chosen = null;
 
 /** The chart of one currency. */
@@ -21,7 +21,11 @@ export function history(app) {
     h("h1", {}, say("History")),
     currencies.length > 1 && [
       h("label", { for: "currency" }, say("Currency")),
-      h("select", { id: "currency", onchange: choose }, currencies.map((one) => h("option", { value: one, selected: one === chosen }, one))),
+      h(
+        "select",
+        { id: "currency", onchange: choose },
+        currencies.map((one) => h("option", { value: one, selected: one === chosen }, one)),
+      ),
     ],
     points.length === 0 ? h("p", { class: "empty" }, say("Nothing has been written down yet.")) : [chart(points), table(points)],
   ];
@@ -48,6 +52,7 @@ function chart(points) {
       "svg",
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label },
       svg("line", { class: "zero", x1: EDGE, x2: WIDTH - EDGE, y1: y(0), y2: y(0) }),
+      svg("path", { class: "area", d: `M${x(first)} ${y(0)}${steps}H${x(last)}V${y(0)}Z` }),
       svg("path", { class: "line", d: `M${x(first)} ${y(0)}${steps}H${x(last)}` }),
       svg("text", { x: EDGE, y: HEIGHT - 6 }, date(points[0].date)),
       svg("text", { x: WIDTH - EDGE, y: HEIGHT - 6, "text-anchor": "end" }, date(points.at(-1).date)),
@@ -65,7 +70,21 @@ const table = (points) =>
     h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, [say("Date"), say("Sum")].map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, points.map((point) => h("tr", {}, h("td", {}, date(point.date)), h("td", { class: "number" }, signed(point.net, chosen))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          [say("Date"), say("Sum")].map((text) => h("th", { scope: "col" }, text)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        points.map((point) =>
+          h("tr", {}, h("td", {}, date(point.date)), h("td", { class: "number" }, signed(point.net, chosen))),
+        ),
+      ),
     ),
   );

@@ -1,6 +1,7 @@
 // The device's own log, newest first: what happened, in which order, and the hash that proves it.
 
 import { h } from "../dom.js";
+import { nameOf } from "../fields.js";
 import { moment, short } from "../format.js";
 import { say } from "../words.js";
 
@@ -25,7 +26,11 @@ export async function log(app) {
     h("h1", {}, say("Log")),
     h("p", { class: "lead" }, say("Version {version}", { version }), " ", h("code", { class: "hash" }, hash ?? "—")),
     h("p", { class: "hint" }, say("Every device that shows this version and this hash has the same log, to the byte.")),
-    h("ol", { class: "rows log" }, facts.map((fact) => row(app, fact))),
+    h(
+      "ol",
+      { class: "rows log" },
+      facts.map((fact) => row(app, fact)),
+    ),
     version > shown && h("button", { onclick: () => showMore(app) }, say("Show more")),
   ];
 }
@@ -37,7 +42,7 @@ function showMore(app) {
 
 /** One fact. Without `undo` it is only shown. */
 export function row(app, fact, { undo = true } = {}) {
-  const about = nameOf(app.book, fact);
+  const about = titleOf(app.book, fact);
   return h(
     "li",
     { "data-key": fact.seq, class: fact.status },
@@ -50,16 +55,22 @@ export function row(app, fact, { undo = true } = {}) {
       h("small", {}, fact.status === "conflict" ? say("conflict") : changesOf(fact), " · ", moment(fact.recorded_at)),
     ),
     h("code", { class: "hash", title: fact.hash }, short(fact.hash)),
-    undo && fact.event_type !== "UNDO" && fact.status === "accepted" && h("button", { class: "quiet", onclick: () => takeBack(app, fact) }, say("Undo")),
+    undo &&
+      fact.event_type !== "UNDO" &&
+      fact.status === "accepted" &&
+      h("button", { class: "quiet", onclick: () => takeBack(app, fact) }, say("Undo")),
   );
 }
 
-const changesOf = ({ changes }) => [...new Set(changes.flatMap(({ fields }) => Object.keys(fields)))].join(", ") || say("nothing changed");
+const changesOf = ({ changes }) => {
+  const fields = new Set(changes.flatMap((change) => Object.keys(change.fields)));
+  return Array.from(fields, nameOf).join(", ") || say("nothing changed");
+};
 
 const takeBack = (app, { id }) => app.act((device) => device.undo(id).then(() => undefined), say("Undone."));
 
 /** What a fact is about, in a few words. */
-export function nameOf(book, { aggregate_type, aggregate_id }) {
+export function titleOf(book, { aggregate_type, aggregate_id }) {
   if (aggregate_type === "contact") return book.nameOf(aggregate_id);
   if (aggregate_type === "reminder") return book.reminders.get(aggregate_id)?.message ?? "";
   const debt = book.debts.get(aggregate_id);

@@ -18,11 +18,20 @@ export function people(app) {
     h(
       "div",
       { class: "actions start" },
-      h("button", { class: "primary", id: "add-debt", disabled: everybody.length === 0, onclick: () => addDebt(app) }, say("Add debt")),
+      h(
+        "button",
+        { class: "primary", id: "add-debt", disabled: everybody.length === 0, onclick: () => addDebt(app) },
+        say("Add debt"),
+      ),
       h("button", { id: "add-person", onclick: () => addPerson(app) }, say("Add person")),
     ),
-    everybody.length === 0 && h("p", { class: "empty" }, say("Nobody here yet. Add the first person, or import a backup in the settings.")),
-    h("ul", { class: "rows", id: "people" }, everybody.map((one) => row(book, one))),
+    everybody.length === 0 &&
+      h("p", { class: "empty" }, say("Nobody here yet. Add the first person, or import a backup in the settings.")),
+    h(
+      "ul",
+      { class: "rows", id: "people" },
+      everybody.map((one) => row(book, one)),
+    ),
     gone.length > 0 && deleted(app, gone),
   ];
 }
@@ -54,7 +63,12 @@ function row(book, { id, name }) {
       "a",
       { href: `#/person/${id}` },
       h("span", { class: "avatar", "aria-hidden": "true" }, initials(name)),
-      h("span", { class: "grow" }, h("strong", {}, name), things > 0 && h("small", {}, say("Things not back: {count}", { count: things }))),
+      h(
+        "span",
+        { class: "grow" },
+        h("strong", {}, name),
+        things > 0 && h("small", {}, say("Things not back: {count}", { count: things })),
+      ),
       h("span", { class: "sums" }, balances.length === 0 ? h("small", {}, whoOwes(0)) : balances.map(sum)),
     ),
   );
@@ -62,7 +76,13 @@ function row(book, { id, name }) {
 
 /** What somebody owes or is owed, in words and colour. */
 export const sum = ([currency, amount]) =>
-  h("span", { class: amount > 0 ? "sum plus" : "sum minus" }, h("small", {}, whoOwes(amount)), " ", h("b", {}, money(amount, currency)));
+  h(
+    "span",
+    { class: amount > 0 ? "sum plus" : "sum minus" },
+    h("small", {}, whoOwes(amount)),
+    " ",
+    h("b", {}, money(amount, currency)),
+  );
 
 const initials = (name) =>
   name
@@ -105,5 +125,6 @@ async function addPerson(app) {
 export async function addDebt(app, { contactId, item = false } = {}) {
   const { book, currency, currencies } = app;
   const fields = await askDebt({ people: book.contactsByName(spoken()), contactId, currency, currencies, item });
-  if (fields !== null) await app.act((device) => device.create("transaction", fields).then(({ event }) => event), say("Written down."));
+  if (fields !== null)
+    await app.act((device) => device.create("transaction", fields).then(({ event }) => event), say("Written down."));
 }

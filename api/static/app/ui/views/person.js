@@ -26,9 +26,16 @@ export function person(app, id) {
     balances(book, id),
     h("div", { class: "actions start" }, actions(app, contact)),
     live.length === 0 && h("p", { class: "empty" }, say("Nothing is open, and nothing was.")),
-    h("ul", { class: "rows", id: "debts" }, live.slice(0, more.shown).map((debt) => debtRow(app, debt))),
+    h(
+      "ul",
+      { class: "rows", id: "debts" },
+      live.slice(0, more.shown).map((debt) => debtRow(app, debt)),
+    ),
     live.length > more.shown && h("button", { onclick: () => showMore(app) }, say("Show more")),
-    trash(app, debts.filter((debt) => !isLive(debt))),
+    trash(
+      app,
+      debts.filter((debt) => !isLive(debt)),
+    ),
   ];
 }
 
@@ -43,14 +50,16 @@ const balances = (book, id) =>
   h(
     "div",
     { class: "totals" },
-    book.balances(id).map(([currency, amount]) =>
-      h(
-        "div",
-        { class: "card", "data-key": currency },
-        sum([currency, amount]),
-        h("a", { href: `#/explain/${id}/${currency}`, class: "explain" }, say("Explain")),
+    book
+      .balances(id)
+      .map(([currency, amount]) =>
+        h(
+          "div",
+          { class: "card", "data-key": currency },
+          sum([currency, amount]),
+          h("a", { href: `#/explain/${id}/${currency}`, class: "explain" }, say("Explain")),
+        ),
       ),
-    ),
   );
 
 function actions(app, contact) {
@@ -82,22 +91,20 @@ async function remove(app, { id, name }) {
 
 async function remind(app, contactId) {
   const fields = await askReminder({ people: app.book.contactsByName(spoken()), contactId, zone: app.user.time_zone });
-  if (fields !== null) await app.act((device) => device.create("reminder", fields).then(({ event }) => event), say("Written down."));
+  if (fields !== null)
+    await app.act((device) => device.create("reminder", fields).then(({ event }) => event), say("Written down."));
 }
 
 /** One debt or thing, with what can be done about it. */
 export function debtRow(app, debt) {
   const title = debt.item ?? debt.description ?? (debt.direction === "lent" ? say("Lent") : say("Owed"));
-  const amount = isItem(debt) ? `× ${debt.amount}` : signed(debt.direction === "lent" ? debt.amount : -debt.amount, debt.currency);
+  const amount = isItem(debt)
+    ? `× ${debt.amount}`
+    : signed(debt.direction === "lent" ? debt.amount : -debt.amount, debt.currency);
   return h(
     "li",
     { "data-key": debt.id },
-    h(
-      "span",
-      { class: "grow" },
-      h("strong", {}, title),
-      h("small", {}, facts(app, debt).filter(Boolean).join(" · ")),
-    ),
+    h("span", { class: "grow" }, h("strong", {}, title), h("small", {}, facts(app, debt).filter(Boolean).join(" · "))),
     h("span", { class: isItem(debt) ? "sum" : debt.direction === "lent" ? "sum plus" : "sum minus" }, h("b", {}, amount)),
     h("span", { class: "tools" }, tools(app, debt)),
   );
@@ -106,26 +113,43 @@ export function debtRow(app, debt) {
 function facts({ book }, debt) {
   const open = book.open(debt);
   return [
-    isItem(debt) ? (debt.direction === "lent" ? say("lent") : say("borrowed")) : debt.direction === "lent" ? say("they owe you") : say("you owe them"),
+    isItem(debt)
+      ? debt.direction === "lent"
+        ? say("lent")
+        : say("borrowed")
+      : debt.direction === "lent"
+        ? say("they owe you")
+        : say("you owe them"),
     isItem(debt) && debt.description,
     date(debt.transaction_date),
     debt.repays && say("repayment"),
     open > 0 && open < debt.amount && say("still open: {amount}", { amount: money(open, debt.currency) }),
     !isItem(debt) && !debt.repays && open === 0 && say("repaid"),
     debt.returned_at && say("returned"),
-    debt.due_date && (book.overdue(debt, today()) ? say("overdue since {date}", { date: date(debt.due_date) }) : say("due {date}", { date: date(debt.due_date) })),
+    debt.due_date &&
+      (book.overdue(debt, today())
+        ? say("overdue since {date}", { date: date(debt.due_date) })
+        : say("due {date}", { date: date(debt.due_date) })),
   ];
 }
 
 function tools(app, debt) {
   const { id } = debt;
   return [
-    app.book.open(debt) > 0 && h("button", { "data-act": "repay", onclick: () => repay(app, debt) }, say("Repay")),
-    isItem(debt) && !debt.returned_at && h("button", { "data-act": "return", onclick: () => giveBack(app, debt) }, say("Returned")),
+    !debt.repays &&
+      app.book.open(debt) > 0 &&
+      h("button", { "data-act": "repay", onclick: () => repay(app, debt) }, say("Repay")),
+    isItem(debt) &&
+      !debt.returned_at &&
+      h("button", { "data-act": "return", onclick: () => giveBack(app, debt) }, say("Returned")),
     h("button", { class: "quiet", "data-act": "edit", onclick: () => editDebt(app, debt) }, say("Edit")),
     h(
       "button",
-      { class: "quiet", "data-act": "delete", onclick: () => app.act((device) => device.delete("transaction", id), say("Deleted.")) },
+      {
+        class: "quiet",
+        "data-act": "delete",
+        onclick: () => app.act((device) => device.delete("transaction", id), say("Deleted.")),
+      },
       say("Delete"),
     ),
   ];
@@ -159,13 +183,25 @@ const trash = (app, gone) =>
     h(
       "ul",
       { class: "rows" },
-      gone.slice(0, SHOWN).map((debt) =>
-        h(
-          "li",
-          { "data-key": debt.id },
-          h("span", { class: "grow" }, debt.item ?? debt.description ?? money(debt.amount, debt.currency), " ", h("small", {}, date(debt.transaction_date))),
-          h("button", { onclick: () => app.act((device) => device.restore("transaction", debt.id), say("Restored.")) }, say("Restore")),
+      gone
+        .slice(0, SHOWN)
+        .map((debt) =>
+          h(
+            "li",
+            { "data-key": debt.id },
+            h(
+              "span",
+              { class: "grow" },
+              debt.item ?? debt.description ?? money(debt.amount, debt.currency),
+              " ",
+              h("small", {}, date(debt.transaction_date)),
+            ),
+            h(
+              "button",
+              { onclick: () => app.act((device) => device.restore("transaction", debt.id), say("Restored.")) },
+              say("Restore"),
+            ),
+          ),
         ),
-      ),
     ),
   );

@@ -2,9 +2,9 @@
 
 import { Device, Line } from "../../client/index.js";
 import { h } from "../dom.js";
-import { editable, money, short, typed } from "../format.js";
+import { editable, money, short, signed, typed } from "../format.js";
 import { complain, field } from "../forms.js";
-import { Book, isLive } from "../model.js";
+import { Book, explained, isLive } from "../model.js";
 import { say, spoken } from "../words.js";
 import { conflict } from "./attention.js";
 import { row } from "./log.js";
@@ -19,8 +19,16 @@ export async function proof(app) {
   const ready = panels.every(({ device }) => device.signedIn);
   return [
     h("h1", {}, say("Two devices, one ledger")),
-    h("p", { class: "lead" }, say("Take one offline, change the same debt on both, and let them meet: nothing is lost, and in the end both have the same hash.")),
-    ready ? [verdict(), h("div", { class: "proof", id: "proof" }, await Promise.all(panels.map((panel) => panel.content())))] : entrance(app),
+    h(
+      "p",
+      { class: "lead" },
+      say(
+        "Take one offline, change the same debt on both, and let them meet: nothing is lost, and in the end both have the same hash.",
+      ),
+    ),
+    ready
+      ? [verdict(), h("div", { class: "proof", id: "proof" }, await Promise.all(panels.map((panel) => panel.content())))]
+      : entrance(app),
   ];
 }
 
@@ -28,7 +36,9 @@ function verdict() {
   const [one, other] = panels.map(({ device }) => device.head);
   const pending = panels.some(({ device }) => device.pending > 0);
   const equal = one.hash === other.hash && !pending;
-  const text = equal ? say("Equal: both at version {version}, hash {hash}.", { version: one.version, hash: short(one.hash) }) : say("They differ: versions {one} and {other}.", { one: one.version, other: other.version });
+  const text = equal
+    ? say("Equal: both at version {version}, hash {hash}.", { version: one.version, hash: short(one.hash) })
+    : say("They differ: versions {one} and {other}.", { one: one.version, other: other.version });
   return h("p", { class: equal ? "verdict equal" : "verdict", role: "status", id: "verdict" }, text);
 }
 
@@ -55,12 +65,23 @@ function entrance(app) {
   };
   return h(
     "form",
-    { class: "stack card narrow", novalidate: true, "data-key": `entrance ${spoken()}`, "data-keep": true, onsubmit: (event) => enter(event, false) },
+    {
+      class: "stack card narrow",
+      novalidate: true,
+      "data-key": `entrance ${spoken()}`,
+      "data-keep": true,
+      onsubmit: (event) => enter(event, false),
+    },
     h("p", {}, say("Both devices sign in to one account: yours, or a new one to play with.")),
     field(say("E-mail"), email),
     field(say("Password"), password),
     said,
-    h("div", { class: "actions" }, h("button", { type: "button", id: "register", onclick: (event) => enter(event, true) }, say("Register")), h("button", { class: "primary", id: "sign-in" }, say("Sign in"))),
+    h(
+      "div",
+      { class: "actions" },
+      h("button", { type: "button", id: "register", onclick: (event) => enter(event, true) }, say("Register")),
+      h("button", { class: "primary", id: "sign-in" }, say("Sign in")),
+    ),
   );
 }
 
@@ -73,7 +94,12 @@ class Panel {
     panel.app = app;
     panel.name = name;
     const { network, connect } = panel.line;
-    panel.device = await Device.open(`proof-${name}`, { label: `${app.label()}, ${name}`, network, connect, onChange: () => app.changed() });
+    panel.device = await Device.open(`proof-${name}`, {
+      label: `${app.label()}, ${name}`,
+      network,
+      connect,
+      onChange: () => app.changed(),
+    });
     if (panel.device.signedIn) panel.follow();
     return panel;
   }
@@ -102,17 +128,56 @@ class Panel {
   async content() {
     const { device, book } = this;
     const [facts, { conflicts }] = await Promise.all([device.log(Math.max(0, device.head.version - FACTS)), device.attention()]);
-    const debts = [...book.debts.values()].filter((debt) => isLive(debt) && debt.type !== "item").sort((one, other) => (one.id < other.id ? 1 : -1));
+    const debts = [...book.debts.values()]
+      .filter((debt) => isLive(debt) && debt.type !== "item")
+      .sort((one, other) => (one.id < other.id ? 1 : -1));
     return h(
       "section",
       { class: "device card", "data-key": this.name, id: this.name, "aria-label": this.title },
       this.#head(),
       this.trouble && h("p", { class: "banner" }, this.trouble),
       this.#adding(book),
-      h("ul", { class: "rows debts" }, debts.slice(0, FACTS).map((debt) => this.#debt(book, debt))),
-      h("div", { class: "conflicts" }, conflicts.map((fact) => conflict({ book, currency: this.currency, act: (...how) => this.act(...how) }, fact))),
+      h(
+        "ul",
+        { class: "rows debts" },
+        debts.slice(0, FACTS).map((debt) => this.#debt(book, debt)),
+      ),
+      await this.#explanation(book),
+      h(
+        "div",
+        { class: "conflicts" },
+        conflicts.map((fact) => conflict({ book, currency: this.currency, act: (...how) => this.act(...how) }, fact)),
+      ),
       h("h3", {}, say("Log")),
-      h("ol", { class: "rows log" }, facts.reverse().map((fact) => row({ book }, fact, { undo: false }))),
+      h(
+        "ol",
+        { class: "rows log" },
+        facts.reverse().map((fact) => row({ book }, fact, { undo: false })),
+      ),
+    );
+  }
+
+  // The balance, and the events of the log that it is the sum of.
+  async #explanation(book) {
+    const [contact] = book.contactsByName(spoken());
+    if (contact === undefined) return null;
+    const items = explained(await this.device.log(), contact.id, this.currency);
+    const sum = signed(items.at(-1)?.running_total ?? 0, this.currency);
+    return h(
+      "details",
+      { "data-key": "explanation", class: "explanation" },
+      h("summary", {}, say("{name}: {sum}, the sum of {count} events.", { name: contact.name, sum, count: items.length })),
+      h(
+        "p",
+        {},
+        items.map((item) =>
+          h(
+            "span",
+            { class: "step" },
+            `${item.seq}: ${signed(item.amount, this.currency)} → ${signed(item.running_total, this.currency)}`,
+          ),
+        ),
+      ),
     );
   }
 
@@ -131,7 +196,12 @@ class Panel {
       "header",
       {},
       h("h2", {}, this.title),
-      h("label", { class: "check" }, h("input", { type: "checkbox", role: "switch", class: "switch", checked: !this.line.cut, onchange: flip }), this.line.cut ? say("Offline") : say("Online")),
+      h(
+        "label",
+        { class: "check" },
+        h("input", { type: "checkbox", role: "switch", class: "switch", checked: !this.line.cut, onchange: flip }),
+        this.line.cut ? say("Offline") : say("Online"),
+      ),
       h("p", { class: "hint" }, say("Waiting to be sent: {count}", { count: this.device.pending })),
       h("p", {}, say("Version {version}", { version }), " ", h("code", { class: "hash head", title: hash }, short(hash))),
     );
@@ -143,28 +213,54 @@ class Panel {
       "div",
       { class: "actions start" },
       contact === undefined
-        ? h("button", { "data-act": "person", onclick: () => this.act((device) => device.create("contact", { name: "Ana" }), say("Added.")) }, say("Add a person"))
+        ? h(
+            "button",
+            {
+              "data-act": "person",
+              onclick: () => this.act((device) => device.create("contact", { name: "Ana" }), say("Added.")),
+            },
+            say("Add a person"),
+          )
         : h("button", { "data-act": "debt", onclick: () => this.#lend(contact.id) }, say("Add a debt")),
     );
   }
 
   #lend(contact_id) {
-    const fields = { contact_id, type: "money", direction: "lent", amount: 1_000, currency: this.currency, description: say("lunch") };
+    const fields = {
+      contact_id,
+      type: "money",
+      direction: "lent",
+      amount: 1_000,
+      currency: this.currency,
+      description: say("lunch"),
+    };
     return this.act((device) => device.create("transaction", fields), say("Written down."));
   }
 
   #debt(book, debt) {
-    const amount = h("input", { inputmode: "decimal", value: editable(debt.amount, debt.currency), "aria-label": say("Amount"), size: 8, autocomplete: "off" });
+    const amount = h("input", {
+      inputmode: "decimal",
+      value: editable(debt.amount, debt.currency),
+      "aria-label": say("Amount"),
+      size: 8,
+      autocomplete: "off",
+    });
     const change = (event) => {
       event.preventDefault();
       const minor = typed(event.target.elements[0].value, debt.currency);
       event.target.reset();
-      if (minor !== null && minor !== debt.amount) this.act((device) => device.update("transaction", debt.id, { amount: minor }), say("Saved."));
+      if (minor !== null && minor !== debt.amount)
+        this.act((device) => device.update("transaction", debt.id, { amount: minor }), say("Saved."));
     };
     return h(
       "li",
       { "data-key": debt.id },
-      h("span", { class: "grow" }, h("strong", {}, debt.description ?? book.nameOf(debt.contact_id)), h("small", {}, book.nameOf(debt.contact_id))),
+      h(
+        "span",
+        { class: "grow" },
+        h("strong", {}, debt.description ?? book.nameOf(debt.contact_id)),
+        h("small", {}, book.nameOf(debt.contact_id)),
+      ),
       h("b", { class: debt.direction === "lent" ? "plus" : "minus" }, money(debt.amount, debt.currency)),
       h("form", { class: "inline", onsubmit: change }, amount, h("button", {}, say("Change"))),
     );

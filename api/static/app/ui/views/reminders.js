@@ -18,20 +18,41 @@ export function reminders(app) {
   foresee(app);
   return [
     h("h1", {}, say("Reminders")),
-    h("div", { class: "actions start" }, h("button", { class: "primary", id: "add-reminder", onclick: () => add(app) }, say("Add reminder"))),
+    h(
+      "div",
+      { class: "actions start" },
+      h("button", { class: "primary", id: "add-reminder", onclick: () => add(app) }, say("Add reminder")),
+    ),
     waiting.length === 0 && h("p", { class: "empty" }, say("No reminder is waiting.")),
-    h("ul", { class: "rows" }, waiting.map((one) => row(app, one))),
-    done.length > 0 && h("details", { "data-key": "done" }, h("summary", {}, say("Done: {count}", { count: done.length })), h("ul", { class: "rows" }, done.map((one) => row(app, one)))),
+    h(
+      "ul",
+      { class: "rows" },
+      waiting.map((one) => row(app, one)),
+    ),
+    done.length > 0 &&
+      h(
+        "details",
+        { "data-key": "done" },
+        h("summary", {}, say("Done: {count}", { count: done.length })),
+        h(
+          "ul",
+          { class: "rows" },
+          done.map((one) => row(app, one)),
+        ),
+      ),
     h("h2", {}, say("Due dates")),
     dueDates(app),
     h("h2", {}, say("What will be sent")),
-    preview.items === null ? h("p", { class: "hint" }, say("The server says that when it can be reached.")) : planned(book, preview.items),
+    preview.items === null
+      ? h("p", { class: "hint" }, say("The server says that when it can be reached."))
+      : planned(book, preview.items),
   ];
 }
 
 async function add(app) {
   const fields = await askReminder({ people: app.book.contactsByName(spoken()), zone: app.user.time_zone });
-  if (fields !== null) await app.act((device) => device.create("reminder", fields).then(({ event }) => event), say("Written down."));
+  if (fields !== null)
+    await app.act((device) => device.create("reminder", fields).then(({ event }) => event), say("Written down."));
 }
 
 function row(app, reminder) {
@@ -44,20 +65,40 @@ function row(app, reminder) {
       "span",
       { class: "grow" },
       h("strong", {}, message ?? (contact_id ? app.book.nameOf(contact_id) : say("Reminder"))),
-      h("small", {}, moment(snoozed_until ?? remind_at), reminder.repeat && ` · ${say("repeated")}`, message && contact_id && ` · ${app.book.nameOf(contact_id)}`),
+      h(
+        "small",
+        {},
+        moment(snoozed_until ?? remind_at),
+        reminder.repeat && ` · ${say("repeated")}`,
+        message && contact_id && ` · ${app.book.nameOf(contact_id)}`,
+      ),
     ),
     h(
       "span",
       { class: "tools" },
       !done_at && h("button", { onclick: () => change({ done_at: new Date().toISOString() }, say("Done.")) }, say("Done")),
-      !done_at && h("button", { onclick: () => change({ snoozed_until: new Date(Date.now() + SNOOZE_MILLISECONDS).toISOString() }, say("Put off until tomorrow.")) }, say("Tomorrow")),
-      h("button", { class: "quiet", onclick: () => app.act((device) => device.delete("reminder", id), say("Deleted.")) }, say("Delete")),
+      !done_at &&
+        h(
+          "button",
+          {
+            onclick: () =>
+              change({ snoozed_until: new Date(Date.now() + SNOOZE_MILLISECONDS).toISOString() }, say("Put off until tomorrow.")),
+          },
+          say("Tomorrow"),
+        ),
+      h(
+        "button",
+        { class: "quiet", onclick: () => app.act((device) => device.delete("reminder", id), say("Deleted.")) },
+        say("Delete"),
+      ),
     ),
   );
 }
 
 function dueDates({ book }) {
-  const due = [...book.debts.values()].filter((debt) => isLive(debt) && debt.due_date && (book.open(debt) > 0 || (debt.type === "item" && !debt.returned_at)));
+  const due = [...book.debts.values()].filter(
+    (debt) => isLive(debt) && debt.due_date && (book.open(debt) > 0 || (debt.type === "item" && !debt.returned_at)),
+  );
   if (due.length === 0) return h("p", { class: "empty" }, say("No due date is ahead."));
   due.sort((one, other) => (one.due_date < other.due_date ? -1 : 1));
   return h(
@@ -67,8 +108,19 @@ function dueDates({ book }) {
       h(
         "li",
         { "data-key": `due ${debt.id}` },
-        h("a", { href: `#/person/${debt.contact_id}` }, h("strong", {}, book.nameOf(debt.contact_id)), " ", h("small", {}, debt.item ?? debt.description)),
-        h("span", { class: book.overdue(debt, today()) ? "late" : undefined }, date(debt.due_date), book.overdue(debt, today()) && ` · ${say("overdue")}`),
+        h(
+          "a",
+          { href: `#/person/${debt.contact_id}` },
+          h("strong", {}, book.nameOf(debt.contact_id)),
+          " ",
+          h("small", {}, debt.item ?? debt.description),
+        ),
+        h(
+          "span",
+          { class: book.overdue(debt, today()) ? "late" : undefined },
+          date(debt.due_date),
+          book.overdue(debt, today()) && ` · ${say("overdue")}`,
+        ),
       ),
     ),
   );
@@ -94,10 +146,34 @@ const planned = (book, items) =>
     : h(
         "ul",
         { class: "rows", id: "preview" },
-        items.map(({ key, at, channel, why, contact_id }) =>
-          h("li", { "data-key": key }, h("span", { class: "grow" }, h("strong", {}, contact_id ? book.nameOf(contact_id) : say("Reminder")), h("small", {}, inWords(why))), h("span", {}, moment(at)), h("small", {}, channel === "email" ? say("e-mail") : say("push"))),
-        ),
+        together(items).map((one) => plannedRow(book, one)),
       );
+
+// What goes out at one time over several channels is one line.
+function together(items) {
+  const found = new Map();
+  for (const item of items) {
+    const { at, why, contact_id, reminder_id, transaction_id, channel } = item;
+    const key = [at, why, contact_id, reminder_id, transaction_id].join(" ");
+    const channels = [...(found.get(key)?.channels ?? []), channel === "email" ? say("e-mail") : say("push")];
+    found.set(key, { ...item, key, channels });
+  }
+  return [...found.values()];
+}
+
+const plannedRow = (book, { key, at, why, contact_id, channels }) =>
+  h(
+    "li",
+    { "data-key": key },
+    h(
+      "span",
+      { class: "grow" },
+      h("strong", {}, contact_id ? book.nameOf(contact_id) : say("Reminder")),
+      h("small", {}, inWords(why)),
+    ),
+    h("span", {}, moment(at)),
+    h("small", {}, channels.join(", ")),
+  );
 
 /** The server's `why` ("due in 3 days") in the user's language. */
 function inWords(why) {

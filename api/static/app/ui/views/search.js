@@ -18,9 +18,20 @@ export function search(app) {
   return [
     h("h1", {}, say("Search")),
     h("label", { for: "query", class: "visually-hidden" }, say("Search")),
-    h("input", { id: "query", type: "search", value: query, autocomplete: "off", placeholder: say("Names, notes, what was lent"), oninput: listen }),
+    h("input", {
+      id: "query",
+      type: "search",
+      value: query,
+      autocomplete: "off",
+      placeholder: say("Names, notes, what was lent"),
+      oninput: listen,
+    }),
     h("p", { class: "hint", role: "status" }, query && say("Found: {count}", { count: found.length })),
-    h("ul", { class: "rows", id: "found" }, found.slice(0, MOST).map((one) => row(app, one))),
+    h(
+      "ul",
+      { class: "rows", id: "found" },
+      found.slice(0, MOST).map((one) => row(app, one)),
+    ),
   ];
 }
 
@@ -30,6 +41,8 @@ function row(app, { kind, found }) {
   }
   const line = debtRow(app, found);
   const about = isItem(found) ? say("thing") : say("debt");
-  line.firstChild.append(h("small", {}, `${about} · `, h("a", { href: `#/person/${found.contact_id}` }, app.book.nameOf(found.contact_id))));
+  line.firstChild.append(
+    h("small", {}, `${about} · `, h("a", { href: `#/person/${found.contact_id}` }, app.book.nameOf(found.contact_id))),
+  );
   return line;
 }

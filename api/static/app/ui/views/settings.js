@@ -12,14 +12,38 @@ const IMPORT_MILLISECONDS = 15 * 60_000; // what the server allows
 export function settings(app) {
   return [
     h("h1", {}, say("Settings")),
-    h("section", { class: "card stack", "data-key": "device" }, h("h2", {}, say("This device")), language(app), theme(app), offline(app)),
-    h("section", { class: "card stack", "data-key": "account" }, h("h2", {}, say("Account")), h("p", {}, app.user?.email), currency(app)),
-    h("section", { class: "card stack", "data-key": "data" }, h("h2", {}, say("Import and export")), importing(app), exporting(app)),
+    h(
+      "section",
+      { class: "card stack", "data-key": "device" },
+      h("h2", {}, say("This device")),
+      language(app),
+      theme(app),
+      offline(app),
+    ),
+    h(
+      "section",
+      { class: "card stack", "data-key": "account" },
+      h("h2", {}, say("Account")),
+      h("p", {}, app.user?.email),
+      currency(app),
+    ),
+    h(
+      "section",
+      { class: "card stack", "data-key": "data" },
+      h("h2", {}, say("Import and export")),
+      importing(app),
+      exporting(app),
+    ),
     h(
       "section",
       { class: "card stack", "data-key": "leave" },
       h("h2", {}, say("Leave")),
-      h("div", { class: "actions start" }, h("button", { id: "sign-out", onclick: () => leave(app) }, say("Sign out")), h("button", { class: "danger", id: "erase", onclick: () => erase(app) }, say("Sign out and erase this device"))),
+      h(
+        "div",
+        { class: "actions start" },
+        h("button", { id: "sign-out", onclick: () => leave(app) }, say("Sign out")),
+        h("button", { class: "danger", id: "erase", onclick: () => erase(app) }, say("Sign out and erase this device")),
+      ),
     ),
     h("p", {}, h("a", { href: "#/proof" }, say("See two devices agree"))),
   ];
@@ -54,11 +78,20 @@ function offline(app) {
     app.device.stir();
     app.changed();
   };
-  return h("label", { class: "check" }, h("input", { type: "checkbox", id: "offline", checked: app.line.cut, onchange: toggle }), say("Work offline until this page is closed"));
+  return h(
+    "label",
+    { class: "check" },
+    h("input", { type: "checkbox", id: "offline", checked: app.line.cut, onchange: toggle }),
+    say("Work offline until this page is closed"),
+  );
 }
 
 function currency(app) {
-  const control = select("default_currency", app.currencies.map((code) => [code, code]), app.currency);
+  const control = select(
+    "default_currency",
+    app.currencies.map((code) => [code, code]),
+    app.currency,
+  );
   control.onchange = async ({ target }) => {
     try {
       const user = await app.device.ask("PATCH", "/api/me", { json: { default_currency: target.value } });
@@ -83,7 +116,10 @@ function importing(app) {
     said.textContent = say("Sending {name}", { name: chosen.name });
     try {
       const answer = await upload(app, chosen, (part) => (bar.value = part));
-      said.textContent = say("People: {contacts}. Debts: {transactions}. Things: {items}. Left out: {skipped}.", { ...answer, skipped: answer.skipped.reduce((sum, { count }) => sum + count, 0) });
+      said.textContent = say("People: {contacts}. Debts: {transactions}. Things: {items}. Left out: {skipped}.", {
+        ...answer,
+        skipped: answer.skipped.reduce((sum, { count }) => sum + count, 0),
+      });
       app.device.stir();
     } catch (error) {
       said.textContent = error.message;
@@ -145,7 +181,10 @@ async function leave(app) {
 
 async function erase(app) {
   const { pending } = app.device;
-  const text = pending > 0 ? say("What waits to be sent is lost: {count}.", { count: pending }) : say("The server keeps everything; this device forgets it.");
+  const text =
+    pending > 0
+      ? say("What waits to be sent is lost: {count}.", { count: pending })
+      : say("The server keeps everything; this device forgets it.");
   if (!(await confirm(say("Erase this device?"), text, say("Erase")))) return;
   app.unfollow();
   await app.device.logout();

@@ -8,7 +8,13 @@ import { say, spoken } from "../words.js";
 /** The form; the server says in /api/meta whether somebody may register. */
 export function signIn(app) {
   const registration = app.device.remembered("meta")?.registration ?? "open";
-  return h("section", { class: "narrow", "data-key": `sign-in ${registration} ${spoken()}`, "data-keep": true }, h("h1", {}, "Debitum"), lead(), form(app, registration));
+  return h(
+    "section",
+    { class: "narrow", "data-key": `sign-in ${registration} ${spoken()}`, "data-keep": true },
+    h("h1", {}, "Debitum"),
+    lead(),
+    form(app, registration),
+  );
 }
 
 const lead = () => h("p", { class: "lead" }, say("Who owes whom, on all your devices, with and without a network."));

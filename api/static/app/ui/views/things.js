@@ -14,10 +14,15 @@ export function things(app) {
   const nobody = [...book.contacts.values()].every((one) => !isLive(one));
   return [
     h("h1", {}, say("Things")),
-    h("div", { class: "actions start" }, h("button", { class: "primary", disabled: nobody, onclick: () => addDebt(app, { item: true }) }, say("Add thing"))),
+    h(
+      "div",
+      { class: "actions start" },
+      h("button", { class: "primary", disabled: nobody, onclick: () => addDebt(app, { item: true }) }, say("Add thing")),
+    ),
     out.length === 0 && h("p", { class: "empty" }, say("Everything is where it belongs.")),
     list(app, out),
-    back.length > 0 && h("details", { "data-key": "back" }, h("summary", {}, say("Returned: {count}", { count: back.length })), list(app, back)),
+    back.length > 0 &&
+      h("details", { "data-key": "back" }, h("summary", {}, say("Returned: {count}", { count: back.length })), list(app, back)),
   ];
 }
 

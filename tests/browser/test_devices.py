@@ -1,0 +1,237 @@
+"""Two people's worth of devices: offline stretches, conflicts of money, lost pages, tokens that end, servers that go away."""
+
+import asyncio
+import datetime
+import uuid
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from api import tokens
+from api.settings import Settings
+from tests.browser.conftest import Visitor, signed_in, visiting
+from tests.fixtures.api import Client, Server, serve
+
+EVENTS = 10_000
+PER_PUSH = 500
+
+
+async def write_down(page: Page, amount: str, description: str) -> None:
+    """Fill in the form for a debt of the person who is shown, and save it."""
+    await page.locator("#add-debt").click()
+    await page.get_by_label("Amount").fill(amount)
+    await page.get_by_label("Description").fill(description)
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("#debts")).to_contain_text(description)
+
+
+async def change(page: Page, description: str, amount: str) -> None:
+    """Change the amount of the debt with that description."""
+    await page.locator("#debts > li", has_text=description).locator("[data-act=edit]").click()
+    await page.get_by_label("Amount").fill(amount)
+    await page.get_by_role("button", name="Save").click()
+
+
+async def friend(client: Client, name: str = "Ana") -> str:
+    contact = await client.post("/api/contacts", {"name": name}, status=201)
+    return str(contact["id"])
+
+
+async def lunch(client: Client, contact_id: str, **members: Any) -> str:
+    debt = {"contact_id": contact_id, "direction": "lent", "amount": 1000, "currency": "EUR", "description": "lunch"}
+    made = await client.post("/api/transactions", debt | members, status=201)
+    return str(made["id"])
+
+
+async def agree(*visitors: Visitor) -> tuple[str | None, str | None]:
+    """Until all devices have sent what waits and stand at the same version with the same hash, which are returned."""
+    for visitor in visitors:
+        await visitor.live()
+    for visitor in visitors[1:]:
+        await expect(visitor.page.locator("#head")).to_have_attribute("title", str((await visitors[0].head())[1]))
+    heads = {await visitor.head() for visitor in visitors}
+    assert len(heads) == 1
+    return heads.pop()
+
+
+async def test_what_is_done_offline_comes_home(api: Server, alice: Client, chromium: Browser) -> None:
+    """Offline it is shown at once and survives a reload; online it goes to the server, and to the other device."""
+    contact = await friend(alice)
+    async with (
+        signed_in(chromium, api, alice.user["email"]) as phone,
+        signed_in(chromium, api, alice.user["email"]) as laptop,
+    ):
+        await phone.page.evaluate("navigator.serviceWorker.ready.then(() => {})")
+        await phone.offline()
+        await phone.go(f"/person/{contact}")
+        await write_down(phone.page, "12.50", "dinner")
+        await expect(phone.page.locator("#debts > li")).to_contain_text(["dinner"])
+        await expect(phone.page.locator("#pending")).to_have_text("Waiting to be sent: 1")
+        await phone.page.reload()
+        await expect(phone.page.locator("#debts > li")).to_contain_text(["dinner"])
+        await expect(phone.page.locator("#pending")).to_have_text("Waiting to be sent: 1")
+        assert (await alice.get("/api/transactions"))["items"] == []
+        await phone.offline(False)
+        _, hashed = await agree(phone, laptop)
+        assert hashed == (await alice.get("/api/sync/hash"))["hash"]
+        await expect(laptop.page.locator("#people")).to_contain_text("€12.50")
+    [debt] = (await alice.get("/api/transactions"))["items"]
+    assert (debt["amount"], debt["currency"], debt["description"], debt["direction"]) == (1250, "EUR", "dinner", "lent")
+
+
+async def test_a_conflict_of_money_is_settled(api: Server, alice: Client, chromium: Browser) -> None:
+    """Both devices change the amount: the first stands, both values are shown on both, one tap settles it for both."""
+    contact = await friend(alice)
+    await lunch(alice, contact)
+    async with (
+        signed_in(chromium, api, alice.user["email"]) as phone,
+        signed_in(chromium, api, alice.user["email"]) as laptop,
+    ):
+        for visitor in (phone, laptop):
+            await visitor.go(f"/person/{contact}")
+            await expect(visitor.page.locator("#debts > li")).to_have_count(1)
+        await phone.offline()
+        await change(laptop.page, "lunch", "11")
+        await change(phone.page, "lunch", "12")
+        await expect(phone.page.locator("#debts")).to_contain_text("€12.00")
+        await laptop.live()
+        await phone.offline(False)
+        await agree(phone, laptop)
+        for visitor in (phone, laptop):
+            await expect(visitor.page.locator("#debts")).to_contain_text("€11.00")
+            await visitor.go("/attention")
+            await expect(visitor.page.locator(".conflict")).to_contain_text("€11.00")
+            await expect(visitor.page.locator(".conflict")).to_contain_text("€12.00")
+        await laptop.page.get_by_role("button", name="Take this").click()
+        await agree(phone, laptop)
+        for visitor in (phone, laptop):
+            await expect(visitor.page.get_by_text("Nothing waits for you.")).to_be_visible()
+            await visitor.go(f"/explain/{contact}/EUR")
+            await expect(visitor.page.locator("#explanation tbody tr").last).to_contain_text("+€12.00")
+    assert (await alice.get(f"/api/contacts/{contact}"))["balances"] == [{"currency": "EUR", "amount": 1200}]
+
+
+async def test_a_deletion_meets_an_edit(api: Server, alice: Client, chromium: Browser) -> None:
+    """What one deletes and the other has changed stays until somebody decides; to keep it settles the conflict."""
+    contact = await friend(alice)
+    debt = await lunch(alice, contact)
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await phone.go(f"/person/{contact}")
+        await expect(phone.page.locator("#debts > li")).to_have_count(1)
+        await phone.offline()
+        await phone.page.locator("[data-act=delete]").click()
+        await expect(phone.page.locator("#debts > li")).to_have_count(0)
+        await alice.post(f"/api/transactions/{debt}", {"amount": 1500})
+        await phone.offline(False)
+        await phone.live()
+        await expect(phone.page.locator("#debts")).to_contain_text("€15.00")
+        await phone.go("/attention")
+        await phone.page.get_by_role("button", name="Keep this").click()
+        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
+        await phone.live()
+    assert (await alice.get("/api/sync/conflicts", state="open"))["items"] == []
+    assert (await alice.get(f"/api/transactions/{debt}"))["amount"] == 1500
+
+
+async def test_tabs_of_one_device(api: Server, alice: Client, chromium: Browser) -> None:
+    """They share one store, one queue and one feed: what is done in one is seen in the other, and sent once."""
+    contact = await friend(alice)
+    async with signed_in(chromium, api, alice.user["email"]) as first:
+        second = await first.context.new_page()
+        await second.goto(f"{api.url}/app/#/person/{contact}")
+        await expect(second.locator("#live")).to_have_text("Live")
+        await write_down(second, "3", "tea")
+        await expect(first.page.locator("#people")).to_contain_text("€3.00")
+        await first.page.close()
+        await write_down(second, "4", "cake")
+        await expect(second.locator("#pending")).to_have_text("Waiting to be sent: 0")
+    facts = (await alice.get("/api/events"))["items"]
+    assert [fact["event_data"].get("description") for fact in reversed(facts)] == [None, "tea", "cake"]
+    assert len({fact["device_id"] for fact in facts[:2]}) == 1
+
+
+async def test_tokens_end(api: Server, alice: Client, chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page exchanges its token in time and stays on the feed; once its session is ended elsewhere, it asks to sign in."""
+    contact = await friend(alice)
+    monkeypatch.setattr(tokens, "LIFETIME", datetime.timedelta(seconds=3))
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await asyncio.sleep(4)  # the first token has ended by then
+        await phone.go(f"/person/{contact}")
+        await write_down(phone.page, "5", "bread")
+        await phone.live()
+        other = await api.login(alice)
+        [session] = [one for one in (await other.get("/api/auth/sessions"))["items"] if "Browser" in (one["device_name"] or "")]
+        await phone.offline()
+        await write_down(phone.page, "6", "milk")
+        await other.delete(f"/api/auth/sessions/{session['id']}")
+        await phone.offline(False)
+        await expect(phone.page.get_by_role("alert").first).to_contain_text("what you wrote down is kept")
+        await phone.sign_in(alice.user["email"])
+        await expect(phone.page.locator("#debts")).to_contain_text("milk")
+    monkeypatch.undo()
+    again = await api.login(alice)
+    assert {debt["description"] for debt in (await again.get("/api/transactions"))["items"]} == {"bread", "milk"}
+
+
+async def test_the_server_goes_and_comes_back(api_settings: Settings, chromium: Browser) -> None:
+    """What is written down meanwhile waits, and goes out when the server is there again; nobody has to do anything."""
+    async with serve(api_settings) as before:
+        port = int(before.url.rpartition(":")[2])
+        alice = await before.register()
+        contact = await friend(alice)
+        visit = visiting(chromium, before.url)
+        phone = await visit.__aenter__()
+        await phone.sign_in(alice.user["email"])
+    await expect(phone.page.locator("#live")).not_to_have_text("Live")
+    await phone.go(f"/person/{contact}")
+    await write_down(phone.page, "7", "soup")
+    await expect(phone.page.locator("#pending")).to_have_text("Waiting to be sent: 1")
+    async with serve(api_settings, port=port) as after:
+        await phone.live()
+        again = await after.login(alice)
+        [debt] = (await again.get("/api/transactions"))["items"]
+        assert debt["description"] == "soup"
+        await visit.__aexit__(None, None, None)
+
+
+async def ledger_of(client: Client, events: int) -> None:
+    """A ledger of so many events: a contact for each hundred, debts for the rest."""
+    contacts = [str(uuid.uuid4()) for _ in range(events // 100)]
+    made: list[tuple[str, str, dict[str, Any]]] = [
+        ("contact", one, {"name": f"Friend {index}"}) for index, one in enumerate(contacts)
+    ]
+    for index in range(events - len(contacts)):
+        debt = {"contact_id": contacts[index % len(contacts)], "direction": "lent", "amount": index + 1, "currency": "EUR"}
+        made.append(("transaction", str(uuid.uuid4()), debt | {"transaction_date": "2026-11-01", "description": f"debt {index}"}))
+    for start in range(0, events, PER_PUSH):
+        items = [
+            {
+                "id": str(uuid.uuid4()),
+                "aggregate_type": kind,
+                "aggregate_id": entity,
+                "event_type": "CREATED",
+                "event_data": data,
+                "base_seq": 0,
+                "timestamp": "2026-11-28T12:00:00Z",
+                "version": 1,
+            }
+            for kind, entity, data in made[start : start + PER_PUSH]
+        ]
+        answer = await client.push(*items)
+        assert {one["status"] for one in answer["results"]} == {"accepted"}
+
+
+async def test_ten_thousand_events(api: Server, alice: Client, chromium: Browser) -> None:
+    """A new device shows everybody, folds the log to the server's hash, and acts and searches offline."""
+    await ledger_of(alice, EVENTS)
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await expect(phone.page.locator("#people > li")).to_have_count(EVENTS // 100)
+        await expect(phone.page.locator("#head")).to_contain_text(f"Version {EVENTS}")
+        assert (await phone.head())[1] == (await alice.get("/api/sync/hash"))["hash"]
+        await phone.offline()
+        await phone.page.locator("#people a").first.click()
+        await write_down(phone.page, "8", "offline")
+        await phone.go("/search")
+        await phone.page.locator("#query").fill("deb 9899")
+        await expect(phone.page.locator("#found > li")).to_have_count(1)

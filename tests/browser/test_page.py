@@ -1,0 +1,333 @@
+"""What the page offers, by what a person does: every view, with a keyboard, a screen reader, in three languages, installed."""
+
+import asyncio
+import contextlib
+import json
+import random
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, async_playwright, expect
+
+from api import browser as served
+from tests.browser.conftest import OPTIONS, Visitor, program, signed_in, visiting
+from tests.browser.test_devices import friend, lunch, write_down
+from tests.fixtures.api import PASSWORD, Client, Server
+
+DATA = Path(__file__).parents[1] / "data"
+VIEWS = ("/", "/things", "/reminders", "/history", "/search", "/attention", "/log", "/settings")
+GRAVE = {"serious", "critical"}
+STEPS = 90
+
+
+async def household(alice: Client) -> str:
+    """A bit of everything; the first contact's id."""
+    ana, bilal = await friend(alice), await friend(alice, "Bilal")
+    debt = await lunch(alice, ana, due_date="2026-11-20")
+    await lunch(alice, bilal, direction="owed", amount=99_900, currency="JPY", description="مظلة")
+    await alice.post(f"/api/transactions/{debt}/repay", {"amount": 300}, status=201)
+    await lunch(alice, ana, type="item", amount=2, currency=None, item="drill", description=None)
+    gone = await lunch(alice, ana, description="gone")
+    await alice.delete(f"/api/transactions/{gone}")
+    await alice.post("/api/reminders", {"contact_id": ana, "remind_at": "2027-01-01T09:00:00Z", "message": "call"}, status=201)
+    return ana
+
+
+async def grave(visitor: Visitor) -> list[str]:
+    """What a screen reader or a person with low vision would stumble over."""
+    known = len(visitor.errors)
+    found = await Axe().run(visitor.page)
+    del visitor.errors[known:]  # axe tries inline styles, and the policy of the page refuses them
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found.response["violations"] if one["impact"] in GRAVE]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_everybody_can_use_every_view(api: Server, alice: Client, chromium: Browser, scheme: Any) -> None:
+    """axe finds nothing serious, in any view, on a phone as on a desktop; nothing is wider than the screen."""
+    ana = await household(alice)
+    async with visiting(chromium, api.url, color_scheme=scheme, viewport={"width": 360, "height": 740}) as phone:
+        assert await grave(phone) == []
+        await phone.sign_in(alice.user["email"])
+        for view in (*VIEWS, f"/person/{ana}", f"/explain/{ana}/EUR", "/proof"):
+            await phone.go(view)
+            await expect(phone.page.locator("h1")).to_be_visible()
+            await phone.page.wait_for_timeout(100)  # views that read the log come a moment later than their address
+            assert await grave(phone) == [], view
+            assert await phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+        await phone.go(f"/person/{ana}")
+        await phone.page.locator("#add-debt").click()
+        assert await grave(phone) == []
+
+
+async def test_a_keyboard_is_enough(api: Server, alice: Client, chromium: Browser) -> None:
+    """A debt is written down and taken back without a pointer; a dialog gives the focus back, and Escape leaves it."""
+    await friend(alice)
+    async with signed_in(chromium, api, alice.user["email"]) as laptop:
+        page = laptop.page
+        await page.locator("#add-debt").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_label("Amount")).to_be_focused()
+        await page.keyboard.press("Escape")
+        await expect(page.locator("dialog")).to_have_count(0)
+        await expect(page.locator("#add-debt")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await page.keyboard.type("abc")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("A number, more than 0")).to_be_visible()
+        await expect(page.get_by_label("Amount")).to_be_focused()
+        await page.keyboard.press("Control+A")
+        await page.keyboard.type("4,20")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#people")).to_contain_text("€4.20")
+        await page.locator(".toast button").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#people")).not_to_contain_text("€4.20")
+        await laptop.live()
+    assert [fact["event_type"] for fact in (await alice.get("/api/events"))["items"]] == ["UNDO", "CREATED", "CREATED"]
+
+
+async def test_a_whole_day(visitor: Visitor, api: Server) -> None:
+    """Sign up, a person, money, a thing, a repayment, a reminder, an edit, a deletion and its restoration: the server agrees."""
+    page = visitor.page
+    await page.get_by_label("E-mail").fill("zoe@example.org")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.locator("#register").click()
+    await page.locator("#add-person").click()
+    await page.get_by_label("Name").fill("Bilal")
+    await page.get_by_role("button", name="Save").click()
+    await write_down(page, "20", "tickets")
+    await page.locator("[data-act=repay]").click()
+    await page.get_by_label("Amount").fill("5.50")
+    await page.get_by_role("button", name="Repay").last.click()
+    await expect(page.locator("#debts")).to_contain_text("still open: €14.50")
+    await page.locator("#add-thing").click()
+    await page.get_by_label("What").fill("ladder")
+    await page.get_by_role("button", name="Save").click()
+    await page.locator("#debts > li", has_text="ladder").locator("[data-act=return]").click()
+    await expect(page.locator("#debts > li", has_text="ladder")).to_contain_text("returned")
+    await page.locator("#debts > li", has_text="ladder").locator("[data-act=delete]").click()
+    await page.locator("details[data-key=deleted] summary").click()
+    await page.get_by_role("button", name="Restore").click()
+    await expect(page.locator("#debts > li", has_text="ladder")).to_have_count(1)
+    await visitor.go("/reminders")
+    await page.locator("#add-reminder").click()
+    await page.get_by_label("Message").fill("ask Bilal")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("#preview")).to_contain_text("Reminder")
+    await visitor.go("/search")
+    await page.locator("#query").fill("LÁD")
+    await expect(page.locator("#found")).to_contain_text("ladder")
+    await visitor.live()
+    async with api.http() as http:
+        answer = await http.post("/api/auth/login", json={"email": "zoe@example.org", "password": PASSWORD})
+    zoe = api.client(answer.json())
+    debts = (await zoe.get("/api/transactions"))["items"]
+    assert sorted((one["item"] or one["description"] or "repayment", one["amount"], one["open_amount"]) for one in debts) == [
+        ("ladder", 1, 0),
+        ("repayment", 550, 0),
+        ("tickets", 2000, 1450),
+    ]
+    [reminder] = (await zoe.get("/api/reminders"))["items"]
+    assert reminder["message"] == "ask Bilal"
+
+
+async def test_what_is_refused_is_shown(api: Server, alice: Client, chromium: Browser) -> None:
+    """A command that the server does not take stays on a list until its user has seen it."""
+    ana = await friend(alice)
+    await lunch(alice, ana, amount=2**53 - 1)
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await phone.go(f"/person/{ana}")
+        await write_down(phone.page, "1", "too much")
+        await expect(phone.page.locator(".badge")).to_have_text("1")
+        await phone.go("/attention")
+        await expect(phone.page.locator("#rejections")).to_contain_text("balance_out_of_range")
+        await phone.page.get_by_role("button", name="Dismiss").click()
+        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
+
+
+async def test_import_and_export(api: Server, alice: Client, chromium: Browser) -> None:
+    """A backup of the Android app comes in, with what was made of it; everything goes out as a file."""
+    expected = json.loads((DATA / "debitum-small.json").read_text())
+    async with signed_in(chromium, api, alice.user["email"]) as laptop:
+        await laptop.go("/settings")
+        await laptop.page.locator("#import").set_input_files(DATA / "debitum-small.zip")
+        await expect(laptop.page.locator("#imported")).to_contain_text("People:")
+        assert f"People: {expected['contacts']}." in (await laptop.page.locator("#imported").text_content() or "")
+        async with laptop.page.expect_download() as download:
+            await laptop.page.locator("#export-json").click()
+        exported = json.loads(await asyncio.to_thread(Path(await (await download.value).path()).read_text))
+        assert len(exported["events"]) == (await alice.get("/api/sync/hash"))["version"]
+        await laptop.go("/")
+        await expect(laptop.page.locator("#people > li")).to_have_count(
+            len((await alice.get("/api/contacts", limit=200))["items"])
+        )
+
+
+async def test_erasing_a_device(api: Server, alice: Client, chromium: Browser) -> None:
+    """Nothing stays in the browser, and another account can sign in."""
+    await friend(alice)
+    bob = await api.register()
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await phone.go("/settings")
+        await phone.page.locator("#erase").click()
+        await phone.page.get_by_role("button", name="Erase", exact=True).click()
+        await phone.sign_in(bob.user["email"])
+        await phone.go("/")
+        await expect(phone.page.get_by_text("Nobody here yet.")).to_be_visible()
+
+
+async def test_two_devices_agree_in_one_window(visitor: Visitor) -> None:
+    """As a visitor plays it: one goes offline, both change a debt, they meet, one tap settles it, the hashes are equal."""
+    page = visitor.page
+    await visitor.go("/proof")
+    await page.get_by_label("E-mail").fill("proof@example.org")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.locator("#register").click()
+    left, right = page.locator("#left"), page.locator("#right")
+    await left.locator("[data-act=person]").click()
+    await left.locator("[data-act=debt]").click()
+    await expect(right.locator(".debts")).to_contain_text("€10.00")
+    await expect(page.locator("#verdict")).to_contain_text("Equal: both at version 2")
+    await right.get_by_role("switch").click()
+    for side, amount in ((left, "11"), (right, "12")):
+        await side.get_by_label("Amount").fill(amount)
+        await side.get_by_role("button", name="Change").click()
+    await expect(left.locator(".debts")).to_contain_text("€11.00")
+    await expect(right.locator(".debts")).to_contain_text("€12.00")
+    await expect(page.locator("#verdict")).to_contain_text("differ")
+    await right.get_by_role("switch").click()
+    for side in (left, right):
+        await expect(side.locator("article.conflict")).to_contain_text("€12.00")
+    await left.get_by_role("button", name="Take this").click()
+    await expect(page.locator("article.conflict")).to_have_count(0)
+    await expect(page.locator("#verdict")).to_contain_text("Equal: both at version 5")
+    hashes = await page.locator(".head").evaluate_all("all => all.map(one => one.title)")
+    assert len(hashes) == 2
+    assert len(set(hashes)) == 1
+    await left.locator(".explanation summary").click()
+    await expect(left.locator(".explanation .step").last).to_contain_text("→ +€12.00")
+
+
+@pytest.mark.parametrize(("language", "heading", "direction"), [("de-AT", "Personen", "ltr"), ("ar-EG", "الأشخاص", "rtl")])
+async def test_it_speaks(api: Server, alice: Client, chromium: Browser, language: str, heading: str, direction: str) -> None:
+    """The browser's language, right-to-left where it is written so; what is said is said in it, in every view."""
+    ana = await household(alice)
+    async with visiting(chromium, api.url, locale=language) as phone:
+        await phone.page.locator("input[type=email]").fill(alice.user["email"])
+        await phone.page.locator("input[type=password]").fill(PASSWORD)
+        await phone.page.locator("#sign-in").click()
+        await expect(phone.page.locator("#people > li")).to_have_count(2)
+        await expect(phone.page.locator("h1")).to_have_text(heading)
+        assert await phone.page.evaluate("document.documentElement.dir") == direction
+        for view in (*VIEWS, f"/person/{ana}", f"/explain/{ana}/EUR"):
+            await phone.go(view)
+            await phone.page.wait_for_timeout(100)
+            assert await grave(phone) == [], view
+            assert await phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+
+
+async def test_it_can_be_installed(api: Server) -> None:
+    """By Chromium's own judgement of the manifest and the icons."""
+    if (found := program()) is None:
+        pytest.skip("no Chromium here: `make browser` installs it (Debian's package)")
+    async with async_playwright() as playwright, _profile() as folder:
+        context = await playwright.chromium.launch_persistent_context(folder, executable_path=found, args=list(OPTIONS))
+        page = context.pages[0]
+        await page.goto(f"{api.url}/app/")
+        await page.evaluate("navigator.serviceWorker.ready.then(() => {})")
+        session = await context.new_cdp_session(page)
+        assert (await session.send("Page.getInstallabilityErrors"))["installabilityErrors"] == []
+        await context.close()
+
+
+@contextlib.asynccontextmanager
+async def _profile() -> AsyncIterator[str]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Chromium writes a moment longer than it runs
+        yield folder
+
+
+COMPUTED = """async ([contact, token]) => {
+    const { Device } = await import("/app/client/index.js");
+    const { Book, explained } = await import("/app/ui/model.js");
+    const device = await Device.open("computed");
+    await device.login(...token);
+    await device.sync();
+    const [book, log] = [new Book(device.shown()), await device.log()];
+    return {
+        totals: book.totals().map(([currency, sum]) => ({
+            currency, owed_to_you: sum.owedToYou, you_owe: sum.youOwe, net: sum.net,
+        })),
+        explained: explained(log, contact, "EUR"),
+        history: book.history("EUR"),
+        open: Object.fromEntries(
+            [...book.debts.values()].filter((one) => !one.deleted_at).map((one) => [one.id, book.open(one)]),
+        ),
+    };
+}"""
+
+
+async def _live(alice: Client, people: list[str], dice: random.Random) -> None:
+    """Debts that are changed, moved, repaid, deleted and restored."""
+    debts: list[str] = []
+
+    def day() -> str:
+        return f"2026-10-{dice.randint(1, 28):02}"
+
+    for _ in range(STEPS):
+        what = dice.random()
+        path = f"/api/transactions/{dice.choice(debts)}" if debts else ""
+        if what < 0.5 or not debts:
+            members = {"direction": dice.choice(["lent", "owed"]), "currency": dice.choice(["EUR", "EUR", "JPY"])}
+            amount = dice.randint(1, 9_999)
+            debts.append(await lunch(alice, dice.choice(people), transaction_date=day(), amount=amount, **members))
+        elif what < 0.6:
+            repayment = {"amount": dice.randint(1, 5_000), "transaction_date": "2026-11-02"}
+            await alice.http.post(f"{path}/repay", json=repayment)
+        elif what < 0.85:
+            changes = {"amount": dice.randint(1, 9_999), "transaction_date": day(), "contact_id": dice.choice(people)}
+            await alice.http.post(path, json=dict(dice.sample(sorted(changes.items()), dice.randint(1, 3))))
+        else:
+            await (alice.http.delete(path) if dice.random() < 0.7 else alice.http.post(f"{path}/restore"))
+
+
+async def test_what_it_computes_is_what_the_server_computes(api: Server, alice: Client, chromium: Browser) -> None:
+    """Totals, explanations, histories and open amounts follow from the device's log alone, and are the server's."""
+    people = [await friend(alice, name) for name in ("Ana", "Bilal")]
+    await _live(alice, people, random.Random(10))
+    async with visiting(chromium, api.url) as phone:
+        found = await phone.page.evaluate(COMPUTED, [people[0], [alice.user["email"], PASSWORD]])
+    assert found["totals"] == (await alice.get("/api/balances"))["totals"]
+    server = (await alice.get(f"/api/contacts/{people[0]}/explain", currency="EUR", limit=200))["items"]
+    assert len(server) > 15
+    assert found["explained"] == [{name: value for name, value in item.items() if name != "currency"} for item in server]
+    assert len(found["history"]) > 5
+    for day in found["history"]:
+        totals = (await alice.get("/api/balances", effective_on=day["date"]))["totals"]
+        assert day["net"] == sum(one["net"] for one in totals if one["currency"] == "EUR"), day["date"]
+    shown = (await alice.get("/api/transactions", limit=200))["items"]
+    assert found["open"] == {one["id"]: one["open_amount"] for one in shown}
+
+
+async def test_how_it_is_served(api: Server) -> None:
+    """Under a strict policy, asked anew each time and sent only when it changed; nothing inline, nothing from elsewhere."""
+    async with api.http() as http:
+        moved = await http.get("/app")
+        assert (moved.status_code, moved.headers["location"]) == (308, "/app/")
+        index = await http.get("/app/")
+        assert index.headers["content-type"].startswith("text/html")
+        policy = index.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=|https?:", index.text) is None
+        for name, file in served.load(served.ROOT).items():
+            answer = await http.get(f"/app/{name}")
+            assert (answer.status_code, answer.content) == (200, file.body), name
+            assert (await http.get(f"/app/{name}", headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
+            assert answer.headers["x-content-type-options"] == "nosniff"
+        for missing in ("no.js", "../settings.py", "%2e%2e/settings.py", "client/"):
+            assert (await http.get(f"/app/{missing}")).status_code == 404, missing
