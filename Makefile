@@ -100,6 +100,7 @@ $(SCALE)/stamp: $(DEV) requirements-scale.lock
 .PHONY: screenshots
 screenshots: $(DEV) ## take the pictures of docs/images anew, of a stack of its own (needs Chromium)
 	@$(BIN)/python docs/screenshots.py
+	@$(BIN)/python docs/page_screenshots.py
 
 .PHONY: browser
 browser: ## install Chromium for the tests of the page (Debian's package; as root, with the network)

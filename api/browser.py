@@ -39,6 +39,10 @@ def install(app: "Sanic[Any, Any]") -> None:
     """Serve the page and its files, which are read once. Browsers ask each time whether they changed (ETag)."""
     files = load(ROOT)
 
+    @app.get("/", name="root")
+    async def arrive(request: Request) -> HTTPResponse:
+        return HTTPResponse(status=302, headers={"Location": PREFIX})
+
     @app.get("/app", name="app", strict_slashes=True)
     async def enter(request: Request) -> HTTPResponse:
         return HTTPResponse(status=308, headers={"Location": PREFIX})

@@ -13,9 +13,11 @@ from api import browser, deadline, headers, languages, limits, problems, service
 from api.languages import ENGLISH, Language
 
 _STYLE: Final = (browser.ROOT / "pages.css").read_text() + (
-    "body{max-width:44rem;margin:4rem auto;padding:0 1.2rem}td{padding:.2rem .8rem .2rem 0}"
+    "body{max-width:44rem;margin:3rem auto;padding:0 1.2rem}h1{margin-block-start:0}td{padding:.2rem .8rem .2rem 0}"
+    "header svg{display:block;width:2.6rem;height:2.6rem;margin-block-end:1rem}"
 )
 """The colours and elements of the page at /app, and the place of a lone text."""
+_ICON: Final = (browser.ROOT / "icon.svg").read_text().strip()
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 """By which a browser knows the one style that is ours; what somebody manages to put into a page has another."""
 HEADERS = {
@@ -70,7 +72,7 @@ def paragraph(text: str) -> str:
 
 def button(text: str) -> str:
     """What sends a form, in HTML."""
-    return f"<button>{html.escape(text)}</button>"
+    return f'<button class="primary">{html.escape(text)}</button>'
 
 
 def hidden(name: str, value: str) -> str:
@@ -104,5 +106,6 @@ def english(title: str, content: str) -> HTTPResponse:
 def document(title: str, content: str, language: Language = ENGLISH) -> bytes:
     """The HTML of a page; to be sent with HEADERS."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-    whole = f"<head>{head}<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{content}</body>"
+    body = f'<header aria-hidden="true">{_ICON}</header><main class="card"><h1>{html.escape(title)}</h1>{content}</main>'
+    whole = f"<head>{head}<style>{_STYLE}</style></head><body>{body}</body>"
     return f'<!doctype html><html lang="{language.tag}" dir="{language.direction}">{whole}</html>'.encode()

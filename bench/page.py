@@ -41,7 +41,7 @@ _ADD = """async () => {
 
 
 class Visit(NamedTuple):
-    """Of one new device: seconds until the page asks who it is, to the first screen, to the whole log (the sign-in left out); ms an add."""
+    """Of a new device: seconds until the page asks who it is, shows everybody, has the log (without signing in); ms an add."""
 
     empty: float
     first_screen: float

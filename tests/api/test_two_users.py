@@ -80,6 +80,7 @@ PAGES = {
     "verify": "knows nobody but by a token from a mail",
     "reset": "knows nobody but by a token from a mail",
     "join": "knows nobody but by an invitation",
+    "": "leads to the page",
     "app": "leads to the page",
     "app/": "is for everybody: what the page shows, it asks of ROUTES",
     "app/<name:path>": "is for everybody",

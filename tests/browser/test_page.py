@@ -150,6 +150,20 @@ async def test_what_is_refused_is_shown(api: Server, alice: Client, chromium: Br
         await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
 
 
+async def test_what_is_written_is_only_text(api: Server, alice: Client, chromium: Browser) -> None:
+    """Whatever somebody is called, and whatever stands in the address: it is shown, it is never run."""
+    hostile = "<img src=x onerror=\"document.title='gone'\"><script>document.title='gone'</script>"
+    ana = await friend(alice, hostile)
+    await lunch(alice, ana, description=hostile)
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await expect(phone.page.locator("#people")).to_contain_text(hostile)
+        for view in (f"/person/{ana}", "/log", f"/explain/{ana}/EUR", f"/person/{hostile}", f"/explain/{ana}/<b>"):
+            await phone.go(view)
+            await expect(phone.page.locator("h1, .empty").first).to_be_visible()
+            assert await phone.page.locator("main img, main script").count() == 0
+        assert "gone" not in await phone.page.title()
+
+
 async def test_import_and_export(api: Server, alice: Client, chromium: Browser) -> None:
     """A backup of the Android app comes in, with what was made of it; everything goes out as a file."""
     expected = json.loads((DATA / "debitum-small.json").read_text())
@@ -316,8 +330,9 @@ async def test_what_it_computes_is_what_the_server_computes(api: Server, alice: 
 async def test_how_it_is_served(api: Server) -> None:
     """Under a strict policy, asked anew each time and sent only when it changed; nothing inline, nothing from elsewhere."""
     async with api.http() as http:
-        moved = await http.get("/app")
-        assert (moved.status_code, moved.headers["location"]) == (308, "/app/")
+        for path, status in (("/", 302), ("/app", 308)):
+            moved = await http.get(path)
+            assert (moved.status_code, moved.headers["location"]) == (status, "/app/")
         index = await http.get("/app/")
         assert index.headers["content-type"].startswith("text/html")
         policy = index.headers["content-security-policy"]

@@ -88,7 +88,7 @@ class App {
   async show({ moved = false } = {}) {
     const turn = (this.#turn += 1);
     const { view, title, rest } = viewOf(location.hash, this.device.signedIn);
-    const content = await view(this, ...rest);
+    const content = await this.#seen(view, rest);
     if (turn !== this.#turn) return; // something newer is being shown
     const main = document.querySelector("main");
     show(document.querySelector("header"), ...this.#header(view));
@@ -98,6 +98,16 @@ class App {
     if (moved) {
       main.focus();
       scrollTo(0, 0);
+    }
+  }
+
+  // A view that fails says so in its place: the others still work.
+  async #seen(view, rest) {
+    try {
+      return await view(this, ...rest);
+    } catch (error) {
+      console.error(error);
+      return h("p", { class: "banner", role: "alert" }, error.message);
     }
   }
 

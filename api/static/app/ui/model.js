@@ -2,6 +2,14 @@
 
 import { moves } from "../client/facts.js";
 
+// Fields never change, they are replaced: what was made of them once is good for as long as they are there.
+const made = new WeakMap();
+
+function named({ id, born }, fields) {
+  if (!made.has(fields)) made.set(fields, { id, born, ...fields });
+  return made.get(fields);
+}
+
 /** Everything as the user expects it, by kind and id, and what follows from it. */
 export class Book {
   contacts = new Map();
@@ -15,7 +23,7 @@ export class Book {
   /** `shown`: [{kind, id, born}, fields] pairs, as a device shows them. */
   constructor(shown) {
     const kinds = { contact: this.contacts, transaction: this.debts, reminder: this.reminders };
-    for (const [{ kind, id, born }, fields] of shown) kinds[kind]?.set(id, { id, born, ...fields });
+    for (const [key, fields] of shown) kinds[key.kind]?.set(key.id, named(key, fields));
     for (const debt of this.debts.values()) this.#count(debt);
   }
 

@@ -7,6 +7,9 @@ import { say } from "../words.js";
 
 /** The account of contact `id` in `currency`. */
 export async function explain(app, id, currency) {
+  if (!app.currencies.includes(currency) && !app.book.balances(id).some(([code]) => code === currency)) {
+    return h("p", { class: "empty" }, say("There is no such account on this device."));
+  }
   const items = explained(await app.device.log(), id, currency);
   const { book } = app;
   const pending = [...book.debts.values()].length > 0 && app.device.pending > 0;
@@ -54,7 +57,7 @@ const table = (book, items, currency) =>
 
 function line(book, { seq, transaction_id, effective_date, amount, running_total }, currency) {
   const debt = book.debts.get(transaction_id);
-  const title = debt === undefined || isItem(debt) ? "—" : (debt.description ?? (debt.repays ? say("repayment") : "—"));
+  const title = debt === undefined || isItem(debt) ? "—" : (debt.description ?? (debt.repays ? say("Repayment") : "—"));
   return h(
     "tr",
     { "data-key": `${seq} ${transaction_id}` },

@@ -95,9 +95,23 @@ async function remind(app, contactId) {
     await app.act((device) => device.create("reminder", fields).then(({ event }) => event), say("Written down."));
 }
 
+/** What a debt is called where it has no words of its own. */
+function titleOf(debt) {
+  if (debt.repays) return debt.description ?? say("Repayment");
+  return debt.item ?? debt.description ?? (debt.direction === "lent" ? say("Lent") : say("Owed"));
+}
+
+// Money that comes back goes the other way.
+function wayOf(debt) {
+  const lent = debt.direction === "lent";
+  if (isItem(debt)) return lent ? say("lent") : say("borrowed");
+  if (debt.repays) return lent ? say("you paid back") : say("they paid back");
+  return lent ? say("they owe you") : say("you owe them");
+}
+
 /** One debt or thing, with what can be done about it. */
 export function debtRow(app, debt) {
-  const title = debt.item ?? debt.description ?? (debt.direction === "lent" ? say("Lent") : say("Owed"));
+  const title = titleOf(debt);
   const amount = isItem(debt)
     ? `× ${debt.amount}`
     : signed(debt.direction === "lent" ? debt.amount : -debt.amount, debt.currency);
@@ -113,16 +127,9 @@ export function debtRow(app, debt) {
 function facts({ book }, debt) {
   const open = book.open(debt);
   return [
-    isItem(debt)
-      ? debt.direction === "lent"
-        ? say("lent")
-        : say("borrowed")
-      : debt.direction === "lent"
-        ? say("they owe you")
-        : say("you owe them"),
+    wayOf(debt),
     isItem(debt) && debt.description,
     date(debt.transaction_date),
-    debt.repays && say("repayment"),
     open > 0 && open < debt.amount && say("still open: {amount}", { amount: money(open, debt.currency) }),
     !isItem(debt) && !debt.repays && open === 0 && say("repaid"),
     debt.returned_at && say("returned"),
