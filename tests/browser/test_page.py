@@ -346,3 +346,14 @@ async def test_how_it_is_served(api: Server) -> None:
             assert answer.headers["x-content-type-options"] == "nosniff"
         for missing in ("no.js", "../settings.py", "%2e%2e/settings.py", "client/"):
             assert (await http.get(f"/app/{missing}")).status_code == 404, missing
+
+
+async def test_without_tls_it_says_what_it_needs(api: Server, chromium: Browser) -> None:
+    """Browsers keep hashes, locks and service workers from pages that somebody could have changed on the way."""
+    port = api.url.rpartition(":")[2]
+    async with async_playwright() as playwright:
+        arguments = [*OPTIONS, "--host-resolver-rules=MAP debitum.example.org 127.0.0.1"]
+        browser = await playwright.chromium.launch(executable_path=program(), args=arguments)
+        async with visiting(browser, f"http://debitum.example.org:{port}") as visitor:
+            await expect(visitor.page.get_by_role("alert")).to_contain_text("needs HTTPS")
+        await browser.close()

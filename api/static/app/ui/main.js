@@ -184,8 +184,15 @@ class App {
   }
 }
 
-const app = new App();
-app.start();
+const refuse = (text) => show(document.querySelector("main"), h("p", { class: "banner", role: "alert" }, text));
+
+// Hashes, locks and the store of a device are there only where nobody can listen in.
+if (isSecureContext) {
+  new App().start().catch((error) => refuse(error.message));
+} else {
+  await speak();
+  refuse(say("This page needs HTTPS, or to be opened on the machine that serves it."));
+}
 keepForOffline();
 
 // The address of the worker is the one text of this page that becomes code: browsers want that to be said (Trusted Types).
