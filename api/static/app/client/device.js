@@ -5,12 +5,13 @@ import { balances, foresee } from "./facts.js";
 import { uuid7 } from "./ids.js";
 import { Bell, follow } from "./live.js";
 import { Session } from "./session.js";
-import { keyOf, keyParts, Store } from "./store.js";
+import { keyOf, Store } from "./store.js";
 import { Wire } from "./wire.js";
 
 const MOST_EVENTS = 500; // of a push; the server takes that and 1 MiB
 const MOST_BYTES = 900_000;
 const PAGE = 1_000;
+const BEFORE_DEBTS = new Set([undefined, "contact"]); // kinds in the answer of /api/sync/state
 const MOST_TRIES = 3; // of what waits for others, in one sync: they may be writing faster than we ask
 const MOST_RESETS = 3; // in one sync: a server that is put back more often while it is asked is left alone for a while
 
@@ -213,7 +214,7 @@ export class Device {
 
   /** [{kind, id}, fields] of everything as the log has it, deleted things too; no device that agrees has another. */
   *state() {
-    for (const [key, fields] of this.#store.entities()) yield [keyParts(key), fields];
+    for (const [key, fields] of this.#store.entities()) yield [this.#store.parts(key), fields];
   }
 
   /**
@@ -221,8 +222,7 @@ export class Device {
    * not yet. `born`: the seq of the fact that created it, undefined where there is none yet.
    */
   shown() {
-    const entry = ([key, fields]) => [{ ...keyParts(key), born: this.#store.born(key) }, fields];
-    return Array.from(this.#expected(this.#store.pending()), entry);
+    return Array.from(this.#expected(this.#store.pending()), ([key, fields]) => [this.#store.parts(key), fields]);
   }
 
   #expected(commands) {
@@ -288,11 +288,24 @@ export class Device {
     });
   }
 
-  /** What is there by the server's word, for a device that has not pulled yet: shown until the log is folded, and never kept. */
+  /**
+   * What is there by the server's word, for a device that has not pulled yet: shown until the log is folded, and never kept.
+   * Contacts come first, with their balances: they are shown while the rest is still on its way.
+   */
   async firstScreen() {
-    const [head, ...resources] = await this.ask("GET", "/api/sync/state");
-    if (this.head.version >= head.version) return;
-    this.#preview = new Map(resources.map(({ kind, ...fields }) => [keyOf(kind, fields.id), withoutNulls(fields)]));
+    const found = new Map();
+    let ahead = false;
+    const take = (lines) => {
+      for (const { kind, ...fields } of lines) {
+        if (kind === undefined) ahead = fields.version > this.head.version;
+        else found.set(keyOf(kind, fields.id), withoutNulls(fields));
+      }
+      if (!ahead || this.#preview === found || BEFORE_DEBTS.has(lines.at(-1).kind)) return;
+      this.#preview = found;
+      this.#onChange();
+    };
+    await this.ask("GET", "/api/sync/state", { onLines: take });
+    if (ahead) this.#preview = found;
     this.#onChange();
   }
 

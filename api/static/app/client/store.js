@@ -15,8 +15,7 @@ const MAY_COME_AGAIN = new Set(["unknown_contact", "unknown_aggregate", "unknown
 
 export const keyOf = (kind, id) => `${kind} ${id}`;
 
-/** {kind, id} of such a key. */
-export function keyParts(key) {
+function keyParts(key) {
   const [kind, id] = key.split(" ");
   return { kind, id };
 }
@@ -27,7 +26,7 @@ export class Store {
   #name;
   #meta;
   #entities;
-  #births;
+  #keys;
   #conflicts;
   #commands;
   #told;
@@ -80,7 +79,7 @@ export class Store {
     const [meta, entities, conflicts, commands] = rows;
     this.#meta = new Map(meta.map(({ name, value }) => [name, value]));
     this.#entities = new Map(entities.map(({ key, fields }) => [key, fields]));
-    this.#births = new Map(entities.map(({ key, born }) => [key, born]));
+    this.#keys = new Map(entities.map(({ key, born }) => [key, { ...keyParts(key), born }]));
     this.#conflicts = new Map(conflicts.map((conflict) => [conflict.event_id, conflict]));
     this.#commands = new Map(commands.map((command) => [command.item.id, command]));
     this.#revision = this.#meta.get("revision");
@@ -196,9 +195,9 @@ export class Store {
     for (const change of fact.changes) {
       const key = keyOf(change.aggregate_type, change.aggregate_id);
       const fields = changed(this.#entities.get(key), change, fact.seq);
-      if (change.op === "create") this.#births.set(key, fact.seq);
+      if (change.op === "create") this.#keys.set(key, { ...keyParts(key), born: fact.seq });
       this.#entities.set(key, fields);
-      store("entities").put({ key, fields, born: this.#births.get(key) });
+      store("entities").put({ key, fields, born: this.#keys.get(key).born });
     }
     const settle = (conflict, by) => this.#settle(store, { ...conflict, resolved_by: by });
     if (fact.conflict !== undefined) this.#settle(store, { event_id: fact.id, seq: fact.seq, resolved_by: null });
@@ -219,9 +218,9 @@ export class Store {
     return this.#entities.get(keyOf(kind, id));
   }
 
-  /** The seq of the fact that created an entity, undefined before the log has it. */
-  born(key) {
-    return this.#births.get(key);
+  /** {kind, id, born} of a key; `born`: the seq of the fact that created it, undefined before the log has it. */
+  parts(key) {
+    return this.#keys.get(key) ?? keyParts(key);
   }
 
   /** [key, fields] of everything as the log has it, deleted things too. */
@@ -336,7 +335,7 @@ export class Store {
     await this.#write((store) => {
       for (const name of ["facts", "entities", "conflicts"]) store(name).clear();
       this.#entities.clear();
-      this.#births.clear();
+      this.#keys.clear();
       this.#conflicts.clear();
       this.#set(store, "head", undefined);
       for (const command of [...this.#commands.values()]) {

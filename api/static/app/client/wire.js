@@ -5,7 +5,6 @@ import { parse } from "./json.js";
 
 const TIMEOUT_MILLISECONDS = 30_000; // of a request; past it nothing is known
 const SAYS_NOTHING = new Set([408, 425, 429]); // beside 5xx: the same request may pass later
-const NDJSON = "application/x-ndjson";
 
 /** One server; `network` is `fetch`, or what stands for it. */
 export class Wire {
@@ -18,22 +17,21 @@ export class Wire {
   }
 
   /**
-   * The JSON of a 2xx, a list of lines where it is NDJSON, null where it has no body.
+   * The JSON of a 2xx, null where it has no body. With `onLines`, NDJSON goes there as it comes, some parsed lines at a time.
    * Throws Unavailable, SignedOut, Reset and Refused.
    */
-  async ask(method, path, { token, json, query, body, type, timeout = TIMEOUT_MILLISECONDS } = {}) {
+  async ask(method, path, { token, json, query, onLines } = {}) {
     const headers = { Accept: "application/json" };
     if (token !== undefined) headers.Authorization = `Bearer ${token}`;
     if (json !== undefined) headers["Content-Type"] = "application/json";
-    if (type !== undefined) headers["Content-Type"] = type;
     const url = new URL(path, this.#server);
     for (const [name, value] of Object.entries(query ?? {})) url.searchParams.set(name, value);
+    const body = json === undefined ? undefined : JSON.stringify(json);
+    const signal = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
     let answer, text;
     try {
-      const sent = body ?? (json === undefined ? undefined : JSON.stringify(json));
-      const signal = AbortSignal.timeout(timeout);
-      answer = await this.#network(url.href, { method, headers, body: sent, signal, cache: "no-store", credentials: "omit" });
-      text = await answer.text();
+      answer = await this.#network(url.href, { method, headers, body, signal, cache: "no-store", credentials: "omit" });
+      text = onLines && answer.ok ? await handOver(answer.body, onLines) : await answer.text();
     } catch (error) {
       throw new Unavailable(`${error.name}: ${error.message}`);
     }
@@ -44,7 +42,7 @@ export class Wire {
 function understood(answer, text) {
   let members;
   try {
-    members = text === "" ? null : decoded(answer, text);
+    members = text === "" ? null : parse(text);
   } catch {
     throw new Unavailable(`an answer that is no JSON, with status ${answer.status}`);
   }
@@ -57,9 +55,21 @@ function understood(answer, text) {
   throw problem.code === "reset" ? new Reset(problem) : new Refused(problem);
 }
 
-function decoded(answer, text) {
-  if (answer.headers.get("Content-Type")?.startsWith(NDJSON)) return text.split("\n").filter(Boolean).map(parse);
-  return parse(text);
+// NDJSON, as much of it at a time as has come; what is left over is no line.
+async function handOver(body, onLines) {
+  let rest = "";
+  for await (const chunk of chunks(body.pipeThrough(new TextDecoderStream()))) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop();
+    if (lines.length > 0) onLines(lines.map(parse));
+  }
+  return rest;
+}
+
+// Streams are iterable by themselves in newer browsers only.
+async function* chunks(stream) {
+  const reader = stream.getReader();
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) yield value;
 }
 
 const seconds = (retryAfter) => (/^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) : 0);

@@ -12,17 +12,19 @@ export function useCurrencies(currencies) {
 /** Digits of the minor unit of a currency. */
 export const exponentOf = (currency) => exponents[currency] ?? 2;
 
-/** A number of minor units as money, without its sign. */
-export function money(amount, currency) {
-  const digits = exponentOf(currency);
-  const format = new Intl.NumberFormat(spoken(), {
-    style: "currency",
-    currency,
-    minimumFractionDigits: digits,
-    maximumFractionDigits: digits,
-  });
-  return format.format(decimal(Math.abs(amount), digits));
+const formats = new Map(); // to make one takes longer than to use it a hundred times
+
+function formatOf(currency) {
+  const key = `${spoken()} ${currency} ${exponentOf(currency)}`;
+  if (!formats.has(key)) {
+    const digits = { minimumFractionDigits: exponentOf(currency), maximumFractionDigits: exponentOf(currency) };
+    formats.set(key, new Intl.NumberFormat(spoken(), { style: "currency", currency, ...digits }));
+  }
+  return formats.get(key);
 }
+
+/** A number of minor units as money, without its sign. */
+export const money = (amount, currency) => formatOf(currency).format(decimal(Math.abs(amount), exponentOf(currency)));
 
 // As text: 9,007,199,254,740,991 cents are more than a double divides exactly. Intl takes decimal texts.
 const decimal = (minor, digits) => {

@@ -24,19 +24,29 @@ export class Book {
   constructor(shown) {
     const kinds = { contact: this.contacts, transaction: this.debts, reminder: this.reminders };
     for (const [key, fields] of shown) kinds[key.kind]?.set(key.id, named(key, fields));
+    for (const contact of this.contacts.values()) this.#believe(contact);
     for (const debt of this.debts.values()) this.#count(debt);
+  }
+
+  // Until the log is folded contacts come with their balances, and debts of which they are the sums with a version.
+  #believe(contact) {
+    if (contact.balances === undefined) return;
+    this.#accounts.set(contact.id, new Map(contact.balances.map(({ currency, amount }) => [currency, amount])));
+    this.#openItems.set(contact.id, contact.open_items);
   }
 
   // What hangs on a deleted contact goes with it, also before the server has said so.
   #count(debt) {
+    const believed = debt.version !== undefined && this.contacts.get(debt.contact_id)?.balances !== undefined;
     if (debt.deleted_at !== undefined || this.contacts.get(debt.contact_id)?.deleted_at !== undefined) return;
-    if (isItem(debt)) {
-      if (debt.returned_at === undefined) this.#openItems.set(debt.contact_id, (this.#openItems.get(debt.contact_id) ?? 0) + 1);
-      return;
+    if (!isItem(debt)) entry(this.#entries, accountOf(debt), () => []).push(debt);
+    if (believed) return;
+    if (!isItem(debt)) {
+      const account = entry(this.#accounts, debt.contact_id, () => new Map());
+      account.set(debt.currency, (account.get(debt.currency) ?? 0) + moves(debt));
+    } else if (debt.returned_at === undefined) {
+      this.#openItems.set(debt.contact_id, (this.#openItems.get(debt.contact_id) ?? 0) + 1);
     }
-    const account = entry(this.#accounts, debt.contact_id, () => new Map());
-    account.set(debt.currency, (account.get(debt.currency) ?? 0) + moves(debt));
-    entry(this.#entries, accountOf(debt), () => []).push(debt);
   }
 
   /** [[currency, minor units]] of a contact, by currency, without what is zero; positive: they owe the user. */
