@@ -31,7 +31,7 @@ from storage import balances, buckets, engine, migrations, roles
 from storage.encryption import new_ring
 from tests.debitum.test_up import free_port
 from tests.faults import scenes
-from tests.faults.stack import Stack, stack
+from tests.faults.stack import Stack
 from tests.fixtures.api import PASSWORD
 from tests.fixtures.process import UNLIMITED
 
@@ -208,8 +208,10 @@ def cluster() -> Iterator[Cluster]:
             "DEBITUM_CELERY_PROCESSES": "1",
             **UNLIMITED,
         }
-        main = stack.enter_context(_up(folder / "main", environment))
-        workers = [stack.enter_context(_up(folder / f"worker-{number}", {**environment, **ONLY_A_WORKER})) for number in (1, 2)]
+        named = {"main": environment, **{f"worker-{number}": {**environment, **ONLY_A_WORKER} for number in (1, 2)}}
+        main, *workers = (stack.enter_context(_started(folder / name, given)) for name, given in named.items())
+        for each in (main, *workers):
+            each.wait_until_it_answers()
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv("DEBITUM_DAGSTER_DATABASE_URL", engine.psycopg2_url(url, schema=migrations.DAGSTER_SCHEMA))
             instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder / "main" / "dagster")))
@@ -240,10 +242,14 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
-def _up(folder: Path, environment: Mapping[str, str]) -> Iterator[Stack]:
+def _started(folder: Path, environment: Mapping[str, str]) -> Iterator[Stack]:
+    """Which may not answer yet."""
     folder.mkdir()
-    with stack(folder, environment) as made:
+    made = Stack(folder, environment)
+    try:
         yield made
+    finally:
+        made.close()
 
 
 async def _move_in(cluster: Cluster) -> None:
@@ -297,7 +303,8 @@ def test_what_takes_longer_than_a_takeover_is_begun_twice_and_counted_once(clust
 
 def test_no_password_and_no_text_of_an_error_gets_out(cluster: Cluster) -> None:
     """A third worker is there for a while, for the lines of its stop, and all buckets fail, by a text with a row in it."""
-    with _up(cluster.folder / "worker-3", {**cluster.environment, **ONLY_A_WORKER}):
+    with _started(cluster.folder / "worker-3", {**cluster.environment, **ONLY_A_WORKER}) as third:
+        third.wait_until_it_answers()
         with _failing(cluster.database):
             cluster.lend()
             _until(lambda: cluster.runs()[0].status == dg.DagsterRunStatus.FAILURE)
