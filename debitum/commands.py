@@ -58,5 +58,5 @@ UP_FLAGS: Final = (
     Flag("--workers", "DEBITUM_WORKERS", "processes of the API (default 1)"),
     Flag("--no-dagster", "DEBITUM_NO_DAGSTER", "only Postgres and the API", is_switch=True),
     Flag("--no-ui", "DEBITUM_NO_UI", "without the Dagster pages, which `debitum ui` starts on demand", is_switch=True),
-    Flag("--parts", "DEBITUM_PARTS", "only these, by commas: api, code-server, dagster, daemon (default all)"),
+    Flag("--parts", "DEBITUM_PARTS", "only these, by commas: api, code-server, dagster, daemon (default: these four), worker"),
 )

@@ -1,4 +1,4 @@
-"""The parts of a running Debitum by name: one `debitum up` runs all of them, or some while others run elsewhere."""
+"""The parts of a running Debitum by name: one `debitum up` runs all but the worker, or some while others run elsewhere."""
 
 from typing import Final
 
@@ -6,13 +6,18 @@ API: Final = "api"
 CODE_SERVER: Final = "code-server"
 WEBSERVER: Final = "dagster"
 DAEMON: Final = "daemon"
+WORKER: Final = "worker"
+"""Takes steps of runs from Celery's broker; there may be several, each on a data folder of its own."""
 ALL: Final = (API, CODE_SERVER, WEBSERVER, DAEMON)
-OF_DAGSTER: Final = frozenset(ALL) - {API}
+"""What there has to be."""
+OF_DAGSTER: Final = frozenset({*ALL, WORKER}) - {API}
+ASK_THE_CODE_SERVER: Final = frozenset({WEBSERVER, DAEMON})
 
 
 def parse(value: str) -> frozenset[str]:
     """The parts that `value` names, by commas. Raises ValueError."""
     named = frozenset(name.strip() for name in value.split(","))
-    if unknown := sorted(named - set(ALL)):
-        raise ValueError(f"{unknown[0]!r} is none of {', '.join(ALL)}")
+    known = (*ALL, WORKER)
+    if unknown := sorted(named - set(known)):
+        raise ValueError(f"{unknown[0]!r} is none of {', '.join(known)}")
     return named

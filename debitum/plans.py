@@ -136,6 +136,20 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
     )
 
 
+def worker(settings: Settings, environment: Mapping[str, str]) -> Plan:
+    """Takes steps of runs from Celery's broker. SIGTERM goes to its first process alone: the others may end their steps."""
+    ready = settings.data_dir / "dagster" / "worker.ready"
+    return Plan(
+        name=parts.WORKER,
+        command=_python("pipelines", "worker", str(ready)),
+        environment=environment,
+        log=_log(settings, parts.WORKER),
+        grace_seconds=DAGSTER_GRACE_SECONDS,
+        answers=probes.file(ready),
+        stale=ready,
+    )
+
+
 def _ceiling(mib: int, setting: str, quiet: Callable[[], Awaitable[bool]]) -> Ceiling | None:
     return Ceiling(mib=mib, setting=setting, quiet=quiet) if mib else None
 

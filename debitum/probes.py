@@ -40,6 +40,15 @@ def unix_socket(path: Path) -> Probe:
     return _patient(ask)
 
 
+def file(path: Path) -> Probe:
+    """Whether it is there: who works has put it there, and it is removed before each start."""
+
+    async def ask() -> bool:
+        return await asyncio.to_thread(path.exists)
+
+    return ask
+
+
 def _patient(ask: Probe) -> Probe:
     async def probe() -> bool:
         try:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from api import refusals
 from debitum import parts
 from notifications import links
+from pipelines import spread
 from storage import engine
 from storage.backup import passphrase
 from telemetry import levels, output
@@ -109,6 +110,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     )
     if loaded.parts >= {parts.API, parts.WEBSERVER} and loaded.port == loaded.dagster_port:
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
+    _spread(loaded, reader)
     if loaded.database_url and engine.is_pooled(loaded.database_url) and not loaded.database_direct_url:
         reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
     if loaded.database_direct_url and engine.is_pooled(loaded.database_direct_url):
@@ -224,9 +226,21 @@ def _parts(reader: _Reader) -> frozenset[str]:
         if reader.values.get("DEBITUM_PARTS") and parts.WEBSERVER in named:
             reader.wrong.append(f"DEBITUM_PARTS: names {parts.WEBSERVER}, which DEBITUM_NO_UI=1 leaves out")
         named -= {parts.WEBSERVER}
-    if reader.values.get("DEBITUM_PARTS") and len(named) < len(parts.ALL) and not reader.values.get("DATABASE_URL"):
+    if reader.values.get("DEBITUM_PARTS") and not named >= set(parts.ALL) and not reader.values.get("DATABASE_URL"):
         reader.wrong.append("DEBITUM_PARTS: needs DATABASE_URL, a database that the parts which run elsewhere reach too")
     return named
+
+
+def _spread(loaded: Settings, reader: _Reader) -> None:
+    """Over whose processes steps go; a worker where nobody would put one for it is a mistake."""
+    reader.read(spread.BUCKETS, "1", spread.buckets)
+    if reader.read(spread.EXECUTOR, spread.IN_PROCESS, spread.executor) == spread.CELERY:
+        try:
+            spread.celery(reader.values)
+        except ValueError as error:
+            reader.wrong.append(str(error))
+    elif parts.WORKER in loaded.parts:
+        reader.wrong.append(f"DEBITUM_PARTS: names {parts.WORKER}, which has nothing to do unless {spread.EXECUTOR}=celery")
 
 
 def _passphrase(reader: "_Reader") -> str | None:

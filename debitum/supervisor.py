@@ -19,7 +19,7 @@ from debitum.settings import Settings, offers_dagster
 from storage import embedded
 
 STOPPED_BY: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOP_ORDER: Final = (("api", plans.DAEMON), ("dagster",), ("code-server",))
+STOP_ORDER: Final = (("api", plans.DAEMON), ("dagster",), ("code-server",), ("worker",))
 """By name: who asks goes before who answers. Postgres comes after all of them."""
 POSTGRES_LOOK_SECONDS: Final = 0.5
 """Between two looks whether the embedded server lives: requests fail with 503 for about this long when it does not."""
@@ -124,10 +124,12 @@ class Supervisor:
             started.append(self._keep(plans.api(self._settings, environment)))
         if parts.CODE_SERVER in chosen:
             await self._start_code_server(environment)
-        elif chosen & parts.OF_DAGSTER:
+        elif chosen & parts.ASK_THE_CODE_SERVER:
             await self._wait_for_code_server(Path(environment["DEBITUM_CODE_SOCKET"]))
         if parts.WEBSERVER in chosen:
             started.append(self._keep(plans.webserver(self._settings, environment)))
+        if parts.WORKER in chosen:
+            started.append(self._keep(plans.worker(self._settings, environment)))
         if parts.DAEMON in chosen:
             self._start_daemon(found, environment)
         for child in started:

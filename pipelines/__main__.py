@@ -1,10 +1,11 @@
-"""`python -m pipelines code-server | webserver | daemon …`: Dagster's programs, which write their log as we do.
+"""`python -m pipelines code-server | webserver | daemon | worker …`: Dagster's programs, which write their log as we do.
 
 What follows the name is passed on to Dagster's own command.
 """
 
 import os
 import sys
+from pathlib import Path
 
 from pipelines import dagster_logs
 from telemetry import output
@@ -22,8 +23,12 @@ def main() -> None:
         from dagster_webserver.cli import dagster_webserver as command
     elif name == "daemon":
         from dagster._daemon.cli import run_command as command
+    elif name == "worker":
+        from pipelines import on_celery
+
+        return on_celery.work(Path(*arguments))
     else:
-        sys.exit(f"{name!r} is none of code-server, webserver, daemon")
+        sys.exit(f"{name!r} is none of code-server, webserver, daemon, worker")
     command.main(arguments, prog_name=f"dagster {name}")
 
 

@@ -1,13 +1,16 @@
 """Balances: materialised from the postings of the ledgers that changed, compared with them, read with their tail."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, Row, Text, TextualSelect, Uuid, bindparam, text
+from sqlalchemy import BigInteger, Boolean, Connection, Row, Text, TextualSelect, Uuid, bindparam, text
 
+from storage import buckets
+from storage.buckets import Bucket
 from storage.engine import Begin
 
 CHUNK_LEDGERS: Final = 500
@@ -55,30 +58,31 @@ def any_dirty(connection: Connection) -> bool:
 
 def materialise(
     begin: Begin,
+    bucket: Bucket = buckets.EVERY_LEDGER,
     *,
     chunk_ledgers: int = CHUNK_LEDGERS,
     new_ledgers: int = NEW_LEDGERS,
     stride_ledgers: int = STRIDE_LEDGERS,
 ) -> Materialised:
-    """Bring the balances of every ledger that was dirty to its head, in one short transaction a chunk.
+    """Bring the balances of every ledger of `bucket` that was dirty to its head, in one short transaction a chunk.
 
     Safe to kill at any point and to run twice at once: a chunk's marks are locked before they are read, so a posting is
     added by exactly one run. What arrives behind the chunk stays dirty and is the next run's. Where `new_ledgers` or more
     have no balances yet, these come first, `stride_ledgers` a transaction.
     """
-    done = Materialised()
+    done, is_part = Materialised(), bucket.is_part
     with begin() as connection:
-        are_many = connection.scalar(_ARE_MANY_NEW, {"before": new_ledgers - 1})
+        are_many = connection.scalar(_ARE_MANY_NEW[is_part], {"before": new_ledgers - 1, **bucket.binds()})
     if are_many:
-        _chunks(begin, _NEW, stride_ledgers, _cover_new, done)
-    _chunks(begin, _DIRTY, chunk_ledgers, _cover, done)
+        _chunks(begin, _NEW[is_part], {"limit": stride_ledgers, **bucket.binds()}, partial(_cover_new, bucket), done)
+    _chunks(begin, _DIRTY[is_part], {"limit": chunk_ledgers, **bucket.binds()}, _cover, done)
     return done
 
 
 def _chunks(
     begin: Begin,
     which: TextualSelect,
-    limit: int,
+    binds: Mapping[str, int],
     cover: Callable[[Connection, Sequence[UUID], Materialised], None],
     done: Materialised,
 ) -> None:
@@ -86,7 +90,7 @@ def _chunks(
     after = _FIRST
     while True:
         with begin() as connection:
-            chunk = connection.scalars(which, {"after": after, "limit": limit}).all()
+            chunk = connection.scalars(which, {"after": after, **binds}).all()
             if chunk:
                 cover(connection, chunk, done)
         if not chunk:
@@ -112,11 +116,12 @@ def _cover(connection: Connection, ledgers: Sequence[UUID], done: Materialised) 
     _count(connection.execute(_ADD_TAIL, {"ledgers": ledgers}), done)
 
 
-def _cover_new(connection: Connection, ledgers: Sequence[UUID], done: Materialised) -> None:
-    """The same of ledgers next to each other in id order, which are not covered, or were not when they were chosen."""
+def _cover_new(bucket: Bucket, connection: Connection, ledgers: Sequence[UUID], done: Materialised) -> None:
+    """The same of the bucket's next ledgers in id order, which are not covered, or were not when they were chosen."""
     _lock(connection, ledgers)
     connection.execute(_MUCH_MEMORY)
-    _count(connection.execute(_SUM_ALL, {"first": ledgers[0], "last": ledgers[-1], "ledgers": ledgers}), done)
+    stride = {"first": ledgers[0], "last": ledgers[-1], "ledgers": ledgers, **bucket.binds()}
+    _count(connection.execute(_SUM_ALL[bucket.is_part], stride), done)
 
 
 def _count(rows: Iterable[Row[*tuple[Any, ...]]], done: Materialised) -> None:
@@ -137,7 +142,9 @@ def _lock(connection: Connection, ledgers: Sequence[UUID]) -> None:
 
 _ANY_DIRTY = text("select exists (select from debitum.ledgers where dirty)")
 
-_DIRTY = text("select id from debitum.ledgers where dirty and id > :after order by id limit :limit").columns(id=Uuid)
+_DIRTY = buckets.split(
+    "select id from debitum.ledgers where dirty and id > :after and {of_bucket} order by id limit :limit", id=Uuid
+)
 
 _MAKE_MARKS = text("""
     insert into debitum.projection_marks (ledger_id, covered_seq, materialized_at)
@@ -199,16 +206,17 @@ _ADD_TAIL = text("""
 
 _NEW_LEDGERS: Final = """
     select id from debitum.ledgers ledger
-    where dirty
+    where dirty and {of_bucket}
       and not exists (select from debitum.projection_marks mark where mark.ledger_id = ledger.id and mark.covered_seq > 0)
 """
-_NEW = text(f"{_NEW_LEDGERS} and id > :after order by id limit :limit").columns(id=Uuid)
-_ARE_MANY_NEW = text(f"select exists ({_NEW_LEDGERS} offset :before)")
+_NEW = buckets.split(f"{_NEW_LEDGERS} and id > :after order by id limit :limit", id=Uuid)
+_ARE_MANY_NEW = buckets.split(f"select exists ({_NEW_LEDGERS} offset :before) as are_many", are_many=Boolean)
 
 _MUCH_MEMORY = text("set local work_mem = '64MB'")
 """Sums of a stride, which would otherwise be written to the disk in between."""
 
-_SUM_ALL = text("""
+_SUM_ALL = buckets.split(
+    """
     with head as materialized (
         select ledger.id as ledger_id, ledger.version
         from debitum.ledgers ledger join debitum.projection_marks mark on mark.ledger_id = ledger.id
@@ -217,7 +225,7 @@ _SUM_ALL = text("""
         select ledger_id, contact_id, currency, amount
         from (
             select ledger_id, contact_id, currency, sum(amount)::bigint as amount from debitum.postings
-            where ledger_id >= :first and ledger_id <= :last
+            where ledger_id >= :first and ledger_id <= :last and {of_bucket}
             group by ledger_id, contact_id, currency
             having sum(amount) <> 0
         ) summed
@@ -234,7 +242,12 @@ _SUM_ALL = text("""
     select currency, count(*) as rows, 0::bigint as covered from sums group by currency
     union all
     select null, count(*), coalesce(sum(covered), 0)::bigint from marked
-""").columns(currency=Text, rows=BigInteger, covered=BigInteger)
+""",
+    ledger="ledger_id",
+    currency=Text,
+    rows=BigInteger,
+    covered=BigInteger,
+)
 """Whoever is not covered has no balance; one that is there nevertheless is not the sum of anything, and is overwritten."""
 
 _CLEAN = text("""

@@ -39,7 +39,13 @@ class Line:
         self.began = time.monotonic()
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the next answer."""
+        """Status, headers and body of the next answer.
+
+        A byte that is sent when the server has closed is answered by a reset, and asyncio then keeps to itself what came before.
+        """
+        if isinstance(self.reader.exception(), ConnectionError):
+            self.reader._exception = None  # type: ignore[attr-defined]  # there is no other way to what it has
+            self.reader.feed_eof()
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         status, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}

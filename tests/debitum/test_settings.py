@@ -79,6 +79,26 @@ def test_some_parts_run_here_and_the_others_elsewhere(tmp_path: Path) -> None:
         load(tmp_path, {"DEBITUM_PARTS": "daemon"})
 
 
+def test_a_worker_is_a_part_where_celery_gives_it_something_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = {"DATABASE_URL": "postgresql://u@h/d", "DEBITUM_PARTS": "worker"}
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_PARTS: names worker, which has nothing to do unless"):
+        load(tmp_path, elsewhere)
+    celery = {"DEBITUM_EXECUTOR": "celery", "DEBITUM_CELERY_BROKER": "redis://:hunter2@broker"}
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_EXECUTOR: celery needs the package dagster-celery"):
+        load(tmp_path, celery)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    loaded = load(tmp_path, {**elsewhere, **celery, "DEBITUM_DATA_DIR": str(tmp_path)})
+    assert loaded.parts == {"worker"}
+    plan = plans.worker(loaded, plans.environment(loaded, "postgresql://u@h/d", "k1:AAAA"))
+    assert plan.environment["DEBITUM_CELERY_BROKER"] == celery["DEBITUM_CELERY_BROKER"]
+    assert plan.stale == tmp_path / "dagster" / "worker.ready"
+    assert "hunter2" not in " ".join(plan.command)
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_PARTS: needs DATABASE_URL"):
+        load(tmp_path, {**celery, "DEBITUM_PARTS": "api,dagster,daemon,worker"})
+    with pytest.raises(settings.SettingsError, match=r"^DEBITUM_CELERY_BROKER: must be a URL of redis"):
+        load(tmp_path, {"DEBITUM_EXECUTOR": "celery"})
+
+
 def test_a_part_that_serves_no_pages_may_be_given_any_address_for_them(tmp_path: Path) -> None:
     given = {"DATABASE_URL": "postgresql://u@h/d", "DEBITUM_DAGSTER_HOST": "0.0.0.0", "DEBITUM_DAGSTER_PORT": "8000"}
     assert not settings.offers_dagster(load(tmp_path, {**given, "DEBITUM_PARTS": "code-server,api"}))
@@ -116,6 +136,8 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_DAEMON_CEILING_MIB", "64"),
         ("DEBITUM_DAGSTER_CEILING_MIB", "much"),
         ("DEBITUM_PARTS", "api,webserver"),
+        ("DEBITUM_BALANCE_BUCKETS", "0"),
+        ("DEBITUM_EXECUTOR", "threads"),
         ("DEBITUM_PARTS", "api,"),
         ("DEBITUM_PARTS", "api"),
         ("DEBITUM_CODE_SOCKET", f"/run/{'x' * 100}.sock"),

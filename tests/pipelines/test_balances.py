@@ -42,6 +42,30 @@ def test_a_run_reports_what_it_did(database: Engine, jobs: resources.Database, i
     assert (check.check_name, check.passed) == ("sample_adds_up", True)
 
 
+def test_buckets_report_together_what_they_did(database: Engine, jobs: resources.Database, instance: dg.DagsterInstance) -> None:
+    """The same asset, of one step for each bucket, and the same words about it."""
+    for _ in range(30):
+        ledger_with_debt(database)
+    split = assets.in_buckets(3)
+    [spec], [whole] = split.specs, assets.in_buckets(1).specs
+    assert (spec.key, spec.group_name, spec.description) == (whole.key, whole.group_name, whole.description)
+    assert (list(spec.owners), spec.kinds, {dep.asset_key for dep in spec.deps}) == (
+        list(whole.owners),
+        whole.kinds,
+        {dep.asset_key for dep in whole.deps},
+    )
+    assert split.node_def.pools == {assets.POOL}
+    result = dg.materialize([split], instance=instance, resources={"database": jobs})
+    steps = {event.step_key for event in result.all_events if event.is_step_success}
+    assert steps == {"balances.bucket_0", "balances.bucket_1", "balances.bucket_2", "balances.covered"}
+    [materialization] = [event.materialization for event in result.get_asset_materialization_events()]
+    metadata = {name: value.value for name, value in materialization.metadata.items()}
+    assert metadata.pop("seconds", -1) >= 0  # type: ignore[operator]
+    assert metadata.pop("preview") == "| currency | balances changed |\n|---|---:|\n| EUR | 30 |"
+    counted = {"dagster/row_count": 30, "ledgers": 30, "events_covered": 30, "rows_changed": 30, "chunks": 3, "buckets": 3}
+    assert metadata == counted
+
+
 def test_checks_count_what_does_not_add_up(database: Engine, jobs: resources.Database, instance: dg.DagsterInstance) -> None:
     ledger_with_debt(database)
     materialise(jobs, instance)

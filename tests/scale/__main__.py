@@ -16,7 +16,7 @@ from typing import Final
 import boto3
 from moto.server import ThreadedMotoServer
 
-PACKAGES: Final = {"pgbouncer": "pgbouncer"}
+PACKAGES: Final = {"pgbouncer": "pgbouncer", "redis-server": "redis-server"}
 """Debian's packages, by the program that each is for."""
 BUCKET: Final = "snapshots"
 BY_A_POOLER: Final = ("tests/api", "tests/client", "tests/conformance", "tests/simulation", "tests/faults/test_faults.py")
@@ -25,7 +25,7 @@ ELSEWHERE: Final = ("tests/storage/test_places.py", "tests/storage/test_snapshot
 
 def main() -> int:
     """Run the parts one after the other; 1 where one of them fails, 2 where something that they need cannot be had."""
-    parts: dict[str, Callable[[], int]] = {"hosts": _hosts, "pooler": _pooler, "store": _store}
+    parts: dict[str, Callable[[], int]] = {"hosts": _hosts, "pooler": _pooler, "celery": _celery, "store": _store}
     chosen = sys.argv[1:] or list(parts)
     if unknown := [name for name in chosen if name not in parts]:
         print(f"make scale: {', '.join(unknown)}: no such part; there are {', '.join(parts)}", file=sys.stderr)
@@ -68,6 +68,10 @@ def _hosts() -> int:
 
 def _pooler() -> int:
     return _pytest(*BY_A_POOLER, environment={"TEST_POOLER": "transaction"})
+
+
+def _celery() -> int:
+    return _pytest("tests/scale/test_celery.py", "-n", "0")  # its tests share what takes long to start
 
 
 def _store() -> int:

@@ -4,7 +4,7 @@ import datetime
 
 import dagster as dg
 
-from pipelines import runs
+from pipelines import executors, runs
 from pipelines.defs import resources
 from pipelines.defs.balances import assets, checks
 from storage import balances as store
@@ -21,7 +21,13 @@ materialise_balances = dg.define_asset_job(
     "materialise_balances",
     selection=dg.AssetSelection.assets(assets.balances).without_checks() | _sample,
     description="Adds the new postings to the balances of the ledgers that changed, then checks a sample.",
-    tags={"group": "ledger", "dagster/max_runtime": str(MAX_RUNTIME_SECONDS), "dagster/priority": "5"},
+    tags={
+        "group": "ledger",
+        "dagster/max_runtime": str(MAX_RUNTIME_SECONDS),
+        "dagster/priority": "5",
+        "dagster/retry_strategy": "ALL_STEPS",  # a bucket that is done costs a look, and the report is of all of them
+    },
+    executor_def=executors.of_postgres_alone(),
 )
 
 check_balances = dg.define_asset_job(
@@ -29,6 +35,7 @@ check_balances = dg.define_asset_job(
     selection=_everything,
     description="Compares every balance with the sum of its postings.",
     tags={"group": "ledger"},
+    executor_def=executors.of_postgres_alone(),
 )
 
 check_balances_schedule = dg.ScheduleDefinition(
@@ -55,6 +62,7 @@ def resum(context: dg.OpExecutionContext, database: resources.Database) -> None:
 @dg.job(
     description="After a check found balances wrong: sums their postings anew. Find out why they were wrong, too.",
     tags={"group": "ledger"},
+    executor_def=executors.of_postgres_alone(),
 )
 def resum_balances() -> None:
     """Mend what is wrong; which ledgers that are is nothing that Dagster should be told, or remember."""

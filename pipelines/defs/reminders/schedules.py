@@ -4,6 +4,7 @@ import os
 
 import dagster as dg
 
+from pipelines import executors
 from pipelines.defs.reminders import assets
 
 DEFAULT_CRON = "*/5 * * * *"
@@ -13,6 +14,7 @@ remind = dg.define_asset_job(
     selection=dg.AssetSelection.assets(assets.due_reminders) | dg.AssetSelection.checks_for_assets("outbox", "deliveries"),
     description="Puts what is due into the outbox, and checks that messages leave it and that no provider is down.",
     tags={"group": "reminders", "dagster/max_runtime": str(assets.MAX_RUNTIME_SECONDS), "dagster/priority": "5"},
+    executor_def=executors.of_postgres_alone(),
 )
 
 remind_schedule = dg.ScheduleDefinition(
