@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from debitum import database, folders, instance, keys, leader, parts, plans, probes, processes
+from debitum import dagster_schema, database, folders, instance, keys, leader, parts, plans, probes, processes
 from debitum.children import Child, Pauses, Plan
 from debitum.leftovers import Leftovers
 from debitum.saying import Say
@@ -108,6 +108,7 @@ class Supervisor:
         self._say(f"schema is at revision {revision} ({seconds} s)", "schema_is_ready", revision=revision, seconds=seconds)
         if self._settings.parts & parts.OF_DAGSTER:
             folders.dagster_home(self._settings.data_dir)
+            dagster_schema.upgrade(self._settings.database_direct_url or found.url, os.environ, self._say)
         ring = self._settings.keys or folders.key_ring(self._settings.data_dir)
         return plans.environment(self._settings, found.url, ring)
 

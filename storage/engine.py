@@ -48,10 +48,13 @@ def libpq_url(url: str) -> str:
     return address + mark + query.replace("+", "%20")  # SQLAlchemy writes a space as +, which libpq takes literally
 
 
-def psycopg2_url(url: str, *, schema: str) -> str:
+def psycopg2_url(url: str, *, schema: str, lock_seconds: float | None = None) -> str:
     """`url` for Dagster's own storage: its SQL needs psycopg2, its tables live in `schema`, and it takes all times for UTC."""
     parsed = _server(url).set(drivername="postgresql+psycopg2")
-    return parsed.update_query_dict({"options": f"-csearch_path={schema} -ctimezone=UTC"}).render_as_string(hide_password=False)
+    options = f"-csearch_path={schema} -ctimezone=UTC"
+    if lock_seconds is not None:
+        options += f" -clock_timeout={int(lock_seconds * 1000)}"
+    return parsed.update_query_dict({"options": options}).render_as_string(hide_password=False)
 
 
 def is_pooled(url: str) -> bool:
