@@ -175,6 +175,7 @@ async def main() -> None:
         "Postgres away under Dagster": _dagster(pipelines.postgres_is_away),
         "daemon down for a day": _dagster(pipelines.the_daemon_rests),
         "tables of an older Dagster": _dagster(upgrading.tables_of_an_older_dagster),
+        "data of an older Postgres": _dagster(upgrading.data_of_an_older_postgres),
     }
     for what in sys.argv[1:] or scenes_in_order:
         with tempfile.TemporaryDirectory(prefix="debitum-faults-") as folder:

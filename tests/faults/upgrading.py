@@ -13,12 +13,15 @@ from tests.debitum.test_up import free_port
 from tests.faults.household import Figures
 from tests.faults.stack import stack
 from tests.fixtures import old_dagster
+from tests.storage import majors
 
 Say = Callable[[str], None]
 ENDED_SECONDS: Final = 120.0
 """In which a run that was asked for has ended: it waits for its turn, and loads Dagster."""
 LOOK_SECONDS: Final = 0.2
 """Between two questions to Dagster's pages, which tell nobody."""
+MIDDLES: Final = (None, 0.2, 0.5, 0.8)
+"""When a stage is killed: at its beginning, and at these shares of the time that it takes."""
 JOB: Final = "materialise_balances"
 _RUNS: Final = "{ runsOrError { ... on Runs { results { jobName status } } } }"
 _DAEMONS: Final = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
@@ -44,6 +47,27 @@ def tables_of_an_older_dagster(folder: Path, say: Say) -> Figures:
         assert [found for found in daemons if found["required"] and not found["healthy"]] == []
         say(f"the runs {', '.join(runs)} are there, and {len(daemons)} daemons are well")
     return Figures()
+
+
+def data_of_an_older_postgres(folder: Path, say: Say) -> Figures:
+    """Its upgrade is killed at the beginning and in the middle of every stage; a second run ends it, and nothing is missing."""
+    old, tried = folder / "old", folder / "tried"
+    old.mkdir()
+    expected, kills = majors.make(old), 0
+    majors.copy(old, tried)
+    seconds = majors.times(tried)
+    majors.remove(tried)
+    for stage in majors.STAGES:
+        for share in MIDDLES if stage in seconds else (None,):
+            majors.copy(old, tried)
+            try:
+                majors.kill(tried, stage, after_seconds=share and share * seconds[stage])
+                majors.finish(tried, expected)
+            finally:
+                majors.remove(tried)
+            kills += 1
+        say(f"killed and ended well: {stage}")
+    return Figures(kills=kills)
 
 
 def _url(data: Path) -> str:
