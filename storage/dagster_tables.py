@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from storage import engine
+from storage import urls
 
 LOOK_SECONDS: Final = 0.2
 """Between two attempts to be the one. Nobody waits inside a statement: an index that is built concurrently would wait for it."""
@@ -20,7 +20,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 @contextmanager
 def alone(url: str, application_name: str) -> Iterator[Connection]:
     """A connection to the database of `url`, whose owner is the only one that upgrades Dagster's tables. No pooler's."""
-    with psycopg.connect(engine.libpq_url(url), autocommit=True, application_name=application_name) as connection:
+    with psycopg.connect(urls.libpq_url(url), autocommit=True, application_name=application_name) as connection:
         while not _value(connection, "select pg_try_advisory_lock(hashtext('debitum dagster schema'))"):
             time.sleep(LOOK_SECONDS)
         yield connection
