@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from debitum import database, folders, instance, keys
+from debitum import database, folders, instance, rings, schema
 from debitum.database import Database
 from debitum.settings import Settings
 from pipelines.defs.erasure import erasing
@@ -53,7 +53,7 @@ def latest(settings: Settings) -> Path:
 
 def check(settings: Settings, say: Say, path: Path, passphrase: str | None) -> Opened:
     """Read all of a backup and say what it is. Raises BackupError."""
-    backup = Opened.of(path, Secrets(passphrase, keys.ring(settings)))
+    backup = Opened.of(path, Secrets(passphrase, rings.ring(settings)))
     say(
         f"{path}: {backup.end.ledgers} ledgers, {backup.end.facts} facts, as of {_time(backup.head.began_at)}, by Debitum "
         f"{backup.head.version}, schema {backup.head.revision}, PostgreSQL {backup.head.postgres}, sealed by "
@@ -95,7 +95,7 @@ def recovered(settings: Settings, say: Say, moment: datetime.datetime) -> None:
         started = database.start(settings)
         try:
             _require_silence(restoring.look(started.url))
-            database.require_schema(started)
+            schema.require(started)
             with _engine(started) as made, made.begin() as connection:
                 restoring.tell(connection, erased.read(settings.data_dir / shelf.FOLDER))
             root = Root.of(settings.data_dir, settings.snapshot_url)
@@ -138,7 +138,7 @@ def _require_silence(there: Found) -> None:
 
 def _ring_to_put(settings: Settings, backup: Opened) -> str | None:
     """The text of the key ring that the data folder is to have; None: what is there opens everything. Raises BackupError."""
-    inside, known = backup.keys.ring, keys.ring(settings)
+    inside, known = backup.keys.ring, rings.ring(settings)
     if inside is None or known is None:
         return inside
     wanted, place = KeyRing.parse(inside).keys, "DEBITUM_KEYS" if settings.keys else str(settings.data_dir / "secrets")
@@ -165,7 +165,7 @@ def _dump(settings: Settings, found: Database, say: Say, file: Path | None, pass
     return dumping.dump(
         found.url,
         file or folder / shelf.name(datetime.datetime.now(datetime.UTC)),
-        Secrets(passphrase, keys.ring(settings)),
+        Secrets(passphrase, rings.ring(settings)),
         version=metadata.version("debitum"),
         ring=settings.keys or folders.known_key_ring(settings.data_dir),
         say=say,
@@ -183,7 +183,7 @@ def _put_back(settings: Settings, started: Database, backup: Opened, say: Say) -
     say(f"{restored.ledgers} ledgers and {restored.facts} facts are back, as of {_time(backup.head.began_at)}")
     if restored.resurrected:
         say(f"{restored.resurrected} of the ledgers had been erased since")
-    database.migrate(started, keys.required(settings))
+    schema.migrate(started, rings.required(settings))
     _clear_up(started, root, backup.head.settled_at.date(), gone, say)
 
 

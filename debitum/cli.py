@@ -121,12 +121,13 @@ def _ui(flags: Mapping[str, str], _: argparse.Namespace) -> int:
 
 
 def _migrate(flags: Mapping[str, str], _: argparse.Namespace) -> int:
-    from debitum import database, keys, settings
+    from debitum import dagster_schema, database, rings, saying, schema, settings
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         with database.borrowed(loaded) as found:
-            say(f"{found.description}: schema is at revision {database.migrate(found, keys.ring(loaded))}")
+            say(f"{found.description}: schema is at revision {schema.migrate(found, rings.ring(loaded))}")
+            dagster_schema.upgrade(loaded.database_direct_url or found.url, os.environ, saying.people)
     except database.DatabaseError as error:
         complain(str(error))
         return WRONG

@@ -1,19 +1,13 @@
-"""The database of a start: the embedded one or the one that DATABASE_URL names, checked and migrated."""
+"""The database of a start: the embedded one or the one that DATABASE_URL names, and checked. Its schema is debitum.schema's."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-
-from psycopg.errors import LockNotAvailable
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from debitum import commands, instance
 from debitum.settings import Settings
-from storage import embedded, engine, major, migrations, server
-from storage.encryption import KeyRing, KeyRingError
+from storage import embedded, major, server
 
 
 class DatabaseError(Exception):
@@ -59,54 +53,6 @@ def check(url: str) -> server.Server:
     return found
 
 
-def migrate(database: Database, keys: KeyRing | None) -> str:
-    """Bring the schema to this code's revision, which is returned; `keys` where there are any yet. Raises DatabaseError."""
-    migrator = engine.sync_engine(database.url, "debitum-migrate")
-    try:
-        with migrator.connect() as connection:
-            migrations.migrate(connection, keys)
-            return migrations.current(connection) or "none"
-    except (migrations.KeysNeededError, KeyRingError) as error:
-        raise DatabaseError(str(error)) from error
-    except migrations.SchemaTooNewError as error:
-        raise DatabaseError(_too_new(str(error))) from error
-    except OperationalError as error:
-        if not isinstance(error.orig, LockNotAvailable):
-            raise DatabaseError(f"the schema could not be migrated: {error.orig}") from error
-        raise DatabaseError(
-            f"the schema could not be migrated: a table was in use for more than {migrations.LOCK_SECONDS} s. Nothing has "
-            "changed: wait until what uses it has ended (a report, a dump, another session), then run `debitum migrate`"
-        ) from error
-    except SQLAlchemyError as error:
-        raise DatabaseError(f"the schema could not be migrated: {getattr(error, 'orig', None) or error}") from error
-    finally:
-        migrator.dispose()
-
-
-def require_schema(database: Database) -> None:
-    """Refuse a schema that is not this code's. Raises DatabaseError."""
-    found = engine.sync_engine(database.url, "debitum-schema")
-    try:
-        with found.connect() as connection:
-            revision = migrations.current(connection)
-    except SQLAlchemyError as error:
-        raise DatabaseError(f"the schema cannot be read: {getattr(error, 'orig', None) or error}") from error
-    finally:
-        found.dispose()
-    if not migrations.is_known(revision):
-        raise DatabaseError(_too_new(str(revision)))
-    if revision != migrations.newest():
-        raise DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
-
-
-def _too_new(revision: str) -> str:
-    return (
-        f"the schema is at revision {revision}, which Debitum {metadata.version('debitum')} does not know: a newer version has "
-        f"migrated it (this one ends with {migrations.newest()}). Start `debitum up` of that version; the way back is a backup "
-        "that was made before"
-    )
-
-
 def require_durability(database: Database) -> None:
     """Refuse a server that could forget what it has acknowledged. Raises DatabaseError."""
     if (objection := check(database.url).objection) is not None:
@@ -134,18 +80,6 @@ def borrowed(settings: Settings) -> Iterator[Database]:
                 stop(found)
     except instance.AlreadyRunningError:
         yield _running(settings)
-
-
-@contextmanager
-def opened(settings: Settings, application_name: str) -> Iterator[Engine]:
-    """An engine for one command, on a database whose schema is this code's. Raises DatabaseError."""
-    with borrowed(settings) as found:
-        require_schema(found)
-        made = engine.sync_engine(found.url, application_name)
-        try:
-            yield made
-        finally:
-            made.dispose()
 
 
 def _running(settings: Settings) -> Database:

@@ -12,7 +12,7 @@ import httpx
 from rich.console import Console
 from sqlalchemy import text
 
-from debitum import database, demo, demo_stack, repair, settings
+from debitum import demo, demo_stack, repair, schema, settings
 from debitum.demo import Finding
 from debitum.demo_stack import DemoError, Stack
 from debitum.settings import Settings
@@ -88,7 +88,7 @@ class _Scene:
     def plant(self) -> Finding:
         """Somebody writes into the table, past everything that Debitum does."""
         wrong = text("update debitum.balances set amount = amount - :stolen where ledger_id = :ledger")
-        with database.opened(self.folder, "debitum-demo") as found, found.begin() as connection:
+        with schema.opened(self.folder, "debitum-demo") as found, found.begin() as connection:
             rows = connection.execute(wrong, {"stolen": STOLEN, "ledger": self.ledger}).rowcount
         owed = self._owed()
         return Finding(

@@ -2,50 +2,17 @@
 
 from collections.abc import Callable
 
-from debitum import database, folders, instance
+from debitum import folders, rings, schema
 from debitum.settings import Settings
 from storage import encryption, roles, rotation
-from storage.encryption import KeyRing
 
 Say = Callable[[str], object]
 
 
-def ring(settings: Settings) -> KeyRing | None:
-    """The keys of DEBITUM_KEYS or of the data folder; None where there are none yet. Raises DatabaseError."""
-    try:
-        text = settings.keys or folders.known_key_ring(settings.data_dir)
-        return None if text is None else KeyRing.parse(text)
-    except (folders.FolderError, encryption.KeyRingError) as error:
-        raise database.DatabaseError(str(error)) from error
-
-
-def required(settings: Settings) -> KeyRing:
-    """The same, where something has been sealed. Raises DatabaseError."""
-    if (found := ring(settings)) is None:
-        raise database.DatabaseError(f"DEBITUM_KEYS is not set, and there is no {settings.data_dir / 'secrets'}")
-    return found
-
-
-def made(settings: Settings) -> KeyRing:
-    """The same; into a data folder that has none they are drawn. Raises DatabaseError, FolderError."""
-    folders.make(settings.data_dir)
-    if settings.keys is None:
-        folders.key_ring(settings.data_dir)
-    return required(settings)
-
-
-def sealing(settings: Settings) -> KeyRing:
-    """The same, to seal by: what the servers of this data folder lack would be lost to them. Raises DatabaseError."""
-    keys, note = required(settings), instance.holder(settings.data_dir)
-    if note is not None and note.key_ids and keys.current not in note.key_ids:
-        raise database.DatabaseError(f"`debitum up` was started before {keys.current} was drawn: restart it first")
-    return keys
-
-
 def show(settings: Settings, say: Say) -> bool:
     """Say how many ledgers each key seals. False: a key is missing that something is sealed by. Raises DatabaseError."""
-    keys = required(settings)
-    with database.opened(settings, "debitum-keys") as engine, engine.begin() as connection:
+    keys = rings.required(settings)
+    with schema.opened(settings, "debitum-keys") as engine, engine.begin() as connection:
         roles.enter(connection, roles.OWNER)
         seals = rotation.ledgers_by_key(connection)
     for key_id in keys.keys:
@@ -57,7 +24,7 @@ def show(settings: Settings, say: Say) -> bool:
 
 def add(settings: Settings, say: Say) -> None:
     """Draw a key: into the data folder, where the keys are there; otherwise for the operator to set. Raises DatabaseError."""
-    keys = required(settings)
+    keys = rings.required(settings)
     number = len(keys.keys) + 1
     while f"k{number}" in keys.keys:
         number += 1
@@ -71,8 +38,8 @@ def add(settings: Settings, say: Say) -> None:
 
 def rotate(settings: Settings, say: Say) -> None:
     """Seal everything by the current key. Raises DatabaseError, KeyRingError."""
-    keys = sealing(settings)
-    with database.opened(settings, "debitum-keys") as engine:
+    keys = rings.sealing(settings)
+    with schema.opened(settings, "debitum-keys") as engine:
         done = rotation.rotate(engine, keys)
     say(f"{done.data_keys} data keys are sealed by {keys.current} now, {done.push_targets} push targets are found by it")
     if others := [key_id for key_id in keys.keys if key_id != keys.current]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import psycopg
 
 from debitum.saying import Say
-from storage import engine, server
+from storage import server, urls
 
 ASK_SECONDS: Final = 5.0
 """Between two attempts to become the leader, and two looks whether we still are."""
@@ -20,7 +20,7 @@ Daemon = Callable[[], Coroutine[Any, Any, None]]
 @asynccontextmanager
 async def led_briefly(url: str) -> AsyncIterator[bool]:
     """Whether nobody else runs Dagster on the database of `url`; if so, nobody else begins to while the block runs."""
-    async with await engine.async_connection(url, "debitum-leader") as connection:
+    async with await urls.async_connection(url, "debitum-leader") as connection:
         yield await server.lead_dagster(connection)
 
 
@@ -33,7 +33,7 @@ async def run_alone(url: str, daemon: Daemon, say: Say, *, ask_seconds: float = 
     waiting = False
     while True:
         with suppress(psycopg.OperationalError):
-            async with await engine.async_connection(url, "debitum-leader") as connection:
+            async with await urls.async_connection(url, "debitum-leader") as connection:
                 if await server.lead_dagster(connection):
                     waiting = False
                     await _run_while_connected(connection, daemon, say, ask_seconds)

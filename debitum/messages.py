@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from debitum import database, keys
+from debitum import rings, schema
 from debitum.settings import Settings
 from notifications import channels
 from notifications.channel import Outcome, Sent, SettingError
@@ -48,7 +48,7 @@ class Desk:
 
     def push(self, email: str) -> bool:
         """Push to each device of a user, and say what the provider answered. Raises MessageError, DatabaseError."""
-        ring = keys.required(self.settings)
+        ring = rings.required(self.settings)
         with self._transaction() as connection:
             found = recipients.devices_of(connection, email, ring)
         if found is None:
@@ -101,7 +101,7 @@ class Desk:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with database.opened(self.settings, "debitum-messages") as engine, roles.transaction(engine, roles.JOBS) as connection:
+        with schema.opened(self.settings, "debitum-messages") as engine, roles.transaction(engine, roles.JOBS) as connection:
             yield connection
 
     def _channels(self) -> channels.Channels:

@@ -12,7 +12,7 @@ from debitum import folders, parts, probes, processes
 from debitum.ceilings import Ceiling, always
 from debitum.children import Plan
 from debitum.settings import DAEMON_CEILING, WEBSERVER_CEILING, Settings, reachable
-from storage import engine, migrations, server
+from storage import names, server, urls
 
 API_GRACE_SECONDS: Final = 12.0
 """The API answers requests in flight within 10, and ends whatever is left within 2 more (api.app, api.server)."""
@@ -23,6 +23,8 @@ WEBSERVER_ANSWERS: Final = "/server_info"
 """Paths that only a part which works answers."""
 ENDED_RUNS: Final = "200"
 """Runs at which each of the alerts looks in a tick, every 30 s: Dagster's own 5 are fewer than end meanwhile on a busy server."""
+MIGRATION_REFUSED: Final = 3
+"""How debitum.migration ends where the schema cannot be brought to this version; the reason is on its standard error."""
 DAEMON: Final = "dagster-daemon"
 """The name of the part that only one supervisor of a database runs."""
 FREED: Final = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
@@ -52,7 +54,7 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "MAIL_FROM": settings.mail_from,
         "DAGSTER_HOME": str(settings.data_dir / "dagster"),
         "MPLCONFIGDIR": str(settings.data_dir / "dagster" / "matplotlib"),  # it keeps a list of fonts, and has no other home
-        "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(direct, schema=migrations.DAGSTER_SCHEMA),
+        "DEBITUM_DAGSTER_DATABASE_URL": urls.psycopg2_url(direct, schema=names.DAGSTER_SCHEMA),
         "DEBITUM_CODE_SOCKET": str(code_socket(settings)),
         "DAGSTER_RUN_STATUS_SENSOR_FETCH_LIMIT": ENDED_RUNS,
         "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": ENDED_RUNS,
@@ -73,6 +75,11 @@ def addresses(settings: Settings) -> dict[str, str]:
 def code_socket(settings: Settings) -> Path:
     """Where the code server listens: as set, or in the data folder."""
     return settings.code_socket or folders.code_socket(settings.data_dir)
+
+
+def migration(settings: Settings) -> tuple[str, ...]:
+    """The command that brings the schema to this version, and Dagster's tables where a part of Dagster's runs here."""
+    return _python("debitum.migration", *(("dagster",) if settings.parts & parts.OF_DAGSTER else ()))
 
 
 def api(settings: Settings, environment: Mapping[str, str]) -> Plan:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
-from debitum import database, keys
+from debitum import rings, schema
 from debitum.settings import Settings
 from storage import rebuild, roles, verify
 from storage.engine import Begin
@@ -27,8 +27,8 @@ def prove(settings: Settings, say: Say, name: str | None = None) -> int:
 
     `name` is an id, or the first digits of its digest, which the audit names. Raises DatabaseError, UnknownLedgerError.
     """
-    ring = keys.required(settings)
-    with database.opened(settings, "debitum-repair") as found:
+    ring = rings.required(settings)
+    with schema.opened(settings, "debitum-repair") as found:
         snapshots = found.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         begin = partial(roles.transaction, snapshots, roles.JOBS)
         ledgers = findings = 0
@@ -54,8 +54,8 @@ def _named(begin: Begin, name: str) -> list[UUID]:
 
 def recreate(settings: Settings, say: Say) -> None:
     """Recreate what follows from the logs. Raises DatabaseError, rebuild.RebuildRunsError, rebuild.RebuildBlockedError."""
-    ring = keys.required(settings)
-    with database.opened(settings, "debitum-repair") as found, found.connect() as connection:
+    ring = rings.required(settings)
+    with schema.opened(settings, "debitum-repair") as found, found.connect() as connection:
         done = rebuild.rebuild(connection, ring, say)
     say(f"rebuilt {done.ledgers} ledgers from {done.facts} facts, {done.tail} of them written meanwhile")
     say("balances are summed from postings until Dagster has materialised them again")

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import dotenv
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from api import refusals
 from debitum import parts
 from notifications import links
 from pipelines import spread
-from storage import engine
+from storage import urls
 from storage.backup import passphrase
 from telemetry import levels, output
 
@@ -111,9 +109,9 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     if loaded.parts >= {parts.API, parts.WEBSERVER} and loaded.port == loaded.dagster_port:
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
     _spread(loaded, reader)
-    if loaded.database_url and engine.is_pooled(loaded.database_url) and not loaded.database_direct_url:
+    if loaded.database_url and urls.is_pooled(loaded.database_url) and not loaded.database_direct_url:
         reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
-    if loaded.database_direct_url and engine.is_pooled(loaded.database_direct_url):
+    if loaded.database_direct_url and urls.is_pooled(loaded.database_direct_url):
         reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
     reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
     reader.read("DEBITUM_SIGNUP", "", refusals.signup)
@@ -329,12 +327,12 @@ def _database_url(value: str) -> str | None:
     if not value:
         return None
     try:
-        backend = make_url(value).get_backend_name()
-    except ArgumentError as error:
+        backend = urls.backend(value)
+    except urls.AddressError as error:
         raise ValueError("is not a URL like postgresql://user:password@host/database") from error
     if backend not in ("postgresql", "postgres"):
         raise ValueError(f"is a URL of {backend}, not of postgresql")
-    engine.is_pooled(value)
+    urls.is_pooled(value)
     return re.sub(r"^postgres(?=[:+])", "postgresql", value)
 
 

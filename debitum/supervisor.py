@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from debitum import database, folders, instance, keys, leader, parts, plans, probes, processes
+from debitum import database, folders, instance, leader, leash, parts, plans, probes, processes, rings
 from debitum.children import Child, Pauses, Plan
 from debitum.leftovers import Leftovers
 from debitum.saying import Say
@@ -32,7 +33,7 @@ def up(settings: Settings, say: Say) -> None:
     """Run until SIGINT or SIGTERM. Raises instance.AlreadyRunningError, and what a start can fail with (FAILURES)."""
     with instance.claim(settings.data_dir) as claim:
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        ids = list(keys.made(settings).keys)
+        ids = list(rings.made(settings).keys)
         claim.write(instance.Note(os.getpid(), started_at, plans.addresses(settings), ids))
         asyncio.run(Supervisor(settings, say).run(unclean=claim.unclean))
 
@@ -62,7 +63,7 @@ class Supervisor:
         found = await self._start_database()
         try:
             if not self._stopping.is_set():
-                await self._supervise(found, await asyncio.to_thread(self._prepare, found))
+                await self._supervise(found, await self._prepare(found))
         finally:
             self._stopping.set()
             await self._stop()
@@ -99,17 +100,31 @@ class Supervisor:
     def _tell_of_upgrade(self, text: str) -> None:
         self._say(text, "postgres_upgrades")
 
-    def _prepare(self, found: database.Database) -> dict[str, str]:
+    async def _prepare(self, found: database.Database) -> dict[str, str]:
         """Schema, keys and Dagster's home; returns the environment of the children."""
-        began = time.monotonic()
-        database.require_durability(found)
-        revision = database.migrate(found, keys.ring(self._settings))
-        seconds = round(time.monotonic() - began, 1)
-        self._say(f"schema is at revision {revision} ({seconds} s)", "schema_is_ready", revision=revision, seconds=seconds)
+        await asyncio.to_thread(database.require_durability, found)
+        ring = self._settings.keys or folders.key_ring(self._settings.data_dir)
+        environment = plans.environment(self._settings, found.url, ring)
         if self._settings.parts & parts.OF_DAGSTER:
             folders.dagster_home(self._settings.data_dir)
-        ring = self._settings.keys or folders.key_ring(self._settings.data_dir)
-        return plans.environment(self._settings, found.url, ring)
+        await self._migrate(environment)
+        return environment
+
+    async def _migrate(self, environment: Mapping[str, str]) -> None:
+        """In a process of its own, which says what it does: what that loads would be held here for ever. Raises DatabaseError."""
+        migration = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *plans.migration(self._settings)),
+            env=dict(environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in the terminal does not cut it short
+        )
+        _, reason = await migration.communicate()
+        if migration.returncode == plans.MIGRATION_REFUSED:
+            raise database.DatabaseError(reason.decode().strip())
+        sys.stderr.buffer.write(reason)
+        if migration.returncode:
+            raise database.DatabaseError(f"the migration ended with exit code {migration.returncode}")
 
     async def _supervise(self, found: database.Database, environment: Mapping[str, str]) -> None:
         if found.embedded is not None:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import accounts, passwords, refusals
 from api.registration import RegisterBody
-from debitum import database, keys
+from debitum import database, rings, schema
 from debitum.settings import Settings
 from domain import errors
 from notifications import channel, channels, contexts, message, render
@@ -135,13 +135,13 @@ class Administration:
     def _keys(self) -> KeyRing:
         """The keys; of a data folder that has its own database they are made where there are none yet."""
         if self.settings.database_url is None:
-            keys.made(self.settings)
-        return keys.sealing(self.settings)
+            rings.made(self.settings)
+        return rings.sealing(self.settings)
 
     def _run(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         """What `work` does in one transaction. Raises database.DatabaseError."""
         with database.borrowed(self.settings) as found:
-            database.require_schema(found)
+            schema.require(found)
             return asyncio.run(_in_transaction(found.url, work))
 
 

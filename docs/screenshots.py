@@ -24,7 +24,7 @@ from PIL import Image
 from sqlalchemy import Connection
 from websockets.sync.client import connect
 
-from debitum import database, demo_stack, settings
+from debitum import demo_stack, schema, settings
 from debitum.demo_stack import DemoError, Stack
 from tests.storage import logs, test_snapshot_tables
 from tests.storage.rows import Ledger
@@ -81,7 +81,7 @@ def fill(stack: Stack) -> None:
     """Ledgers with a past, and attempts to tell their owners of it."""
     where = settings.load({}, stack.data_dir / "none.env", {"DEBITUM_DATA_DIR": str(stack.data_dir)})
     now = datetime.datetime.now(datetime.UTC)
-    with database.opened(where, "debitum-screenshots") as found:
+    with schema.opened(where, "debitum-screenshots") as found:
         with found.begin() as connection:
             pasts = list(past_ledgers(connection, now))
         dice = random.Random(4)  # noqa: S311 - a picture

@@ -3,13 +3,14 @@
 import os
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import time
 import urllib.parse
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,10 @@ VERSIONS = tuple(sorted(POSTGRES_VERSIONS))
 """Major versions whose programs are here."""
 LOOK_SECONDS = 0.05
 """Between two looks at a server that is starting: it tells nobody when it is ready."""
+ORPHAN_SECONDS = 5
+"""In which a process of a server ends that is told to end at once."""
+PORT = 5432
+"""It is in the names of the socket and of its lock. Nothing listens on a port."""
 TRANSFER_TIMEOUT_SECONDS = 24 * 3600
 """For a dump and a restore, which take as long as there is data."""
 
@@ -70,12 +75,7 @@ def start(data_dir: Path) -> Address:
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     server = get_server(data_dir / "pgdata", cleanup_mode=None, start=False)
-    with _unreadable_to_others(server):
-        server.ensure_pgdata_inited()
-    _configure(server.pgdata)
-    if _alive(server.pgdata) is None:
-        _forget_dead_server(server.pgdata)
-        _launch(server)
+    _make_and_launch(server)
     running = _wait_until_ready(server.pgdata)
     _wait_until_recovered(running)
     _ensure_database(running)
@@ -124,12 +124,7 @@ class Served:
 def served(pgdata: Path, version: int) -> Iterator[Served]:
     """A server of that major version over `pgdata`, which is made where there is none; stopped in the end."""
     server = get_server(pgdata, cleanup_mode=None, start=False, postgres_version=version)
-    with _unreadable_to_others(server):
-        server.ensure_pgdata_inited()
-    _configure(server.pgdata)
-    if _alive(server.pgdata) is None:
-        _forget_dead_server(server.pgdata)
-        _launch(server)
+    _make_and_launch(server)
     try:
         yield Served(server, _wait_until_ready(server.pgdata))
     finally:
@@ -143,6 +138,16 @@ def halt(pgdata: Path, version: int, *, mode: str = "immediate") -> None:
         _execute(server, "pg_ctl", "-w", "-t", str(START_TIMEOUT_SECONDS), "-m", mode, "-D", str(server.pgdata), "stop")
 
 
+def outwait_maker(pgdata: Path) -> None:
+    """Until no initdb is at work on `pgdata`. It outlives whoever started it, and may take away what it has made when it ends."""
+    for process in psutil.process_iter(("name", "cmdline")):
+        if process.info["name"] == "initdb" and any(str(pgdata) in word for word in process.info["cmdline"] or ()):
+            try:
+                process.wait(START_TIMEOUT_SECONDS)
+            except psutil.TimeoutExpired as error:
+                raise EmbeddedServerError(f"initdb ({process.pid}) still makes {pgdata}: wait for it, or end it") from error
+
+
 def version_of(pgdata: Path) -> int | None:
     """The major version that made the cluster, None where there is none."""
     found: int | None = pgdata_version(pgdata)
@@ -151,6 +156,17 @@ def version_of(pgdata: Path) -> int | None:
 
 def _url(info: PostmasterInfo, database: str) -> str:
     return f"postgresql://postgres@/{database}?host={urllib.parse.quote(str(info.socket_dir))}"
+
+
+def _make_and_launch(server: PostgresServer) -> None:
+    """Each where it is needed."""
+    outwait_maker(server.pgdata)
+    with _unreadable_to_others(server):
+        server.ensure_pgdata_inited()
+    _configure(server.pgdata)
+    if _alive(server.pgdata) is None:
+        _end_orphans(server.pgdata)
+        _launch(server)
 
 
 def _running(pgdata: Path) -> PostmasterInfo | None:
@@ -164,25 +180,42 @@ def _alive(pgdata: Path) -> PostmasterInfo | None:
         info = PostmasterInfo.read_from_pgdata(pgdata)
     except (AssertionError, FileNotFoundError):  # it is being written (fewer lines than a running server's) or removed
         return None
-    return info if info is not None and _is_postgres(info.pid) else None
+    return info if info is not None and _serves(info.pid, pgdata) else None
 
 
-def _is_postgres(pid: int) -> bool:
-    """False for a zombie, and where the pid has become somebody else's since the file was written."""
+def _serves(pid: int, pgdata: Path) -> bool:
+    """Whether it is a process of a server over `pgdata`. False for a zombie, and where the pid has become somebody else's."""
     try:
         process = psutil.Process(pid)
-        return "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        if "postgres" not in process.name() or process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return os.path.samefile(process.cwd(), pgdata)  # every process of a server stands in its folder
+    except psutil.AccessDenied:
+        return True  # to take a living server for a dead one would be worse
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return False
 
 
-def _forget_dead_server(pgdata: Path) -> None:
-    """Remove a pid file whose pid is another program's by now (after a reboot, in a container): Postgres would not start."""
-    file = pgdata / "postmaster.pid"
-    if file.exists():
-        pid = file.read_text().split("\n", 1)[0].strip()
-        if not pid.isdigit() or not _is_postgres(int(pid)):
-            file.unlink()
+def _end_orphans(pgdata: Path) -> None:
+    """A backend at work does not notice that the first process of its server was killed, and no other starts beside it."""
+    named = [process for process in psutil.process_iter(("name",)) if process.info["name"] == "postgres"]
+    orphans = [process for process in named if _serves(process.pid, pgdata)]
+    for number in (signal.SIGQUIT, signal.SIGKILL):
+        for process in orphans:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        _, orphans = psutil.wait_procs(orphans, timeout=ORPHAN_SECONDS)
+
+
+def _forget_dead_server(lock: Path, pgdata: Path) -> None:
+    """Remove the lock file of a server over `pgdata` that is gone. Postgres would not start while something has its pid.
+
+    That is another program after a reboot or in a container, or the dead server itself that nobody has collected.
+    """
+    if lock.exists():
+        pid, folder, *_ = (*lock.read_text().splitlines(), "", "")
+        if folder in (str(pgdata), "") and not (pid.isdigit() and _serves(int(pid), pgdata)):
+            lock.unlink()
 
 
 @contextmanager
@@ -211,6 +244,8 @@ def _launch(server: PostgresServer) -> None:
     sockets = find_suitable_socket_dir(server.pgdata, server.runtime_path)
     if sockets != server.pgdata:
         _own(sockets, server.system_user)
+    _forget_dead_server(server.pgdata / "postmaster.pid", server.pgdata)
+    _forget_dead_server(sockets / f".s.PGSQL.{PORT}.lock", server.pgdata)
     log = server.pgdata / "log"
     options = f"-k {shlex.quote(str(sockets))}"
     _execute(

@@ -19,6 +19,15 @@ SPACE = 2
 """How many times the old cluster's size must be free: a dump and a new cluster, which are both smaller."""
 
 Say = Callable[[str], object]
+"""Told at the beginning of each stage, and of the end: BEGINS, DUMPS, MAKES, RESTORES, COMPARES, KEEPS, PUTS, then ENDS."""
+BEGINS = "postgres: the data is of PostgreSQL {old}, and is brought to {new}; this takes a while, once"
+DUMPS = "postgres: {databases} databases are dumped by the programs of PostgreSQL {old}"
+MAKES = "postgres: dumped {rows} rows; a cluster of PostgreSQL {new} is made"
+RESTORES = "postgres: the dump is restored"
+COMPARES = "postgres: restored; the rows of every table are counted"
+KEEPS = "postgres: every table has its rows; the old cluster is put aside"
+PUTS = "postgres: the new cluster takes its place"
+ENDS = "postgres: the data is of PostgreSQL {new}; the old is kept in {kept}, which you may remove"
 
 
 def upgrade(data_dir: Path, say: Say) -> None:
@@ -34,25 +43,28 @@ def upgrade(data_dir: Path, say: Say) -> None:
         return
     kept = data_dir / f"pgdata.{old_version}"
     _require(data_dir, pgdata, kept, old_version)
-    say(f"postgres: the data is of PostgreSQL {old_version}, and is brought to {embedded.NEWEST}; this takes a while, once")
+    say(BEGINS.format(old=old_version, new=embedded.NEWEST))
     dump = data_dir / "pgdata.next.dump"
     _remove(new, dump)
     with embedded.served(pgdata, old_version) as old:
-        old.make_folder(dump)
         names = _databases(old)
+        say(DUMPS.format(databases=len(names), old=old_version))
+        old.make_folder(dump)
         _dump(old, names, dump)
         before = {name: _counts(old, name) for name in names}
-    say(f"postgres: dumped {len(names)} databases, {sum(map(sum, (count.values() for count in before.values())))} rows")
+    say(MAKES.format(rows=sum(sum(counts.values()) for counts in before.values()), new=embedded.NEWEST))
     with embedded.served(new, embedded.NEWEST) as made:
+        say(RESTORES)
         _restore(made, names, dump)
-        after = {name: _counts(made, name) for name in names}
-        if after != before:
+        say(COMPARES)
+        if {name: _counts(made, name) for name in names} != before:
             raise EmbeddedServerError(f"the restored data is not what was dumped; {pgdata} is as it was")
-    say("postgres: restored, and every table has its rows")
+    say(KEEPS)
     shutil.rmtree(dump)
     _put_in_place(pgdata, kept)
+    say(PUTS)
     _put_in_place(new, pgdata)
-    say(f"postgres: the data is of PostgreSQL {embedded.NEWEST}; the old is kept in {kept}, which you may remove")
+    say(ENDS.format(new=embedded.NEWEST, kept=kept))
 
 
 def _require(data_dir: Path, pgdata: Path, kept: Path, version: int) -> None:
@@ -77,6 +89,7 @@ def _files(pgdata: Path) -> Iterator[Path]:
 
 
 def _remove(new: Path, dump: Path) -> None:
+    embedded.outwait_maker(new)
     if new.exists():
         embedded.halt(new, embedded.NEWEST)  # a killed attempt leaves its server running
         shutil.rmtree(new)

@@ -14,15 +14,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-OWNER: Final = "debitum_owner"
-"""Owns the schema; migrations and rebuilds run as this role."""
-API: Final = "debitum_api"
-"""Sees the ledgers that the transaction names, and may not change what is in the log."""
-JOBS: Final = "debitum_jobs"
-"""Dagster's jobs: sees every ledger."""
-REPORT: Final = "debitum_report"
-"""Reads everything but identity's secrets."""
-ALL: Final = (OWNER, API, JOBS, REPORT)
+from storage.names import API as API
+from storage.names import JOBS as JOBS
+from storage.names import OWNER as OWNER
+from storage.names import REPORT as REPORT
+from storage.names import ROLES
+
+ALL: Final = ROLES
 
 asker: ContextVar[str] = ContextVar("asker", default="")
 """For whom a transaction is: the id of a request. pg_stat_activity shows it behind the connection's own application_name."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import psycopg
 
-from storage import engine, migrations, roles
+from storage import names, urls
 
 MINIMUM_VERSION: Final = 15
 """The oldest major version that the schema and the grants are written for."""
@@ -67,8 +67,8 @@ def launching_runs(url: str, application_name: str) -> list[str]:
 
 
 def _runs(url: str, application_name: str, states: Sequence[str]) -> list[str]:
-    with psycopg.connect(engine.libpq_url(url), application_name=application_name) as connection:
-        if _scalar(connection, "select to_regclass(%s)", f"{migrations.DAGSTER_SCHEMA}.runs") is None:
+    with psycopg.connect(urls.libpq_url(url), application_name=application_name) as connection:
+        if _scalar(connection, "select to_regclass(%s)", f"{names.DAGSTER_SCHEMA}.runs") is None:
             return []
         found = connection.execute("select run_id from dagster.runs where status = any(%s)", (list(states),))
         return [str(run_id) for (run_id,) in found]
@@ -77,7 +77,7 @@ def _runs(url: str, application_name: str, states: Sequence[str]) -> list[str]:
 def daemon_seen_seconds(url: str, application_name: str) -> float | None:
     """How long ago Dagster's daemon gave a sign of life, seconds; None where it never did. Raises UnreachableError."""
     with _connected(url, application_name) as connection:
-        if _scalar(connection, "select to_regclass(%s)", f"{migrations.DAGSTER_SCHEMA}.daemon_heartbeats") is None:
+        if _scalar(connection, "select to_regclass(%s)", f"{names.DAGSTER_SCHEMA}.daemon_heartbeats") is None:
             return None
         # The column has no zone: it holds the time of the session's zone, which is the database's, for Dagster and for us.
         seen = _scalar(
@@ -101,7 +101,7 @@ async def ping(connection: psycopg.AsyncConnection[Any]) -> None:
 def _connected(url: str, application_name: str) -> psycopg.Connection[Any]:
     try:
         return psycopg.connect(
-            engine.libpq_url(url), autocommit=True, application_name=application_name, connect_timeout=CONNECT_TIMEOUT_SECONDS
+            urls.libpq_url(url), autocommit=True, application_name=application_name, connect_timeout=CONNECT_TIMEOUT_SECONDS
         )
     except psycopg.OperationalError as error:
         raise UnreachableError(str(error)) from error
@@ -114,7 +114,7 @@ def _ask(connection: psycopg.Connection[Any]) -> Server:
         major=connection.info.server_version // 10_000,
         version=str(_scalar(connection, "select current_setting('server_version')")),
         durability={name: str(_scalar(connection, "select current_setting(%s)", name)) for name in DURABLE},
-        missing_roles=tuple(role for role in roles.ALL if role not in existing),
+        missing_roles=tuple(role for role in names.ROLES if role not in existing),
         may_create_roles=bool(may_create),
     )
 

@@ -11,11 +11,8 @@ from sqlalchemy import Connection, text
 
 from storage import roles
 from storage.encryption import KeyRing
+from storage.names import DAGSTER_SCHEMA as DAGSTER_SCHEMA
 from storage.tables import SCHEMA
-
-DAGSTER_SCHEMA = "dagster"
-"""Where Dagster keeps its runs and events: beside ours, never joined with it."""
-
 
 LOCK_SECONDS = 5
 """How long a revision waits for a lock, while everybody who comes waits behind it; then it gives up, and has changed nothing."""

@@ -20,7 +20,7 @@ from api.settings import Settings
 from bench import harness
 from storage import embedded
 from storage.encryption import KeyRing, new_ring
-from tests.faults import pipelines, restoring, scenes, sending
+from tests.faults import pipelines, restoring, scenes, sending, upgrading
 from tests.faults.household import Figures
 from tests.fixtures.api import serve
 
@@ -174,6 +174,8 @@ async def main() -> None:
         "Postgres killed under Dagster": _dagster(pipelines.postgres_is_killed),
         "Postgres away under Dagster": _dagster(pipelines.postgres_is_away),
         "daemon down for a day": _dagster(pipelines.the_daemon_rests),
+        "tables of an older Dagster": _dagster(upgrading.tables_of_an_older_dagster),
+        "data of an older Postgres": _dagster(upgrading.data_of_an_older_postgres),
     }
     for what in sys.argv[1:] or scenes_in_order:
         with tempfile.TemporaryDirectory(prefix="debitum-faults-") as folder:

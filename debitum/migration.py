@@ -1,0 +1,36 @@
+"""A program of its own, for what migrates is big, and done once a start: brings our schema to this version.
+
+With the argument `dagster` Dagster's tables, too. The environment is that of the parts (debitum.plans). It says what it does as
+`debitum up` does.
+"""
+
+import os
+import sys
+import time
+
+from debitum import dagster_schema, plans, saying, schema
+from debitum.database import Database, DatabaseError
+from storage.encryption import KeyRing
+from telemetry import output
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code."""
+    choice = output.Choice.from_environment(os.environ)
+    output.configure(choice)
+    say, began = saying.voice(choice), time.monotonic()
+    try:
+        keys = KeyRing.parse(os.environ["DEBITUM_KEYS"])
+        revision = schema.migrate(Database(os.environ["DATABASE_URL"], None, ""), keys)
+        seconds = round(time.monotonic() - began, 1)
+        say(f"schema is at revision {revision} ({seconds} s)", "schema_is_ready", revision=revision, seconds=seconds)
+        if "dagster" in arguments:
+            dagster_schema.upgrade(os.environ["DATABASE_DIRECT_URL"], os.environ, say)
+    except DatabaseError as error:
+        print(error, file=sys.stderr)
+        return plans.MIGRATION_REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
