@@ -109,7 +109,7 @@ async def test_a_page_and_the_feed_too(hurried: Server, alice: Client, database:
             with pytest.raises(ConnectionClosed):
                 await asyncio.wait_for(socket.recv(), REQUEST_SECONDS + LATE_SECONDS)
             assert socket.close_code == sockets.TRY_AGAIN
-        assert waiting(database) == 0
+        await until(lambda: waiting(database) == 0)  # a pooler passes on in its own time that nobody waits any more
 
 
 async def test_sanics_own_deadline_lies_behind_for_what_is_no_route_of_ours(

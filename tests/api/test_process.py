@@ -244,6 +244,6 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with serving.listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         process = Process(tmp_path, "postgresql://nobody@localhost/nothing", 1, port)
-        assert await process.ended() == 2
+        assert await process.gave_up() == 2
         assert f"port {port} of 127.0.0.1 cannot be used" in (tmp_path / "said.txt").read_text()
         process.close()

@@ -43,7 +43,7 @@ def test_settings_that_are_refused(environment: dict[str, str], said: str) -> No
 async def test_it_refuses_to_start(tmp_path: Path) -> None:
     unsafe = {**PRODUCTION, "DEBITUM_KEYS": ZEROS}
     with closing(Process(tmp_path, "postgresql://nobody@localhost:1/nothing", 1, environment=unsafe)) as refused:
-        assert await refused.ended() == 2
+        assert await refused.gave_up() == 2
         [said] = refused.said("cannot_start")
         assert said["reason"].startswith("DEBITUM_KEYS: the key 'k1' is not random")
         assert ZEROS not in refused.last_words()

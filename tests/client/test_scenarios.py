@@ -226,7 +226,7 @@ async def test_the_server_goes_down_and_comes_back(anna: Person, api: Server, mo
     laptop = await anna.device("laptop")
     async with following(phone, laptop):
         ana = phone.create("contact", {"name": "Ana"})
-        await until(lambda: laptop.get("contact", ana))
+        await until(lambda: laptop.get("contact", ana) and phone.pending == 0)
         wire.server = None
         wire.cut()
         phone.create("transaction", lunch(ana, 7))

@@ -186,7 +186,7 @@ async def what_could_forget_is_refused(folder: Path, database_url: str) -> None:
                 with pytest.raises(database.DatabaseError, match=f"{name} = off"):
                     database.require_durability(database.Database(database_url, None, ""))
             with contextlib.closing(Process(folder, database_url, 1)) as refused:
-                assert await refused.ended() == 2
+                assert await refused.gave_up() == 2
                 assert all(f"{name} = off" in refused.last_words() for name in server.DURABLE)
         finally:
             for name in server.DURABLE:
