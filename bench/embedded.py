@@ -87,9 +87,13 @@ def held(whole: Whole) -> dict[str, float]:
     return _of_parts(whole, lambda process: float(process.memory_full_info().pss) / 2**20)
 
 
-def own(whole: Whole) -> dict[str, float]:
-    """MiB by part that nobody shares (USS): what others load or leave does not move it."""
-    return _of_parts(whole, lambda process: float(process.memory_full_info().uss) / 2**20)
+def own(whole: Whole) -> dict[tuple[str, int], float]:
+    """MiB by part and process that nobody shares (USS): what others load or leave does not move it."""
+    found = {}
+    for part, process in _processes(whole.data_dir):
+        with suppress(psutil.NoSuchProcess):
+            found[part, process.pid] = float(process.memory_full_info().uss) / 2**20
+    return found
 
 
 def settle(whole: Whole, seconds: float) -> None:

@@ -1,9 +1,10 @@
 """A program of its own, for what migrates is big, and done once a start: brings our schema to this version.
 
-With the argument `dagster` Dagster's tables, too. The environment is that of the parts (debitum.plans). It says what it does as
-`debitum up` does.
+With the argument `dagster` Dagster's tables, too. Standard input is the environment of the parts (debitum.plans) as JSON, once
+Postgres runs; where it ends without one, there is nothing to do. It says what it does as `debitum up` does.
 """
 
+import json
 import os
 import sys
 import time
@@ -18,6 +19,9 @@ def main(arguments: list[str]) -> int:
     """Returns the exit code."""
     choice = output.Choice.from_environment(os.environ)
     output.configure(choice)
+    if not (told := sys.stdin.read()):
+        return 0
+    os.environ.update(json.loads(told))
     say, began = saying.voice(choice), time.monotonic()
     try:
         keys = KeyRing.parse(os.environ["DEBITUM_KEYS"])

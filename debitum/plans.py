@@ -31,12 +31,21 @@ FREED: Final = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """What a burst of work took goes back to the system (bytes): glibc would keep it, for each thread apart. Only glibc reads it."""
 
 
+def known(settings: Settings) -> dict[str, str]:
+    """What every child gets that is known before Postgres runs."""
+    return {
+        **FREED,
+        **settings.environment,
+        "PYTHONUNBUFFERED": "1",  # the last words of a part that dies are in its log
+        processes.MARK: str(settings.data_dir),
+    }
+
+
 def environment(settings: Settings, database_url: str, keys: str) -> dict[str, str]:
     """What every child gets: all that was set, and the value of each setting that has a default."""
     direct = settings.database_direct_url or database_url
     return {
-        **FREED,
-        **settings.environment,
+        **known(settings),
         "DATABASE_URL": database_url,
         "DATABASE_DIRECT_URL": direct,
         "DEBITUM_DATA_DIR": str(settings.data_dir),
@@ -58,8 +67,6 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "DEBITUM_CODE_SOCKET": str(code_socket(settings)),
         "DAGSTER_RUN_STATUS_SENSOR_FETCH_LIMIT": ENDED_RUNS,
         "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": ENDED_RUNS,
-        "PYTHONUNBUFFERED": "1",  # the last words of a part that dies are in its log
-        processes.MARK: str(settings.data_dir),
     }
 
 

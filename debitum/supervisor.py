@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
@@ -12,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from debitum import database, folders, instance, leader, leash, parts, plans, probes, processes, rings
+from debitum import database, folders, instance, leader, migrating, parts, plans, probes, processes, rings
 from debitum.children import Child, Pauses, Plan
 from debitum.leftovers import Leftovers
+from debitum.migrating import Migration
 from debitum.saying import Say
 from debitum.settings import Settings, offers_dagster
 from storage import embedded
@@ -60,16 +60,17 @@ class Supervisor:
         for number in STOPPED_BY:
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         await asyncio.to_thread(self._clear, unclean=unclean)
-        found = await self._start_database()
-        try:
-            if not self._stopping.is_set():
-                await self._supervise(found, await self._prepare(found))
-        finally:
-            self._stopping.set()
-            await self._stop()
-            if found.embedded is not None:
-                await asyncio.to_thread(database.stop, found)
-                self._say("postgres is stopped", "postgres_stopped")
+        async with migrating.at_hand(self._settings) as migration:
+            found = await self._start_database()
+            try:
+                if not self._stopping.is_set():
+                    await self._supervise(found, await self._prepare(found, migration))
+            finally:
+                self._stopping.set()
+                await self._stop()
+                if found.embedded is not None:
+                    await asyncio.to_thread(database.stop, found)
+                    self._say("postgres is stopped", "postgres_stopped")
         if self._failure is not None:
             raise self._failure
 
@@ -100,31 +101,15 @@ class Supervisor:
     def _tell_of_upgrade(self, text: str) -> None:
         self._say(text, "postgres_upgrades")
 
-    async def _prepare(self, found: database.Database) -> dict[str, str]:
+    async def _prepare(self, found: database.Database, migration: Migration) -> dict[str, str]:
         """Schema, keys and Dagster's home; returns the environment of the children."""
         await asyncio.to_thread(database.require_durability, found)
         ring = self._settings.keys or folders.key_ring(self._settings.data_dir)
         environment = plans.environment(self._settings, found.url, ring)
         if self._settings.parts & parts.OF_DAGSTER:
             folders.dagster_home(self._settings.data_dir)
-        await self._migrate(environment)
+        await migration.run(environment)
         return environment
-
-    async def _migrate(self, environment: Mapping[str, str]) -> None:
-        """In a process of its own, which says what it does: what that loads would be held here for ever. Raises DatabaseError."""
-        migration = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *plans.migration(self._settings)),
-            env=dict(environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C in the terminal does not cut it short
-        )
-        _, reason = await migration.communicate()
-        if migration.returncode == plans.MIGRATION_REFUSED:
-            raise database.DatabaseError(reason.decode().strip())
-        sys.stderr.buffer.write(reason)
-        if migration.returncode:
-            raise database.DatabaseError(f"the migration ended with exit code {migration.returncode}")
 
     async def _supervise(self, found: database.Database, environment: Mapping[str, str]) -> None:
         if found.embedded is not None:

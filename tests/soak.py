@@ -33,8 +33,8 @@ GROWING: Final = ("supervisor", "api", "code-server", "dagster", "dagster-daemon
 MOST_MIB_PER_HUNDRED_RUNS: Final = 10.0
 """A day at rest has some 400 runs: what grows by less holds for weeks, and the ceilings of debitum.ceilings take the rest."""
 
-Look = tuple[float, dict[str, float]]
-"""Seconds since the beginning, and MiB by part that no other process shares."""
+Look = tuple[float, dict[tuple[str, int], float]]
+"""Seconds since the beginning, and MiB by part and process that no other process shares."""
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
@@ -48,11 +48,28 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def growth(looks: Sequence[Look], runs: int) -> dict[str, float]:
-    """MiB by part for every hundred runs, of which there were `runs` meanwhile, after the warm-up."""
-    seconds = looks[-1][0]
+    """MiB by part for every hundred runs, of which there were `runs` meanwhile, after the warm-up.
+
+    What counts are the processes that were there all the time: those of runs are children of the code server, come and go, and
+    are the more at once the slower the machine is. Raises AssertionError where a part has none, for it was started anew.
+    """
+    seconds, hundreds = looks[-1][0], runs / 100
     warm = [look for look in looks if look[0] >= WARM_UP_SHARE * seconds]
-    hundreds = runs / 100
-    return {part: slope([(at, held[part]) for at, held in warm]) * seconds / hundreds for part in GROWING}
+    lasting = set.intersection(*(set(held) for _, held in warm))
+    sums = {part: [process for process in lasting if process[0] == part] for part in GROWING}
+    assert all(sums.values()), f"these were started anew: {[part for part, processes in sums.items() if not processes]}"
+    return {
+        part: slope([(at, sum(held[process] for process in processes)) for at, held in warm]) * seconds / hundreds
+        for part, processes in sums.items()
+    }
+
+
+def by_part(look: Look) -> dict[str, float]:
+    """MiB, whoever holds them."""
+    held: dict[str, float] = {}
+    for (part, _), mib in look[1].items():
+        held[part] = held.get(part, 0.0) + mib
+    return held
 
 
 def soak(data_dir: Path, seconds: float) -> tuple[list[Look], int]:
@@ -110,7 +127,8 @@ def main() -> None:
         data_dir.mkdir()
         looks, runs = soak(data_dir, minutes * 60)
     grown = growth(looks, runs)
-    print(json.dumps({"minutes": minutes, "runs": runs, "first": looks[0][1], "last": looks[-1][1], "mib_per_100_runs": grown}))
+    first, last = by_part(looks[0]), by_part(looks[-1])
+    print(json.dumps({"minutes": minutes, "runs": runs, "first": first, "last": last, "mib_per_100_runs": grown}))
     assert runs >= minutes, "there were too few runs to judge by"
     too_much = {part: mib for part, mib in grown.items() if mib > MOST_MIB_PER_HUNDRED_RUNS}
     assert not too_much, f"these grow by more than {MOST_MIB_PER_HUNDRED_RUNS:g} MiB for every hundred runs: {too_much}"

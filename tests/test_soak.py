@@ -12,7 +12,7 @@ def looks(mib_per_second: float, *, noise: float = 0.0, jump: float = 0.0) -> li
     found = []
     for at in range(0, 1000, 5):
         held = 100 + mib_per_second * at + dice.uniform(-noise, noise) + (jump if at == 500 else 0)
-        found.append((float(at), dict.fromkeys(soak.GROWING, held)))
+        found.append((float(at), {(part, 1): held for part in soak.GROWING}))
     return found
 
 
@@ -23,5 +23,16 @@ def test_what_grows_is_told_by_the_hundred_runs_whatever_the_noise() -> None:
 
 
 def test_what_fills_while_warming_up_is_no_growth() -> None:
-    filling = [(float(at), dict.fromkeys(soak.GROWING, float(min(at, 300)))) for at in range(0, 1000, 5)]
+    filling = [(float(at), {(part, 1): float(min(at, 300)) for part in soak.GROWING}) for at in range(0, 1000, 5)]
     assert set(soak.growth(filling, runs=100).values()) == {0.0}
+
+
+def test_runs_that_come_and_go_are_no_growth_and_a_part_that_was_started_anew_is_told() -> None:
+    found = looks(0.0)
+    for number, (_, held) in enumerate(found):
+        held.update({("code-server", 1000 + number + run): 100.0 for run in range(number // 50)})
+    assert set(soak.growth(found, runs=100).values()) == {0.0}
+    for _, held in found[150:]:
+        held["api", 2] = held.pop(("api", 1))
+    with pytest.raises(AssertionError, match="started anew"):
+        soak.growth(found, runs=100)

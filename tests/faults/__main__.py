@@ -20,7 +20,7 @@ from api.settings import Settings
 from bench import harness
 from storage import embedded
 from storage.encryption import KeyRing, new_ring
-from tests.faults import pipelines, restoring, scenes, sending, upgrading
+from tests.faults import looking, pipelines, restoring, scenes, sending, upgrading
 from tests.faults.household import Figures
 from tests.fixtures.api import serve
 
@@ -175,6 +175,7 @@ async def main() -> None:
         "Postgres away under Dagster": _dagster(pipelines.postgres_is_away),
         "daemon down for a day": _dagster(pipelines.the_daemon_rests),
         "tables of an older Dagster": _dagster(upgrading.tables_of_an_older_dagster),
+        "pages come and go": _dagster(looking.pages_come_and_go),
         "data of an older Postgres": _dagster(upgrading.data_of_an_older_postgres),
     }
     for what in sys.argv[1:] or scenes_in_order:

@@ -1,6 +1,5 @@
 """What an upgrade finds and what kills it: tables of an older Dagster, data of an older Postgres."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -11,15 +10,12 @@ from debitum import dagster_schema, demo_stack
 from storage import embedded, migrations, server
 from tests.debitum.test_up import free_port
 from tests.faults.household import Figures
+from tests.faults.looking import wait
 from tests.faults.stack import stack
 from tests.fixtures import old_dagster
 from tests.storage import majors
 
 Say = Callable[[str], None]
-ENDED_SECONDS: Final = 120.0
-"""In which a run that was asked for has ended: it waits for its turn, and loads Dagster."""
-LOOK_SECONDS: Final = 0.2
-"""Between two questions to Dagster's pages, which tell nobody."""
 MIDDLES: Final = (None, 0.2, 0.5, 0.8)
 """When a stage is killed: at its beginning, and at these shares of the time that it takes."""
 JOB: Final = "materialise_balances"
@@ -39,10 +35,10 @@ def tables_of_an_older_dagster(folder: Path, say: Say) -> Figures:
         assert f"brought to {dagster_schema.newest()}" in up.said()
         assert old_dagster.revision(_url(data)) == dagster_schema.newest()
         run = demo_stack.launch(pages, JOB)
-        _wait(lambda: demo_stack.status(pages, run) in ("SUCCESS", "FAILURE"))
+        wait(lambda: demo_stack.status(pages, run) in ("SUCCESS", "FAILURE"))
         runs = {found["jobName"]: found["status"] for found in demo_stack.ask_dagster(pages, _RUNS)["runsOrError"]["results"]}
         assert runs == {**dict.fromkeys((*old_dagster.RUNS, JOB), "SUCCESS")}
-        _wait(lambda: server.daemon_seen_seconds(_url(data), "debitum-test") is not None)
+        wait(lambda: server.daemon_seen_seconds(_url(data), "debitum-test") is not None)
         daemons = demo_stack.ask_dagster(pages, _DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
         assert [found for found in daemons if found["required"] and not found["healthy"]] == []
         say(f"the runs {', '.join(runs)} are there, and {len(daemons)} daemons are well")
@@ -74,10 +70,3 @@ def _url(data: Path) -> str:
     address = embedded.running(data)
     assert address is not None
     return address.url
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + ENDED_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not happen within {ENDED_SECONDS:g} s"
-        time.sleep(LOOK_SECONDS)
