@@ -1,5 +1,6 @@
 """The page at /app: a client for the browser, as the files under static/app are; nothing of it is rendered here."""
 
+import functools
 import hashlib
 import json
 import mimetypes
@@ -58,6 +59,7 @@ def install(app: "Sanic[Any, Any]") -> None:
         return _answer(request, found)
 
 
+@functools.cache
 def load(root: Path) -> dict[str, File]:
     """The files under `root` by their relative paths; the service worker is told what all of them are."""
     bodies = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import psycopg
 import structlog
 
-from storage import engine, feed
+from storage import feed, urls
 from storage.feed import Head, News
 
 MAX_LISTENERS = 5
@@ -210,7 +210,7 @@ class Feed:
             raise
 
     async def _hear(self) -> None:
-        connection = await engine.async_connection(self._direct_url, "debitum-api-feed-listen")
+        connection = await urls.async_connection(self._direct_url, "debitum-api-feed-listen")
         try:
             async for news in feed.listen(connection):
                 if news.origin == feed.LISTENING:
@@ -243,7 +243,7 @@ class Feed:
         async with self._one_at_a_time:
             try:
                 if self._connection is None or self._connection.closed:
-                    self._connection = await engine.async_connection(self._database_url, "debitum-api-feed")
+                    self._connection = await urls.async_connection(self._database_url, "debitum-api-feed")
                 return await work(self._connection)
             except psycopg.OperationalError:
                 connection, self._connection = self._connection, None

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal, Self, TypeVar
 
 from api import refusals
-from storage import engine
+from storage import urls
 from storage.encryption import KeyRing, KeyRingError
 from telemetry import output
 
@@ -88,10 +88,10 @@ class Settings:
     def require_a_direct_way(self) -> None:
         """LISTEN belongs to a session, which a pooler's clients do not have. Raises SettingsError."""
         try:
-            if engine.is_pooled(self.direct_url or self.database_url):
+            if urls.is_pooled(self.direct_url or self.database_url):
                 raise SettingsError(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
-            engine.is_pooled(self.database_url)
-        except engine.PoolerError as error:
+            urls.is_pooled(self.database_url)
+        except urls.PoolerError as error:
             raise SettingsError(f"DATABASE_URL: {error}") from error
 
     def refuse_what_is_dangerous(self) -> None:

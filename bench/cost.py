@@ -21,7 +21,7 @@ from bench.harness import Api
 from bench.load import Driver, Load
 from bench.people import Person
 from bench.search import VOCABULARY
-from storage import balances, engine
+from storage import balances, urls
 from storage.encryption import KeyRing, new_ring
 
 
@@ -174,7 +174,7 @@ class Relation(NamedTuple):
 def disk(bench: Bench) -> tuple[harness.Row, dict[str, object]]:
     """All tables that a debt writes to, with their indexes, after a vacuum, by the number of facts; and how it splits."""
     balances.materialise(bench.begin)
-    with psycopg.connect(engine.libpq_url(bench.url), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(bench.url), autocommit=True) as connection:
         filling.settle(connection)
         lines = connection.execute(_SIZES, {"tables": list(TABLES), "facts": bench.written}).fetchall()
         fact = connection.execute("select avg(octet_length(fact))::float from debitum.events").fetchone()

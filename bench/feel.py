@@ -33,7 +33,6 @@ LONG = Plan(starts=3, rounds=7, changes=150, looks=10, idle_seconds=30.0)
 SHORT = Plan(starts=1, rounds=3, changes=40, looks=1, idle_seconds=20.0)
 EVENTS: Final = 10_000
 """Of the ledger that a new device comes to."""
-BATCH: Final = 500
 DEVICES: Final = 4
 """Users who change something at the same time, each on one device and looking at another."""
 PAUSE_SECONDS: Final = (0.05, 0.35)
@@ -134,12 +133,9 @@ def new_devices(url: str, rounds: int) -> tuple[list[Came], list[Came]]:
 
 
 async def _filled(url: str) -> User:
-    """Somebody who has done EVENTS things."""
-    [user] = await traffic.register(url, 1)
-    for _ in range(EVENTS // BATCH):
-        await user.push(user.prepare(BATCH))
+    """Somebody who has done EVENTS things, and does nothing more."""
+    user = await traffic.filled(url, EVENTS)
     await user.close()
-    assert user.head[0] == EVENTS
     return user
 
 

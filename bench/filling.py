@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import psycopg
 
-from storage import engine
+from storage import urls
 
 BEGIN: Final = datetime.date(2026, 1, 1)
 """The first day."""
@@ -35,7 +35,7 @@ def fill(url: str, size: Size, *, facts: bool = False) -> None:
 
     `facts`: with the events that recorded them, a debt each, as far as the fold of debts reads them.
     """
-    with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(url), autocommit=True) as connection:
         connection.execute("set synchronous_commit = off")
         connection.execute(_USERS, {"ledgers": size.ledgers})
         connection.execute("alter table debitum.postings drop constraint postings_pkey")

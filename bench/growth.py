@@ -28,7 +28,7 @@ from bench.load import Driver
 from bench.materialise import short
 from bench.people import Person
 from bench.search import VOCABULARY
-from storage import balances, engine
+from storage import balances, urls
 from storage.encryption import KeyRing, new_ring
 
 
@@ -88,7 +88,7 @@ class Side:
         for length in own:
             self.groups[f"own {length}"] = self._with_past(list(itertools.islice(everybody, OWN_FACTS // length)), length)
         balances.materialise(self.begin)
-        with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+        with psycopg.connect(urls.libpq_url(url), autocommit=True) as connection:
             filling.settle(connection)
 
     def _with_past(self, owners: Sequence[Person], length: int) -> Group:
@@ -163,7 +163,7 @@ class Side:
             assert items
             assert all("Łódź" in json.dumps(item, ensure_ascii=False) for item in items)
             net = http.get("/api/balances").json()["totals"][0]["net"]
-        with psycopg.connect(engine.libpq_url(self.url)) as connection:
+        with psycopg.connect(urls.libpq_url(self.url)) as connection:
             assert connection.execute(_OWED, [one.ledger_id]).fetchone() == (net,)
 
 

@@ -22,7 +22,7 @@ from rich.table import Table
 from sqlalchemy import NullPool
 
 from bench.reasons import REASONS
-from storage import embedded, engine, migrations, roles
+from storage import embedded, engine, migrations, roles, urls
 
 RESULTS = Path(__file__).parent / "results"
 UNLIMITED = {"DEBITUM_RATE_AUTH_PER_MINUTE": "0", "DEBITUM_RATE_USER_PER_SECOND": "0"}
@@ -121,7 +121,7 @@ def _listening(process: psutil.Process, log: int) -> dict[str, Any]:
 
 def postgres(url: str) -> psutil.Process:
     """The server at `url`: the parent of each of its connections' processes."""
-    with psycopg.connect(engine.libpq_url(url)) as connection:
+    with psycopg.connect(urls.libpq_url(url)) as connection:
         return psutil.Process(psutil.Process(connection.info.backend_pid).ppid())
 
 

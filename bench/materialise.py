@@ -7,7 +7,7 @@ import psycopg
 
 from bench import apart, filling, harness
 from bench.filling import Size
-from storage import balances, engine
+from storage import balances, urls
 
 
 class Plan(NamedTuple):
@@ -46,7 +46,7 @@ class Changed(NamedTuple):
 def changed(plan: Plan, postings: int) -> Changed:
     """A posting in each of `plan.changed` ledgers, other ones each round, on top of `postings` that are covered."""
     found = Changed([], [], [], [])
-    with harness.database() as url, psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+    with harness.database() as url, psycopg.connect(urls.libpq_url(url), autocommit=True) as connection:
         filling.fill(url, Size(plan.ledgers, (postings,)))
         assert materialise(url) == plan.ledgers
         for turn in range(ROUNDS + 1):
@@ -108,7 +108,7 @@ class Rebuilt(NamedTuple):
 def rebuilt(plan: Plan) -> Rebuilt:
     """Balances are forgotten and made anew, beside one statement that sums, and one that inserts what it sums, key and all."""
     found = Rebuilt([], [], [], [], [])
-    with harness.database() as url, psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+    with harness.database() as url, psycopg.connect(urls.libpq_url(url), autocommit=True) as connection:
         filling.fill(url, Size(plan.ledgers, (plan.rebuilt,)))
         for _ in range(ROUNDS):
             connection.execute("truncate debitum.balances, debitum.projection_marks")

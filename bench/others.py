@@ -9,7 +9,7 @@ import psycopg
 from bench import filling
 from bench.search import VOCABULARY
 from domain import words
-from storage import engine
+from storage import urls
 
 CONTACTS: Final = 4
 """Of each ledger: its first facts. The others are debts of one after the other."""
@@ -28,7 +28,7 @@ def fill(url: str, events: int) -> None:
     as the real one of such a debt does, but nobody has the keys of these ledgers, and their hashes are no chain.
     """
     bound = {"ledgers": events // FACTS, "facts": FACTS, "contacts": CONTACTS, "texts": json.dumps(_texts())}
-    with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(url), autocommit=True) as connection:
         connection.execute("set synchronous_commit = off")
         connection.execute("set maintenance_work_mem = '512MB'")
         connection.execute(_PEOPLE, bound)

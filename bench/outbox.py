@@ -18,7 +18,7 @@ from sqlalchemy import text
 from bench import harness
 from domain.delivery import Channel, Outcome
 from pipelines.defs.dispatch import delivery
-from storage import engine, outbox, ready
+from storage import engine, outbox, ready, urls
 from storage.engine import Begin
 from storage.outbox import Claimed, Outgoing
 
@@ -182,7 +182,7 @@ def side(plan: Plan, *, pinned: bool) -> Side:
         url = stack.enter_context(harness.database())
         if pinned:
             stack.enter_context(snapshot(url))
-        with psycopg.connect(engine.libpq_url(url)) as connection:
+        with psycopg.connect(urls.libpq_url(url)) as connection:
             for statement in _MAKE_BARE:
                 connection.execute(statement)
         begin = stack.enter_context(delivery.transactions(url))
@@ -201,7 +201,7 @@ def side(plan: Plan, *, pinned: bool) -> Side:
 @contextlib.contextmanager
 def snapshot(url: str) -> Iterator[None]:
     """Somebody who reads in a transaction and then leaves it open: what is deleted or replaced later stays on disk."""
-    with psycopg.connect(engine.libpq_url(url)) as connection:
+    with psycopg.connect(urls.libpq_url(url)) as connection:
         connection.execute("set idle_in_transaction_session_timeout = 0")
         connection.commit()
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -1,7 +1,6 @@
 """Asks how quick the page at /app is for somebody with 10,000 events: a new device's first screen, and adding a debt offline."""
 
 import asyncio
-import shutil
 import sys
 import time
 from typing import Any, Final, NamedTuple
@@ -11,14 +10,13 @@ from playwright.async_api import Browser, Page, async_playwright
 from bench import apart, harness, traffic
 from bench.traffic import User
 from storage.encryption import new_ring
+from tests.fixtures import chromium
 
 ROUNDS, LONG_ROUNDS = 3, 10
 EVENTS: Final = 10_000
-BATCH: Final = 500
 ADDS: Final = 10
 """Debts that are added offline in each round."""
 FIRST_SCREEN_GOAL_SECONDS, ADD_GOAL_MS = 2.0, 100.0
-OPTIONS: Final = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 MILLISECONDS: Final = 60_000
 
 _ADD = """async () => {
@@ -55,20 +53,12 @@ def visits(url: str, rounds: int) -> list[Visit]:
 
 
 async def _visits(url: str, rounds: int) -> list[Visit]:
-    user = await _filled(url)
+    user = await traffic.filled(url, EVENTS)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(OPTIONS))
+        browser = await playwright.chromium.launch(executable_path=chromium.program(), args=list(chromium.OPTIONS))
         found = [await _visit(browser, url, user, EVENTS + number * ADDS) for number in range(rounds)]
         await browser.close()
     return found
-
-
-async def _filled(url: str) -> User:
-    """Somebody who has done EVENTS things."""
-    [user] = await traffic.register(url, 1)
-    for _ in range(EVENTS // BATCH):
-        await user.push(user.prepare(BATCH))
-    return user
 
 
 async def _visit(browser: Browser, url: str, user: User, version: int) -> Visit:
@@ -106,8 +96,8 @@ async def _adds(page: Page) -> list[float]:
 
 def main() -> None:
     """Run it; --long for more rounds. Without Chromium there is nothing to measure, and the results stay what they were."""
-    if shutil.which("chromium") is None:
-        print("bench.page: no Chromium here: `make browser` installs it", file=sys.stderr)
+    if chromium.program() is None:
+        print(f"bench.page: {chromium.MISSING}", file=sys.stderr)
         return
     is_long = "--long" in sys.argv[1:]
     with harness.database() as database_url, harness.api(database_url, new_ring()) as api:

@@ -15,7 +15,7 @@ from api.tokens import Tokens
 from domain import facts
 from domain.case import Defaults
 from domain.facts import Command
-from storage import engine, ledgers
+from storage import ledgers, urls
 from storage.encryption import KeyRing
 from storage.ledgers import Push, Receipt
 
@@ -49,9 +49,9 @@ def person(number: int) -> Person:
 async def make(url: str, keys: KeyRing, count: int) -> list[Person]:
     """`count` users in a database without any; their contacts came into the log like all others."""
     people = [person(number) for number in range(count)]
-    with psycopg.connect(engine.libpq_url(url)) as connection:
+    with psycopg.connect(urls.libpq_url(url)) as connection:
         _sign_up(connection, keys, people)
-    async with await engine.async_connection(url, "debitum-bench") as writer:
+    async with await urls.async_connection(url, "debitum-bench") as writer:
         for first in range(0, count, TOGETHER):
             async with writer.transaction():
                 pushes = [Push(one.ledger_id, [_contact(one)], DEFAULTS) for one in people[first : first + TOGETHER]]
@@ -63,7 +63,7 @@ async def make(url: str, keys: KeyRing, count: int) -> list[Person]:
 async def befriend(url: str, keys: KeyRing, one: Person, count: int) -> list[Person]:
     """So many more contacts in the ledger of `one`: the same person with each of them."""
     friends = [one._replace(contact_id=str(uuid.uuid4())) for _ in range(count)]
-    async with await engine.async_connection(url, "debitum-bench") as writer, writer.transaction():
+    async with await urls.async_connection(url, "debitum-bench") as writer, writer.transaction():
         [answer] = await ledgers.commit(writer, [Push(one.ledger_id, [_contact(friend) for friend in friends], DEFAULTS)], keys)
     assert isinstance(answer, Receipt)
     assert answer.version == 1 + count
@@ -73,7 +73,7 @@ async def befriend(url: str, keys: KeyRing, one: Person, count: int) -> list[Per
 async def owe(url: str, keys: KeyRing, persons: Sequence[Person], debts: int, descriptions: Sequence[str] = (LUNCH,)) -> None:
     """So many debts of each one's contact, in the log like all others; `descriptions` in turn."""
     together, said = max(1, TOGETHER // debts), itertools.cycle(descriptions)
-    async with await engine.async_connection(url, "debitum-bench") as writer:
+    async with await urls.async_connection(url, "debitum-bench") as writer:
         for first in range(0, len(persons), together):
             group = persons[first : first + together]
             async with writer.transaction():

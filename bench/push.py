@@ -20,7 +20,7 @@ from bench import apart, bare, harness, people, traffic, whole
 from bench.harness import Api
 from bench.materialise import short
 from bench.people import Person
-from storage import engine
+from storage import urls
 from storage.encryption import KeyRing, new_ring
 
 
@@ -233,7 +233,7 @@ def _export(url: str, token: str, file: Path) -> None:
 def _log(url: str, ledger_id: str | None = None) -> list[str]:
     """The ids of a ledger's events, in their order; or of all ledgers."""
     statement = "select event_id::text from debitum.events where ledger_id = coalesce(%s, ledger_id) order by ledger_id, seq"
-    with psycopg.connect(engine.libpq_url(url)) as connection:
+    with psycopg.connect(urls.libpq_url(url)) as connection:
         return [event_id for (event_id,) in connection.execute(statement, [ledger_id])]
 
 

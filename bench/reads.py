@@ -15,7 +15,7 @@ from bench.bare import Bare
 from bench.harness import Api
 from bench.load import Load
 from bench.people import Person
-from storage import balances, engine
+from storage import balances, urls
 from storage.encryption import KeyRing, new_ring
 
 
@@ -56,7 +56,7 @@ class Bench:
         asyncio.run(people.owe(url, self.keys, self.people, DEBTS))
         balances.materialise(harness.as_jobs(url))
         asyncio.run(people.owe(url, self.keys, self.people, TAIL))
-        with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+        with psycopg.connect(urls.libpq_url(url), autocommit=True) as connection:
             filling.settle(connection)
 
     def requests(self, make: Callable[[Person, str], bytes], persons: Sequence[Person]) -> list[bytes]:
@@ -80,7 +80,7 @@ def _drive(server: Api, requests: Sequence[bytes], connections: int, seconds: fl
 
 
 def _plain(bench: Bench) -> AbstractContextManager[Api]:
-    return harness.serve(["-m", "bench.plain"], {"DATABASE_URL": engine.libpq_url(bench.url)})
+    return harness.serve(["-m", "bench.plain"], {"DATABASE_URL": urls.libpq_url(bench.url)})
 
 
 def _pulls(bench: Bench, server: Api) -> list[harness.Row]:

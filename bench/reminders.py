@@ -12,7 +12,7 @@ from bench.materialise import short
 from domain import reminders
 from pipelines.defs import resources
 from pipelines.defs.reminders import assets
-from storage import engine
+from storage import urls
 
 
 class Plan(NamedTuple):
@@ -83,7 +83,7 @@ class Found(NamedTuple):
 def measure(plan: Plan) -> Found:
     """In each round the outbox is empty at first."""
     found = Found(*([] for _ in Found._fields))
-    with harness.database() as url, psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+    with harness.database() as url, psycopg.connect(urls.libpq_url(url), autocommit=True) as connection:
         today = _fill(connection, plan)
         for turn in range(ROUNDS + 1):
             connection.execute("truncate debitum.outbox cascade")

@@ -11,7 +11,7 @@ import psycopg
 from bench import apart, filling, harness
 from bench.filling import Size
 from bench.materialise import short
-from storage import days, engine
+from storage import days, urls
 from storage.snapshots import audit, files, writing
 from storage.snapshots.places import Root
 from storage.snapshots.schema import Growth, Table
@@ -58,7 +58,7 @@ def write(url: str, root: str, table: Table, day: datetime.date) -> Written:
 def transfer(url: str, table: Table, day: datetime.date) -> int:
     """The same rows out of Postgres, and nowhere to; how many bytes."""
     start = days.midnight(day) if table.growth is Growth.NONE else None
-    with psycopg.connect(engine.libpq_url(url)) as connection, connection.cursor() as cursor:
+    with psycopg.connect(urls.libpq_url(url)) as connection, connection.cursor() as cursor:
         bound = {"start": start, "end": days.end(day)}
         with cursor.copy(f"copy ({table.day_rows}) to stdout with (format csv)", bound) as copied:
             return sum(len(data) for data in copied)

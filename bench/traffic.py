@@ -12,6 +12,8 @@ from domain import ids
 
 PASSWORD = "correct horse battery staple"  # noqa: S105  # of accounts that live as long as one run
 TIMEOUT_SECONDS = 60.0
+PUSH = 500
+"""The most commands that the server takes at once."""
 REGISTERED_TOGETHER = 4
 """As many as the server hashes at once."""
 WORDS = ("lunch", "taxi", "Miete", "drill", "concert", "crème brûlée", "groceries", "petrol", "Łódź", "tickets")
@@ -129,6 +131,15 @@ async def register(url: str, count: int) -> list[User]:
         group = range(len(found), min(count, len(found) + REGISTERED_TOGETHER))
         found += await asyncio.gather(*(User.register(url, random.Random(number)) for number in group))
     return found
+
+
+async def filled(url: str, events: int) -> User:
+    """Somebody who has done so many things, in pushes of PUSH."""
+    [user] = await register(url, 1)
+    for _ in range(events // PUSH):
+        await user.push(user.prepare(PUSH))
+    assert user.head[0] == events
+    return user
 
 
 def _new_id() -> str:

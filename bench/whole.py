@@ -5,7 +5,7 @@ from typing import Final
 import psycopg
 
 from bench import harness
-from storage import balances, engine
+from storage import balances, urls
 
 
 def check(url: str, events: int) -> None:
@@ -13,7 +13,7 @@ def check(url: str, events: int) -> None:
 
     The ledgers of `bench.bare` have events that are no log.
     """
-    with psycopg.connect(engine.libpq_url(url)) as connection:
+    with psycopg.connect(urls.libpq_url(url)) as connection:
         [(found, gaps)] = connection.execute(_LOG).fetchall()
     assert found == events, f"{found} events, {events} acknowledged"
     assert gaps == 0

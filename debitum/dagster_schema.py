@@ -17,7 +17,7 @@ from debitum import leash
 from debitum.dagster_upgrade import IN_USE
 from debitum.database import DatabaseError
 from debitum.saying import Say
-from storage import dagster_tables, engine, migrations
+from storage import dagster_tables, migrations, names, urls
 
 REVISIONS: Final = Path("_core", "storage", "alembic", "versions")
 """In Dagster's package. They are read as text: to import one is to import Dagster, which takes seconds, mostly for nothing."""
@@ -75,7 +75,7 @@ def _revisions() -> Mapping[str, tuple[str, ...]]:
 def _run(url: str, environment: Mapping[str, str]) -> None:
     """In a program of its own, which ends with this one: who comes next must not find it at work."""
     command = (sys.executable, "-P", "-m", "debitum.dagster_upgrade")
-    tables = engine.psycopg2_url(url, schema=migrations.DAGSTER_SCHEMA, lock_seconds=migrations.LOCK_SECONDS)
+    tables = urls.psycopg2_url(url, schema=names.DAGSTER_SCHEMA, lock_seconds=migrations.LOCK_SECONDS)
     ended = subprocess.run(
         (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
         env={**environment, "DEBITUM_DAGSTER_DATABASE_URL": tables},

@@ -1,7 +1,6 @@
 """Takes the pictures of the page at /app: `python docs/page_screenshots.py`, with Chromium and a server of its own."""
 
 import asyncio
-import shutil
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +10,9 @@ from playwright.async_api import Browser, Locator, Page, async_playwright, expec
 
 from bench import harness
 from storage.encryption import new_ring
+from tests.fixtures import chromium
 
 IMAGES: Final = Path(__file__).parent / "images"
-OPTIONS: Final = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 EMAIL, PASSWORD = "sam@example.org", "a long sentence for pictures"  # of an account that ends with the pictures
 DESKTOP, PHONE = {"width": 1180, "height": 820}, {"width": 390, "height": 780}
 LATE: Final = "2026-11-20"
@@ -25,7 +24,7 @@ async def main(url: str, program: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
         ana = await _household(http)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
+        browser = await playwright.chromium.launch(executable_path=program, args=[*chromium.OPTIONS, "--hide-scrollbars"])
         await _take(browser, url, "page-people", "/", viewport=DESKTOP)
         await _take(browser, url, "page-phone", f"/person/{ana}", viewport=PHONE, color_scheme="dark", device_scale_factor=2)
         await _take(browser, url, "page-arabic", "/", viewport=PHONE, locale="ar-EG", device_scale_factor=2)
@@ -112,8 +111,7 @@ async def _picture(page: Page, name: str) -> None:
 
 
 if __name__ == "__main__":
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        sys.exit("there is no Chromium here: `make browser` installs it")
+    if (found := chromium.program()) is None:
+        sys.exit(chromium.MISSING)
     with harness.database() as database_url, harness.api(database_url, new_ring()) as api:
-        asyncio.run(main(api.url, chromium))
+        asyncio.run(main(api.url, found))

@@ -9,7 +9,6 @@ import io
 import itertools
 import json
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,12 +25,12 @@ from websockets.sync.client import connect
 
 from debitum import demo_stack, schema, settings
 from debitum.demo_stack import DemoError, Stack
+from tests.fixtures import chromium
 from tests.storage import logs, test_snapshot_tables
 from tests.storage.rows import Ledger
 from tests.storage.test_ledgers import RING
 
 IMAGES = Path(__file__).parent / "images"
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PAGES: dict[str, tuple[str, str | None]] = {
     "assets": ("/asset-groups", None),
     "analytics": ("/assets/analytics", None),
@@ -51,9 +50,8 @@ LEDGERS, DAYS = 14, 28
 
 def main() -> int:
     """0 where every page was taken."""
-    program = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    if program is None:
-        print("there is no Chromium here (Debian: apt install chromium)", file=sys.stderr)
+    if (program := chromium.program()) is None:
+        print(chromium.MISSING, file=sys.stderr)
         return 1
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, demo_stack.own(Path(folder, "stack"), print, {"DEBITUM_KEYS": RING}) as stack:

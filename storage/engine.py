@@ -7,13 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from storage.urls import PREPARE_THRESHOLD as PREPARE_THRESHOLD
-from storage.urls import PoolerError as PoolerError
-from storage.urls import async_connection as async_connection
 from storage.urls import connect_args, psycopg_url
-from storage.urls import is_pooled as is_pooled
-from storage.urls import libpq_url as libpq_url
-from storage.urls import psycopg2_url as psycopg2_url
 
 Begin = Callable[[], AbstractContextManager[Connection]]
 """Opens a transaction of the jobs role that commits when its block ends."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 
-from storage import engine, roles
+from storage import roles, urls
 
 Rows = list[tuple[Any, ...]]
 CONNECTIONS: Final = 3
@@ -44,7 +44,7 @@ class Reader:
                 except psycopg.OperationalError as error:
                     if not _says_goodbye(error):
                         raise
-            connection = await engine.async_connection(self._database_url, "debitum-api-reader")
+            connection = await urls.async_connection(self._database_url, "debitum-api-reader")
             return await self._rows(connection, statement, parameters, entering)
 
     async def _rows(

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+# The roles' names are told elsewhere too, to who does without SQLAlchemy (storage.names); here they are used.
 from storage.names import API as API
 from storage.names import JOBS as JOBS
 from storage.names import OWNER as OWNER

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from storage import engine, roles
+from storage import roles, urls
 
 MOST_COUNTED: Final = 10_000
 """Rows of a kind that are counted; that many may be more. What nobody has looked after for a week costs no more than that."""
@@ -44,7 +44,7 @@ async def ask(database_url: str, *, seconds: float) -> Vitals:
 
     A statement that takes longer than `seconds` is ended by Postgres. Raises psycopg.OperationalError.
     """
-    connection = await engine.async_connection(database_url, "debitum-api-metrics")
+    connection = await urls.async_connection(database_url, "debitum-api-metrics")
     try:
         async with connection.transaction():
             rows = await _as_report(connection, seconds)

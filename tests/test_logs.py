@@ -26,7 +26,7 @@ from websockets.asyncio.client import connect
 
 import pipelines
 from api import sockets
-from storage import engine, migrations
+from storage import names, urls
 from tests.fakes.smtp import FakeSmtp
 from tests.fixtures import database
 from tests.fixtures.process import Process
@@ -219,7 +219,7 @@ def _run(url: str, folder: Path, smtp_port: int, scene: Scene) -> None:
     settings = {
         "DATABASE_URL": url,
         "DEBITUM_DATA_DIR": str(folder / "data"),
-        "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(url, schema=migrations.DAGSTER_SCHEMA),
+        "DEBITUM_DAGSTER_DATABASE_URL": urls.psycopg2_url(url, schema=names.DAGSTER_SCHEMA),
         "DEBITUM_PUBLIC_URL": "https://debitum.example",
         "DAGSTER_HOME": str(home),
         "SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",

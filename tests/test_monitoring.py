@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 
 import pipelines
 from api import sockets
-from storage import engine
+from storage import urls
 from tests.api.test_feed import hear
 from tests.api.test_metrics import Scrape, scraped
 from tests.fixtures.database import cloned
@@ -95,7 +95,7 @@ def write_a_snapshot(url: str, folder: Path) -> None:
         pass
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEBITUM_DAGSTER_DATABASE_URL", engine.psycopg2_url(url, schema="dagster"))
+        patch.setenv("DEBITUM_DAGSTER_DATABASE_URL", urls.psycopg2_url(url, schema="dagster"))
         patch.setenv("DAGSTER_HOME", str(folder))
         shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), folder)
         with dg.DagsterInstance.get() as instance:

@@ -17,7 +17,7 @@ import psycopg
 
 from bench.harness import LOOK_SECONDS, START_SECONDS, STOP_SECONDS, Api
 from bench.peers import installing
-from storage import engine
+from storage import urls
 
 SAID: Final = 4_000
 """Bytes of what a server said last."""
@@ -41,7 +41,7 @@ class Database(NamedTuple):
 
 def database(url: str, name: str) -> Database:
     """A new one, beside the one at `url`."""
-    libpq = engine.libpq_url(url)
+    libpq = urls.libpq_url(url)
     with psycopg.connect(libpq, autocommit=True) as connection:
         connection.execute(f"create database {name}")
     return Database(name, urllib.parse.parse_qs(urllib.parse.urlsplit(libpq).query)["host"][0])

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
-from storage import engine, migrations, roles
+from storage import migrations, roles, urls
 from storage.backup import container, programs
 from storage.backup.container import End, Head, Keys, Opened, Secrets
 from storage.backup.errors import BackupError
@@ -144,7 +144,7 @@ def _megabytes(count: int) -> str:
 def _moment(url: str) -> Iterator[_Moment]:
     """A snapshot that lasts as long as the block."""
     try:
-        connection = psycopg.connect(engine.libpq_url(url), application_name=APPLICATION_NAME)
+        connection = psycopg.connect(urls.libpq_url(url), application_name=APPLICATION_NAME)
     except psycopg.OperationalError as error:
         raise BackupError(f"Postgres cannot be reached: {str(error).strip()}") from error
     with connection:

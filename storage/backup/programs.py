@@ -11,7 +11,7 @@ from typing import IO, Final
 
 from psycopg import conninfo
 
-from storage import embedded, engine
+from storage import embedded, urls
 from storage.backup.errors import BackupError, RefusedError
 
 WORDS: Final = 20
@@ -28,7 +28,7 @@ class Place:
     @classmethod
     def of(cls, url: str) -> "Place":
         """Of a URL of ours. Raises BackupError where it holds a secret that can only be given on a command line."""
-        parts = conninfo.conninfo_to_dict(engine.libpq_url(url))
+        parts = conninfo.conninfo_to_dict(urls.libpq_url(url))
         if "sslpassword" in parts:
             raise BackupError("DATABASE_URL has an sslpassword, which the list of processes would show: use a key without one")
         password = parts.pop("password", None)

@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from storage import engine, migrations, roles
+from storage import engine, migrations, roles, urls
 from storage.backup import programs
 from storage.backup.container import Opened
 from storage.backup.dumping import PROGRESS_SECONDS, Say
@@ -74,7 +74,7 @@ def require_fitting(backup: Opened, found: Found) -> None:
 def look(url: str) -> Found:
     """What is there. Raises BackupError where Postgres cannot be reached."""
     try:
-        connection = psycopg.connect(engine.libpq_url(url), application_name=APPLICATION_NAME)
+        connection = psycopg.connect(urls.libpq_url(url), application_name=APPLICATION_NAME)
     except psycopg.OperationalError as error:
         raise BackupError(f"Postgres cannot be reached: {str(error).strip()}") from error
     with connection:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from storage import roles
 from storage.encryption import KeyRing
-from storage.names import DAGSTER_SCHEMA as DAGSTER_SCHEMA
+from storage.names import DAGSTER_SCHEMA
 from storage.tables import SCHEMA
 
 LOCK_SECONDS = 5

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from api.app import ROUTES
 from api.settings import Settings
-from storage import balances, engine, roles, tables
+from storage import balances, engine, roles, tables, urls
 from storage.encryption import KeyRing, new_ring
 from tests.api import estates, ledgerless, rows
 from tests.api.estates import Answer, Estate
@@ -219,7 +219,7 @@ async def test_a_statement_that_nobody_knows_how_to_cut_is_found(world: World, s
     world.line.begin(cuts=True)
     client, address = world.twin.client, world.twin.server.settings.database_url
     values = {"mine": [uuid.UUID(client.ledger_id)], "owner": uuid.UUID(client.user["id"])}
-    async with await engine.async_connection(address, "debitum-test") as connection, connection.transaction():
+    async with await urls.async_connection(address, "debitum-test") as connection, connection.transaction():
         await connection.execute(roles.ENTER, roles.parameters(roles.API, [client.ledger_id]))
         await connection.execute(statement, values)
     world.line.cuts = False

@@ -1,27 +1,18 @@
 """A real Chromium, and people in it who have the page of /app open. Without Chromium these tests are skipped, and say why."""
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.fixtures.api import PASSWORD, Server
+from tests.fixtures.chromium import OPTIONS, required
 
-NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
-OPTIONS: Final = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
-"""Tests run as root in containers, and beside others."""
 MILLISECONDS: Final = 20_000
 """The longest that anything may take: the machine does other things too."""
-
-
-def program() -> str | None:
-    """Where Chromium is, None where it is not."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 expect.set_options(timeout=MILLISECONDS)
@@ -65,8 +56,7 @@ class Visitor:
 @pytest_asyncio.fixture
 async def chromium() -> AsyncIterator[Browser]:
     """A headless Chromium of this test's own."""
-    if (found := program()) is None:
-        pytest.skip("no Chromium here: `make browser` installs it (Debian's package)")
+    found = required()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=found, args=list(OPTIONS))
         yield browser

@@ -15,9 +15,10 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, async_playwright, expect
 
 from api import browser as served
-from tests.browser.conftest import OPTIONS, Visitor, program, signed_in, visiting
+from tests.browser.conftest import Visitor, signed_in, visiting
 from tests.browser.test_devices import friend, lunch, write_down
 from tests.fixtures.api import PASSWORD, Client, Server
+from tests.fixtures.chromium import OPTIONS, required
 
 DATA = Path(__file__).parents[1] / "data"
 VIEWS = ("/", "/things", "/reminders", "/history", "/search", "/attention", "/log", "/settings")
@@ -157,7 +158,14 @@ async def test_what_is_written_is_only_text(api: Server, alice: Client, chromium
     await lunch(alice, ana, description=hostile)
     async with signed_in(chromium, api, alice.user["email"]) as phone:
         await expect(phone.page.locator("#people")).to_contain_text(hostile)
-        for view in (f"/person/{ana}", "/log", f"/explain/{ana}/EUR", f"/person/{hostile}", f"/explain/{ana}/<b>"):
+        for view in (
+            f"/person/{ana}",
+            "/log",
+            f"/explain/{ana}/EUR",
+            f"/person/{hostile}",
+            f"/explain/{ana}/<b>",
+            "/person/%E0%A4%A",
+        ):
             await phone.go(view)
             await expect(phone.page.locator("h1, .empty").first).to_be_visible()
             assert await phone.page.locator("main img, main script").count() == 0
@@ -247,8 +255,7 @@ async def test_it_speaks(api: Server, alice: Client, chromium: Browser, language
 
 async def test_it_can_be_installed(api: Server) -> None:
     """By Chromium's own judgement of the manifest and the icons."""
-    if (found := program()) is None:
-        pytest.skip("no Chromium here: `make browser` installs it (Debian's package)")
+    found = required()
     async with async_playwright() as playwright, _profile() as folder:
         context = await playwright.chromium.launch_persistent_context(folder, executable_path=found, args=list(OPTIONS))
         page = context.pages[0]
@@ -348,12 +355,12 @@ async def test_how_it_is_served(api: Server) -> None:
             assert (await http.get(f"/app/{missing}")).status_code == 404, missing
 
 
-async def test_without_tls_it_says_what_it_needs(api: Server, chromium: Browser) -> None:
+async def test_without_tls_it_says_what_it_needs(api: Server) -> None:
     """Browsers keep hashes, locks and service workers from pages that somebody could have changed on the way."""
     port = api.url.rpartition(":")[2]
     async with async_playwright() as playwright:
         arguments = [*OPTIONS, "--host-resolver-rules=MAP debitum.example.org 127.0.0.1"]
-        browser = await playwright.chromium.launch(executable_path=program(), args=arguments)
+        browser = await playwright.chromium.launch(executable_path=required(), args=arguments)
         async with visiting(browser, f"http://debitum.example.org:{port}") as visitor:
             await expect(visitor.page.get_by_role("alert")).to_contain_text("needs HTTPS")
         await browser.close()

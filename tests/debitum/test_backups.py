@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, make_url
 
 from debitum import cli, commands, instance
-from storage import engine
+from storage import engine, urls
 from storage.backup import shelf
 from storage.encryption import KeyRing, new_key, new_ring
 from storage.ledgers import Push
@@ -70,7 +70,7 @@ def a_ledger(url: str) -> str:
     database.dispose()
 
     async def fill() -> None:
-        connection = await engine.async_connection(url, "test")
+        connection = await urls.async_connection(url, "test")
         await commit(connection, Push(ledger_id, [contact(str(uuid.uuid4()), phone="+4915177889911")], DEFAULTS))
         await connection.close()
 

@@ -10,7 +10,7 @@ import psycopg
 from debitum import plans, settings
 from debitum.ceilings import Ceiling, always
 from debitum.children import Child, Pauses
-from storage import engine
+from storage import urls
 from tests.debitum.test_children import SLEEP, heard, plan, until
 
 GROWS = (  # and stays until it is ended
@@ -66,7 +66,7 @@ async def test_no_moment_is_quiet_for_the_daemon_while_it_launches_a_run(tmp_pat
     assert pages is not None
     assert pages.quiet is always
     assert await daemon.quiet(), "before Dagster has tables"
-    with psycopg.connect(engine.libpq_url(database_url), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(database_url), autocommit=True) as connection:
         connection.execute("create table dagster.runs (run_id text, status text)")
         waits = {"QUEUED": True, "STARTED": True, "SUCCESS": True, "STARTING": False, "NOT_STARTED": False}
         for status, is_quiet in waits.items():

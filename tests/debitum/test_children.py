@@ -37,15 +37,16 @@ def heard(said: list[str]) -> Say:
     return lambda text, _, /, **__: said.append(text)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
-    asyncio.run(until(condition, seconds))
+def wait_until(condition: Callable[[], object], seconds: float = 10, *, every: float = 0.01) -> None:
+    """`every`: seconds between two looks; the longer, the more a look costs whoever is looked at."""
+    asyncio.run(until(condition, seconds, every=every))
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+async def until(condition: Callable[[], object], seconds: float = 10, *, every: float = 0.01) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(every)
 
 
 def wrote(log: Path, text: str = "up") -> Callable[[], bool]:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import make_url
 
 from debitum import cli, commands, instance, printing
-from storage import engine
+from storage import engine, urls
 from storage.encryption import KeyRing, new_ring
 from storage.ledgers import Push
 from tests.factories import DEFAULTS, contact
@@ -162,7 +162,7 @@ def _ledger_with_a_contact(database_url: str) -> str:
     created.dispose()
 
     async def write() -> None:
-        connection = await engine.async_connection(database_url, "debitum-test")
+        connection = await urls.async_connection(database_url, "debitum-test")
         await commit(connection, Push(ledger_id, [contact(str(uuid.uuid4()))], DEFAULTS))
         await connection.close()
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from debitum import cli, commands, dagster_schema, folders
-from storage import dagster_tables, engine, migrations
+from storage import dagster_tables, migrations, names, urls
 from tests.debitum.test_children import heard, wait_until
 from tests.fixtures import old_dagster, pooler
 
@@ -53,13 +53,13 @@ def old(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_old_tables_are_brought_to_this_revision_and_keep_what_is_in_them(
     old: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with monkeypatch.context() as hurried, psycopg.connect(engine.libpq_url(old)) as reader:
+    with monkeypatch.context() as hurried, psycopg.connect(urls.libpq_url(old)) as reader:
         hurried.setattr(migrations, "LOCK_SECONDS", 0.2)
         reader.execute("select from dagster.runs")
         assert migrate(tmp_path) == commands.WRONG
         assert "in use for more than 0.2 s" in capfd.readouterr().err
     assert old_dagster.revision(old) not in (old_dagster.REVISION, dagster_schema.newest()), "it was cut short on its way"
-    with psycopg.connect(engine.libpq_url(old)) as connection:  # as it is where the building of an index was killed
+    with psycopg.connect(urls.libpq_url(old)) as connection:  # as it is where the building of an index was killed
         connection.execute("update pg_index set indisvalid = false where indexrelid = 'dagster.idx_run_tags_run_idx'::regclass")
         connection.execute("update dagster.alembic_version set version_num = %s", (old_dagster.REVISION,))
 
@@ -85,7 +85,7 @@ def _look(data_dir: Path, url: str) -> dict[str, Any]:
     folders.make(data_dir)
     own = {
         "DAGSTER_HOME": str(folders.dagster_home(data_dir)),
-        "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(url, schema=migrations.DAGSTER_SCHEMA),
+        "DEBITUM_DAGSTER_DATABASE_URL": urls.psycopg2_url(url, schema=names.DAGSTER_SCHEMA),
     }
     looked = subprocess.run([sys.executable, "-c", LOOK], env={**os.environ, **own}, capture_output=True, text=True, check=False)
     assert looked.returncode == 0, looked.stderr
@@ -102,7 +102,7 @@ def test_one_upgrades_and_the_other_waits(old: str, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(dagster_schema, "_run", run)
     thread = threading.Thread(target=dagster_schema.upgrade, args=(old, os.environ, heard([])))
-    with dagster_tables.alone(old, "debitum-other") as other, psycopg.connect(engine.libpq_url(old), autocommit=True) as looking:
+    with dagster_tables.alone(old, "debitum-other") as other, psycopg.connect(urls.libpq_url(old), autocommit=True) as looking:
         thread.start()
         waits = "select 1 from pg_stat_activity where application_name = 'debitum-migrate' and state = 'idle'"
         wait_until(lambda: looking.execute(waits + " and datname = current_database()").fetchone())
@@ -120,12 +120,12 @@ def test_one_upgrades_and_the_other_waits(old: str, monkeypatch: pytest.MonkeyPa
 def test_tables_of_a_newer_dagster_are_refused_with_what_to_do(
     old: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with psycopg.connect(engine.libpq_url(old)) as connection:
+    with psycopg.connect(urls.libpq_url(old)) as connection:
         connection.execute("update dagster.alembic_version set version_num = 'ffffffffffff'")
     assert migrate(tmp_path) == commands.WRONG
     told = capsys.readouterr().err
     assert "revision ffffffffffff, which this Dagster does not know" in told
     assert "drop schema dagster cascade" in told
-    with psycopg.connect(engine.libpq_url(old), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(old), autocommit=True) as connection:
         connection.execute("drop schema dagster cascade")
     assert migrate(tmp_path) == commands.OK

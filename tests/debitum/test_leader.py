@@ -5,7 +5,7 @@ import asyncio
 import psycopg
 
 from debitum import leader
-from storage import engine
+from storage import urls
 from tests.debitum.test_children import heard, until
 
 
@@ -47,7 +47,7 @@ async def test_a_lost_connection_stops_the_daemon_until_the_lock_is_ours_again(d
     daemon, said = Daemon(), list[str]()
     task = asyncio.create_task(leader.run_alone(database_url, daemon.run, heard(said), ask_seconds=0.05))
     await until(lambda: daemon.running)
-    async with await psycopg.AsyncConnection.connect(engine.libpq_url(database_url), autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(urls.libpq_url(database_url), autocommit=True) as connection:
         await connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s and datname = current_database()",
             ("debitum-leader",),

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 from debitum import folders, processes
-from storage import engine, migrations, server
+from storage import names, server, urls
 from storage.encryption import new_ring
 from tests.debitum.test_children import wait_until
 
@@ -40,7 +40,7 @@ with DagsterInstance.get() as instance:
 
 def _with_dagster(data_dir: Path, database_url: str) -> dict[str, str]:
     folders.make(data_dir)
-    url = engine.psycopg2_url(database_url, schema=migrations.DAGSTER_SCHEMA)
+    url = urls.psycopg2_url(database_url, schema=names.DAGSTER_SCHEMA)
     return {**os.environ, "DAGSTER_HOME": str(folders.dagster_home(data_dir)), "DEBITUM_DAGSTER_DATABASE_URL": url}
 
 
@@ -59,7 +59,7 @@ def test_a_code_server_whose_daemon_runs_elsewhere_takes_the_runs_for_its_own(tm
     assert len(server.unfinished_runs(database_url, "test")) == 1
     given = {"DATABASE_URL": database_url, "DEBITUM_KEYS": new_ring(), "DEBITUM_PARTS": "code-server"}
     said = tmp_path / "said"
-    with psycopg.connect(engine.libpq_url(database_url)) as leader, said.open("wb") as output:
+    with psycopg.connect(urls.libpq_url(database_url)) as leader, said.open("wb") as output:
         leader.execute("select pg_advisory_lock(hashtext('debitum dagster daemon'))")
         up = subprocess.Popen(
             [sys.executable, "-m", "debitum", "up", "--data-dir", str(tmp_path)],

@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from debitum import cli, commands, parts, plans, settings
-from storage import encryption, engine
+from storage import encryption, urls
 
 KEY = base64.b64encode(b"0123456789abcdef" * 2).decode()
 
@@ -60,7 +60,7 @@ def test_a_pooler_needs_a_direct_way_beside_it(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"DATABASE_URL": pooled, "DATABASE_DIRECT_URL": "postgresql://u@h/d"})
     environment = plans.environment(loaded, pooled, "k1:AAAA")
     assert environment["DEBITUM_DAGSTER_DATABASE_URL"].startswith("postgresql+psycopg2://u@h/d?options=")
-    assert engine.libpq_url(environment["DATABASE_URL"]) == "postgresql://u@p:6432/d?sslmode=require"
+    assert urls.libpq_url(environment["DATABASE_URL"]) == "postgresql://u@p:6432/d?sslmode=require"
 
 
 def test_some_parts_run_here_and_the_others_elsewhere(tmp_path: Path) -> None:

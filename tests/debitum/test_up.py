@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from debitum import cli, commands, instance, processes
-from storage import embedded, engine
+from storage import embedded, urls
 from tests.debitum.test_children import gone, wait_until
 from tests.fixtures import logs
 
@@ -207,7 +207,7 @@ def test_parts_are_asked_each_in_its_own_way(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     asked = ["probe", "--data-dir", str(tmp_path), "--parts"]
-    with psycopg.connect(engine.libpq_url(database_url), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(database_url), autocommit=True) as connection:
         for said, code in ((None, commands.WRONG), ("10 minutes", commands.WRONG), ("10 seconds", commands.OK)):
             if said is not None:
                 connection.execute("create table if not exists dagster.daemon_heartbeats (timestamp timestamp)")

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from debitum import cli, commands
-from storage import engine, migrations
+from storage import migrations, urls
 from tests.debitum.test_children import wait_until
 from tests.debitum.test_up import free_port
 from tests.fixtures.api import PASSWORD
@@ -133,7 +133,7 @@ def test_a_table_in_use_is_not_waited_for_for_ever(
         connection.execute(text("drop schema debitum cascade"))
         connection.commit()
         migrations.migrate(connection, target="0002")
-    with psycopg.connect(engine.libpq_url(database_url)) as reader:
+    with psycopg.connect(urls.libpq_url(database_url)) as reader:
         reader.execute("select from debitum.transactions")
         assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == commands.WRONG
         told = capsys.readouterr().err

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import httpx
 import psutil
 
 from debitum import demo_stack, processes
+from tests.debitum.test_children import wait_until
 from tests.debitum.test_up import free_port
 from tests.faults.household import Figures
 from tests.faults.stack import Stack
@@ -21,7 +21,7 @@ from tests.faults.stack import Stack
 Say = Callable[[str], None]
 PATIENCE_SECONDS: Final = 120.0
 LOOK_SECONDS: Final = 0.2
-"""Between two looks at what tells nobody that it has changed."""
+"""Between two looks at pages, which have to work for each."""
 JOB: Final = "materialise_balances"
 
 
@@ -35,7 +35,7 @@ def pages_come_and_go(folder: Path, say: Say) -> Figures:
         up.wait_until_it_answers()
         with _ui(folder, data, port) as ui:
             run = demo_stack.launch(pages, JOB)
-            wait(lambda: demo_stack.status(pages, run) in ("SUCCESS", "FAILURE"))
+            wait_until(lambda: demo_stack.status(pages, run) in ("SUCCESS", "FAILURE"), PATIENCE_SECONDS, every=LOOK_SECONDS)
             assert demo_stack.status(pages, run) == "SUCCESS"
             ui.send_signal(signal.SIGINT)
             assert ui.wait(PATIENCE_SECONDS) == 0
@@ -64,7 +64,8 @@ def _ui(folder: Path, data: Path, port: int) -> "Iterator[subprocess.Popen[bytes
     with (folder / "ui.txt").open("wb") as said:
         ui = subprocess.Popen(command, env=kept, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:
-            wait(lambda: _answers(f"http://127.0.0.1:{port}") or ui.poll() is not None)
+            address = f"http://127.0.0.1:{port}"
+            wait_until(lambda: _answers(address) or ui.poll() is not None, PATIENCE_SECONDS, every=LOOK_SECONDS)
             assert ui.poll() is None, (folder / "ui.txt").read_text()
             yield ui
         finally:
@@ -85,11 +86,3 @@ def _left(data: Path) -> Iterator[str]:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             if process.environ().get(processes.MARK) == str(data):
                 yield " ".join(process.cmdline())
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    """Until it is so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not happen within {PATIENCE_SECONDS:g} s"
-        time.sleep(LOOK_SECONDS)

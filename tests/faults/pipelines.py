@@ -22,7 +22,7 @@ from debitum import folders
 from debitum.demo_stack import EVERY_MINUTE, DemoError
 from pipelines.defs import resources
 from pipelines.defs.snapshots.schedules import RANGE_END, RANGE_START
-from storage import due, embedded, engine, migrations, roles, tables
+from storage import due, embedded, engine, names, roles, tables, urls
 from storage.encryption import KeyRing, new_ring
 from tests.faults.household import Figures
 from tests.faults.life import DAYS, Life
@@ -320,7 +320,7 @@ def _days_go_by(up: Stack, life: Life, folder: Path, *, live: bool = False) -> N
             assert {asset for asset, _ in life.all_wrong()} >= LEFT_UNDONE, "somebody else did the daemon's work"
         dagster = {
             "DAGSTER_HOME": str(folders.dagster_home(folder / "debitum")),
-            "DEBITUM_DAGSTER_DATABASE_URL": engine.psycopg2_url(life.url, schema=migrations.DAGSTER_SCHEMA),
+            "DEBITUM_DAGSTER_DATABASE_URL": urls.psycopg2_url(life.url, schema=names.DAGSTER_SCHEMA),
         }
         command = (sys.executable, "-m", "tests.faults.yesterday", str(DAY_SECONDS))
         subprocess.run(command, env={**os.environ, **dagster}, check=True)

@@ -19,7 +19,7 @@ from psycopg import conninfo
 from debitum import backups
 from debitum.database import Database
 from pipelines.defs.erasure import erasing
-from storage import embedded, engine, verify
+from storage import embedded, urls, verify
 from storage.backup import shelf
 from storage.encryption import KeyRing, new_ring
 from storage.snapshots.places import Root
@@ -58,7 +58,7 @@ def acknowledged(seen: list[history.Operation], *, before: float) -> set[str]:
 
 def ids(url: str) -> set[str]:
     """Of all events that a database has."""
-    with psycopg.connect(engine.libpq_url(url)) as connection:
+    with psycopg.connect(urls.libpq_url(url)) as connection:
         return {str(event_id) for (event_id,) in connection.execute("select event_id from debitum.events")}
 
 
@@ -88,14 +88,14 @@ class _Leaver:
 
     def erased(self, url: str, data: Path) -> None:
         """By the job, as the night does it."""
-        with psycopg.connect(engine.libpq_url(url)) as connection:
+        with psycopg.connect(urls.libpq_url(url)) as connection:
             connection.execute("update debitum.users set deleting_at = now() where email = %s", (self.email,))
         with backups.begins(Database(url, None, "")) as begin:
             done = erasing.erase_all(begin, Root(data), now=now())
         assert (done.users, dict(done.failed)) == (1, {})
 
     def is_there(self, url: str) -> bool:
-        with psycopg.connect(engine.libpq_url(url)) as connection:
+        with psycopg.connect(urls.libpq_url(url)) as connection:
             return connection.execute("select from debitum.users where email = %s", (self.email,)).fetchone() is not None
 
 
@@ -231,7 +231,7 @@ async def a_point_in_time_is_recovered(folder: Path, *, workers: int, writers: i
 
 def _shell(script: str, url: str, given: Mapping[str, str]) -> None:
     """As somebody runs it who has set what the manual names."""
-    parts = conninfo.conninfo_to_dict(engine.libpq_url(url))
+    parts = conninfo.conninfo_to_dict(urls.libpq_url(url))
     server = {"PGHOST": str(parts["host"]), "PGUSER": str(parts["user"]), "PGDATABASE": str(parts["dbname"])}
     path = f"{embedded.programs()}:{os.environ['PATH']}"
     done = subprocess.run(
@@ -246,14 +246,14 @@ def _shell(script: str, url: str, given: Mapping[str, str]) -> None:
 
 
 def _newest(url: str) -> datetime.datetime:
-    with psycopg.connect(engine.libpq_url(url)) as connection:
+    with psycopg.connect(urls.libpq_url(url)) as connection:
         [(moment,)] = connection.execute("select max(recorded_at) from debitum.events")
         found: datetime.datetime = moment
         return found
 
 
 def _clock(url: str) -> datetime.datetime:
-    with psycopg.connect(engine.libpq_url(url)) as connection:
+    with psycopg.connect(urls.libpq_url(url)) as connection:
         [(moment,)] = connection.execute("select clock_timestamp()")
         found: datetime.datetime = moment.astimezone(datetime.UTC)
         return found
@@ -261,7 +261,7 @@ def _clock(url: str) -> datetime.datetime:
 
 def _archived(url: str, archive: Path) -> None:
     """Return when what was written until now is in the archive."""
-    with psycopg.connect(engine.libpq_url(url), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(url), autocommit=True) as connection:
         [(segment,)] = connection.execute("select pg_walfile_name(pg_switch_wal())")
     deadline = time.monotonic() + COMMAND_SECONDS
     while not (archive / segment).exists():

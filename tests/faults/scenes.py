@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from debitum import database
-from storage import embedded, engine, migrations, server
+from storage import embedded, engine, migrations, server, urls
 from tests.faults.household import Figures, Household, household, sent_again
 from tests.fixtures import pooler
 from tests.fixtures.api import PASSWORD
@@ -195,7 +195,7 @@ async def what_could_forget_is_refused(folder: Path, database_url: str) -> None:
 
 
 def _set(database_url: str, statement: str) -> None:
-    with psycopg.connect(engine.libpq_url(pooler.direct(database_url)), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(pooler.direct(database_url)), autocommit=True) as connection:
         connection.execute(statement)
         connection.execute("select pg_reload_conf()")
 
@@ -262,7 +262,7 @@ def _fill(file: Path, *, leave_bytes: int) -> None:
 
 async def the_pool_is_exhausted(url: str, database_url: str, *, requests: int, pool: int) -> None:
     """`requests` reads that all wait for a lock: those without a connection are told to come back, and the process lives."""
-    async with probe(url) as asking, await engine.async_connection(pooler.direct(database_url), "debitum-faults") as locker:
+    async with probe(url) as asking, await urls.async_connection(pooler.direct(database_url), "debitum-faults") as locker:
         asking.http.timeout = httpx.Timeout(30, pool=None)
         await locker.execute("begin")
         await locker.execute("lock table debitum.contacts in access exclusive mode")

@@ -7,10 +7,11 @@ from typing import Final
 import psycopg
 
 from debitum import dagster_schema, demo_stack
-from storage import embedded, migrations, server
+from storage import embedded, names, server
+from tests.debitum.test_children import wait_until
 from tests.debitum.test_up import free_port
 from tests.faults.household import Figures
-from tests.faults.looking import wait
+from tests.faults.looking import LOOK_SECONDS, PATIENCE_SECONDS
 from tests.faults.stack import stack
 from tests.fixtures import old_dagster
 from tests.storage import majors
@@ -27,7 +28,7 @@ def tables_of_an_older_dagster(folder: Path, say: Say) -> Figures:
     """`debitum up` upgrades them; then pages show the old runs, the daemon is well, and an asset is made."""
     data = folder / "data"
     with psycopg.connect(embedded.start(data).url, autocommit=True) as connection:
-        connection.execute(f"create schema {migrations.DAGSTER_SCHEMA}")
+        connection.execute(f"create schema {names.DAGSTER_SCHEMA}")
     old_dagster.put(_url(data))
     port = free_port()
     pages = f"http://127.0.0.1:{port}"
@@ -35,10 +36,12 @@ def tables_of_an_older_dagster(folder: Path, say: Say) -> Figures:
         assert f"brought to {dagster_schema.newest()}" in up.said()
         assert old_dagster.revision(_url(data)) == dagster_schema.newest()
         run = demo_stack.launch(pages, JOB)
-        wait(lambda: demo_stack.status(pages, run) in ("SUCCESS", "FAILURE"))
+        wait_until(lambda: demo_stack.status(pages, run) in ("SUCCESS", "FAILURE"), PATIENCE_SECONDS, every=LOOK_SECONDS)
         runs = {found["jobName"]: found["status"] for found in demo_stack.ask_dagster(pages, _RUNS)["runsOrError"]["results"]}
         assert runs == {**dict.fromkeys((*old_dagster.RUNS, JOB), "SUCCESS")}
-        wait(lambda: server.daemon_seen_seconds(_url(data), "debitum-test") is not None)
+        wait_until(
+            lambda: server.daemon_seen_seconds(_url(data), "debitum-test") is not None, PATIENCE_SECONDS, every=LOOK_SECONDS
+        )
         daemons = demo_stack.ask_dagster(pages, _DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
         assert [found for found in daemons if found["required"] and not found["healthy"]] == []
         say(f"the runs {', '.join(runs)} are there, and {len(daemons)} daemons are well")

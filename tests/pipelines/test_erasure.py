@@ -29,7 +29,7 @@ from notifications.message import EmailTarget, Message, PushTarget
 from pipelines import definitions
 from pipelines.defs import resources
 from pipelines.defs.erasure import assets, erasing
-from storage import engine, tables
+from storage import tables, urls
 from storage.backup import erased, shelf
 from storage.snapshots import questions, writing
 from storage.snapshots.places import Root
@@ -52,7 +52,7 @@ def kept(
     home.mkdir()
     shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), home)
     monkeypatch.setenv("DAGSTER_HOME", str(home))
-    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", engine.psycopg2_url(database_url, schema="dagster"))
+    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", urls.psycopg2_url(database_url, schema="dagster"))
     with dg.DagsterInstance.get() as instance:
         yield instance
 

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 import pipelines
-from storage import engine
+from storage import urls
 
 
 def test_dagster_takes_all_times_for_utc(database_url: str) -> None:
     """It writes times in its session's zone and compares them with UTC: elsewhere a running job would be overlooked for hours."""
     url = make_url(database_url).update_query_dict({"options": "-ctimezone=America/New_York"})
-    kept = create_engine(engine.psycopg2_url(url.render_as_string(hide_password=False), schema="dagster"))
+    kept = create_engine(urls.psycopg2_url(url.render_as_string(hide_password=False), schema="dagster"))
     with kept.connect() as connection:
         assert connection.scalar(text("show timezone")) == "UTC"
         assert connection.scalar(text("show search_path")) == "dagster"
@@ -22,7 +22,7 @@ def test_dagster_takes_all_times_for_utc(database_url: str) -> None:
 
 
 def test_the_settings_load_on_postgres(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", engine.psycopg2_url(database_url, schema="dagster"))
+    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", urls.psycopg2_url(database_url, schema="dagster"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), tmp_path)
     with dg.DagsterInstance.get() as instance:

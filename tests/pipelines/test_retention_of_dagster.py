@@ -22,7 +22,7 @@ from domain import retention as horizons
 from pipelines.defs import resources
 from pipelines.defs.retention import assets, runs, ticks
 from pipelines.defs.snapshots import schedules
-from storage import engine
+from storage import urls
 
 NOW = datetime.datetime(2026, 11, 22, 2, 0, tzinfo=datetime.UTC)
 BEFORE = NOW - timedelta(days=30)
@@ -35,7 +35,7 @@ DAYS = [(FIRST + timedelta(days=number)).isoformat() for number in range(12)]
 @pytest.fixture
 def instance(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """Runs, events and ticks that are kept, as operators keep them."""
-    url = engine.psycopg2_url(database_url, schema="dagster")
+    url = urls.psycopg2_url(database_url, schema="dagster")
     monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", url)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), tmp_path)

@@ -8,7 +8,6 @@ import json
 import socket
 import subprocess
 import tempfile
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,8 +26,9 @@ from sqlalchemy import Connection, Engine, NullPool, Uuid, text
 
 from pipelines.defs import resources
 from pipelines.defs.balances import jobs
-from storage import balances, buckets, engine, migrations, roles
+from storage import balances, buckets, engine, names, roles, urls
 from storage.encryption import new_ring
+from tests.debitum.test_children import wait_until
 from tests.debitum.test_up import free_port
 from tests.faults import scenes
 from tests.faults.stack import Stack
@@ -44,6 +44,7 @@ CANARY: Final = "Federleicht"
 """What a failure of Postgres has in its text."""
 REACHED_SECONDS: Final = 180
 LOOK_SECONDS: Final = 0.1
+"""Between two looks: most of them ask a database or Dagster's pages."""
 ONLY_A_WORKER: Final = {"DEBITUM_PARTS": "worker"}
 
 
@@ -213,7 +214,7 @@ def cluster() -> Iterator[Cluster]:
         for each in (main, *workers):
             each.wait_until_it_answers()
         with pytest.MonkeyPatch.context() as patched:
-            patched.setenv("DEBITUM_DAGSTER_DATABASE_URL", engine.psycopg2_url(url, schema=migrations.DAGSTER_SCHEMA))
+            patched.setenv("DEBITUM_DAGSTER_DATABASE_URL", urls.psycopg2_url(url, schema=names.DAGSTER_SCHEMA))
             instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder / "main" / "dagster")))
             cluster = Cluster(folder, main, workers, database, instance, environment, [])
             asyncio.run(_move_in(cluster))
@@ -264,10 +265,7 @@ async def _move_in(cluster: Cluster) -> None:
 
 
 def _until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + REACHED_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(LOOK_SECONDS)
+    wait_until(happened, REACHED_SECONDS, every=LOOK_SECONDS)
 
 
 def test_buckets_are_summed_side_by_side_on_both_workers(cluster: Cluster) -> None:

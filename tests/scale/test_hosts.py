@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from storage import engine
+from storage import urls
 from storage.encryption import new_ring
 from tests.faults import scenes
 from tests.faults.household import Household, Writer, household
@@ -68,8 +68,8 @@ async def _move_in(home: Household, other: Process) -> None:
 async def _refusal(url: str) -> Exception | None:
     """What becomes of a statement that two clients send often, over one connection of Postgres's."""
     try:
-        async with await engine.async_connection(url, "one") as one, await engine.async_connection(url, "other") as other:
-            for _ in range(engine.PREPARE_THRESHOLD + 3):
+        async with await urls.async_connection(url, "one") as one, await urls.async_connection(url, "other") as other:
+            for _ in range(urls.PREPARE_THRESHOLD + 3):
                 for connection in (one, other):
                     await connection.execute("select %s::int", (1,))
     except psycopg.Error as error:

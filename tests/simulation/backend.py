@@ -23,7 +23,7 @@ from api.metrics import Metrics
 from api.services import Services
 from api.settings import Settings
 from domain import errors
-from storage import engine, identity
+from storage import identity, urls
 from storage.encryption import KeyRing, new_ring
 from tests.factories import DEFAULTS
 from tests.fixtures import pooler
@@ -123,7 +123,7 @@ def _http(response: HTTPResponse, request: httpx.Request) -> httpx.Response:
 async def running(database_url: str) -> AsyncIterator[Backend]:
     """A backend over a fresh database, whose clock it takes over."""
     direct = pooler.direct(database_url)
-    with psycopg.connect(engine.libpq_url(direct), autocommit=True) as control:
+    with psycopg.connect(urls.libpq_url(direct), autocommit=True) as control:
         control.execute(_CLOCK)
         name = sql.Identifier(control.info.dbname)
         control.execute(sql.SQL("alter database {} set search_path = simulated, pg_catalog").format(name))

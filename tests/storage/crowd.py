@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy import Connection, text
 
-from storage import engine
+from storage import urls
 from storage.engine import Begin
 
 CROWDED = uuid.UUID(int=1)
@@ -61,7 +61,7 @@ def fill(connection: Connection, *, rows: int, over_at: datetime.datetime, now: 
 def asking(database_url: str) -> Iterator[list[float]]:
     """How long, in seconds, each of those waited that asked for the lock of a message, one after the other."""
     waited, done = list[float](), threading.Event()
-    with psycopg.connect(engine.libpq_url(database_url), autocommit=True) as connection:
+    with psycopg.connect(urls.libpq_url(database_url), autocommit=True) as connection:
         keys = connection.execute("select ledger_id, id from debitum.outbox").fetchall()
         random.Random(7).shuffle(keys)
 

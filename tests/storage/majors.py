@@ -11,7 +11,7 @@ from typing import Final
 
 import psycopg
 
-from storage import embedded, engine, major, migrations
+from storage import embedded, engine, major, migrations, urls
 from storage.ledgers import Push
 from tests.factories import DEFAULTS, contact
 from tests.fixtures.dump import dump
@@ -51,7 +51,7 @@ def make(data_dir: Path) -> list[str]:
 
 
 async def _fill(url: str, ledger_id: str) -> None:
-    connection = await engine.async_connection(url, "debitum-test")
+    connection = await urls.async_connection(url, "debitum-test")
     await commit(connection, Push(ledger_id, [contact(str(uuid.uuid4())) for _ in range(EVENTS)], DEFAULTS))
     await connection.close()
 

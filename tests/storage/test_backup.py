@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, insert, make_url, text, update
 
-from storage import embedded, engine, erasure, migrations, roles, tables
+from storage import embedded, engine, erasure, migrations, roles, tables, urls
 from storage.backup import aftermath, container, dumping, erased, programs, rehearsing, restoring, shelf
 from storage.backup.container import Opened, Secrets
 from storage.backup.dumping import Made
@@ -45,7 +45,7 @@ def restore(url: str, path: Path, *noted: Erased) -> restoring.Restored:
 
 def schema_of(url: str) -> str:
     """The schema as pg_dump writes it: tables, constraints, indexes, policies, functions, rights."""
-    command = [str(embedded.programs() / "pg_dump"), "--dbname", engine.libpq_url(url), "--schema-only", "--schema=debitum"]
+    command = [str(embedded.programs() / "pg_dump"), "--dbname", urls.libpq_url(url), "--schema-only", "--schema=debitum"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return "\n".join(line for line in said.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
 
@@ -295,7 +295,7 @@ def test_days_since_the_backup_are_made_anew_and_strangers_are_taken_out(
 
 async def test_a_rehearsal_finds_what_does_not_follow_from_the_log(database: Engine, database_url: str) -> None:
     """One that finds nothing, in a server of its own, is in tests/pipelines/test_backup.py."""
-    connection = await engine.async_connection(database_url, "debitum-test")
+    connection = await urls.async_connection(database_url, "debitum-test")
     for number, name in enumerate((new_id(), new_id())):
         await send(connection, new_ledger(database), contact(name, name="Ada" if number else "Ana"))
     await connection.close()

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
-from storage import balances, engine, erasure, ledgers, rebuild, roles, tables
+from storage import balances, erasure, ledgers, rebuild, roles, tables, urls
 from storage.engine import Begin
 from storage.ledgers import Push
 from storage.snapshots import audit as snapshot_audit
@@ -126,7 +126,7 @@ async def test_a_write_in_flight_is_erased_too_and_a_later_one_finds_no_ledger(
     database: Engine, database_url: str, begin: Begin
 ) -> None:
     ledger_id, person = new_ledger(database), str(uuid.uuid4())
-    writer = await engine.async_connection(database_url, "debitum-api")
+    writer = await urls.async_connection(database_url, "debitum-api")
     await send(writer, ledger_id, contact(person))
     with database.begin() as connection:
         user_id = leave(connection, ledger_id)

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 from domain import errors, facts, money, sequence
 from domain.fold import Dispute, Ledger, fold
 from domain.sequence import Outcome
-from storage import codec, engine, ledgers, loading, roles, sealing
+from storage import codec, ledgers, loading, roles, sealing, urls
 from storage.encryption import Cipher, KeyRing, new_ring
 from storage.ledgers import Push, Receipt
 from tests.factories import DEFAULTS, Chaos, command, contact, lent
@@ -50,7 +50,7 @@ def new_ledger(database: Engine) -> str:
 
 @pytest_asyncio.fixture
 async def connection(database_url: str) -> AsyncIterator[ledgers.Connection]:
-    opened = await engine.async_connection(database_url, "debitum-api")
+    opened = await urls.async_connection(database_url, "debitum-api")
     yield opened
     await opened.close()
 
@@ -158,7 +158,7 @@ async def test_racing_writers_leave_no_gap_and_take_each_id_once(database: Engin
 
     async def writer(seed: int) -> None:
         dice = random.Random(seed)
-        own = await engine.async_connection(database_url, "debitum-api")
+        own = await urls.async_connection(database_url, "debitum-api")
         for _ in range(15):
             pushes = [
                 Push(ledger_id, dice.sample(offered[ledger_id], 6), DEFAULTS)
@@ -187,8 +187,8 @@ async def test_nothing_is_stored_before_the_commit(database: Engine, connection:
 async def test_seq_order_is_commit_order(database: Engine, database_url: str) -> None:
     """A writer that holds the head makes the next one wait: nobody can ever see seq 2 without seq 1."""
     ledger_id = new_ledger(database)
-    first = await engine.async_connection(database_url, "debitum-api")
-    second = await engine.async_connection(database_url, "debitum-api")
+    first = await urls.async_connection(database_url, "debitum-api")
+    second = await urls.async_connection(database_url, "debitum-api")
     async with first.transaction():
         await ledgers.commit(first, [Push(ledger_id, [contact(new_id())], DEFAULTS)], KEYS)
         waiting = asyncio.create_task(commit(second, Push(ledger_id, [contact(new_id())], DEFAULTS)))

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from storage import balances, engine, ledgers, projecting, rebuild, roles, verify
+from storage import balances, engine, ledgers, projecting, rebuild, roles, urls, verify
 from storage.encryption import KeyRing
 from storage.ledgers import Push
 from tests.factories import DEFAULTS, Chaos, contact, lent
@@ -202,7 +202,7 @@ async def test_facts_that_come_meanwhile_are_applied_at_the_end(
 
 
 async def _send_apart(url: str, ledger_id: str, items: list[Any]) -> None:
-    own = await engine.async_connection(url, "debitum-test")
+    own = await urls.async_connection(url, "debitum-test")
     await commit(own, Push(ledger_id, [*items, contact(new_id())], DEFAULTS))
     await own.close()
 

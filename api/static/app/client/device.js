@@ -22,8 +22,7 @@ const MOST_RESETS = 3; // in one sync: a server that is put back more often whil
  * world, so that a test can be one. `onChange` is called whenever there is something else to show.
  */
 export class Device {
-  name; // that of its database
-
+  #name;
   #server;
   #store;
   #wire;
@@ -41,7 +40,7 @@ export class Device {
   /** The device that is kept under `name` in this browser; it is made where there is none. */
   static async open(name, { server = location.origin, label = name, onChange = () => {}, ...world } = {}) {
     const device = new Device();
-    device.name = name;
+    device.#name = name;
     const { network = (...request) => fetch(...request), clock = Date.now } = world;
     device.#server = server;
     device.#connect = world.connect ?? ((url) => new WebSocket(url));
@@ -73,6 +72,12 @@ export class Device {
   close() {
     this.#tabs.close();
     this.#store.close();
+  }
+
+  /** Let go of them, and forget everything: what waits to be sent, too. */
+  async erase() {
+    this.close();
+    await Store.erase(this.#name);
   }
 
   /** The id under which the server knows this device, the same as long as the database is. */
@@ -240,14 +245,9 @@ export class Device {
     return balances(this.state());
   }
 
-  /** The facts behind `since`, oldest first, at most `most`. */
-  async log(since = 0, most = undefined) {
-    return this.#store.facts(since, most);
-  }
-
-  /** The chain's hash at `seq`, null before the first and behind the last. */
-  async hashAt(seq) {
-    return this.#store.hashAt(seq);
+  /** The facts behind `since`, oldest first. */
+  async log(since = 0) {
+    return this.#store.facts(since);
   }
 
   /** What the user should look at: the facts of conflicts that nobody has settled, and {command, …outcome} of what was refused. */
@@ -258,11 +258,6 @@ export class Device {
   /** Drop a command that the server did not take from the list. */
   async dismiss(eventId) {
     await this.#store.drop(eventId);
-  }
-
-  /** The items that wait for the log, oldest first. */
-  queue() {
-    return this.#store.pending().map(({ item }) => item);
   }
 
   // --- meeting the server -------------------------------------------------------------------------------------------------

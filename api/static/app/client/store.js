@@ -55,7 +55,7 @@ export class Store {
     this.#file.close();
   }
 
-  /** Have nothing ever been here: all is gone, in every tab. */
+  /** Forget everything that is kept under `name`, in every tab. */
   static async erase(name) {
     await done(indexedDB.deleteDatabase(`debitum-${name}`));
   }
@@ -73,9 +73,11 @@ export class Store {
 
   async #load() {
     this.#stale = false;
-    const transaction = this.#file.transaction(STORES);
-    const all = (store) => done(transaction.objectStore(store).getAll());
-    const rows = await Promise.all([all("meta"), all("entities"), all("conflicts"), all("commands")]);
+    let rows, revision;
+    do {
+      revision = this.#revision;
+      rows = await this.#rows();
+    } while (revision !== this.#revision); // this tab has begun to write meanwhile
     const [meta, entities, conflicts, commands] = rows;
     this.#meta = new Map(meta.map(({ name, value }) => [name, value]));
     this.#entities = new Map(entities.map(({ key, fields }) => [key, fields]));
@@ -83,6 +85,13 @@ export class Store {
     this.#conflicts = new Map(conflicts.map((conflict) => [conflict.event_id, conflict]));
     this.#commands = new Map(commands.map((command) => [command.item.id, command]));
     this.#revision = this.#meta.get("revision");
+  }
+
+  // What is read waits for whoever writes already.
+  #rows() {
+    const transaction = this.#file.transaction(STORES);
+    const all = (store) => done(transaction.objectStore(store).getAll());
+    return Promise.all([all("meta"), all("entities"), all("conflicts"), all("commands")]);
   }
 
   // Several stores, one transaction; what `work` did to the memory is read again where the transaction fails.
@@ -157,9 +166,9 @@ export class Store {
     return row && factOf(row);
   }
 
-  /** The facts behind `since`, oldest first, at most `most`. */
-  async facts(since = 0, most = undefined) {
-    const rows = await done(this.#facts().getAll(IDBKeyRange.lowerBound(since, true), most));
+  /** The facts behind `since`, oldest first. */
+  async facts(since = 0) {
+    const rows = await done(this.#facts().getAll(IDBKeyRange.lowerBound(since, true)));
     return rows.map(factOf);
   }
 
@@ -213,11 +222,6 @@ export class Store {
     store("conflicts").put(conflict);
   }
 
-  /** An entity as the log has it, undefined where it has none. */
-  folded(kind, id) {
-    return this.#entities.get(keyOf(kind, id));
-  }
-
   /** {kind, id, born} of a key; `born`: the seq of the fact that created it, undefined before the log has it. */
   parts(key) {
     return this.#keys.get(key) ?? keyParts(key);
@@ -230,14 +234,17 @@ export class Store {
 
   /** The facts of the conflicts that nobody has settled, oldest first. */
   async openConflicts() {
-    const open = [...this.#conflicts.values()].filter((one) => one.resolved_by === null);
-    open.sort((one, other) => one.seq - other.seq);
+    const open = this.#unsettled().sort((one, other) => one.seq - other.seq);
     return Promise.all(open.map(({ event_id }) => this.fact(event_id)));
   }
 
   /** How many conflicts nobody has settled. */
   get unsettled() {
-    return [...this.#conflicts.values()].filter((one) => one.resolved_by === null).length;
+    return this.#unsettled().length;
+  }
+
+  #unsettled() {
+    return [...this.#conflicts.values()].filter((one) => one.resolved_by === null);
   }
 
   // --- the commands of the user -------------------------------------------------------------------------------------------
@@ -338,7 +345,7 @@ export class Store {
       this.#keys.clear();
       this.#conflicts.clear();
       this.#set(store, "head", undefined);
-      for (const command of [...this.#commands.values()]) {
+      for (const command of this.#commands.values()) {
         const base_seq = Math.min(command.base_seq, commonVersion);
         this.#turn(store, { ...command, base_seq }, command.state === "rejected" ? "rejected" : "queued");
       }

@@ -1,7 +1,7 @@
 // Making elements, and making what is there look like what should be there without losing focus, scroll or what is being typed.
 
 const SVG = "http://www.w3.org/2000/svg";
-const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit", "onkeydown", "ontoggle"];
+const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit"];
 // Copied as properties: an element that stays gets the handlers of the one that would have taken its place.
 
 /**
@@ -71,11 +71,7 @@ function morph(old, fresh) {
   }
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const name of HANDLERS) old[name] = fresh[name];
-  if (old.tagName === "INPUT" && old.type === "checkbox") old.checked = fresh.checked;
-  if (old.tagName === "SELECT") {
-    morphChildren(old, fresh);
-    if (document.activeElement !== old) old.value = fresh.value;
-    return;
-  }
   morphChildren(old, fresh);
+  if (old.tagName === "INPUT" && old.type === "checkbox") old.checked = fresh.checked;
+  if (old.tagName === "SELECT" && document.activeElement !== old) old.value = fresh.value;
 }

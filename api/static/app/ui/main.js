@@ -167,6 +167,11 @@ class App {
     this.#following?.abort();
   }
 
+  /** Write down something new, and offer to take it back. */
+  write(kind, fields) {
+    return this.act(async (device) => (await device.create(kind, fields)).event, say("Written down."));
+  }
+
   /** Do what `act` does to the device, and offer to take it back: it resolves to the id of its event. */
   async act(act, text) {
     try {

@@ -37,10 +37,10 @@ export class Book {
 
   // What hangs on a deleted contact goes with it, also before the server has said so.
   #count(debt) {
-    const believed = debt.version !== undefined && this.contacts.get(debt.contact_id)?.balances !== undefined;
-    if (debt.deleted_at !== undefined || this.contacts.get(debt.contact_id)?.deleted_at !== undefined) return;
+    const contact = this.contacts.get(debt.contact_id);
+    if (!isLive(debt) || contact?.deleted_at !== undefined) return;
     if (!isItem(debt)) entry(this.#entries, accountOf(debt), () => []).push(debt);
-    if (believed) return;
+    if (contact?.balances !== undefined && debt.version !== undefined) return;
     if (!isItem(debt)) {
       const account = entry(this.#accounts, debt.contact_id, () => new Map());
       account.set(debt.currency, (account.get(debt.currency) ?? 0) + moves(debt));
@@ -80,10 +80,19 @@ export class Book {
     return open.get(debt.id) ?? 0;
   }
 
-  /** Whether a debt or thing is past its due date and not settled. */
+  /** Debts and things that are not settled and have a due date, by it. */
+  due() {
+    const due = [...this.debts.values()].filter((debt) => this.#isDue(debt));
+    return due.sort((one, other) => (one.due_date < other.due_date ? -1 : 1));
+  }
+
+  /** Whether the due date of one of these is past. */
   overdue(debt, today) {
-    const unsettled = isItem(debt) ? debt.returned_at === undefined : this.open(debt) > 0;
-    return debt.deleted_at === undefined && debt.due_date !== undefined && debt.due_date < today && unsettled;
+    return this.#isDue(debt) && debt.due_date < today;
+  }
+
+  #isDue(debt) {
+    return isLive(debt) && debt.due_date !== undefined && (isItem(debt) ? debt.returned_at === undefined : this.open(debt) > 0);
   }
 
   /** The debts and things of a contact, newest first. */
@@ -123,10 +132,8 @@ export class Book {
   /** [{date, net}] of a currency: what all together owed the user at the end of each day on which that changed, oldest first. */
   history(currency) {
     const days = new Map();
-    for (const debt of this.debts.values()) {
-      if (debt.currency !== currency) continue;
-      const amount = moves(debt);
-      if (amount !== 0) days.set(debt.transaction_date, (days.get(debt.transaction_date) ?? 0) + amount);
+    for (const debt of [...this.#entries.values()].flat().filter((one) => one.currency === currency)) {
+      days.set(debt.transaction_date, (days.get(debt.transaction_date) ?? 0) + moves(debt));
     }
     let net = 0;
     return [...days].sort(([one], [other]) => (one < other ? -1 : 1)).map(([date, amount]) => ({ date, net: (net += amount) }));

@@ -13,7 +13,7 @@ import { settings } from "./views/settings.js";
 import { signIn } from "./views/sign_in.js";
 import { things } from "./views/things.js";
 
-/** Paths with their views; `nav`: in the navigation; `open`: also for who is not signed in. Titles are said in words.js. */
+/** Paths with their views; `nav`: in the navigation; `open`: also for who is not signed in. */
 export const VIEWS = [
   { path: "/", view: people, title: "People", nav: true },
   { path: "/things", view: things, title: "Things", nav: true },
@@ -31,7 +31,7 @@ const SIGN_IN = { view: signIn, title: "Sign in" };
 
 /** {view, title, rest} of an address like `#/person/<id>`; `rest`: what follows the path. */
 export function viewOf(hash, signedIn) {
-  const [name = "", ...rest] = decodeURIComponent(hash.replace(/^#\/?/, "")).split("/");
+  const [name = "", ...rest] = hash.replace(/^#\/?/, "").split("/");
   const found = VIEWS.find(({ path }) => path === `/${name}`) ?? VIEWS[0];
   return { ...(signedIn || found.open ? found : SIGN_IN), rest };
 }

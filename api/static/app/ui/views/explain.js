@@ -12,7 +12,6 @@ export async function explain(app, id, currency) {
   }
   const items = explained(await app.device.log(), id, currency);
   const { book } = app;
-  const pending = [...book.debts.values()].length > 0 && app.device.pending > 0;
   const sum = items.at(-1)?.running_total ?? 0;
   return [
     h("p", {}, h("a", { href: `#/person/${id}`, class: "back" }, book.nameOf(id))),
@@ -26,7 +25,7 @@ export async function explain(app, id, currency) {
         count: items.length,
       }),
     ),
-    pending && h("p", { class: "hint" }, say("What waits to be sent is not in the log yet.")),
+    app.device.pending > 0 && h("p", { class: "hint" }, say("What waits to be sent is not in the log yet.")),
     table(book, items, currency),
   ];
 }

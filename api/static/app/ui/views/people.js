@@ -32,7 +32,11 @@ export function people(app) {
       { class: "rows", id: "people" },
       everybody.map((one) => row(book, one)),
     ),
-    gone.length > 0 && deleted(app, gone),
+    trash(
+      app,
+      "contact",
+      gone.map(({ id, name }) => ({ id, title: name })),
+    ),
   ];
 }
 
@@ -92,7 +96,9 @@ const initials = (name) =>
     .join("")
     .toUpperCase();
 
-const deleted = (app, gone) =>
+/** What was deleted, folded away, with a way back. `gone`: [{id, title, about?}] of one kind; nothing where nothing was. */
+export const trash = (app, kind, gone) =>
+  gone.length > 0 &&
   h(
     "details",
     { "data-key": "deleted" },
@@ -100,12 +106,12 @@ const deleted = (app, gone) =>
     h(
       "ul",
       { class: "rows" },
-      gone.map(({ id, name }) =>
+      gone.map(({ id, title, about }) =>
         h(
           "li",
           { "data-key": id },
-          h("span", { class: "grow" }, name),
-          h("button", { onclick: () => app.act((device) => device.restore("contact", id), say("Restored.")) }, say("Restore")),
+          h("span", { class: "grow" }, title, " ", about && h("small", {}, about)),
+          h("button", { onclick: () => app.act((device) => device.restore(kind, id), say("Restored.")) }, say("Restore")),
         ),
       ),
     ),
@@ -125,6 +131,5 @@ async function addPerson(app) {
 export async function addDebt(app, { contactId, item = false } = {}) {
   const { book, currency, currencies } = app;
   const fields = await askDebt({ people: book.contactsByName(spoken()), contactId, currency, currencies, item });
-  if (fields !== null)
-    await app.act((device) => device.create("transaction", fields).then(({ event }) => event), say("Written down."));
+  if (fields !== null) await app.write("transaction", fields);
 }

@@ -5,7 +5,7 @@ import { date, money, signed, today } from "../format.js";
 import { askContact, askDebt, askReminder, askRepayment, confirm } from "../forms.js";
 import { isItem, isLive } from "../model.js";
 import { say, spoken } from "../words.js";
-import { addDebt, sum } from "./people.js";
+import { addDebt, sum, trash } from "./people.js";
 
 const SHOWN = 100; // debts at first; a longer list is asked for
 let more = { id: null, shown: SHOWN };
@@ -34,10 +34,20 @@ export function person(app, id) {
     live.length > more.shown && h("button", { onclick: () => showMore(app) }, say("Show more")),
     trash(
       app,
-      debts.filter((debt) => !isLive(debt)),
+      "transaction",
+      debts
+        .filter((debt) => !isLive(debt))
+        .slice(0, SHOWN)
+        .map(gone),
     ),
   ];
 }
+
+const gone = ({ id, item, description, amount, currency, transaction_date }) => ({
+  id,
+  title: item ?? description ?? money(amount, currency),
+  about: date(transaction_date),
+});
 
 function showMore(app) {
   more.shown += SHOWN;
@@ -91,8 +101,7 @@ async function remove(app, { id, name }) {
 
 async function remind(app, contactId) {
   const fields = await askReminder({ people: app.book.contactsByName(spoken()), contactId, zone: app.user.time_zone });
-  if (fields !== null)
-    await app.act((device) => device.create("reminder", fields).then(({ event }) => event), say("Written down."));
+  if (fields !== null) await app.write("reminder", fields);
 }
 
 /** What a debt is called where it has no words of its own. */
@@ -168,7 +177,7 @@ async function repay(app, debt) {
   const { id: repays, contact_id, currency, direction } = debt;
   const back = direction === "lent" ? "owed" : "lent";
   const repayment = { contact_id, type: "money", direction: back, amount, currency, repays, transaction_date: today() };
-  await app.act((device) => device.create("transaction", repayment).then(({ event }) => event), say("Written down."));
+  await app.write("transaction", repayment);
 }
 
 const giveBack = (app, { id }) =>
@@ -180,35 +189,3 @@ async function editDebt(app, debt) {
   if (changes === null || Object.keys(changes).length === 0) return;
   await app.act((device) => device.update("transaction", debt.id, changes), say("Saved."));
 }
-
-const trash = (app, gone) =>
-  gone.length > 0 &&
-  h(
-    "details",
-    { "data-key": "deleted" },
-    h("summary", {}, say("Deleted: {count}", { count: gone.length })),
-    h(
-      "ul",
-      { class: "rows" },
-      gone
-        .slice(0, SHOWN)
-        .map((debt) =>
-          h(
-            "li",
-            { "data-key": debt.id },
-            h(
-              "span",
-              { class: "grow" },
-              debt.item ?? debt.description ?? money(debt.amount, debt.currency),
-              " ",
-              h("small", {}, date(debt.transaction_date)),
-            ),
-            h(
-              "button",
-              { onclick: () => app.act((device) => device.restore("transaction", debt.id), say("Restored.")) },
-              say("Restore"),
-            ),
-          ),
-        ),
-    ),
-  );

@@ -51,8 +51,7 @@ export function reminders(app) {
 
 async function add(app) {
   const fields = await askReminder({ people: app.book.contactsByName(spoken()), zone: app.user.time_zone });
-  if (fields !== null)
-    await app.act((device) => device.create("reminder", fields).then(({ event }) => event), say("Written down."));
+  if (fields !== null) await app.write("reminder", fields);
 }
 
 function row(app, reminder) {
@@ -96,11 +95,8 @@ function row(app, reminder) {
 }
 
 function dueDates({ book }) {
-  const due = [...book.debts.values()].filter(
-    (debt) => isLive(debt) && debt.due_date && (book.open(debt) > 0 || (debt.type === "item" && !debt.returned_at)),
-  );
+  const due = book.due();
   if (due.length === 0) return h("p", { class: "empty" }, say("No due date is ahead."));
-  due.sort((one, other) => (one.due_date < other.due_date ? -1 : 1));
   return h(
     "ul",
     { class: "rows" },

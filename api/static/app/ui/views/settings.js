@@ -4,7 +4,6 @@ import { h } from "../dom.js";
 import { confirm, field, select } from "../forms.js";
 import { toast } from "../toast.js";
 import { LANGUAGES, say, speak, spoken } from "../words.js";
-import { Store } from "../../client/store.js";
 
 const IMPORT_MILLISECONDS = 15 * 60_000; // what the server allows
 
@@ -133,6 +132,7 @@ function importing(app) {
 
 // XMLHttpRequest: fetch does not tell how much has been sent.
 async function upload(app, file, onProgress) {
+  if (app.line.cut) throw new Error(say("The server cannot be reached."));
   const token = await app.device.token();
   const request = new XMLHttpRequest();
   request.open("POST", "/api/import/debitum");
@@ -188,8 +188,6 @@ async function erase(app) {
   if (!(await confirm(say("Erase this device?"), text, say("Erase")))) return;
   app.unfollow();
   await app.device.logout();
-  const { name } = app.device;
-  app.device.close();
-  await Store.erase(name);
+  await app.device.erase();
   location.replace(location.pathname + location.search);
 }
