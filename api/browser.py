@@ -12,6 +12,7 @@ from sanic import HTTPResponse, Request, Sanic, exceptions
 
 ROOT: Final = Path(__file__).parent / "static" / "app"
 PREFIX: Final = "/app/"
+METHODS: Final = ["GET", "HEAD"]
 INDEX: Final = "index.html"
 WORKER: Final = "sw.js"
 POLICY: Final = "; ".join(
@@ -40,19 +41,19 @@ def install(app: "Sanic[Any, Any]") -> None:
     """Serve the page and its files, which are read once. Browsers ask each time whether they changed (ETag)."""
     files = load(ROOT)
 
-    @app.get("/", name="root")
+    @app.route("/", methods=METHODS, name="root")
     async def arrive(request: Request) -> HTTPResponse:
         return HTTPResponse(status=302, headers={"Location": PREFIX})
 
-    @app.get("/app", name="app", strict_slashes=True)
+    @app.route("/app", methods=METHODS, name="app", strict_slashes=True)
     async def enter(request: Request) -> HTTPResponse:
         return HTTPResponse(status=308, headers={"Location": PREFIX})
 
-    @app.get("/app/", name="app_index", strict_slashes=True)
+    @app.route("/app/", methods=METHODS, name="app_index", strict_slashes=True)
     async def index(request: Request) -> HTTPResponse:
         return _answer(request, files[INDEX])
 
-    @app.get("/app/<name:path>", name="app_file")
+    @app.route("/app/<name:path>", methods=METHODS, name="app_file")
     async def file(request: Request, name: str) -> HTTPResponse:
         if (found := files.get(name)) is None:
             raise exceptions.NotFound

@@ -351,6 +351,7 @@ async def test_how_it_is_served(api: Server) -> None:
             assert (answer.status_code, answer.content) == (200, file.body), name
             assert (await http.get(f"/app/{name}", headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
             assert answer.headers["x-content-type-options"] == "nosniff"
+            assert (await http.head(f"/app/{name}")).headers["etag"] == answer.headers["etag"]
         for missing in ("no.js", "../settings.py", "%2e%2e/settings.py", "client/"):
             assert (await http.get(f"/app/{missing}")).status_code == 404, missing
 
