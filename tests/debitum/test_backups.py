@@ -170,7 +170,7 @@ def test_a_check_says_what_it_is_and_changes_nothing(desk: Desk, database_url: s
     code, said = desk.run("restore", "latest", "--check")
     assert (code, "1 ledgers, 1 facts" in said, "it is whole" in said) == (commands.OK, True, True)
     whole = desk.backup.read_bytes()
-    desk.backup.write_bytes(whole[:-20_000] + b"x" + whole[-19_999:])
+    desk.backup.write_bytes(whole[:-20_000] + bytes([whole[-20_000] ^ 1]) + whole[-19_999:])
     code, said = desk.run("restore", "latest", "--check")
     assert (code, "is damaged: what stands at byte" in said) == (commands.WRONG, True)
     assert desk.run("restore", "latest", "--replace")[0] == commands.WRONG
