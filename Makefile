@@ -1,6 +1,8 @@
 # Needs make and Python 3.11 or newer, nothing else: what is missing is put into .venv, by version and hash.
 
 SHELL := /bin/sh
+# Tests start a few hundred processes: where Python may not keep what it compiles, each of them compiles all of our code.
+export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 

@@ -1,9 +1,12 @@
 """Changing a password, and setting a new one for one that is forgotten."""
 
 import datetime
+import subprocess
+import sys
 import uuid
 from typing import Any
 
+from argon2 import Type, extract_parameters
 from sqlalchemy import Engine, text
 
 from storage import recipients, roles
@@ -53,6 +56,17 @@ async def test_only_hashes_are_kept(alice: Client, database: Engine) -> None:
     with database.begin() as connection:
         [kept] = connection.scalars(text("select password_hash from debitum.users"))
     assert kept.startswith("$argon2id$")
+
+
+def test_a_hash_is_as_much_work_as_owasp_asks_for() -> None:
+    """Asked of another process: in this one they are little work."""
+    hashed = subprocess.run(
+        [sys.executable, "-P", "-c", "from api import passwords; print(passwords.argon2().hash('a'))"],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found = extract_parameters(hashed.stdout.decode().strip())
+    assert (found.type, found.memory_cost, found.time_cost, found.parallelism) == (Type.ID, 19 * 1024, 2, 1)
 
 
 def mail_token(database: Engine, client: Client, purpose: str = "reset", **age: float) -> str:
