@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipelines import dagster_logs
+from pipelines import dagster_logs, garbage
 from telemetry import output
 
 
@@ -19,10 +19,19 @@ def main() -> None:
     dagster_logs.keep_no_texts()
     if name == "code-server":
         from dagster._cli.api import grpc_command as command
+        from dagster._grpc.server import DagsterGrpcServer
+
+        from pipelines import engines
+
+        engines.are_shared()
+        garbage.is_found_soon(DagsterGrpcServer, "serve")
     elif name == "webserver":
         from dagster_webserver.cli import dagster_webserver as command
     elif name == "daemon":
         from dagster._daemon.cli import run_command as command
+        from dagster._daemon.controller import DagsterDaemonController
+
+        garbage.is_found_soon(DagsterDaemonController, "check_daemon_loop")
     elif name == "worker":
         from pipelines import on_celery
 

@@ -1,0 +1,23 @@
+"""Garbage of Dagster's programs, of which each tick and each run leaves some: it is looked for soon, not once there is much."""
+
+import gc
+from functools import wraps
+
+
+def is_found_soon(of: type, begins: str) -> None:
+    """From now on the method by which `of` begins its work, everything being loaded, first sets aside what there is.
+
+    What Dagster makes for a tick refers to itself: only Python's collector finds it when the tick is over. It looks through the
+    old objects no sooner than a quarter as many have joined them, and what is loaded are 280,000 in a code server, 220,000 in a
+    daemon: each left some 10 MiB behind before it looked, between which other things came to lie, so that nothing went back.
+    """
+    begin = getattr(of, begins)
+
+    @wraps(begin)
+    def set_aside_and_begin(self: object) -> None:
+        gc.collect()
+        gc.freeze()
+        gc.collect()  # counts the old objects anew: none
+        begin(self)
+
+    setattr(of, begins, set_aside_and_begin)

@@ -1,0 +1,42 @@
+"""Dagster's programs find the garbage of ticks soon, however much they have loaded."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BEGINS = """
+import gc, runpy, sys, weakref
+from dagster._daemon.controller import DagsterDaemonController
+from dagster._grpc.server import DagsterGrpcServer
+
+loaded = [[] for _ in range(1_000_000)]
+
+class Made:
+    "Refers to itself."
+
+def of_a_tick():
+    made = Made()
+    made.itself = made
+    gc.collect(1)  # it outlives a look at young objects, as what a tick makes does
+    return weakref.ref(made)
+
+def begin(self):
+    made = [of_a_tick() for _ in range(50)]
+    allocated = [[] for _ in range(5_000)]
+    print("left:", sum(one() is not None for one in made))
+
+DagsterGrpcServer.serve = DagsterDaemonController.check_daemon_loop = begin
+runpy.run_module("pipelines", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("program", ["code-server --socket socket -f empty.py", "daemon --empty-workspace"])
+def test_what_ticks_leave_is_found_soon(program: str, tmp_path: Path) -> None:
+    """In a process of its own, whose collector is Python's, asked by nobody. What it would do then is replaced by ticks."""
+    (tmp_path / "empty.py").write_text("import dagster\ndefs = dagster.Definitions()\n")
+    command, home = (sys.executable, "-c", BEGINS, *program.split()), os.environ | {"DAGSTER_HOME": str(tmp_path)}
+    ended = subprocess.run(command, cwd=tmp_path, env=home, capture_output=True, text=True, check=False)
+    assert "left: 0" in ended.stdout, ended.stdout + ended.stderr
