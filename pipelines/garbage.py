@@ -1,5 +1,6 @@
 """Garbage of Dagster's programs, of which each tick and each run leaves some: it is looked for soon, not once there is much."""
 
+import atexit
 import gc
 from functools import wraps
 
@@ -15,9 +16,21 @@ def is_found_soon(of: type, begins: str) -> None:
 
     @wraps(begin)
     def set_aside_and_begin(self: object) -> None:
-        gc.collect()
+        _look()
         gc.freeze()
-        gc.collect()  # counts the old objects anew: none
+        _look()  # counts the old objects anew: none
+        atexit.register(gc.unfreeze)  # or libraries would complain, at the end, of what was never given back
         begin(self)
 
     setattr(of, begins, set_aside_and_begin)
+
+
+def _look() -> None:
+    """Look for garbage now: while another thread does, the collector does nothing when it is asked."""
+    before = _looks()
+    while _looks() == before:
+        gc.collect()
+
+
+def _looks() -> int:
+    return int(gc.get_stats()[-1]["collections"])
