@@ -32,7 +32,7 @@ demo: $(RUN) ## show the whole way of a debt, from the import to the mail
 
 .PHONY: test
 test: $(DEV) ## run the tests, on a real Postgres of their own
-	@$(BIN)/python -m pytest -n 3 $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 # Prints its seed first: FUZZ_SEED=… replays a run. The last line is JSON: what schemathesis found wrong with the server.
 FUZZ_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')

@@ -88,7 +88,7 @@ class Bench:
         found = []
         with harness.api(self.url, self.ring, case.workers) as server:
             postgres = harness.postgres(self.url)
-            self.drive(server, requests, case, seconds=1)  # every connection has its plans, and every token has been seen
+            self.drive(server, requests, case, seconds=1)  # every connection has its plans; most tokens have not been seen yet
             for _ in range(self.plan.rounds):
                 by_itself = bare.run(self.url, statement, clients=case.clients, seconds=self.plan.seconds, most=self.plan.ledgers)
                 before = [(process, harness.cpu_seconds(process)) for process in (server.process, postgres)]
