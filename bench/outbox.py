@@ -298,14 +298,14 @@ def _row(name: str, times: Sequence[float], goal: float | None) -> harness.Row:
 def main() -> None:
     """Run it; with --long ten minutes a side at the pace of the messages, and nothing beforehand."""
     plan = LONG if "--long" in sys.argv[1:] else SHORT
-    without, pinned = side(plan, pinned=False), side(plan, pinned=True)
+    sides = {"snapshot": side(plan, pinned=True)} | ({"no_snapshot": side(plan, pinned=False)} if plan is LONG else {})
+    limits = {"snapshot": ("", CLAIM_GOAL_MS), "no_snapshot": ("_no_snapshot", None)}
     harness.report(
         "outbox_long" if plan is LONG else "outbox",
-        [*rows(pinned, "", CLAIM_GOAL_MS), *rows(without, "_no_snapshot", None)],
+        [row for name, found in sides.items() for row in rows(found, *limits[name])],
         plan=plan._asdict(),
-        claims={"snapshot": len(pinned.claims), "no_snapshot": len(without.claims)},
-        snapshot=pinned.notes,
-        no_snapshot=without.notes,
+        claims={name: len(found.claims) for name, found in sides.items()},
+        **{name: found.notes for name, found in sides.items()},
     )
 
 

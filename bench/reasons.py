@@ -31,7 +31,6 @@ REASONS: Final = {
     "snapshot_day_of_20k_growth_by_past": "the larger half was measured beside a run of all tests; by the short rows it is 1",
     "bytes_per_event": "the text of a fact is 860 bytes, for it says what was sent and what each field was and became",
     "growth_materialise": "its ledgers are every fourth in the small database and every two-hundredth in the large one",
-    "feel_idle_pss_after_work": "the API keeps what it once needed for state and pull of 10,000 events, and Postgres its caches",
     "peer_ihatemoney": _COMPARED,
     "peer_actual": _COMPARED,
     "peer_eventsourcing": _COMPARED,
