@@ -25,7 +25,7 @@ README, OPERATIONS, EVENTS = ROOT / "README.md", ROOT / "docs" / "operations.md"
 PREFIXES = ("DEBITUM_", "DATABASE_", "SENDGRID_", "SMTP_", "FCM_", "MAIL_", "OPERATOR_", "HEARTBEAT_", "POSTGRES_")
 OF_THE_SUPERVISOR = {"DEBITUM_DAGSTER_DATABASE_URL", "DEBITUM_SUPERVISED"}
 """It sets them for its children."""
-MOST_NOT_RUN = 4
+MOST_NOT_RUN = 8
 PAGES = {sockets.PATH, "/docs", "/docs/openapi.json", "/webhooks/sendgrid", "/metrics"}
 """What is named beside the API's routes."""
 
