@@ -41,19 +41,19 @@ def install(app: "Sanic[Any, Any]") -> None:
     """Serve the page and its files, which are read once. Browsers ask each time whether they changed (ETag)."""
     files = load(ROOT)
 
-    @app.route("/", methods=METHODS, name="root", error_format="json")
+    @app.route("/", methods=METHODS, name="root")
     async def arrive(request: Request) -> HTTPResponse:
         return HTTPResponse(status=302, headers={"Location": PREFIX})
 
-    @app.route("/app", methods=METHODS, name="app", strict_slashes=True, error_format="json")
+    @app.route("/app", methods=METHODS, name="app", strict_slashes=True)
     async def enter(request: Request) -> HTTPResponse:
         return HTTPResponse(status=308, headers={"Location": PREFIX})
 
-    @app.route("/app/", methods=METHODS, name="app_index", strict_slashes=True, error_format="json")
+    @app.route("/app/", methods=METHODS, name="app_index", strict_slashes=True)
     async def index(request: Request) -> HTTPResponse:
         return _answer(request, files[INDEX])
 
-    @app.route("/app/<name:path>", methods=METHODS, name="app_file", error_format="json")
+    @app.route("/app/<name:path>", methods=METHODS, name="app_file")
     async def file(request: Request, name: str) -> HTTPResponse:
         if (found := files.get(name)) is None:
             raise exceptions.NotFound

@@ -70,7 +70,7 @@ class Meta(Struct, frozen=True):
 def install(app: "Sanic[Any, Any]") -> None:
     """Serve /health as plain text, for whatever watches processes."""
 
-    @app.route("/health", methods=["GET", "HEAD"], name="health", error_format="json")
+    @app.route("/health", methods=["GET", "HEAD"], name="health")
     async def health(request: Request) -> HTTPResponse:
         return Response("OK", content_type="text/plain; charset=utf-8")
 

@@ -22,13 +22,13 @@ LONGEST_EMAIL: Final = 254
 def install(app: "Sanic[Any, Any]") -> None:
     """Serve /join."""
 
-    @app.get("/join", name="join_page", error_format="json")
+    @app.get("/join", name="join_page")
     async def ask(request: Request) -> HTTPResponse:
         if services.of(request).settings.signup == "closed":
             return _closed(languages.of(request))
         return _form(request, str(request.args.get("invite", "")), "", _INTRODUCTION)
 
-    @app.post("/join", name="join_confirmed", error_format="json")
+    @app.post("/join", name="join_confirmed")
     @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
         here, form, say = services.of(request), request.form, languages.of(request)

@@ -145,15 +145,15 @@ def install(app: "Sanic[Any, Any]", routes: Iterable[Route]) -> None:
     """Serve /docs, /docs/openapi.json and /docs/problems/<code>; none of them needs anything from elsewhere."""
     encoded, overview = _written(tuple(routes))
 
-    @app.get("/docs/openapi.json", name="openapi", error_format="json")
+    @app.get("/docs/openapi.json", name="openapi")
     async def openapi(request: Request) -> HTTPResponse:
         return HTTPResponse(encoded, content_type="application/json")
 
-    @app.get("/docs", name="docs", error_format="json")
+    @app.get("/docs", name="docs")
     async def docs(request: Request) -> HTTPResponse:
         return pages.english("Debitum", overview)
 
-    @app.get("/docs/problems/<code:str>", name="problem", error_format="json")
+    @app.get("/docs/problems/<code:str>", name="problem")
     async def problem(request: Request, code: str) -> HTTPResponse:
         kind = problems.KINDS.get(code)
         if kind is None:

@@ -13,11 +13,11 @@ _INTRODUCTION: Final = noted("You will then be signed out everywhere, and sign i
 def install(app: "Sanic[Any, Any]") -> None:
     """Serve /reset."""
 
-    @app.get("/reset", name="reset_page", error_format="json")
+    @app.get("/reset", name="reset_page")
     async def ask(request: Request) -> HTTPResponse:
         return _form(request, str(request.args.get("token", "")), _INTRODUCTION)
 
-    @app.post("/reset", name="reset_confirmed", error_format="json")
+    @app.post("/reset", name="reset_confirmed")
     @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
         form, say = request.form, languages.of(request)

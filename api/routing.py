@@ -163,8 +163,7 @@ class Routes:
         for route in self.all:
             path = route.path.replace("{id}", "<id:str>").replace("{code}", "<code:str>")
             methods = [route.method, "HEAD"] if route.method == "GET" else [route.method]
-            # Sanic would parse the source of the handler to find out how its errors should look, and that is for us to say.
-            app.add_route(_endpoint(route), path, methods=methods, name=route.name, error_format="json")
+            app.add_route(_endpoint(route), path, methods=methods, name=route.name)
 
 
 def methods(routes: Iterable[Route], path: str) -> list[str]:

@@ -38,7 +38,7 @@ def install(app: "Sanic[Any, Any]", settings: Settings) -> None:
     """Serve the metrics of the server, to this machine alone or to whoever has the token."""
     look = _Look(settings.database_url)
 
-    @app.route("/metrics", methods=["GET", "HEAD"], name=NAME, error_format="json")
+    @app.route("/metrics", methods=["GET", "HEAD"], name=NAME)
     async def scrape(request: Request) -> HTTPResponse:
         _admit(request, settings.metrics_token)
         found = await look.now()

@@ -76,7 +76,7 @@ def install(app: "Sanic[Any, Any]") -> None:
             raise problems.ForeignOrigin("this page is not allowed to listen")
         return None
 
-    @app.websocket(PATH, name=NAME, error_format="json")  # type: ignore[untyped-decorator]  # Sanic leaves it untyped
+    @app.websocket(PATH, name=NAME)  # type: ignore[untyped-decorator]  # Sanic leaves it untyped
     async def feed(request: Request, ws: WebsocketImplProtocol) -> None:
         try:
             await _serve(request, ws)

@@ -18,7 +18,7 @@ _WHAT: Final[dict[reminders.Kind, str]] = {
 def install(app: "Sanic[Any, Any]") -> None:
     """Serve /unsubscribe. The token alone is the right to it: whoever reads the mail may end such mails."""
 
-    @app.get("/unsubscribe", name="unsubscribe_page", error_format="json")
+    @app.get("/unsubscribe", name="unsubscribe_page")
     async def ask(request: Request) -> HTTPResponse:
         say, text = languages.of(request), str(request.args.get("token", ""))
         token = unsubscribing.read(text)
@@ -28,7 +28,7 @@ def install(app: "Sanic[Any, Any]") -> None:
         content = f'{pages.paragraph(_what(say, token.kind))}<form method="post" action="/unsubscribe">{fields}</form>'
         return pages.page(say, say("No more mails of this kind?"), content)
 
-    @app.post("/unsubscribe", name="unsubscribed", error_format="json")
+    @app.post("/unsubscribe", name="unsubscribed")
     @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
         here, say, form = services.of(request), languages.of(request), request.form

@@ -19,11 +19,11 @@ _CURRENT: Final = 'type="password" name="password" maxlength="128" autocomplete=
 def install(app: "Sanic[Any, Any]") -> None:
     """Serve /verify. Where an address is whoever's registers it last until it is proven, it asks for the password too."""
 
-    @app.get("/verify", name="verify_page", error_format="json")
+    @app.get("/verify", name="verify_page")
     async def ask(request: Request) -> HTTPResponse:
         return _form(request, str(request.args.get("token", "")), _INTRODUCTION)
 
-    @app.post("/verify", name="verify_confirmed", error_format="json")
+    @app.post("/verify", name="verify_confirmed")
     @pages.in_time
     async def confirm(request: Request) -> HTTPResponse:
         here, form, say = services.of(request), request.form, languages.of(request)

@@ -36,7 +36,7 @@ def install(app: "Sanic[Any, Any]", public_key: str) -> None:
         return
     webhook = EventWebhook(public_key)
 
-    @app.post("/webhooks/sendgrid", name="sendgrid_webhook", error_format="json")
+    @app.post("/webhooks/sendgrid", name="sendgrid_webhook")
     async def receive(request: Request) -> HTTPResponse:
         _check_signature(webhook, request)
         found = body.decode(request, list[Event])

@@ -11,7 +11,7 @@ import psutil
 
 from bench import harness
 from debitum import demo_stack, instance
-from storage import embedded
+from storage import embedded, server
 from tests.debitum.test_up import free_port
 from tests.faults.stack import Stack
 
@@ -53,6 +53,17 @@ def started(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterat
         up.close()
 
 
+@contextmanager
+def without_pages(data_dir: Path) -> Iterator[None]:
+    """The same with `--no-ui`, as whoever has little memory runs it."""
+    up = Stack(data_dir, {**DEFAULTS, "DEBITUM_NO_UI": "1"})
+    try:
+        up.wait_until_it_answers()
+        yield
+    finally:
+        up.close()
+
+
 def _answers(http: httpx.Client, url: str, began: float) -> float:
     """How long after `began` it first answers with 200."""
     while True:
@@ -73,38 +84,40 @@ class Idle(NamedTuple):
     pss_mib: dict[str, float]
 
 
-def idle(whole: Whole, seconds: float) -> Idle:
+def idle(data_dir: Path, seconds: float) -> Idle:
     """Over so long. What a process used that has ended meanwhile is in its parent, which waited for it."""
-    before, began = _of_parts(whole, _cpu_seconds), time.perf_counter()
+    before, began = _of_parts(data_dir, _cpu_seconds), time.perf_counter()
     time.sleep(seconds)  # it is measured while nothing happens
-    after, took = _of_parts(whole, _cpu_seconds), time.perf_counter() - began
+    after, took = _of_parts(data_dir, _cpu_seconds), time.perf_counter() - began
     cpu = {part: 100 * (used - before[part]) / took for part, used in after.items()}
-    return Idle(cpu, held(whole))
+    return Idle(cpu, held(data_dir))
 
 
-def held(whole: Whole) -> dict[str, float]:
+def held(data_dir: Path) -> dict[str, float]:
     """MiB by part, as Idle has them."""
-    return _of_parts(whole, lambda process: float(process.memory_full_info().pss) / 2**20)
+    return _of_parts(data_dir, lambda process: float(process.memory_full_info().pss) / 2**20)
 
 
-def own(whole: Whole) -> dict[tuple[str, int], float]:
+def own(data_dir: Path) -> dict[tuple[str, int], float]:
     """MiB by part and process that nobody shares (USS): what others load or leave does not move it."""
     found = {}
-    for part, process in _processes(whole.data_dir):
+    for part, process in _processes(data_dir):
         with suppress(psutil.NoSuchProcess):
             found[part, process.pid] = float(process.memory_full_info().uss) / 2**20
     return found
 
 
-def settle(whole: Whole, seconds: float) -> None:
+def settle(data_dir: Path, seconds: float) -> None:
     """Until no run of Dagster has been under way for `seconds`."""
+    kept = embedded.running(data_dir)
+    assert kept is not None
     quiet_since = time.monotonic()
     deadline = quiet_since + START_SECONDS
     while time.monotonic() - quiet_since < seconds:
-        if demo_stack.ask_dagster(whole.dagster, _UNDER_WAY)["runsOrError"]["results"]:
+        if server.launching_runs(kept.url, "debitum-bench") or server.unfinished_runs(kept.url, "debitum-bench"):
             quiet_since = time.monotonic()
         assert time.monotonic() < deadline, "it does not settle"
-        time.sleep(REST_SECONDS)  # Dagster's pages can be asked, and tell nobody
+        time.sleep(REST_SECONDS)  # the tables of Dagster tell nobody
 
 
 def runs(whole: Whole) -> int:
@@ -113,25 +126,22 @@ def runs(whole: Whole) -> int:
 
 
 _ENDED_WELL: Final = "{ runsOrError(filter: {statuses: [SUCCESS]}) { ... on Runs { count } } }"
-_UNDER_WAY: Final = """
-{ runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, STARTED, CANCELING]}) { ... on Runs { results { runId } } } }
-"""
 
 
-def _of_parts(whole: Whole, measured: Callable[[psutil.Process], float]) -> dict[str, float]:
+def _of_parts(data_dir: Path, measured: Callable[[psutil.Process], float]) -> dict[str, float]:
     """The sum over all processes of each part."""
     found = dict.fromkeys(("supervisor", "postgres", *PARTS.values()), 0.0)
-    for part, process in _processes(whole.data_dir):
+    for part, process in _processes(data_dir):
         with suppress(psutil.NoSuchProcess):  # a run, or a connection's process, that has just ended
             found[part] += measured(process)
     return found
 
 
 def _processes(data_dir: Path) -> Iterator[tuple[str, psutil.Process]]:
-    note, server = instance.holder(data_dir), embedded.running(data_dir)
+    note, kept = instance.holder(data_dir), embedded.running(data_dir)
     assert note is not None
-    assert server is not None
-    supervisor, postgres = psutil.Process(note.pid), psutil.Process(server.pid)
+    assert kept is not None
+    supervisor, postgres = psutil.Process(note.pid), psutil.Process(kept.pid)
     yield "supervisor", supervisor
     yield from (("postgres", process) for process in (postgres, *postgres.children(recursive=True)))
     for child in supervisor.children():

@@ -41,7 +41,7 @@ HEARD_SECONDS: Final = 10.0
 """What another device has not seen by then is lost."""
 SETTLE_SECONDS: Final = 6.0
 """Without a run of Dagster."""
-COLD_START_GOAL_SECONDS, IDLE_PSS_GOAL_MIB = 60.0, 650.0
+COLD_START_GOAL_SECONDS, IDLE_PSS_GOAL_MIB, WITHOUT_PAGES_GOAL_MIB = 60.0, 650.0, 450.0
 
 
 # --- a new device ----------------------------------------------------------------------------------------------------
@@ -222,6 +222,7 @@ class Found(NamedTuple):
     plain: list[Came]
     seen: list[float]
     after_work: dict[str, float]
+    without_pages: dict[str, float]
 
 
 def measure(plan: Plan) -> Found:
@@ -235,13 +236,23 @@ def measure(plan: Plan) -> Found:
                 starts.append(whole)
                 if number < plan.starts - 1:
                     continue
-                embedded.settle(whole, SETTLE_SECONDS)
-                idle = [embedded.idle(whole, plan.idle_seconds) for _ in range(plan.looks)]
+                embedded.settle(data_dir, SETTLE_SECONDS)
+                idle = [embedded.idle(data_dir, plan.idle_seconds) for _ in range(plan.looks)]
                 packed, plain = new_devices(whole.api, plan.rounds)
                 seen: list[float] = apart.run(seen_elsewhere, whole.api, plan.changes).result
-                embedded.settle(whole, SETTLE_SECONDS)
-                after_work = embedded.held(whole)
-    return Found(starts, idle, packed, plain, seen, after_work)
+                embedded.settle(data_dir, SETTLE_SECONDS)
+                after_work = embedded.held(data_dir)
+    return Found(starts, idle, packed, plain, seen, after_work, _without_pages())
+
+
+def _without_pages() -> dict[str, float]:
+    """What the whole holds at rest that has Dagster's pages on demand; MiB by part."""
+    with tempfile.TemporaryDirectory(prefix="debitum-bench-") as folder:
+        data_dir = Path(folder) / "data"
+        data_dir.mkdir()
+        with embedded.without_pages(data_dir):
+            embedded.settle(data_dir, SETTLE_SECONDS)
+            return embedded.held(data_dir)
 
 
 def _rows(found: Found) -> list[harness.Row]:
@@ -264,6 +275,7 @@ def _rows(found: Found) -> list[harness.Row]:
         row("feel_idle_cpu", [sum(one.cpu_percent.values()) for one in found.idle], "% of a core"),
         row("feel_idle_pss", [sum(one.pss_mib.values()) for one in found.idle], "MiB", goal=IDLE_PSS_GOAL_MIB),
         row("feel_idle_pss_after_work", [sum(found.after_work.values())], "MiB", goal=IDLE_PSS_GOAL_MIB),
+        row("feel_idle_pss_without_pages", [sum(found.without_pages.values())], "MiB", goal=WITHOUT_PAGES_GOAL_MIB),
     ]
 
 
@@ -285,6 +297,7 @@ def main() -> None:
         idle_cpu_percent_by_part=_by_part([one.cpu_percent for one in found.idle]),
         idle_pss_mib_by_part=_by_part([one.pss_mib for one in found.idle]),
         idle_pss_after_work_mib_by_part=_by_part([found.after_work]),
+        idle_pss_without_pages_mib_by_part=_by_part([found.without_pages]),
     )
 
 

@@ -76,12 +76,12 @@ def soak(data_dir: Path, seconds: float) -> tuple[list[Look], int]:
     """What was held meanwhile, and how many runs there were."""
     looks: list[Look] = []
     with embedded.started(data_dir, FAST) as whole:
-        embedded.settle(whole, LOOK_SECONDS)
+        embedded.settle(data_dir, LOOK_SECONDS)
         before = embedded.runs(whole)
         with _people(whole):
             began = time.monotonic()
             while (now := time.monotonic() - began) < seconds:
-                looks.append((now, embedded.own(whole)))
+                looks.append((now, embedded.own(data_dir)))
                 time.sleep(LOOK_SECONDS)  # memory tells nobody that it has grown
         return looks, embedded.runs(whole) - before
 

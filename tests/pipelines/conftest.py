@@ -1,12 +1,15 @@
 """The code location in this process: an instance that forgets, the resources of one test."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+import pipelines
 from pipelines.defs import resources
+from storage import urls
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,6 +29,16 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def instance_on_disk() -> Iterator[dg.DagsterInstance]:
     """The same in SQLite files: a schedule looks at runs through a second connection."""
     with dg.instance_for_test() as kept:
+        yield kept
+
+
+@pytest.fixture
+def instance_on_postgres(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """The same as operators keep it, with our settings."""
+    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", urls.psycopg2_url(database_url, schema="dagster"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), tmp_path)
+    with dg.DagsterInstance.get() as kept:
         yield kept
 
 

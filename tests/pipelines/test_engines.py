@@ -1,7 +1,6 @@
 """Instances of Dagster share one engine, so that nothing of those that are gone stays."""
 
-import shutil
-from pathlib import Path
+import os
 
 import dagster as dg
 import pytest
@@ -9,22 +8,15 @@ from dagster_postgres import DagsterPostgresStorage, utils
 from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-import pipelines
 from pipelines import engines
-from storage import urls
 
 
 @pytest.fixture
-def home(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of Dagster, whose tables are there; what this process makes of engines afterwards is undone."""
-    url = urls.psycopg2_url(database_url, schema="dagster")
-    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", url)
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), tmp_path)
-    with dg.DagsterInstance.get() as instance:
-        assert instance.get_runs_count() == 0
+def home(instance_on_postgres: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of Dagster's tables, which are there; what this process makes of engines afterwards is undone."""
+    assert instance_on_postgres.get_runs_count() == 0
     monkeypatch.setattr(utils, "create_engine", create_engine)
-    return url
+    return os.environ["DEBITUM_DAGSTER_DATABASE_URL"]
 
 
 def dialects_met() -> int:

@@ -1,13 +1,8 @@
 """The settings of Dagster itself: they load, and mean what they are there for."""
 
-import shutil
-from pathlib import Path
-
 import dagster as dg
-import pytest
 from sqlalchemy import create_engine, make_url, text
 
-import pipelines
 from storage import urls
 
 
@@ -21,17 +16,14 @@ def test_dagster_takes_all_times_for_utc(database_url: str) -> None:
     kept.dispose()
 
 
-def test_the_settings_load_on_postgres(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", urls.psycopg2_url(database_url, schema="dagster"))
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), tmp_path)
-    with dg.DagsterInstance.get() as instance:
-        assert instance.get_runs_count() == 0
-        assert not instance.telemetry_enabled
-        assert not instance.nux_enabled
-        assert instance.run_monitoring_enabled
-        assert instance.run_retries_enabled
-        assert instance.get_settings("run_retries")["retry_on_asset_or_op_failure"] is False
-        limits = instance.get_concurrency_config()
-        assert (limits.run_queue_config and limits.run_queue_config.max_concurrent_runs) == 4
-        assert limits.pool_config.default_pool_limit == 1
+def test_the_settings_load_on_postgres(instance_on_postgres: dg.DagsterInstance) -> None:
+    instance = instance_on_postgres
+    assert instance.get_runs_count() == 0
+    assert not instance.telemetry_enabled
+    assert not instance.nux_enabled
+    assert instance.run_monitoring_enabled
+    assert instance.run_retries_enabled
+    assert instance.get_settings("run_retries")["retry_on_asset_or_op_failure"] is False
+    limits = instance.get_concurrency_config()
+    assert (limits.run_queue_config and limits.run_queue_config.max_concurrent_runs) == 4
+    assert limits.pool_config.default_pool_limit == 1

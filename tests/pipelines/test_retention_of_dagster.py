@@ -1,8 +1,7 @@
 """Retention of what Dagster itself keeps: on its own SQLite files, and on Postgres as we run it."""
 
 import datetime
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,10 @@ from dagster._core.test_utils import create_run_for_test
 from dagster_shared.error import SerializableErrorInfo
 from sqlalchemy import Table, func, select
 
-import pipelines
 from domain import retention as horizons
 from pipelines.defs import resources
 from pipelines.defs.retention import assets, runs, ticks
 from pipelines.defs.snapshots import schedules
-from storage import urls
 
 NOW = datetime.datetime(2026, 11, 22, 2, 0, tzinfo=datetime.UTC)
 BEFORE = NOW - timedelta(days=30)
@@ -33,14 +30,9 @@ DAYS = [(FIRST + timedelta(days=number)).isoformat() for number in range(12)]
 
 
 @pytest.fixture
-def instance(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+def instance(instance_on_postgres: dg.DagsterInstance) -> dg.DagsterInstance:
     """Runs, events and ticks that are kept, as operators keep them."""
-    url = urls.psycopg2_url(database_url, schema="dagster")
-    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", url)
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), tmp_path)
-    with dg.DagsterInstance.get() as kept:
-        yield kept
+    return instance_on_postgres
 
 
 @dg.asset(
