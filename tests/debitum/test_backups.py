@@ -105,7 +105,7 @@ def test_without_a_passphrase_the_keys_stay_outside_and_are_needed(desk: Desk, d
     assert (code, "which is not in it: keep the keys elsewhere too" in said) == (commands.OK, True)
     file = desk.data / "by hand"
     assert desk.run("backup", str(file)) == (commands.WRONG, f"debitum: {file} is there already: name another file\n")
-    desk.use(other_url, new_ring().replace("k1", "other"))
+    desk.use(other_url, new_key("other"))
     code, said = desk.run("restore", str(file))
     assert (code, "sealed by the key k1 of DEBITUM_KEYS, which is not in it" in said) == (commands.WRONG, True)
     desk.use(other_url, f"{new_key('k2')},{RING}")
@@ -153,7 +153,7 @@ def test_another_key_of_the_same_name_is_never_lost(desk: Desk, database_url: st
     assert (code, "another key named k1 than the backup" in said) == (commands.WRONG, True)
     assert (desk.data / "secrets").read_text() == f"{mine}\n"
     assert mine.partition(":")[2] not in said
-    renamed = mine.replace("k1", "mine")
+    renamed = mine.replace("k1:", "mine:")
     (desk.data / "secrets").write_text(f"{renamed}\n")
     assert desk.run("restore", "latest")[0] == commands.OK
     assert (desk.data / "secrets").read_text() == f"{RING},{renamed}\n"
