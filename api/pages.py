@@ -35,7 +35,7 @@ def install(app: "Sanic[Any, Any]") -> None:
     """Count who asks for the pages."""
 
     @app.on_request
-    async def count(request: Request) -> HTTPResponse | None:
+    def count(request: Request) -> HTTPResponse | None:
         if request.route is None or request.route.name.rpartition(".")[2] not in ROUTES:
             return None
         try:

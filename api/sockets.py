@@ -71,7 +71,7 @@ def install(app: "Sanic[Any, Any]") -> None:
     )
 
     @app.on_request
-    async def same_origin(request: Request) -> HTTPResponse | None:
+    def same_origin(request: Request) -> HTTPResponse | None:
         if request.route is not None and request.route.name.rpartition(".")[2] == NAME and not _may_connect(request):
             raise problems.ForeignOrigin("this page is not allowed to listen")
         return None

@@ -156,7 +156,7 @@ class Writer:
         async with asyncio.timeout(self._seconds):
             if self._connection is None or self._connection.closed:
                 self._connection = await urls.async_connection(self._database_url, "debitum-api-writer")
-            # Three round trips: to the heads, to what the decisions need, and to the end of the commit.
+            # Two round trips: to the heads and what the decisions need, and to the end of the commit.
             async with self._connection.pipeline():
                 async with self._connection.transaction():
                     answers = await ledgers.commit(self._connection, pushes, self._keys)

@@ -78,15 +78,20 @@ async def commit(connection: Connection, pushes: Sequence[Push], keys: KeyRing) 
     decided at all (errors.Reset, LedgerGone, Moved) has its error as answer and does not touch its neighbours.
     """
     ledger_ids = sorted({push.ledger_id for push in pushes})
-    books = await _lock(connection, ledger_ids, keys)
+    locked = await _lock(connection, ledger_ids)
+    # Asked for behind the lock, so that it is what is there under it; in a pipeline all of it is one round trip.
+    asked_hashes = await _ask_hashes(connection, [(push.ledger_id, _base(push)) for push in pushes if push.base_hash is not None])
+    named = await loading.ask(connection, [(push.ledger_id, item) for push in pushes for item in push.items])
+    books = await _books(locked, keys)
+    hashes = await _hashes(asked_hashes)
     answers: dict[int, Receipt | errors.DomainError] = {}
     for index, push in enumerate(pushes):
         if push.ledger_id not in books:
             answers[index] = LedgerGone("this ledger does not exist any more")
-        elif (reset := await _reset(connection, books[push.ledger_id].ledger, push)) is not None:
+        elif (reset := _reset(books[push.ledger_id].ledger, push, hashes)) is not None:
             answers[index] = reset
     good = [push for index, push in enumerate(pushes) if index not in answers]
-    await loading.load(connection, [(books[push.ledger_id], item) for push in good for item in push.items])
+    await loading.load(connection, [(books[push.ledger_id], item) for push in good for item in push.items], named)
     for index, push in enumerate(pushes):
         if index not in answers:
             answers[index] = _decide(books[push.ledger_id], push)
@@ -112,9 +117,12 @@ from debitum.ledgers where id = any(%(ids)s) order by id for no key update
 """
 
 
-async def _lock(connection: Connection, ledger_ids: list[str], keys: KeyRing) -> dict[str, Book]:
+async def _lock(connection: Connection, ledger_ids: list[str]) -> loading.Cursor:
     await connection.execute(roles.ENTER_BY_KEYS, roles.parameters(roles.API, ledger_ids))
-    cursor = await connection.execute(_LOCK, {"ids": [UUID(ledger_id) for ledger_id in ledger_ids]})
+    return await connection.execute(_LOCK, {"ids": [UUID(ledger_id) for ledger_id in ledger_ids]})
+
+
+async def _books(locked: loading.Cursor, keys: KeyRing) -> dict[str, Book]:
     return {
         ledger_id: Book(
             Ledger(ledger_id, version, head_hash, int(turnover)),
@@ -122,23 +130,46 @@ async def _lock(connection: Connection, ledger_ids: list[str], keys: KeyRing) ->
             facts.wire_time(now),
             None if last is None else facts.wire_time(last),
         )
-        for ledger_id, version, head_hash, data_key, turnover, now, last in await cursor.fetchall()
+        for ledger_id, version, head_hash, data_key, turnover, now, last in await locked.fetchall()
     }
 
 
-async def _reset(connection: Connection, ledger: Ledger, push: Push) -> errors.Reset | None:
-    """Whether the device knows a history that is not this ledger's."""
+def _base(push: Push) -> int:
+    """What the device has seen: the highest base_seq of its commands; 0 where it has seen nothing."""
     bases = [item.base_seq for item in push.items if isinstance(item, Command) and item.base_seq is not None]
-    base = max(bases, default=0)
+    return max(bases, default=0)
+
+
+_HASHES = """
+select place.ledger_id::text, place.seq, its.hash
+from unnest(%(ledgers)s::uuid[], %(seqs)s::bigint[]) place (ledger_id, seq)
+cross join lateral (
+    select hash from debitum.events its where its.ledger_id = place.ledger_id and its.seq = place.seq limit 1
+) its
+"""
+
+
+async def _ask_hashes(connection: Connection, places: Sequence[tuple[str, int]]) -> loading.Cursor | None:
+    if not places:
+        return None
+    asked = {"ledgers": [UUID(ledger_id) for ledger_id, _ in places], "seqs": [seq for _, seq in places]}
+    return await connection.execute(_HASHES, asked)
+
+
+async def _hashes(asked: loading.Cursor | None) -> dict[tuple[str, int], bytes]:
+    """Those of the chains, by ledger and seq."""
+    rows = [] if asked is None else await asked.fetchall()
+    return {(ledger_id, seq): found for ledger_id, seq, found in rows}
+
+
+def _reset(ledger: Ledger, push: Push, hashes: Mapping[tuple[str, int], bytes]) -> errors.Reset | None:
+    """Whether the device knows a history that is not this ledger's."""
+    base = _base(push)
     if base > ledger.version:
         return errors.Reset("base_seq lies beyond the head of this ledger")
-    if push.base_hash is None or base == 0:
+    if push.base_hash is None or base == 0 or hashes.get((ledger.id, base)) == push.base_hash:
         return None
-    cursor = await connection.execute(
-        "select hash from debitum.events where ledger_id = %s and seq = %s", (UUID(ledger.id), base)
-    )
-    row = await cursor.fetchone()
-    return None if row is not None and row[0] == push.base_hash else errors.Reset("base_hash is not this chain's at base_seq")
+    return errors.Reset("base_hash is not this chain's at base_seq")
 
 
 _WRITES = {

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from storage import codec, sealing
 from storage.encryption import Cipher
 
 Connection = psycopg.AsyncConnection[TupleRow]
+Cursor = psycopg.AsyncCursor[TupleRow]
 
 PLAN_ANEW_FROM = 100
 """Look-ups in one statement."""
@@ -109,17 +111,31 @@ where w.kind = 'undone'
 """
 
 
-async def load(connection: Connection, asked: Asked) -> None:
-    """Bring into the books of `asked` what deciding them, in any order, can look at."""
+@dataclass(frozen=True)
+class Named:
+    """What items name, asked for: by id of ledger, kind and id; and the answers, which in a pipeline are still on their way."""
+
+    wanted: set[tuple[str, str, str]]
+    answers: list[Cursor]
+
+
+async def ask(connection: Connection, items: Iterable[tuple[str, Item]]) -> Named:
+    """Ask for what `items`, each with the id of its ledger, name by themselves: that needs no books yet."""
+    items = list(items)
+    wanted = {(ledger_id, *key) for ledger_id, item in items for key in _keys(item)}
+    settlements = {(ledger_id, *key) for ledger_id, item in items for key in _settlements(item)}
+    questions = ((_LOAD, wanted), (_LOAD_SETTLEMENTS, settlements))
+    return Named(wanted, [await _ask(connection, query, _rows(names)) for query, names in questions if names])
+
+
+async def load(connection: Connection, asked: Asked, named: Named) -> None:
+    """Bring into the books of `asked` what deciding them, in any order, can look at; `named`: what they name."""
     books = {book.ledger.id: book for book, _ in asked}
-    wanted = {(book.ledger.id, *key) for book, item in asked for key in _keys(item)}
-    await _fetch(connection, books, _LOAD, _rows(wanted))
-    settlements = {(book.ledger.id, *key) for book, item in asked for key in _settlements(item)}
-    if settlements:
-        await _fetch(connection, books, _LOAD_SETTLEMENTS, _rows(settlements))
+    for cursor in named.answers:
+        await _read(cursor, books)
     touched = {(book.ledger.id, *key) for book, item in asked for key in _undone_keys(book, item)}
-    if touched - wanted:
-        await _fetch(connection, books, _LOAD, _rows(touched - wanted))
+    if touched - named.wanted:
+        await _fetch(connection, books, _LOAD, _rows(touched - named.wanted))
     dependants = [row for book, item in asked for row in _dependants(book, item)]
     if dependants:
         await _fetch(connection, books, _LOAD_DEPENDANTS, dependants)
@@ -202,11 +218,21 @@ def _of(book: Book, key: facts.Key) -> dict[str, Any]:
 
 
 async def _fetch(connection: Connection, books: Mapping[str, Book], query: str, wanted: list[dict[str, Any]]) -> None:
-    ciphers = {ledger_id: Cipher(ledger_id, book.data_key) for ledger_id, book in books.items()}
+    await _read(await _ask(connection, query, wanted), books)
+
+
+async def _ask(connection: Connection, query: str, wanted: list[dict[str, Any]]) -> Cursor:
     # A prepared plan may be of the time when the tables were empty; where many rows are wanted, a new one pays for itself.
     prepare = None if len(wanted) < PLAN_ANEW_FROM else False
-    cursor = await connection.execute(query, {"wanted": msgspec.json.encode(wanted).decode()}, prepare=prepare)
+    return await connection.execute(query, {"wanted": msgspec.json.encode(wanted).decode()}, prepare=prepare)
+
+
+async def _read(cursor: Cursor, books: Mapping[str, Book]) -> None:
+    """Bring the rows of these books into them; others' pushes are not decided."""
+    ciphers = {ledger_id: Cipher(ledger_id, book.data_key) for ledger_id, book in books.items()}
     for kind, ledger_id, text in await cursor.fetchall():
+        if ledger_id not in books:
+            continue
         book, cipher, row = books[ledger_id], ciphers[ledger_id], msgspec.json.decode(text)
         match kind:
             case "event":

@@ -34,6 +34,7 @@ ENTER: Final = (
 request prepare statements of its own."""
 ENTER_BY_KEYS: Final = (
     f"{ENTER}, set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),"
+    " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"
     " set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
 """The same, for prepared statements that find every row by a key, and are planned once. A plan that was made while a table was

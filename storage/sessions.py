@@ -168,8 +168,10 @@ def _going(now: datetime.datetime) -> tuple[ColumnElement[bool], ColumnElement[b
 
 _CALLERS: Final = """
     select one.id, one.user_id, one.device_id, users.ledger_id, users.time_zone, users.default_currency
-    from debitum.sessions one join debitum.users on users.id = one.user_id
-    where one.id = any(%(sessions)s) and one.revoked_at is null and one.expires_at > %(now)s
+    from unnest(%(sessions)s::uuid[]) wanted (id)
+    cross join lateral (select * from debitum.sessions its where its.id = wanted.id limit 1) one
+    join debitum.users on users.id = one.user_id
+    where one.revoked_at is null and one.expires_at > %(now)s
 """
 
 
