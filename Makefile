@@ -15,7 +15,7 @@ RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
 BENCHES := append push reads growth cost balances search sync outbox reminders retention materialise snapshots feel page
 SCRIPTS := api/static/app/client api/static/app/ui api/static/app/sw.js tests/browser/conformance.js
-LONG_BENCHES := append push reads growth cost sync outbox reminders arrival materialise snapshots feel page
+LONG_BENCHES := append push reads growth cost search sync outbox reminders arrival materialise snapshots feel page
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 
 .PHONY: help

@@ -22,7 +22,7 @@ class Plan(NamedTuple):
     seconds: int
 
 
-LONG, SHORT = Plan(ledgers=10_000, rounds=7, seconds=6), Plan(ledgers=10_000, rounds=3, seconds=2)
+LONG, SHORT = Plan(ledgers=10_000, rounds=7, seconds=6), Plan(ledgers=10_000, rounds=3, seconds=1)
 CLIENTS: Final = 32
 """Of pgbench: where it is fastest."""
 FRIENDS: Final = 200

@@ -13,7 +13,7 @@ from storage import engine, reports, roles
 
 SIZES = (10_000, 100_000)
 GOALS = {10_000: 5.0, 100_000: 40.0}
-NEIGHBOURS = 500
+NEIGHBOURS = 200
 """Ledgers of 100 postings around the measured ones."""
 CALLS, ROUNDS = 30, 3
 BEGIN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

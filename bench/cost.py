@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
 
 LONG = Plan(rounds=7, seconds=6, warm_requests=50_000, requests=1_000_000, peaks=3, large=100_000)
-SHORT = Plan(rounds=3, seconds=1, warm_requests=6_000, requests=12_000, peaks=1, large=20_000)
+SHORT = Plan(rounds=3, seconds=1, warm_requests=6_000, requests=6_000, peaks=1, large=10_000)
 LEDGERS, PULLED, FACTS = 2_000, 20, 500
 """Ledgers that are written to, others that are pulled, and the debts of each of these, which are what a pull brings."""
 APPENDING, PULLING, MIXED = 64, 16, 16

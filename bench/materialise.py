@@ -21,7 +21,7 @@ class Plan(NamedTuple):
 
 
 LONG = Plan(ledgers=100_000, changed=10_000, few=1_000_000, rebuilt=5_000_000, many=10_000_000)
-SHORT = Plan(ledgers=20_000, changed=2_000, few=200_000, rebuilt=1_000_000, many=2_000_000)
+SHORT = Plan(ledgers=20_000, changed=2_000, few=200_000, rebuilt=500_000, many=1_000_000)
 ROUNDS: Final = 3
 DATABASE_SECONDS_GOAL, GROWTH_GOAL, REBUILD_GOAL, PEAK_MB_GOAL = 1.0, 1.2, 2.0, 1024.0
 

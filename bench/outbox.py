@@ -32,8 +32,8 @@ class Plan(NamedTuple):
     """Of messages at the pace in which they come."""
 
 
-SHORT = Plan(before=10_000, seconds=20)
-"""The table is as old as after three minutes when it begins."""
+SHORT = Plan(before=5_000, seconds=15)
+"""The table is as old as after a hundred seconds when it begins."""
 LONG = Plan(before=0, seconds=600)
 MESSAGES_A_SECOND, TICKS_A_SECOND = 50, 10
 CHANNELS: tuple[Channel, ...] = ("email", "push")

@@ -36,7 +36,7 @@ class Plan(NamedTuple):
 
 
 LONG = Plan(rounds=7, seconds=4, pushes=40, imports=3, events=100_000)
-SHORT = Plan(rounds=3, seconds=2, pushes=12, imports=1, events=100_000)
+SHORT = Plan(rounds=3, seconds=1, pushes=10, imports=1, events=20_000)
 BATCH: Final = 500
 """Events a push: the most that the server takes."""
 CONNECTIONS: Final = 4

@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     seconds: int
 
 
-LONG, SHORT = Plan(10_000, 100, rounds=7, seconds=6), Plan(4_000, 20, rounds=3, seconds=2)
+LONG, SHORT = Plan(10_000, 100, rounds=7, seconds=6), Plan(2_000, 20, rounds=3, seconds=1)
 FACTS: Final = 500
 """Of a pull; the long ledgers have a few more."""
 CONTACTS: Final = 1_000

@@ -10,7 +10,7 @@ from domain import retention as horizons
 from storage import batching, engine, retention
 from tests.storage import crowd
 
-ROWS = 50_000
+ROWS = 20_000
 """Messages with two attempts each; rejections that are old; and as many of one ledger that are too many."""
 ROUNDS = 3
 NOW = datetime.datetime(2026, 11, 22, 2, 0, tzinfo=datetime.UTC)

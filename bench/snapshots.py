@@ -35,7 +35,7 @@ LONG = Plan(
     100_000, first=5_000_000, few=1_000_000, day=1_000_000, small=20_000, rounds=3, tables=(TRANSACTIONS, BALANCES, POSTINGS)
 )
 """The state of every debt, the one that sums up, and the day's rows alone."""
-SHORT = Plan(4_000, first=200_000, few=40_000, day=40_000, small=1_000, rounds=3, tables=(BALANCES,))
+SHORT = Plan(2_000, first=100_000, few=20_000, day=20_000, small=500, rounds=3, tables=(BALANCES,))
 """The one that has a goal; it has the state of every debt written first."""
 BARE_GOAL, PEAK_MB_GOAL, GROWTH_GOAL = 2.5, 350.0, 1.2
 """Of `balances`, which sums up; the tables beside it have only MOST_PEAK_MB."""

@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
 
 LONG = Plan(events=100_000, batches=10, singles=200, ledgers=250, seconds=20)
-SHORT = Plan(events=20_000, batches=2, singles=30, ledgers=50, seconds=3)
+SHORT = Plan(events=10_000, batches=2, singles=30, ledgers=50, seconds=2)
 ROUNDS = 3
 BATCH, PAGES, SHORT_PAGES = 500, 1_000, 500
 CONNECTIONS = 4

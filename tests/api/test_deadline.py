@@ -24,7 +24,7 @@ from tests.debitum.test_children import until
 from tests.fixtures.api import Client, Server, serve
 
 REQUEST_SECONDS = 0.4
-LATE_SECONDS = 1.5
+LATE_SECONDS = 10.0
 """How much later than promised a busy machine may be."""
 
 

@@ -42,7 +42,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 10, *, every: f
     asyncio.run(until(condition, seconds, every=every))
 
 
-async def until(condition: Callable[[], object], seconds: float = 10, *, every: float = 0.01) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30, *, every: float = 0.01) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -188,7 +188,7 @@ def test_children_go_with_a_killed_supervisor(tmp_path: Path) -> None:
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    wait_until(lambda: gone(child.pid), seconds=3)
+    wait_until(lambda: gone(child.pid), seconds=10)
 
 
 def test_what_still_runs_after_a_kill_is_found_by_its_mark(tmp_path: Path) -> None:

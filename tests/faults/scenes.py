@@ -145,7 +145,7 @@ async def _stop_and_start(data: Path, asking: Probe) -> None:
         await asking.ask()
         await asking.push()
     assert {answer[:2] for answer in asking.answers} == {(503, PROBLEM)}, asking.answers
-    assert max(seconds for _, _, seconds in asking.answers) < 2
+    assert max(seconds for _, _, seconds in asking.answers) < 5
     await asyncio.to_thread(embedded.start, data)
     began = time.monotonic()
     while (await asking.ask(), await asking.push()) != (200, 201):
@@ -285,7 +285,7 @@ async def the_pool_is_exhausted(url: str, database_url: str, *, requests: int, p
             await locker.rollback()
             began = time.monotonic()
             assert await asking.ask() == 200
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 5
             assert {(await task)[0].status_code for task in rest} == {200}
 
 

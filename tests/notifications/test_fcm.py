@@ -129,14 +129,14 @@ def test_it_is_asked_no_earlier_than_it_wants(google: Google, status: int) -> No
     outcome = send(google, refusal(status, "BUSY", headers={"Retry-After": "60"}))
     assert isinstance(outcome, Transient)
     assert outcome.retry_at == NOW + timedelta(seconds=60)
-    assert time.monotonic() - began < 3, "the library waited by itself"
+    assert time.monotonic() - began < 30, "the library waited by itself"
 
 
 @pytest.mark.parametrize("reply", [HANG, DRIBBLE])
 def test_the_whole_attempt_has_a_limit(google: Google, reply: Reply) -> None:
     began = time.monotonic()
     assert send(google, reply, timeout_seconds=0.4) == Unknown("no end after 0.4 s")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert len(google.pushes) == 1
 
 

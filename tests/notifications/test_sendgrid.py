@@ -142,7 +142,7 @@ def test_what_is_left_open_is_unknown(sendgrid: FakeHttp) -> None:
 def test_the_whole_attempt_has_a_limit(sendgrid: FakeHttp, reply: Reply) -> None:
     began = time.monotonic()
     assert send(sendgrid, reply, timeout_seconds=0.4) == Unknown("no end after 0.4 s")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert len(sendgrid.asked) == 1
 
 

@@ -123,7 +123,7 @@ def test_a_server_that_hangs(plain: FakeSmtp, command: str, kind: type[Outcome])
     plain.replies[command] = HANG
     started = time.monotonic()
     outcome = send(plain, timeout_seconds=0.3)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 5
     assert isinstance(outcome, kind)
     assert outcome.detail.startswith("no end after 0.3 s")
 
@@ -148,14 +148,14 @@ def test_servers_that_speak_otherwise(replies: tuple[str, ...], outcome: Outcome
 
 def test_a_server_that_drips_is_given_no_more_time() -> None:
     def drip(connection: socket.socket) -> None:
-        for _ in range(50):
+        for _ in range(200):
             connection.sendall(b"2")
             time.sleep(0.05)
 
     with RawServer(drip) as raw:
         started = time.monotonic()
         outcome = send(raw, timeout_seconds=0.3)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 5
     assert outcome == Transient("no end after 0.3 s (at connect)")
 
 

@@ -172,5 +172,5 @@ def test_a_server_that_hangs_does_not_hold_up_the_other_channel(
         time.sleep(0.01)
     took = time.monotonic() - hung_since
     thread.join()
-    assert took < 1
+    assert took < 2.5  # the mail server is given up after 3
     assert states(database) == {"sent": 5, "pending": 1}
