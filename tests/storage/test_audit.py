@@ -119,13 +119,14 @@ WHERE = {
 
 def test_what_was_planted_into_a_table_is_found_by_the_next_run(database: Engine, begin: Begin, tmp_path: Path) -> None:
     """Each in a ledger of its own whose days are in the copy already, and in one that is all of today."""
-    now = datetime.datetime.now(UTC)
-    second, seeds = timedelta(seconds=1), itertools.count(1_000)
+    now, seeds = datetime.datetime.now(UTC), itertools.count(1_000)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    apart = min(timedelta(seconds=1), (now - midnight) / (LENGTH + 1))  # also where the day has just begun
     spoiled: dict[str, tuple[logs.Past, logs.Past]] = {}
     with database.begin() as connection:
         for planted in PLANTED:
             old = spoilable(connection, planted, seeds, FIRST, EVERY)
-            spoiled[planted] = old, spoilable(connection, planted, seeds, now - LENGTH * second, second)
+            spoiled[planted] = old, spoilable(connection, planted, seeds, now - LENGTH * apart, apart)
         logs.past(connection, next(seeds), FIRST, EVERY, length=LENGTH)
     balances.materialise(begin)
     assert audit(database, begin, tmp_path).findings == []
