@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 
 LONG = Plan(starts=3, rounds=7, changes=150, looks=10, idle_seconds=30.0)
-SHORT = Plan(starts=1, rounds=3, changes=40, looks=1, idle_seconds=10.0)
+SHORT = Plan(starts=1, rounds=3, changes=20, looks=1, idle_seconds=10.0)
 EVENTS: Final = 10_000
 """Of the ledger that a new device comes to."""
 DEVICES: Final = 4

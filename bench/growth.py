@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 
 
 LONG = Plan((100_000, 1_000_000, 3_000_000, 10_000_000), (100, 1_000, 10_000), rounds=5, seconds=1.0)
-SHORT = Plan((50_000, 250_000), (), rounds=3, seconds=0.5)
+SHORT = Plan((50_000, 250_000), (), rounds=3, seconds=0.3)
 GOAL: Final = 1.5
 ACTIVE, DEBTS = 1_000, 5
 """Ledgers that are written to and whose balances are read, and what each has before."""

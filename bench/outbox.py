@@ -32,7 +32,7 @@ class Plan(NamedTuple):
     """Of messages at the pace in which they come."""
 
 
-SHORT = Plan(before=5_000, seconds=15)
+SHORT = Plan(before=5_000, seconds=12)
 """The table is as old as after a hundred seconds when it begins."""
 LONG = Plan(before=0, seconds=600)
 MESSAGES_A_SECOND, TICKS_A_SECOND = 50, 10

@@ -2,18 +2,19 @@
 
 from typing import Final
 
-_PYTHON: Final = "a change takes 0.3 to 0.4 ms of Python around 0.2 ms of Postgres, and pgbench does nothing but the latter"
+_PYTHON: Final = "a change takes 0.3 to 0.7 ms of Python around half as much of Postgres, and pgbench is nothing but the latter"
 _HEAD: Final = "what Sanic, the log line and two system calls take around any request is more than the question itself"
-_BULK: Final = "an event costs 80 µs of Python to read, decide and make rows of, and Postgres 46; the goal leaves 25 to both"
+_BULK: Final = "an event takes 80 to 170 µs of Python, and Postgres half as long; the goal leaves a fifth of that to both"
 _LATENCY: Final = "it is the length of two batches, and a batch is as long as its changes take"
 _IMPORT: Final = "each fact is checked as if a stranger had made it, by one process: 0.15 ms of Python, and Postgres after it"
 _KEY: Final = "the insert with its key, the marks and the flags of the ledgers are as much again as the sum"
+_SUM: Final = "the bare sum of the same postings, taken in turn with it, takes as long"
 _COMPARED: Final = "it follows from append_64 and append_hot, and these do not reach theirs"
 
 REASONS: Final = {
     "append_64": _PYTHON,
     "append_128": _PYTHON,
-    "append_hot": "nobody waits for a lock any more, so that it is as fast as append_64, and that is a fifth of the goal",
+    "append_hot": "nobody waits for a lock any more, so that it is as fast as append_64, and that is a sixth of the goal",
     "append_one": "three waits for Postgres and a flush, where pgbench has one, and as much Python again",
     "append_64_p99": _LATENCY,
     "append_128_p99": _LATENCY,
@@ -24,13 +25,19 @@ REASONS: Final = {
     "import_100k": _IMPORT,
     "reminders_1m": "20,000 messages go into the outbox; the database takes half of the goal, Python twice as long",
     "balances": _HEAD,
-    "health": "Sanic alone, which answers nothing, does 22,000 on this machine; ids, headers, counts and the log are half",
+    "health": "Sanic alone, which answers nothing, does half of it here; ids, headers, counts and the log take as long again",
     "rebuild_500k": _KEY,
     "rebuild_5m": _KEY,
     "snapshot_day_of_1m_growth": "the larger half was measured beside a run of all tests; by the short rows it is 1",
     "snapshot_day_of_20k_growth_by_past": "the larger half was measured beside a run of all tests; by the short rows it is 1",
     "bytes_per_event": "the text of a fact is 860 bytes, for it says what was sent and what each field was and became",
     "growth_materialise": "its ledgers are every fourth in the small database and every two-hundredth in the large one",
+    "as_of_10000": _SUM,
+    "effective_on_10000": _SUM,
+    "as_of+effective_on_10000": _SUM,
+    "as_of_100000": _SUM,
+    "effective_on_100000": _SUM,
+    "as_of+effective_on_100000": _SUM,
     "peer_ihatemoney": _COMPARED,
     "peer_actual": _COMPARED,
     "peer_eventsourcing": _COMPARED,

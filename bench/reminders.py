@@ -37,7 +37,7 @@ class Plan(NamedTuple):
         return self.due * len(reminders.Settings().channels)
 
 
-LONG, SHORT = Plan(ledgers=10_000, debts_a_day=3_334), Plan(ledgers=2_000, debts_a_day=667)
+LONG, SHORT = Plan(ledgers=10_000, debts_a_day=3_334), Plan(ledgers=1_000, debts_a_day=334)
 """A million open debts with ten thousand that are due, and a fifth of it."""
 DAYS: Final = 300
 """As many lie behind as ahead: of a debt that is long due nothing is said any more."""

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from bench.harness import RESULTS, Row
+from bench.reasons import REASONS
 
 README: Final = Path(__file__).parent / "README.md"
 ORDER: Final = (
@@ -48,16 +49,16 @@ class Results(msgspec.Struct):
 
 
 def table() -> str:
-    """All rows, a Markdown table; a goal that is not reached says so."""
+    """All rows, a Markdown table; of a goal that is not reached it says why, where that is known."""
     known = {name: place for place, name in enumerate(ORDER)}
     files = sorted(RESULTS.glob("*.json"), key=lambda file: (known.get(file.stem, len(known)), file.stem))
     return _HEAD + "".join(_line(row) for file in files for row in msgspec.json.decode(file.read_bytes(), type=Results).rows)
 
 
 def _line(row: Row) -> str:
-    goal = (
-        "" if row.goal is None else f"{'≥' if row.better == 'more' else '≤'} {row.goal:g}{'' if row.holds else ' (not reached)'}"
-    )
+    goal = "" if row.goal is None else f"{'≥' if row.better == 'more' else '≤'} {row.goal:g}"
+    if not row.holds:
+        goal += f" (not reached: {REASONS[row.name]})" if row.name in REASONS else " (not reached)"
     return f"| `{row.name}` | {row.value:.3g} | {row.low:.3g} … {row.high:.3g} | {row.unit} | {goal} |\n"
 
 
