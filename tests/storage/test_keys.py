@@ -2,7 +2,6 @@
 
 import tempfile
 import uuid
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -51,12 +50,11 @@ def test_a_session_is_looked_up_without_reading_the_others(database: Engine) -> 
         assert looked_at(connection, asked, {}, "sessions", ledger.id) == 2
 
 
-async def test_a_batch_waits_for_postgres_once_before_it_decides(database: Engine, database_url: str, tmp_path: Path) -> None:
+async def test_a_batch_waits_for_postgres_once_before_it_decides(database: Engine, database_url: str) -> None:
     ledger_id, ana = new_ledger(database), new_id()
     connection = await urls.async_connection(database_url, "debitum-api-writer")
     try:
-        first = await _flushes(connection, Push(ledger_id, [contact(ana)], DEFAULTS))
-        [receipt] = first[1]
+        _, [receipt] = await _flushes(connection, Push(ledger_id, [contact(ana)], DEFAULTS))
         assert isinstance(receipt, Receipt)
         seen = [command("transaction", "CREATED", new_id(), lent(new_id(), ana, 1).event_data, base_seq=1) for _ in range(3)]
         pushes = [Push(ledger_id, [one], DEFAULTS, base_hash=receipt.hash) for one in seen]
