@@ -21,8 +21,9 @@ def main() -> None:
         from dagster._cli.api import grpc_command as command
         from dagster._grpc.server import DagsterGrpcServer
 
-        from pipelines import engines
+        from pipelines import engines, forks
 
+        forks.come_loaded()
         engines.are_shared()
         garbage.is_found_soon(DagsterGrpcServer, "serve")
     elif name == "webserver":

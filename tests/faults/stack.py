@@ -15,6 +15,7 @@ import psutil
 
 from debitum import leash, processes
 from debitum.demo_stack import OUTSIDE, STOP_SECONDS, DemoError, launch
+from pipelines import forks
 from tests.debitum.test_up import free_port
 
 START_SECONDS: Final = 180
@@ -76,12 +77,14 @@ class Stack:
         launch(self._dagster, job, tags)
 
     def runs(self) -> list[psutil.Process]:
-        """The processes of Dagster's runs, the newest last: the code server spawns one for each; they may outlive it."""
-        return sorted(self._found("spawn_main"), key=lambda process: process.create_time())
+        """The processes of Dagster's runs, the newest last: forks of the code server, which may outlive it."""
+        _, of_runs = forks.NAMES
+        found = (process for process in self._found("code-server") if process.name() == of_runs)
+        return sorted(found, key=lambda process: process.create_time())
 
     def code_server(self) -> psutil.Process | None:
         """Dagster's code server, unless it is just dead."""
-        return next(iter(self._found("code-server")), None)
+        return next((process for process in self._found("code-server") if process.name() not in forks.NAMES), None)
 
     def daemon(self) -> psutil.Process | None:
         """Dagster's daemon, likewise."""

@@ -1,0 +1,91 @@
+"""Runs as forks of a process that has everything loaded: to import it anew takes a run over two seconds, and 150 MiB."""
+
+import gc
+import os
+import signal
+from collections.abc import Callable, Sequence
+from functools import wraps
+from itertools import pairwise
+from multiprocessing import forkserver, get_context, resource_tracker, util
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+import psutil
+from dagster._grpc.server import DagsterApiServer, LoadedRepositories
+
+NAMES: Final = "debitum-forks", "debitum-run"
+"""By which operators tell the two kinds of processes apart, whose command lines are the code server's; 15 letters at most."""
+
+
+def come_loaded() -> None:
+    """From now on the code server's runs are forks, as soon as it has loaded the definitions.
+
+    It has no server and no connection then, which forks would share. Where the definitions cannot be loaded, or have begun
+    threads, whose locks might be held for ever in forks, nothing changes.
+    """
+    load = LoadedRepositories.__init__
+    begin = DagsterApiServer.__init__
+
+    @wraps(load)
+    def load_and_fork(repositories: LoadedRepositories, *args: Any, **options: Any) -> None:
+        load(repositories, *args, **options)
+        setattr(LoadedRepositories, load.__name__, load)  # what is loaded later is loaded beside threads
+        if psutil.Process().num_threads() == 1:
+            _fork_server()
+
+    @wraps(begin)
+    def begin_and_replace(server: DagsterApiServer, *args: Any, **options: Any) -> None:
+        begin(server, *args, **options)
+        if forkserver._forkserver._forkserver_pid is not None:  # type: ignore[attr-defined]
+            server._mp_ctx = get_context("forkserver")  # type: ignore[assignment]  # Dagster has "spawn"
+
+    setattr(LoadedRepositories, load.__name__, load_and_fork)
+    setattr(DagsterApiServer, begin.__name__, begin_and_replace)
+
+
+def _fork_server() -> None:
+    """Python's own, but as a fork of this process, so that both share what is loaded; one that is begun later is none."""
+    gc.collect()
+    gc.freeze()  # a look for garbage would write into all that is shared
+    resource_tracker.ensure_running()  # begun by the same function
+    spawn = util.spawnv_passfds
+    util.spawnv_passfds = _fork  # type: ignore[assignment]  # of what may be passed, the fork server passes words
+    try:
+        forkserver.ensure_running()
+    finally:
+        util.spawnv_passfds = spawn
+
+
+def _fork(_: str, words: Sequence[str], descriptors: Sequence[int]) -> int:
+    """In the place of a new interpreter that runs the last of `words`; returns its pid."""
+    return os.fork() or _serve(words[-1], descriptors)
+
+
+def _serve(source: str, descriptors: Sequence[int]) -> NoReturn:
+    """Until nobody is left who might ask for a fork: the code server, and its runs, which may outlive it."""
+    try:
+        for kept, following in pairwise(sorted({0, 1, 2, *descriptors, os.sysconf("SC_OPEN_MAX")})):
+            os.closerange(kept + 1, following)
+        _be_named(NAMES[0])
+        os.register_at_fork(after_in_child=lambda: _be_named(NAMES[1]))
+        signal.signal(signal.SIGTERM, _end_unless(os.getpid()))  # sent to the whole group: somebody must collect the runs
+        exec(source)  # noqa: S102 (multiprocessing's own words to the interpreter that it wanted to begin)
+    finally:
+        os._exit(0)
+
+
+def _end_unless(pid: int) -> Callable[[int, FrameType | None], None]:
+    """A handler that forks may keep until they have one of their own."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        if os.getpid() != pid:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    return end
+
+
+def _be_named(name: str) -> None:
+    if (told := Path("/proc/self/comm")).exists():  # Linux
+        told.write_text(name)
