@@ -3,12 +3,11 @@
 import gc
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import wraps
 from itertools import pairwise
 from multiprocessing import forkserver, get_context, resource_tracker, util
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, NoReturn
 
 import psutil
@@ -68,22 +67,30 @@ def _serve(source: str, descriptors: Sequence[int]) -> NoReturn:
         for kept, following in pairwise(sorted({0, 1, 2, *descriptors, os.sysconf("SC_OPEN_MAX")})):
             os.closerange(kept + 1, following)
         _be_named(NAMES[0])
-        os.register_at_fork(after_in_child=lambda: _be_named(NAMES[1]))
-        signal.signal(signal.SIGTERM, _end_unless(os.getpid()))  # sent to the whole group: somebody must collect the runs
+        _is_heard_by_runs(signal.SIGTERM)
         exec(source)  # noqa: S102 (multiprocessing's own words to the interpreter that it wanted to begin)
     finally:
         os._exit(0)
 
 
-def _end_unless(pid: int) -> Callable[[int, FrameType | None], None]:
-    """A handler that forks may keep until they have one of their own."""
+def _is_heard_by_runs(number: signal.Signals) -> None:
+    """The signal is sent to the whole group: it ends runs, but not who must collect them.
 
-    def end(number: int, _: FrameType | None) -> None:
-        if os.getpid() != pid:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+    Blocked in between: of what arrives just then, Python would forget what it has noted for the handler.
+    """
+    signal.signal(number, lambda *_: None)
 
-    return end
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+
+    def be_a_run() -> None:
+        _be_named(NAMES[1])
+        signal.signal(number, signal.SIG_DFL)
+        unblock()
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {number}), after_in_parent=unblock, after_in_child=be_a_run
+    )
 
 
 def _be_named(name: str) -> None:
