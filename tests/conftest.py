@@ -15,7 +15,7 @@ pytest_plugins = ["tests.fixtures.database", "tests.fixtures.api", "tests.fixtur
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory.home()))  # of tmp_path; pytest reads it after this file
 
 # The same examples every time: a change lands or not for what is in it, never for the dice. `make fuzz` throws new ones.
-settings.register_profile("short", derandomize=True, deadline=None, database=None)
+settings.register_profile("short", max_examples=50, derandomize=True, deadline=None, database=None)
 settings.register_profile("fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")), deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import allocation
@@ -103,7 +103,6 @@ def _total(entries: list[Entry], direction: str, amount: Callable[[Entry], int])
 
 
 @given(histories())
-@settings(max_examples=300, deadline=None)
 def test_what_is_open_adds_up_to_the_balance_in_one_direction(history: list[Entry]) -> None:
     opened = allocation.open_amounts(history)
     lent, owed = (_total(history, direction, lambda entry: opened[entry.id]) for direction in ("lent", "owed"))
@@ -114,7 +113,6 @@ def test_what_is_open_adds_up_to_the_balance_in_one_direction(history: list[Entr
 
 
 @given(histories())
-@settings(deadline=None)
 def test_every_live_entry_has_between_nothing_and_all_of_it_open(history: list[Entry]) -> None:
     opened = allocation.open_amounts(history)
     assert set(opened) == {entry.id for entry in history if not entry.deleted}
@@ -122,7 +120,6 @@ def test_every_live_entry_has_between_nothing_and_all_of_it_open(history: list[E
 
 
 @given(histories(), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_the_order_of_the_arguments_does_not_matter(history: list[Entry], random: Random) -> None:
     shuffled = list(history)
     random.shuffle(shuffled)
@@ -130,7 +127,6 @@ def test_the_order_of_the_arguments_does_not_matter(history: list[Entry], random
 
 
 @given(histories())
-@settings(deadline=None)
 def test_exchanging_the_directions_exchanges_nothing_else(history: list[Entry]) -> None:
     other = {"lent": "owed", "owed": "lent"}
     mirrored = [

@@ -121,4 +121,7 @@ class Sync(RuleBasedStateMachine):
 
 
 def test_three_devices_agree_in_the_end() -> None:
-    run_state_machine_as_test(Sync, settings=settings(settings.default, stateful_step_count=40))
+    chosen = settings.default
+    assert chosen is not None
+    examples = max(100, chosen.max_examples)
+    run_state_machine_as_test(Sync, settings=settings(chosen, max_examples=examples, stateful_step_count=40))

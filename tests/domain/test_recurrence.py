@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dateutil import rrule
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from domain import recurrence, recurrence_text, reminders
@@ -341,7 +341,6 @@ STARTS = st.datetimes(local("1999-01-01"), local("2030-12-31")).map(lambda at: a
 
 
 @given(rule_parts(), STARTS)
-@settings(max_examples=200, deadline=None)
 def test_rules_are_what_a_naive_reading_of_the_rfc_makes_of_them(parts: Parts, start: datetime.datetime) -> None:
     days = 3 * 366
     rule = recurrence_text.parse(text(parts))
@@ -351,7 +350,6 @@ def test_rules_are_what_a_naive_reading_of_the_rfc_makes_of_them(parts: Parts, s
 
 
 @given(rule_parts(), STARTS)
-@settings(max_examples=60, deadline=None)
 def test_dateutil_agrees_where_dtstart_is_an_occurrence(parts: Parts, somewhen: datetime.datetime) -> None:
     assume(len({place == 0 for place, _ in parts.get("BYDAY", [])}) < 2)  # MO,2TU is what both name there
     assume("BYWEEKNO" not in parts)  # all seven days there, and some weeks miscounted
@@ -395,7 +393,6 @@ def all_of(of: reminders.Reminder, after: datetime.datetime, until: datetime.dat
 
 
 @given(repeating(), st.lists(st.integers(1, 60 * 24 * 60), max_size=12))
-@settings(max_examples=150, deadline=None)
 def test_any_cut_of_time_into_windows_has_every_occurrence_once(of: reminders.Reminder, minutes: list[int]) -> None:
     begin, end = of.remind_at - DAY, of.remind_at + 400 * DAY
     cuts = [begin, *(min(begin + datetime.timedelta(minutes=sum(minutes[:n])), end) for n in range(1, len(minutes) + 1)), end]
@@ -425,7 +422,6 @@ def test_nothing_happens_before_remind_at_where_clocks_show_an_hour_twice() -> N
 
 
 @given(repeating(), st.integers(-10, 600))
-@settings(max_examples=150, deadline=None)
 def test_the_next_occurrence_is_the_least_of_all_that_come(of: reminders.Reminder, day: int) -> None:
     after = of.remind_at + day * DAY
     coming = all_of(of, after, after + 5 * 366 * DAY)
@@ -437,7 +433,6 @@ def test_the_next_occurrence_is_the_least_of_all_that_come(of: reminders.Reminde
 
 
 @given(repeating())
-@settings(max_examples=150, deadline=None)
 def test_one_occurrence_a_local_time_and_none_before_remind_at(of: reminders.Reminder) -> None:
     dues = explicit(of, after=of.remind_at - DAY, until=of.remind_at + 500 * DAY)
     assert len({due.key for due in dues}) == len(dues)
@@ -452,7 +447,6 @@ def nominal_days(at: datetime.datetime, zone: str) -> Iterator[datetime.date]:
 
 
 @given(repeating())
-@settings(max_examples=150, deadline=None)
 def test_the_marks_of_a_rule_are_those_of_all_its_days(of: reminders.Reminder) -> None:
     rule = str(of.repeat)
     marks = set(recurrence.marks(rule, of.remind_at))
@@ -567,7 +561,6 @@ MOST_MILLISECONDS = 200
 
 
 @given(wide_rules() | GARBAGE | rule_parts().map(text), STARTS)
-@settings(max_examples=120, deadline=None)
 def test_any_text_is_decided_and_any_rule_evaluated_in_bounded_time(rule: str, start: datetime.datetime) -> None:
     decided, found = milliseconds(rule, start.replace(tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")))
     assert decided < MOST_MILLISECONDS

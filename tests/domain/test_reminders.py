@@ -5,7 +5,7 @@ import uuid
 import zoneinfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import reminders
@@ -177,7 +177,6 @@ START = utc("2026-10-15T00:00")  # twenty days that hold the end of summer time
     st.lists(st.tuples(MINUTES, st.none() | MINUTES), max_size=4),
     st.lists(st.integers(1, 24 * 60), min_size=1, max_size=60),
 )
-@settings(max_examples=150, deadline=None)
 def test_any_cut_of_time_into_ticks_sends_each_thing_once(
     zone: str, debts: list[tuple[int, int]], asked: list[tuple[int, int | None]], gaps: list[int]
 ) -> None:
@@ -211,7 +210,6 @@ def test_any_cut_of_time_into_ticks_sends_each_thing_once(
 
 
 @given(LOCAL_TIMES, ZONES)
-@settings(deadline=None)
 def test_a_moment_never_shows_an_earlier_local_time_than_asked_for(local: datetime.datetime, zone: str) -> None:
     at = reminders.instant(local.date(), local.time(), zoneinfo.ZoneInfo(zone))
     shown = at.astimezone(zoneinfo.ZoneInfo(zone)).replace(tzinfo=None)

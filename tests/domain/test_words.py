@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import words
@@ -57,7 +57,6 @@ def test_a_word_weighs_as_much_as_the_best_place_it_is_in() -> None:
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=300, deadline=None)
 def test_words_are_letters_and_digits_whatever_the_text(text: str) -> None:
     for word in words.split(text):
         assert word.replace("'", "") == word != ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from notifications import formats, mime
@@ -235,7 +235,6 @@ def _strings(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-@settings(max_examples=60, deadline=None)  # other tests may have the processor meanwhile
 @given(contexts, st.sampled_from(["en", "de", "ar-EG"]))
 def test_whatever_people_write_stays_where_it_belongs(context: Context, language: str) -> None:
     kind = kind_of(context)
@@ -273,7 +272,6 @@ def _without_none(value: object) -> object:
     return value.replace("None", "Nobody") if isinstance(value, str) else value
 
 
-@settings(max_examples=60, deadline=None)  # other tests may have the processor meanwhile
 @given(contexts, st.sampled_from(["en", "de", "ar-EG"]))
 def test_every_mail_comes_out_of_its_file_as_it_went_in(context: Context, language: str) -> None:
     words = render(kind_of(context), context, language=language)
