@@ -19,7 +19,7 @@ from api import health, limits, problems, refusals, services
 from api.metrics import SECONDS, Metrics
 from api.routing import Response
 from api.settings import Settings
-from storage import migrations, vitals
+from storage import revisions, vitals
 from storage.vitals import Vitals
 
 NAME: Final = "metrics"
@@ -30,7 +30,7 @@ DEADLINE_SECONDS: Final = 2.0
 """For Postgres: whoever scrapes gives up after ten, and wants to hear the rest."""
 FORWARDED: Final = ("x-forwarded-for", "forwarded", "x-real-ip")
 """By which a proxy says that it asks for somebody else."""
-_revision = migrations.newest()
+_revision = revisions.newest()
 _log = structlog.get_logger(__name__)
 
 

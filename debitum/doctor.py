@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from debitum import folders, instance, parts, plans, processes
 from debitum.settings import Settings
-from storage import embedded, engine, migrations, server
+from storage import embedded, engine, migrations, revisions, server
 
 OLDEST_PYTHON: Final = (3, 11)
 LEAST_FREE_BYTES: Final = 2 * 1024**3
@@ -195,7 +195,7 @@ def _durability(found: server.Server) -> Finding:
 
 
 def _schema(url: str) -> Finding:
-    newest = migrations.newest()
+    newest = revisions.newest()
     looker = engine.sync_engine(url, "debitum-doctor")
     try:
         with looker.connect() as connection:
@@ -206,7 +206,7 @@ def _schema(url: str) -> Finding:
         )
     finally:
         looker.dispose()
-    if not migrations.is_known(current):
+    if not revisions.is_known(current):
         return Finding("schema", f"at revision {current}, newest here is {newest}", "start the version that has migrated it")
     remedy = "" if current == newest else "run `debitum migrate`; `debitum up` does it too"
     return Finding("schema", f"at revision {current or 'none'}, newest is {newest}", remedy)

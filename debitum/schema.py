@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from debitum.database import Database, DatabaseError, borrowed
 from debitum.settings import Settings
-from storage import engine, migrations
+from storage import engine, migrations, revisions
 from storage.encryption import KeyRing, KeyRingError
 
 
@@ -48,16 +48,16 @@ def require(database: Database) -> None:
         raise DatabaseError(f"the schema cannot be read: {getattr(error, 'orig', None) or error}") from error
     finally:
         found.dispose()
-    if not migrations.is_known(revision):
+    if not revisions.is_known(revision):
         raise DatabaseError(_too_new(str(revision)))
-    if revision != migrations.newest():
+    if revision != revisions.newest():
         raise DatabaseError(f"the schema is at revision {revision}: run `debitum migrate` first")
 
 
 def _too_new(revision: str) -> str:
     return (
         f"the schema is at revision {revision}, which Debitum {metadata.version('debitum')} does not know: a newer version has "
-        f"migrated it (this one ends with {migrations.newest()}). Start `debitum up` of that version; the way back is a backup "
+        f"migrated it (this one ends with {revisions.newest()}). Start `debitum up` of that version; the way back is a backup "
         "that was made before"
     )
 

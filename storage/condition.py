@@ -4,9 +4,9 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import migrations, server
+from storage import revisions, server
 
-_newest = migrations.newest()
+_newest = revisions.newest()
 OK, NEWER = "ok", "newer"
 """NEWER: the schema is a later version's, which is just taking over; its migrations leave this code working (CONTRIBUTING.md)."""
 
@@ -42,6 +42,6 @@ async def examine(connection: AsyncConnection) -> Condition:
 def _judge(revision: str | None) -> str:
     if revision == _newest:
         return OK
-    if not migrations.is_known(revision):
+    if not revisions.is_known(revision):
         return NEWER
     return f"the schema is at {revision}, this code needs {_newest}: run `debitum migrate`"

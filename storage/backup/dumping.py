@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
-from storage import migrations, roles, urls
+from storage import revisions, roles, urls
 from storage.backup import container, programs
 from storage.backup.container import End, Head, Keys, Opened, Secrets
 from storage.backup.errors import BackupError
@@ -164,9 +164,9 @@ def _revision(connection: psycopg.Connection[Any]) -> str:
         raise BackupError("there is no schema `debitum` in this database: there is nothing to back up")
     connection.execute(roles.ENTER, roles.parameters(roles.OWNER))
     [(revision,)] = connection.execute("select version_num from debitum.alembic_version")
-    if revision != migrations.newest():
+    if revision != revisions.newest():
         raise BackupError(
-            f"the schema is at revision {revision}, this code needs {migrations.newest()}: run `debitum migrate` first"
+            f"the schema is at revision {revision}, this code needs {revisions.newest()}: run `debitum migrate` first"
         )
     return str(revision)
 

@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from storage import engine, migrations, roles, urls
+from storage import engine, migrations, revisions, roles, urls
 from storage.backup import programs
 from storage.backup.container import Opened
 from storage.backup.dumping import PROGRESS_SECONDS, Say
@@ -59,10 +59,10 @@ class Restored:
 def require_fitting(backup: Opened, found: Found) -> None:
     """Refuse a backup that this code or this server cannot take. Raises BackupError."""
     head = backup.head
-    if not migrations.is_known(head.revision):
+    if not revisions.is_known(head.revision):
         raise BackupError(
             f"{backup.path} was made by Debitum {head.version} at revision {head.revision} of the schema, and this Debitum knows "
-            f"revisions up to {migrations.newest()}: take that version or a newer one"
+            f"revisions up to {revisions.newest()}: take that version or a newer one"
         )
     if found.postgres < head.postgres:
         raise BackupError(

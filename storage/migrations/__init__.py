@@ -1,15 +1,13 @@
 """Schema changes: creates what lies outside Alembic (roles, schemas), then upgrades to the newest revision."""
 
-from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from storage import roles
+from storage import revisions, roles
 from storage.encryption import KeyRing
 from storage.names import DAGSTER_SCHEMA
 from storage.tables import SCHEMA
@@ -32,7 +30,7 @@ def migrate(connection: Connection, keys: KeyRing | None = None, *, target: str 
     Two that migrate at once do it one after the other. Without `keys` only what needs none. Raises KeysNeededError and
     SchemaTooNewError; then nothing has changed.
     """
-    if not is_known(revision := current(connection)):
+    if not revisions.is_known(revision := current(connection)):
         raise SchemaTooNewError(revision)
     prepare(connection)
     alembic = config()
@@ -58,21 +56,6 @@ def current(connection: Connection) -> str | None:
     revision = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA}).get_current_revision()
     connection.execute(text("set local role none"))
     return revision
-
-
-def newest() -> str | None:
-    """The revision that this code was written for."""
-    return ScriptDirectory.from_config(config()).get_current_head()
-
-
-def is_known(revision: str | None) -> bool:
-    """Whether this code has it, or it is that of an empty database; where not, a newer version has been there."""
-    return revision is None or revision in _known()
-
-
-@cache
-def _known() -> frozenset[str]:
-    return frozenset(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions())
 
 
 def config() -> Config:

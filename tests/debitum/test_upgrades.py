@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from debitum import cli, commands
-from storage import migrations, urls
+from storage import migrations, revisions, urls
 from tests.debitum.test_children import wait_until
 from tests.debitum.test_up import free_port
 from tests.fixtures.api import PASSWORD
@@ -33,7 +33,7 @@ def yesterdays_code(tmp_path: Path) -> Path:
     """The code as it was before the newest revision."""
     if not (CHECKOUT / ".git").exists():
         pytest.skip("there is no history here, and so no earlier code")
-    [newest] = (CHECKOUT / REVISIONS).glob(f"{migrations.newest()}_*.py")
+    [newest] = (CHECKOUT / REVISIONS).glob(f"{revisions.newest()}_*.py")
     came_with = git("log", "--diff-filter=A", "--format=%H", "--", f"{REVISIONS}/{newest.name}").decode().split()
     before = f"{came_with[-1]}^" if came_with else "HEAD"  # it may not be committed yet
     try:
@@ -121,7 +121,7 @@ def test_who_migrates_waits_for_another_who_does(database: Engine) -> None:
             looking.rollback()
             thread.join(60)
         assert done.is_set()
-        assert migrations.current(looking) == migrations.newest()
+        assert migrations.current(looking) == revisions.newest()
 
 
 def test_a_table_in_use_is_not_waited_for_for_ever(

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, Engine, insert, make_url, text, update
 
-from storage import embedded, engine, erasure, migrations, roles, tables, urls
+from storage import embedded, engine, erasure, revisions, roles, tables, urls
 from storage.backup import aftermath, container, dumping, erased, programs, rehearsing, restoring, shelf
 from storage.backup.container import Opened, Secrets
 from storage.backup.dumping import Made
@@ -75,7 +75,7 @@ def url_of(database: Engine) -> str:
 
 def test_every_row_and_the_schema_come_back(full: Engine, another: Engine, tmp_path: Path) -> None:
     made = dump(url_of(full), tmp_path / "a")
-    assert (made.end.ledgers, made.end.facts, made.head.revision) == (2, 2, migrations.newest())
+    assert (made.end.ledgers, made.end.facts, made.head.revision) == (2, 2, revisions.newest())
     with another.begin() as connection:
         everything.fill(connection, "cafecafe")
     assert restore(url_of(another), tmp_path / "a") == restoring.Restored(2, 2, 0)

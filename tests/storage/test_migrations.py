@@ -3,11 +3,12 @@
 import uuid
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 from domain import chain, facts, words
-from storage import engine, migrations, roles, sealing, tables, verify
+from storage import engine, migrations, revisions, roles, sealing, tables, verify
 from tests.fixtures.dump import dump
 from tests.storage.test_ledgers import KEYS
 
@@ -16,9 +17,9 @@ NOW = "2026-11-22T21:00:00.000000Z"
 
 def test_migrating_again_changes_nothing(database: Engine) -> None:
     with database.connect() as connection:
-        assert migrations.current(connection) == migrations.newest() is not None
+        assert migrations.current(connection) == revisions.newest() is not None
         migrations.migrate(connection)
-        assert migrations.current(connection) == migrations.newest()
+        assert migrations.current(connection) == revisions.newest()
 
 
 def test_every_per_ledger_table_is_guarded_by_row_level_security(database: Engine) -> None:
@@ -159,7 +160,7 @@ def test_a_login_that_is_no_superuser_migrates_and_sees_nothing_before_it_takes_
         with login.connect() as connection:
             assert migrations.current(connection) is None
             migrations.migrate(connection)
-            assert migrations.current(connection) == migrations.newest()
+            assert migrations.current(connection) == revisions.newest()
         with login.begin() as connection, pytest.raises(ProgrammingError, match="permission denied"):
             connection.execute(text("select * from debitum.contacts"))
         with login.begin() as connection:
@@ -171,3 +172,13 @@ def test_a_login_that_is_no_superuser_migrates_and_sees_nothing_before_it_takes_
             superuser.execute(text(f"reassign owned by {name} to current_user"))
             superuser.execute(text(f"drop owned by {name}"))
             superuser.execute(text(f"drop role {name}"))
+
+
+def test_the_names_of_files_say_which_revisions_there_are() -> None:
+    """As Alembic finds them, in a line without branches."""
+    chain = [script.revision for script in ScriptDirectory.from_config(migrations.config()).walk_revisions()]
+    assert chain == sorted(chain, reverse=True)
+    assert chain[0] == revisions.newest()
+    assert all(revisions.is_known(revision) for revision in chain)
+    assert revisions.is_known(None)
+    assert not revisions.is_known(f"{int(chain[0]) + 1:04}")
