@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory.home()))  # of tmp_pat
 # Each HTTP client reads the authorities that it trusts, 140 of them where it is not told otherwise: some 30 ms. All servers
 # here are on loopback; those that have a certificate tell whose.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "data" / "no-authority.pem")
+
+# httpcore tries to import it for every request, and looks through all of sys.path each time. For Python, None is not installed.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 # The same examples every time: a change lands or not for what is in it, never for the dice. `make fuzz` throws new ones.
 settings.register_profile("short", max_examples=50, derandomize=True, deadline=None, database=None)
