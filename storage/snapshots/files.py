@@ -45,7 +45,7 @@ def states(root: Root, table: Table) -> Iterator[tuple[datetime.date, bool]]:
 def footers(root: Root, pattern: File) -> dict[str, dict[str, str]]:
     """What is noted in the files' footers, by path: a file without rows has no other place for it."""
     marks: dict[str, dict[str, str]] = {}
-    with places.connect(root) as duck:
+    with places.glance(root) as duck:
         for path, key, value in duck.execute(_FOOTERS, {"pattern": places.called(pattern)}).fetchall():
             marks.setdefault(path, {})[bytes(key).decode()] = bytes(value).decode()
     return marks
