@@ -7,8 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from pipelines import dagster_logs, garbage
-from telemetry import output
+sys.modules["pygments"] = None  # type: ignore[assignment]  # not installed: Alembic's templates would be coloured, for 5 MiB
+
+from pipelines import dagster_logs, garbage  # noqa: E402
+from telemetry import output  # noqa: E402
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ PROGRAM = """
 import importlib, sys
 for name in sys.argv[1:]:
     importlib.import_module(name)
-print(*({"structlog", "rich", "alembic", "pygments"} & sys.modules.keys()))
+print(*(name for name in ("structlog", "rich", "alembic", "pygments") if sys.modules.get(name)))
 """
 
 
@@ -18,7 +18,7 @@ print(*({"structlog", "rich", "alembic", "pygments"} & sys.modules.keys()))
     [
         ("api.__main__", {"structlog"}),
         ("debitum.supervisor", {"structlog"}),
-        ("pipelines.__main__ dagster._daemon.cli", {"structlog", "alembic", "pygments"}),  # Dagster wants Alembic, that pygments
+        ("pipelines.__main__ dagster._daemon.cli", {"structlog", "alembic"}),  # Dagster wants Alembic
     ],
 )
 def test_a_program_stays_small(program: str, held: set[str]) -> None:
