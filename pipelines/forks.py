@@ -4,8 +4,8 @@ import gc
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import wraps
-from itertools import pairwise
 from multiprocessing import forkserver, get_context, resource_tracker, util
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -21,23 +21,28 @@ def come_loaded() -> None:
     """From now on the code server's runs are forks, as soon as it has loaded the definitions.
 
     It has no server and no connection then, which forks would share. Where the definitions cannot be loaded, or have begun
-    threads, whose locks might be held for ever in forks, nothing changes.
+    threads, whose locks might be held for ever in forks, nothing changes; nor beyond Linux, where libraries of the system have
+    such threads.
     """
+    if not psutil.LINUX:
+        return
     load = LoadedRepositories.__init__
     begin = DagsterApiServer.__init__
+    method = "spawn"
 
     @wraps(load)
     def load_and_fork(repositories: LoadedRepositories, *args: Any, **options: Any) -> None:
+        nonlocal method
         load(repositories, *args, **options)
         setattr(LoadedRepositories, load.__name__, load)  # what is loaded later is loaded beside threads
         if psutil.Process().num_threads() == 1:
             _fork_server()
+            method = "forkserver"
 
     @wraps(begin)
     def begin_and_replace(server: DagsterApiServer, *args: Any, **options: Any) -> None:
         begin(server, *args, **options)
-        if forkserver._forkserver._forkserver_pid is not None:  # type: ignore[attr-defined]
-            server._mp_ctx = get_context("forkserver")  # type: ignore[assignment]  # Dagster has "spawn"
+        server._mp_ctx = get_context(method)  # type: ignore[assignment]  # Dagster knows its own alone, "spawn"
 
     setattr(LoadedRepositories, load.__name__, load_and_fork)
     setattr(DagsterApiServer, begin.__name__, begin_and_replace)
@@ -64,8 +69,9 @@ def _fork(_: str, words: Sequence[str], descriptors: Sequence[int]) -> int:
 def _serve(source: str, descriptors: Sequence[int]) -> NoReturn:
     """Until nobody is left who might ask for a fork: the code server, and its runs, which may outlive it."""
     try:
-        for kept, following in pairwise(sorted({0, 1, 2, *descriptors, os.sysconf("SC_OPEN_MAX")})):
-            os.closerange(kept + 1, following)
+        for descriptor in {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2, *descriptors}:
+            with suppress(OSError):  # that by which they were listed
+                os.close(descriptor)
         _be_named(NAMES[0])
         _is_heard_by_runs(signal.SIGTERM)
         exec(source)  # noqa: S102 (multiprocessing's own words to the interpreter that it wanted to begin)
@@ -94,5 +100,4 @@ def _is_heard_by_runs(number: signal.Signals) -> None:
 
 
 def _be_named(name: str) -> None:
-    if (told := Path("/proc/self/comm")).exists():  # Linux
-        told.write_text(name)
+    Path("/proc/self/comm").write_text(name)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.debitum.test_children import wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names of processes are read from /proc")
+pytestmark = pytest.mark.skipif(not psutil.LINUX, reason="elsewhere runs are not forked")
 
 WAIT_SECONDS = 60
 
