@@ -1,6 +1,7 @@
 """What is due: the occurrences of reminders and of due dates in a window of time, and the keys that send each only once."""
 
 import datetime
+import functools
 import itertools
 import zoneinfo
 from collections.abc import Iterator
@@ -240,6 +241,7 @@ def local_name(at: datetime.datetime, in_zone: zoneinfo.ZoneInfo) -> str:
     return at.astimezone(in_zone).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
+@functools.lru_cache(maxsize=4096)  # of a million debts most are due on the same days, at the same time of day, in few zones
 def instant(day: datetime.date, local_time: datetime.time, in_zone: zoneinfo.ZoneInfo) -> datetime.datetime:
     """The moment (UTC) when clocks in `in_zone` show it: of two the first; a time that is skipped moves on with the clocks."""
     return datetime.datetime.combine(day, local_time.replace(fold=0), in_zone).astimezone(datetime.UTC)
