@@ -1,17 +1,23 @@
-"""A real Chromium, and people in it who have the page of /app open. Without Chromium these tests are skipped, and say why."""
+"""A real Chromium, and people in it who have the page of /app open. Without Chromium these tests are skipped, and say why.
+
+Chromium is there for all tests of a worker, so that they have to share an event loop: ONE_LOOP is the mark of their modules.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from tests.fixtures.api import PASSWORD, Server
+from api.settings import Settings
+from tests.fixtures.api import PASSWORD, Client, Server, serve
 from tests.fixtures.chromium import OPTIONS, required
 
-MILLISECONDS: Final = 20_000
+ONE_LOOP: Final = pytest.mark.asyncio(loop_scope="session")
+MILLISECONDS: Final = 60_000
 """The longest that anything may take: the machine does other things too."""
 
 
@@ -53,9 +59,9 @@ class Visitor:
         return await head.text_content(), await head.get_attribute("title")
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
-    """A headless Chromium of this test's own."""
+    """A headless Chromium; visitors have a profile of their own each. To start one takes longer than most tests here."""
     found = required()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=found, args=list(OPTIONS))
@@ -83,7 +89,20 @@ def _is_ours(kind: str, text: str) -> bool:
     return kind == "error" and not text.startswith(("Failed to load resource", "WebSocket connection to"))
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def api(api_settings: Settings) -> AsyncIterator[Server]:
+    """A running API server, in Chromium's event loop."""
+    async with serve(api_settings) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def alice(api: Server) -> Client:
+    """A user."""
+    return await api.register()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def visitor(api: Server, chromium: Browser) -> AsyncIterator[Visitor]:
     """Somebody who has just opened the page."""
     async with visiting(chromium, api.url) as found:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from tests.browser.conftest import visiting
+from tests.browser.conftest import ONE_LOOP, visiting
 from tests.conformance import files
 from tests.fixtures.api import Server
+
+pytestmark = ONE_LOOP
 
 HARNESS = (Path(__file__).parent / "conformance.js").read_text()
 

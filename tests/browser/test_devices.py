@@ -10,8 +10,10 @@ from playwright.async_api import Browser, Page, expect
 
 from api import tokens
 from api.settings import Settings
-from tests.browser.conftest import Visitor, signed_in, visiting
+from tests.browser.conftest import ONE_LOOP, Visitor, signed_in, visiting
 from tests.fixtures.api import Client, Server, serve
+
+pytestmark = ONE_LOOP
 
 EVENTS = 10_000
 PER_PUSH = 500

@@ -15,10 +15,12 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, async_playwright, expect
 
 from api import browser as served
-from tests.browser.conftest import Visitor, signed_in, visiting
+from tests.browser.conftest import ONE_LOOP, Visitor, signed_in, visiting
 from tests.browser.test_devices import friend, lunch, write_down
 from tests.fixtures.api import PASSWORD, Client, Server
 from tests.fixtures.chromium import OPTIONS, required
+
+pytestmark = ONE_LOOP
 
 DATA = Path(__file__).parents[1] / "data"
 VIEWS = ("/", "/things", "/reminders", "/history", "/search", "/attention", "/log", "/settings")
