@@ -1,5 +1,6 @@
 """What measurements share: a scratch server as users run it, medians with their range, tables and result files."""
 
+import datetime
 import json
 import os
 import platform
@@ -208,7 +209,8 @@ def report(name: str, rows: Sequence[Row], **notes: object) -> None:
         table.add_row(one.name, f"{one.value:.3g}", f"{one.low:.3g} … {one.high:.3g}", one.unit, goal, verdict)
     Console().print(table)
     RESULTS.mkdir(exist_ok=True)
-    found = {"machine": machine(), "rows": [msgspec.to_builtins(one) for one in rows], **notes}
+    today = datetime.datetime.now(datetime.UTC).date()
+    found = {"taken": today.isoformat(), "machine": machine(), "rows": [msgspec.to_builtins(one) for one in rows], **notes}
     (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n")
 
 

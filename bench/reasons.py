@@ -23,7 +23,7 @@ REASONS: Final = {
     "push_500_2_workers": _BULK,
     "import_20k": _IMPORT,
     "import_100k": _IMPORT,
-    "reminders_1m": "20,000 messages go into the outbox; the database takes half of the goal, Python twice as long",
+    "reminders_1m": "20,000 messages go into the outbox too; to find what they tell of takes half of it (`reminders_1m_again`)",
     "contacts_1000": "it is so in slow hours of this machine: 26, 32 and 44 ms in three runs of one day",
     "balances": _HEAD,
     "health": "Sanic alone, which answers nothing, does half of it here; ids, headers, counts and the log take as long again",

@@ -1,5 +1,6 @@
 """Puts the rows of bench/results into the table of bench/README.md: `python -m bench.table`, at the end of `make bench`."""
 
+import datetime
 from pathlib import Path
 from typing import Final
 
@@ -43,16 +44,21 @@ _HEAD: Final = "| row | median | range | unit | goal |\n|---|---|---|---|---|\n"
 
 
 class Results(msgspec.Struct):
-    """A file of results, as far as the table shows it."""
+    """A file of results, as far as the table shows it; `taken` on that day."""
 
     rows: list[Row]
+    taken: datetime.date
 
 
 def table() -> str:
-    """All rows, a Markdown table; of a goal that is not reached it says why, where that is known."""
+    """All rows, a Markdown table, by file and day; of a goal that is not reached it says why, where that is known."""
     known = {name: place for place, name in enumerate(ORDER)}
     files = sorted(RESULTS.glob("*.json"), key=lambda file: (known.get(file.stem, len(known)), file.stem))
-    return _HEAD + "".join(_line(row) for file in files for row in msgspec.json.decode(file.read_bytes(), type=Results).rows)
+    return _HEAD + "".join(_lines(file.stem, msgspec.json.decode(file.read_bytes(), type=Results)) for file in files)
+
+
+def _lines(name: str, found: Results) -> str:
+    return f"| **{name}**, {found.taken} |  |  |  |  |\n" + "".join(map(_line, found.rows))
 
 
 def _line(row: Row) -> str:

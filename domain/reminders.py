@@ -153,6 +153,18 @@ def due_dates(
             )
 
 
+def days_told(
+    local_time: Clock, time_zone: str, *, after: datetime.datetime, until: datetime.datetime
+) -> Iterator[datetime.date]:
+    """The days whose `local_time` lies in (after, until]: what is due then is due that day, but for its offset."""
+    clock, in_zone = datetime.time.fromisoformat(local_time), zone(time_zone)
+    # A zone may be a day ahead or behind, and a skipped local time moves on by a day at most (Samoa, 2011).
+    for ordinal in range(after.toordinal() - 2, until.toordinal() + 3):
+        day = datetime.date.fromordinal(ordinal)
+        if after < instant(day, clock, in_zone) <= until:
+            yield day
+
+
 def explicit(reminder: Reminder, settings: Settings, *, after: datetime.datetime, until: datetime.datetime) -> Iterator[Due]:
     """What an explicit reminder asks for in (after, until], at most once for each local time."""
     channels = [channel for channel in dict.fromkeys(reminder.channels) if settings.lets_through(channel)]

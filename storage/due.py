@@ -4,7 +4,7 @@ Each page is one short transaction of the caller's. Pages may be read twice and 
 """
 
 import datetime
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -13,10 +13,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Date,
-    Integer,
     RowMapping,
     Select,
     SmallInteger,
+    Text,
     Uuid,
     and_,
     cast,
@@ -39,7 +39,6 @@ PAGE_ROWS: Final = 2_000
 """Candidates a page: bounds memory, and how long one transaction takes."""
 REPEAT_PAGE_ROWS: Final = 4_000
 """The same of what may repeat: each page finds and sorts all of those again, so that they are fewer and larger."""
-EVERY_OFFSET: Final = range(-reminders.MAX_OFFSET_DAYS, reminders.MAX_OFFSET_DAYS + 1)
 DIGEST_DELAY: Final = datetime.timedelta(minutes=2)
 """A digest waits until the run that began it has read all its pages."""
 _ORDER: Final[Mapping[Source, str]] = {**{source: source for source in SOURCES}, "repeat": "remind_at"}
@@ -64,6 +63,16 @@ class Cursor(msgspec.Struct, frozen=True):
     at: Any
     ledger_id: UUID
     id: UUID
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """When users want to be told: `told` on which days, by time zone and local_time as it is stored ("" where it is not).
+
+    `due_dates`: those of which one of all offsets in use falls on one of these days.
+    """
+
+    due_dates: list[datetime.date]
+    told: list[tuple[str, str, datetime.date]]
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -99,10 +108,15 @@ class _Candidate(msgspec.Struct, frozen=True):
         return None if key is None else (self.ledger_id, key)
 
 
-def offsets_in_use(connection: Connection) -> frozenset[int]:
-    """The days from a due date on (negative: before it) on which some user may want to be told."""
-    usual = [str(offset) for offset in reminders.Settings().due_offsets_days]
-    return frozenset(connection.scalars(_OFFSETS, {"usual": usual}))
+def asked(connection: Connection, now: datetime.datetime) -> Asked:
+    """What users want to be told of due dates in the 24 hours up to `now`; as the jobs role."""
+    offsets, told = set(reminders.Settings().due_offsets_days), []
+    for zone, clock, of_some in connection.execute(_WANTED):
+        local_time = reminders.read_settings({"local_time": clock} if clock else {}).local_time
+        told += [(zone, clock, day) for day in reminders.days_told(local_time, zone, after=now - reminders.LATE, until=now)]
+        offsets.update(int(offset) for offset in of_some)
+    due_dates = {day - datetime.timedelta(days=offset) for _, _, day in told for offset in offsets}
+    return Asked(sorted(due_dates), told)
 
 
 def enqueue_page(
@@ -110,16 +124,16 @@ def enqueue_page(
     source: Source,
     *,
     now: datetime.datetime,
-    offsets: Collection[int] = EVERY_OFFSET,
+    wanted: Asked | None = None,
     cursor: Cursor | None = None,
     limit: int | None = None,
 ) -> Page:
     """Enqueue what came due in the 24 hours up to `now`, of the next `limit` candidates of `source`; as the jobs role.
 
-    Of debts only those are looked at of which one of `offsets` may be due.
+    Of debts only those are looked at that somebody wants to be told of now: `wanted`, where the caller knows it already.
     """
     limit = limit or (REPEAT_PAGE_ROWS if source == "repeat" else PAGE_ROWS)
-    statement = _debts(now, offsets) if source == "due_date" else _explicit(source, now)
+    statement = _debts(wanted or asked(connection, now)) if source == "due_date" else _explicit(source, now)
     table = _transactions if source == "due_date" else _reminders
     order = _ORDER[source]
     position = (table.c[order], table.c.ledger_id, table.c.id)
@@ -132,20 +146,17 @@ def enqueue_page(
     return Page(candidates=len(rows), enqueued=_enqueue(connection, fresh, now), following=following)
 
 
-def _debts(now: datetime.datetime, offsets: Collection[int]) -> Select[Any]:
-    """Live transactions, not returned, one of whose offsets falls on a day that is in the window somewhere on earth."""
-    first, last = (now - reminders.LATE - _WESTMOST).date(), (now + _EASTMOST).date()
-    days = [first + datetime.timedelta(days=day) for day in range((last - first).days + 1)]
-    due_dates = sorted({day - datetime.timedelta(days=offset) for day in days for offset in offsets})
+def _debts(wanted: Asked) -> Select[Any]:
+    """Live transactions, not returned, one of whose offsets falls on a day that is `wanted`."""
     return (
         select(*_OF_DEBT, *USER)
         .join(_users, _users.c.ledger_id == _transactions.c.ledger_id)
         .where(
-            _transactions.c.due_date == func.any(cast(due_dates, ARRAY(Date))),
+            _transactions.c.due_date == func.any(cast(wanted.due_dates, ARRAY(Date))),
             _transactions.c.deleted_seq.is_(None),
             _transactions.c.returned_at.is_(None),
             _users.c.deleting_at.is_(None),
-            _asks_for_one_of(days),
+            _asks_for_one_of(wanted),
         )
     )
 
@@ -154,21 +165,33 @@ _OF_DEBT: Final = tuple(_transactions.c[name] for name in ("ledger_id", "id", "c
 _OFFSETS_OF_USER: Final = func.coalesce(
     _users.c.reminder_settings["due_offsets_days"], cast(list(reminders.Settings().due_offsets_days), JSONB)
 )
-_OFFSETS: Final = text(r"""
+_CLOCK_OF_USER: Final = func.coalesce(_users.c.reminder_settings["local_time"].astext, "")
+_WANTED: Final = text(r"""
     with settings as (
-        select distinct reminder_settings -> 'due_offsets_days' as offsets from debitum.users
-    ), known as (
-        select distinct jsonb_array_elements_text(case jsonb_typeof(offsets) when 'array' then offsets else '[]' end) as day
-        from settings union select unnest(cast(:usual as text[]))
+        select time_zone, coalesce(reminder_settings ->> 'local_time', '') as clock,
+               case jsonb_typeof(reminder_settings -> 'due_offsets_days') when 'array'
+                    then reminder_settings -> 'due_offsets_days' else '[]' end as offsets
+        from debitum.users group by 1, 2, 3
     )
-    select cast(day as integer) from known where day ~ '^-?[0-9]{1,3}$'
-""").columns(day=Integer)
+    select time_zone, clock, array(
+        select day from jsonb_array_elements_text(offsets) day where day ~ '^-?[0-9]{1,3}$'
+    ) from settings
+""")
 """Settings that nobody can read stop nobody."""
 
 
-def _asks_for_one_of(days: Sequence[datetime.date]) -> ColumnElement[bool]:
-    day = func.unnest(cast(list(days), ARRAY(Date))).column_valued("day")
-    return exists(select(day).where(_OFFSETS_OF_USER.contains(func.to_jsonb(day - _transactions.c.due_date))))
+def _asks_for_one_of(wanted: Asked) -> ColumnElement[bool]:
+    zones, clocks, days = ([one[place] for one in wanted.told] for place in range(3))
+    told = (
+        func.unnest(cast(zones, ARRAY(Text)), cast(clocks, ARRAY(Text)), cast(days, ARRAY(Date)))
+        .table_valued("zone", "clock", "day", name="told")
+        .render_derived()
+    )
+    return exists().where(
+        told.c.zone == _users.c.time_zone,
+        told.c.clock == _CLOCK_OF_USER,
+        _OFFSETS_OF_USER.contains(func.to_jsonb(told.c.day - _transactions.c.due_date)),
+    )
 
 
 def _explicit(source: Source, now: datetime.datetime) -> Select[Any]:

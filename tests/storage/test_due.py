@@ -30,12 +30,12 @@ def connection(database: Engine) -> Any:
 def tick(connection: Connection, now: datetime.datetime = NOW, limit: int = due.PAGE_ROWS) -> list[str]:
     """The keys that one run enqueues, as the jobs role."""
     roles.enter(connection, roles.JOBS)
-    keys, offsets = [], due.offsets_in_use(connection)
+    keys, wanted = [], due.asked(connection, now)
     for source in due.SOURCES:
-        page = due.enqueue_page(connection, source, now=now, offsets=offsets, limit=limit)
+        page = due.enqueue_page(connection, source, now=now, wanted=wanted, limit=limit)
         keys += [entry.due.key for entry in page.enqueued]
         while page.following is not None:
-            page = due.enqueue_page(connection, source, now=now, offsets=offsets, cursor=page.following, limit=limit)
+            page = due.enqueue_page(connection, source, now=now, wanted=wanted, cursor=page.following, limit=limit)
             keys += [entry.due.key for entry in page.enqueued]
     connection.exec_driver_sql("reset role")
     return sorted(keys)
@@ -154,18 +154,35 @@ def test_the_users_own_offsets_time_and_zone_count(connection: Connection) -> No
 
 
 def test_only_due_dates_that_somebody_wants_to_be_told_of_are_looked_at(connection: Connection) -> None:
-    usual = {-1, 0, 7}
-    assert due.offsets_in_use(connection) == usual
+    assert due.asked(connection, NOW) == due.Asked([], [])
     ledger = rows.ledger(connection, settings={"due_offsets_days": [-60, 3]})
     for settings in ({"due_offsets_days": "none"}, {"due_offsets_days": ["soon", None, 5e9, 2.5]}):
         rows.ledger(connection, settings=settings)
-    assert due.offsets_in_use(connection) == usual | {-60, 3}
+    asked = due.asked(connection, NOW)
+    assert asked.due_dates == sorted(TODAY - offset * DAY for offset in (-60, -1, 0, 3, 7))
+    assert set(asked.told) == {("UTC", "", TODAY)}
     contact = ledger.contact()
     wanted = [ledger.money(contact, due_date=TODAY - 3 * DAY), ledger.money(contact, due_date=TODAY + 60 * DAY)]
-    ledger.money(contact, due_date=TODAY - 20 * DAY)
-    found = due.enqueue_page(connection, "due_date", now=NOW, offsets=due.offsets_in_use(connection))
+    for days in (-61, -59, -7, -1, 0, 1, 2, 4, 20):
+        ledger.money(contact, due_date=TODAY - days * DAY)
+    found = due.enqueue_page(connection, "due_date", now=NOW)
     assert {entry.due.transaction_id for entry in found.enqueued} == set(wanted)
-    assert due.enqueue_page(connection, "due_date", now=NOW, offsets={0}).candidates == 0
+    assert found.candidates == 2
+
+
+def test_each_zone_has_a_day_of_its_own_of_which_users_were_told_last(connection: Connection) -> None:
+    """At 09:02 UTC it is 23:02 in Kiritimati, and 22:02 of the day before in Pago Pago: there 23:00 is to come."""
+    told = {"Pacific/Kiritimati": TODAY, "UTC": TODAY - DAY, "Pacific/Pago_Pago": TODAY - 2 * DAY}
+    expected = set()
+    for zone, day in told.items():
+        ledger = rows.ledger(connection, settings={"local_time": "23:00", "due_offsets_days": [0]}, time_zone=zone)
+        contact = ledger.contact()
+        debts = {TODAY + days * DAY: ledger.money(contact, due_date=TODAY + days * DAY) for days in range(-4, 4)}
+        expected.add(debts[day])
+    assert sorted(due.asked(connection, NOW).told) == sorted((zone, "23:00", day) for zone, day in told.items())
+    found = due.enqueue_page(connection, "due_date", now=NOW)
+    assert {entry.due.transaction_id for entry in found.enqueued} == expected
+    assert found.candidates == len(expected)
 
 
 def test_settings_that_cannot_be_read_stop_nobody(connection: Connection) -> None:

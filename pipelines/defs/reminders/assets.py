@@ -32,13 +32,13 @@ def due_reminders(database: resources.Database) -> dg.MaterializeResult[None]:
     now = datetime.datetime.now(datetime.UTC)
     candidates, by_kind, preview = 0, Counter[str](), list[due.Enqueued]()
     with database.begin() as connection:
-        offsets = due.offsets_in_use(connection)
+        wanted = due.asked(connection, now)
     for source in due.SOURCES:
         cursor: due.Cursor | None = None
         is_first = True
         while is_first or cursor is not None:
             with database.begin() as connection:
-                page = due.enqueue_page(connection, source, now=now, offsets=offsets, cursor=cursor)
+                page = due.enqueue_page(connection, source, now=now, wanted=wanted, cursor=cursor)
             cursor, is_first = page.following, False
             candidates += page.candidates
             by_kind.update(f"{entry.due.kind}_{entry.due.channel}" for entry in page.enqueued)
