@@ -117,8 +117,7 @@ def _cover(connection: Connection, ledgers: Sequence[UUID], done: Materialised) 
 
 
 def _cover_new(bucket: Bucket, connection: Connection, ledgers: Sequence[UUID], done: Materialised) -> None:
-    """The same of the bucket's next ledgers in id order, which are not covered, or were not when they were chosen."""
-    _lock(connection, ledgers)
+    """The same of the bucket's next ledgers in id order that have no mark, or had none when they were chosen."""
     connection.execute(_MUCH_MEMORY)
     stride = {"first": ledgers[0], "last": ledgers[-1], "ledgers": ledgers, **bucket.binds()}
     _count(connection.execute(_SUM_ALL[bucket.is_part], stride), done)
@@ -206,8 +205,7 @@ _ADD_TAIL = text("""
 
 _NEW_LEDGERS: Final = """
     select id from debitum.ledgers ledger
-    where dirty and {of_bucket}
-      and not exists (select from debitum.projection_marks mark where mark.ledger_id = ledger.id and mark.covered_seq > 0)
+    where dirty and {of_bucket} and not exists (select from debitum.projection_marks mark where mark.ledger_id = ledger.id)
 """
 _NEW = buckets.split(f"{_NEW_LEDGERS} and id > :after order by id limit :limit", id=Uuid)
 _ARE_MANY_NEW = buckets.split(f"select exists ({_NEW_LEDGERS} offset :before) as are_many", are_many=Boolean)
@@ -218,9 +216,16 @@ _MUCH_MEMORY = text("set local work_mem = '64MB'")
 _SUM_ALL = buckets.split(
     """
     with head as materialized (
-        select ledger.id as ledger_id, ledger.version
-        from debitum.ledgers ledger join debitum.projection_marks mark on mark.ledger_id = ledger.id
-        where ledger.id = any(:ledgers) and ledger.version > 0 and mark.covered_seq = 0
+        select id, version from debitum.ledgers ledger
+        where id = any(:ledgers) and version > 0
+          and not exists (select from debitum.projection_marks mark where mark.ledger_id = ledger.id)
+    ), kept as materialized (
+        select id from debitum.ledgers where id = any(:ledgers) order by id for key share
+    ), marked as (
+        insert into debitum.projection_marks (ledger_id, covered_seq, materialized_at)
+        select id, version, now() from head join kept using (id) order by id
+        on conflict (ledger_id) do nothing
+        returning ledger_id, covered_seq
     ), sums as materialized (
         select ledger_id, contact_id, currency, amount
         from (
@@ -229,26 +234,26 @@ _SUM_ALL = buckets.split(
             group by ledger_id, contact_id, currency
             having sum(amount) <> 0
         ) summed
-        join head using (ledger_id)
+        join marked using (ledger_id)
     ), written as (
         insert into debitum.balances (ledger_id, contact_id, currency, amount)
         select ledger_id, contact_id, currency, amount from sums order by ledger_id, contact_id, currency
         on conflict (ledger_id, contact_id, currency) do update set amount = excluded.amount
-    ), marked as (
-        update debitum.projection_marks mark set covered_seq = head.version, materialized_at = now()
-        from head where mark.ledger_id = head.ledger_id
-        returning head.version as covered
     )
     select currency, count(*) as rows, 0::bigint as covered from sums group by currency
     union all
-    select null, count(*), coalesce(sum(covered), 0)::bigint from marked
+    select null, count(*), coalesce(sum(covered_seq), 0)::bigint from marked
 """,
     ledger="ledger_id",
     currency=Text,
     rows=BigInteger,
     covered=BigInteger,
 )
-"""Whoever is not covered has no balance; one that is there nevertheless is not the sum of anything, and is overwritten."""
+"""A mark that is inserted is locked by that: another run waits, and then leaves the ledger alone. Who is being erased is waited
+for beside the head, which is read without a lock: that could show what came after the postings that this statement sees.
+
+Who has no mark has no balance; one that is there nevertheless is not the sum of anything, and is overwritten.
+"""
 
 _CLEAN = text("""
     with covered as (

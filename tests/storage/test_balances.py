@@ -199,6 +199,28 @@ def test_the_first_run_of_a_ledger_is_waited_for(database: Engine, begin: Begin,
     assert dirty(database) == set()
 
 
+def test_what_is_written_while_new_ledgers_wait_is_a_tail(database: Engine, begin: Begin) -> None:
+    """A run sums all new ledgers by one statement, which waits for another run at the first of them."""
+    marks = tables.projection_marks
+    with database.begin() as connection:
+        first, second = sorted(postings.ledger(connection) for _ in range(2))
+        for ledger in (first, second):
+            postings.commit(connection, ledger, Posting(ANNA, 500))
+    run = threading.Thread(target=balances.materialise, args=(begin,), kwargs={"new_ledgers": 1})
+    with database.connect() as other:
+        other.execute(marks.insert().values(ledger_id=first, covered_seq=0, materialized_at=func.now()))
+        run.start()
+        postings.until(lambda: postings.waiting(database) == 1)
+        with database.begin() as writer:
+            postings.commit(writer, second, Posting(ANNA, 7))
+        other.rollback()
+        run.join(timeout=10)
+    assert stored(database) == {(first, ANNA, "EUR"): 500, (second, ANNA, "EUR"): 507}
+    with database.connect() as connection:
+        assert dict(connection.execute(select(marks.c.ledger_id, marks.c.covered_seq)).all()) == {first: 1, second: 2}
+    assert list(balances.differences(begin)) == []
+
+
 def test_two_runs_at_once_count_each_posting_once(database: Engine, begin: Begin) -> None:
     """A run that is held up with an old snapshot must not set back what a younger one has covered meanwhile."""
     with database.begin() as connection:
