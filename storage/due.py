@@ -110,13 +110,13 @@ class _Candidate(msgspec.Struct, frozen=True):
 
 def asked(connection: Connection, now: datetime.datetime) -> Asked:
     """What users want to be told of due dates in the 24 hours up to `now`; as the jobs role."""
-    offsets, told = set(reminders.Settings().due_offsets_days), []
+    offsets, told = set(reminders.Settings().due_offsets_days), set[tuple[str, str, datetime.date]]()
     for zone, clock, of_some in connection.execute(_WANTED):
         local_time = reminders.read_settings({"local_time": clock} if clock else {}).local_time
-        told += [(zone, clock, day) for day in reminders.days_told(local_time, zone, after=now - reminders.LATE, until=now)]
+        told.update((zone, clock, day) for day in reminders.days_told(local_time, zone, after=now - reminders.LATE, until=now))
         offsets.update(int(offset) for offset in of_some)
     due_dates = {day - datetime.timedelta(days=offset) for _, _, day in told for offset in offsets}
-    return Asked(sorted(due_dates), told)
+    return Asked(sorted(due_dates), sorted(told))
 
 
 def enqueue_page(
