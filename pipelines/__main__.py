@@ -7,10 +7,11 @@ import os
 import sys
 from pathlib import Path
 
-sys.modules["pygments"] = None  # type: ignore[assignment]  # not installed: Alembic's templates would be coloured, for 5 MiB
+from pipelines import dagster_logs, garbage
+from telemetry import output
 
-from pipelines import dagster_logs, garbage  # noqa: E402
-from telemetry import output  # noqa: E402
+# Dagster takes Alembic along, and that, to colour its templates, 5 MiB of pygments. For Python, None is not installed.
+sys.modules["pygments"] = None  # type: ignore[assignment]
 
 
 def main() -> None:

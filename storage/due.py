@@ -165,7 +165,7 @@ _OF_DEBT: Final = tuple(_transactions.c[name] for name in ("ledger_id", "id", "c
 _OFFSETS_OF_USER: Final = func.coalesce(
     _users.c.reminder_settings["due_offsets_days"], cast(list(reminders.Settings().due_offsets_days), JSONB)
 )
-_CLOCK_OF_USER: Final = func.coalesce(_users.c.reminder_settings["local_time"].astext, "")
+_CLOCK_OF_USER: Final = func.coalesce(_users.c.reminder_settings["local_time"].astext, "")  # as _WANTED has it
 _WANTED: Final = text(r"""
     with settings as (
         select time_zone, coalesce(reminder_settings ->> 'local_time', '') as clock,

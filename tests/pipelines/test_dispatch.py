@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -288,9 +289,13 @@ def test_a_message_that_cannot_be_written_holds_up_nobody(database: Engine, lane
     patient = replace(lane, jitter=lambda: 1.0)  # else it might be ready again at once
     assert patient.drain(MINUTE) == delivery.Tally(sent=2, failed=1)
     for hour in range(1, 5):
-        replace(patient, clock=lambda hour=hour: now() + hour * 60 * MINUTE).drain(MINUTE)  # type: ignore[misc]
+        replace(patient, clock=partial(_hours_later, hour)).drain(MINUTE)
     assert states(database) == {"sent": 2, "dead": 1}
     assert outcomes(database).count("transient") == MAX_ATTEMPTS["email"]
+
+
+def _hours_later(hours: int) -> datetime.datetime:
+    return now() + hours * 60 * MINUTE
 
 
 def _tick(database_url: str, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:

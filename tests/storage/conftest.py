@@ -1,4 +1,4 @@
-"""What the jobs use."""
+"""What tests of storage share: transactions, in the role of the jobs or as the superuser, and where snapshots lie."""
 
 import os
 import uuid
@@ -25,6 +25,13 @@ def begin(database: Engine) -> Callable[[], AbstractContextManager[Connection]]:
             yield connection
 
     return opened
+
+
+@pytest.fixture
+def connection(database: Engine) -> Iterator[Connection]:
+    """A transaction that ends with the test."""
+    with database.begin() as connection:
+        yield connection
 
 
 @pytest.fixture

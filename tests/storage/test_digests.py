@@ -2,7 +2,6 @@
 
 import datetime
 import uuid
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, delete, insert, select, update
@@ -10,17 +9,12 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from domain import reminders as rules
 from storage import digests, due, outbox, recipients, roles, tables
 from tests.storage import rows
-from tests.storage.test_due import DAY, HOUR, NOW, TODAY, load, tick
+from tests.storage.test_due import DAY, HOUR, NOW, TODAY, tick
+from tests.storage.test_recipients import load
 
 LATER = NOW + due.DIGEST_DELAY
 """When a digest of NOW's run may go out."""
 SETTINGS = {"channels": ["email"], "digest": True}
-
-
-@pytest.fixture
-def connection(database: Engine) -> Any:
-    with database.begin() as connection:
-        yield connection
 
 
 def states(connection: Connection) -> dict[str, str]:
