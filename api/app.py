@@ -109,9 +109,8 @@ def create_app(settings: Settings, *, name: str = "debitum") -> "Sanic[Any, Any]
         RESPONSE_TIMEOUT=settings.request_seconds + LATE_SECONDS,
     )
     _setup_lifecycle(app, settings)
-    _setup_requests(app)
+    _setup_requests(app, settings)
     _setup_errors(app)
-    headers.install(app, settings.public_url)
     cors.install(app, settings.cors_origins)
     limits.install(app, settings)
     health.install(app)
@@ -141,7 +140,10 @@ def _setup_lifecycle(app: "Sanic[Any, Any]", settings: Settings) -> None:
         await app.ctx.services.close()
 
 
-def _setup_requests(app: "Sanic[Any, Any]") -> None:
+def _setup_requests(app: "Sanic[Any, Any]", settings: Settings) -> None:
+    """One step before each request and one after it: of every further one Sanic asks whether it is to be waited for."""
+    dress = headers.dresser(settings.public_url)
+
     @app.on_request
     def begin(request: Request) -> None:
         given = request.headers.get("x-request-id", "")
@@ -151,6 +153,8 @@ def _setup_requests(app: "Sanic[Any, Any]") -> None:
     @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
     def end(request: Request, response: HTTPResponse) -> None:
         response.headers["X-Request-ID"] = _request_id(request)
+        dress(request, response)
+        limits.tell(request, response)
         _compress(request, response)
         began = getattr(request.ctx, "began", time.perf_counter())
         route = request.route.name if request.route else metrics.NO_ROUTE
@@ -176,7 +180,7 @@ def _identify(request: Request, request_id: str) -> None:
 
 
 def _new_id() -> str:
-    return str(ids.uuid7(services.now()))
+    return ids.text(ids.uuid7(services.now()))
 
 
 def _compress(request: Request, response: HTTPResponse) -> None:

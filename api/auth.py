@@ -1,13 +1,14 @@
 """Who calls: from the Authorization header to a user, a ledger, and a device or a personal token."""
 
 import datetime
-from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+from msgspec import Struct
 from sanic import Request
 
 from api import problems, services
+from domain import ids
 from domain.case import Defaults
 from storage import personal_tokens
 
@@ -17,8 +18,7 @@ _REACH: dict[Scope, int] = {"read": 0, "write": 1, "session": 2}
 NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """A signed-in user on one of their devices, or a program with a personal token of theirs, which is no device.
 
     `credential_id` is the session's id, or the token's.
@@ -34,7 +34,7 @@ class Caller:
     @property
     def device(self) -> str | None:
         """The device as commands name it."""
-        return None if self.device_id is None else str(self.device_id)
+        return None if self.device_id is None else ids.text(self.device_id)
 
 
 async def authenticate(request: Request) -> Caller:
@@ -53,8 +53,7 @@ def require(caller: Caller, needed: Scope) -> None:
         )
 
 
-@dataclass(frozen=True)
-class SignedIn:
+class SignedIn(Struct, frozen=True):
     """A caller, for as long as the token says."""
 
     caller: Caller

@@ -67,7 +67,7 @@ async def _write(
 ) -> Reply:
     command = build(call, kind, resource_id, event_type, data, if_match=if_match(call))
     shows = resource_id if kind == "transaction" else None
-    push = Push(str(call.caller.ledger_id), [command], call.caller.defaults, shows=shows)
+    push = Push(ids.text(call.caller.ledger_id), [command], call.caller.defaults, shows=shows)
     return await submit(call, push, represent, status=status)
 
 
@@ -84,9 +84,9 @@ def build(
     key = idempotency_key(call)
     sent = msgspec.to_builtins(call.body) if call.body is not None else None
     return Command(
-        id=str(key or ids.uuid7(services.now())),
+        id=ids.text(key or ids.uuid7(services.now())),
         aggregate_type=kind,
-        aggregate_id=str(resource_id),
+        aggregate_id=ids.text(resource_id),
         event_type=event_type,
         payload=msgspec.convert(data, facts.PAYLOADS[kind, event_type]),
         event_data=data,
@@ -117,7 +117,7 @@ async def _answer(call: Call[Any, Any], command: Command, receipt: Receipt, repr
     if replayed:
         headers["Idempotency-Replayed"] = "true"
         status = 204 if status == 204 else 200
-    resource_id = UUID(receipt.events[command.id].fact().aggregate_id if replayed else command.aggregate_id)
+    resource_id = ids.parse(receipt.events[command.id].fact().aggregate_id if replayed else command.aggregate_id)
     resource = await represent(call, resource_id, receipt)
     headers["ETag"] = f'"{resource.version}"'
     if status == 204:

@@ -1,8 +1,8 @@
 """How long a request may take once it has come in: whoever waits for longer is told to come back, and nothing waits on."""
 
 import asyncio
+from collections.abc import Awaitable
 from types import TracebackType
-from typing import Self
 
 from api import problems
 
@@ -18,9 +18,8 @@ class within:
     def __init__(self, seconds: float) -> None:
         self._limit = asyncio.timeout(seconds)
 
-    async def __aenter__(self) -> Self:
-        await self._limit.__aenter__()
-        return self
+    def __aenter__(self) -> Awaitable[asyncio.Timeout]:
+        return self._limit.__aenter__()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:

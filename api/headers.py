@@ -1,9 +1,10 @@
 """What every answer says to browsers and caches, whatever it is an answer to: an error, a page, a stream."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 from urllib.parse import urlsplit
 
-from sanic import HTTPResponse, Request, Sanic
+from sanic import HTTPResponse, Request
 
 CACHEABLE: Final = frozenset({"/api/meta", "/docs/openapi.json"})
 """The same for everybody. Anything else stays out of caches: what is added one day is private until it is listed here."""
@@ -11,17 +12,18 @@ HSTS_SECONDS: Final = 365 * 24 * 3600
 """A year, what browsers ask of a site that means it. Subdomains are not ours to speak for."""
 
 
-def install(app: "Sanic[Any, Any]", public_url: str) -> None:
-    """Dress every answer; `public_url` is how people reach us, empty where nobody has said so."""
+def dresser(public_url: str) -> Callable[[Request, HTTPResponse], None]:
+    """What dresses an answer; `public_url` is how people reach us, empty where nobody has said so."""
     lasting = {"X-Content-Type-Options": "nosniff"}
     if urlsplit(public_url).scheme == "https":
         lasting["Strict-Transport-Security"] = f"max-age={HSTS_SECONDS}"
 
-    @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
     def dress(request: Request, response: HTTPResponse) -> None:
         response.headers.update(lasting)
         if request.path not in CACHEABLE:
             response.headers.setdefault("Cache-Control", "no-store")
+
+    return dress
 
 
 def vary(response: HTTPResponse, name: str) -> None:

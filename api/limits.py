@@ -15,6 +15,7 @@ from sanic import HTTPResponse, Request, Sanic
 
 from api import problems
 from api.settings import Settings
+from domain import ids
 
 SETS, WAYS = 8_192, 8
 """65,536 keys in 1 MiB: all the users that a server can serve in a second, and more addresses than it can in a minute."""
@@ -102,7 +103,8 @@ class Limits:
 
     def count_address(self, request: Request) -> None:
         """Before anybody knows who asks. Raises problems.RateLimited."""
-        _count(request, self._address, address(request))
+        if self._address is not None:
+            _count(request, self._address, address(request))
 
     def forgive_address(self, request: Request) -> None:
         """Do not count what was counted a moment ago: the one who asks is known now."""
@@ -111,12 +113,11 @@ class Limits:
 
     def count_user(self, request: Request, user_id: UUID) -> None:
         """All devices and tokens of a user together. Raises problems.RateLimited."""
-        _count(request, self._user, str(user_id))
+        if self._user is not None:
+            _count(request, self._user, ids.text(user_id))
 
 
-def _count(request: Request, limiter: Limiter | None, key: str) -> None:
-    if limiter is None:
-        return
+def _count(request: Request, limiter: Limiter, key: str) -> None:
     found, before = limiter.take(key, time.monotonic()), getattr(request.ctx, "allowance", None)
     if before is None or found.remaining < before.remaining or found.retry_seconds:
         request.ctx.allowance = found  # of two limits the one that is nearer
@@ -151,21 +152,22 @@ def _without_port(text: str) -> str:
 
 
 def install(app: "Sanic[Any, Any]", settings: Settings) -> None:
-    """Keep the counts with the application, and tell clients of them.
+    """Keep the counts with the application."""
+    app.ctx.limits = Limits(settings)
+    app.config.PROXIES_COUNT = settings.trusted_proxies or None
+
+
+def tell(request: Request, response: HTTPResponse) -> None:
+    """Tell a client what is left of its allowance.
 
     The headers are RateLimit-Limit, -Remaining and -Reset (seconds until all is there again), as in
     draft-ietf-httpapi-ratelimit-headers up to 07: RateLimit and RateLimit-Policy of later ones are read by few clients.
     """
-    app.ctx.limits = Limits(settings)
-    app.config.PROXIES_COUNT = settings.trusted_proxies or None
-
-    @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
-    def tell(request: Request, response: HTTPResponse) -> None:
-        found: Allowance | None = getattr(request.ctx, "allowance", None)
-        if found is not None:
-            response.headers["RateLimit-Limit"] = str(found.limit)
-            response.headers["RateLimit-Remaining"] = str(found.remaining)
-            response.headers["RateLimit-Reset"] = str(math.ceil(found.reset_seconds))
+    found: Allowance | None = getattr(request.ctx, "allowance", None)
+    if found is not None:
+        response.headers["RateLimit-Limit"] = str(found.limit)
+        response.headers["RateLimit-Remaining"] = str(found.remaining)
+        response.headers["RateLimit-Reset"] = str(math.ceil(found.reset_seconds))
 
 
 def of(request: Request) -> Limits:

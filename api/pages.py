@@ -34,10 +34,7 @@ ROUTES: Final = frozenset({"verify_page", "verify_confirmed", "reset_page", "res
 def install(app: "Sanic[Any, Any]") -> None:
     """Count who asks for the pages."""
 
-    @app.on_request
     def count(request: Request) -> HTTPResponse | None:
-        if request.route is None or request.route.name.rpartition(".")[2] not in ROUTES:
-            return None
         try:
             limits.of(request).count_address(request)
         except problems.RateLimited as error:
@@ -46,6 +43,8 @@ def install(app: "Sanic[Any, Any]") -> None:
             answer.headers["Retry-After"] = str(error.retry_after_seconds)
             return answer
         return None
+
+    app.register_named_middleware(count, [f"{app.name}.{name}" for name in ROUTES])
 
 
 def in_time(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[[Request], Awaitable[HTTPResponse]]:

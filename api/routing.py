@@ -3,15 +3,16 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 from sanic import HTTPResponse, Request, Sanic
+from sanic.helpers import has_message_body
 from sanic.http import Http
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -66,13 +67,12 @@ class Call(Generic[Body, Query]):
         return await self.services.ciphers.of(connection, self.caller.ledger_id)
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What a handler answers: a struct or plain JSON values, encoded here, or bytes of `content_type` already."""
 
     body: Any = None
     status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
     content_type: str = "application/json"
     chunks: AsyncGenerator[bytes, None] | None = None
     """Instead of `body`: sent as it comes. Where it fails the connection ends without its last chunk, so that clients notice."""
@@ -248,13 +248,19 @@ async def _stream(request: Request, reply: Reply, chunks: AsyncGenerator[bytes, 
 
 
 class Response(HTTPResponse):
-    """Sanic takes line breaks out of every header, sign by sign; most have none, and that is seen sooner."""
+    """Sanic takes line breaks out of every header, sign by sign; most answers have none, which is seen at one look."""
 
     __slots__ = ()
 
-    @staticmethod
-    def _sanitize_header_value(value: str) -> str:
-        return value if value.isprintable() else HTTPResponse._sanitize_header_value(value)
+    @property
+    def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
+        """Names and values as they are sent."""
+        if has_message_body(self.status):  # type: ignore[no-untyped-call]
+            self.headers.setdefault("content-type", self.content_type)
+        found = [(name, str(value)) for name, value in self.headers.items()]
+        if not "".join(map("".join, found)).isprintable():
+            return super().processed_headers
+        return ((name.encode("ascii"), value.encode()) for name, value in found)
 
 
 def respond(reply: Reply) -> HTTPResponse:

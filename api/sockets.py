@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
-from sanic import HTTPResponse, Request, Sanic
+from sanic import Request, Sanic
 from sanic.exceptions import WebsocketClosed
 from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets.exceptions import ConnectionClosed
@@ -70,11 +70,11 @@ def install(app: "Sanic[Any, Any]") -> None:
         WEBSOCKET_MAX_SIZE=MAX_FRAME_BYTES, WEBSOCKET_PING_INTERVAL=PING_SECONDS, WEBSOCKET_PING_TIMEOUT=PING_SECONDS
     )
 
-    @app.on_request
-    def same_origin(request: Request) -> HTTPResponse | None:
-        if request.route is not None and request.route.name.rpartition(".")[2] == NAME and not _may_connect(request):
+    def same_origin(request: Request) -> None:
+        if not _may_connect(request):
             raise problems.ForeignOrigin("this page is not allowed to listen")
-        return None
+
+    app.register_named_middleware(same_origin, [f"{app.name}.{NAME}"])
 
     @app.websocket(PATH, name=NAME)  # type: ignore[untyped-decorator]  # Sanic leaves it untyped
     async def feed(request: Request, ws: WebsocketImplProtocol) -> None:

@@ -5,16 +5,15 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import structlog
+from msgspec import Struct, structs
 
 from api import problems
 from api.metrics import Metrics
-from domain import errors
+from domain import errors, ids
 from storage import current, ledgers, roles, urls
 from storage.encryption import KeyRing
 from storage.feed import Head
@@ -31,13 +30,13 @@ Moved = Callable[[Iterable[Head]], None]
 """Told of the heads that a commit has moved."""
 
 
-@dataclass(frozen=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     """A push, who waits for its answer, and of which request it is: the writer's task has none of its own."""
 
     push: Push
     answer: "asyncio.Future[Receipt]"
-    request_id: str | None
+    request_id: str
+    """Empty: of none."""
 
 
 class Writer:
@@ -80,7 +79,7 @@ class Writer:
         """
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait(_Waiting(push, answer, structlog.contextvars.get_contextvars().get("request_id")))
+            self._queue.put_nowait(_Waiting(push, answer, roles.asker.get()))
         except asyncio.QueueFull as error:
             raise problems.Unavailable("too many changes are waiting") from error
         return await answer
@@ -173,14 +172,14 @@ class Writer:
 
 def _place(push: Push) -> current.Place:
     assert push.shows is not None
-    return (UUID(push.ledger_id), push.shows)
+    return (ids.parse(push.ledger_id), push.shows)
 
 
 def _shown(push: Push, answer: Receipt | errors.DomainError, found: Mapping[current.Place, current.Transaction]) -> Any:
     """The answer, with what the push wants to see."""
     if push.shows is None or not isinstance(answer, Receipt):
         return answer
-    return replace(answer, shown=found.get(_place(push)))
+    return structs.replace(answer, shown=found.get(_place(push)))
 
 
 def _name_requests(batch: Sequence[_Waiting]) -> None:
@@ -189,7 +188,7 @@ def _name_requests(batch: Sequence[_Waiting]) -> None:
     Postgres is told the first, and how many others there are.
     """
     structlog.contextvars.clear_contextvars()
-    found = list(dict.fromkeys(one.request_id for one in batch if one.request_id is not None))
+    found = list(dict.fromkeys(one.request_id for one in batch if one.request_id))
     roles.asker.set("".join(found[:1]) + (f" +{len(found) - 1}" if len(found) > 1 else ""))
     if len(found) == 1:
         structlog.contextvars.bind_contextvars(request_id=found[0])

@@ -4,13 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from domain import errors, facts
 from domain.facts import Change, Command, Conflict, Fact
 from domain.fold import DELETED_AT, Entity, Ledger, Mark
 
 
-@dataclass(frozen=True)
-class Defaults:
+class Defaults(Struct, frozen=True):
     """What the server fills in for a user: an ISO 4217 code and an IANA time zone."""
 
     currency: str
@@ -26,8 +27,7 @@ class Draft:
     conflict: Conflict | None = None
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Struct, frozen=True):
     """A command, and the ledger at whose head it is decided; `undone`: the fact that it takes back, where that is known."""
 
     ledger: Ledger

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from domain import checks, errors, facts
+from domain import checks, errors, facts, ids
 from domain.balance_range import check_range
 from domain.case import Case, Defaults, Draft, live, live_repayments, pointing_to, restored
 from domain.facts import Change, Command, Conflict, Fact
@@ -217,7 +217,7 @@ def references(command: Command) -> list[facts.Key]:
     for name, aggregate_type in REFERENCES:
         value = getattr(command.payload, name, UNSET)
         if value is not UNSET and value is not None:
-            named.append((aggregate_type, str(value)))
+            named.append((aggregate_type, ids.text(value)))
     return named
 
 

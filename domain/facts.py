@@ -2,6 +2,7 @@
 
 import datetime
 import zoneinfo
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
@@ -9,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from domain import errors, money
+from domain import errors, ids, money
 
 AggregateType = Literal["contact", "transaction", "reminder"]
 EventType = Literal["CREATED", "UPDATED", "DELETED", "RESTORED", "UNDO"]
@@ -167,8 +168,9 @@ PAYLOADS: dict[tuple[str, str], type[Payload]] = {
 """The shape of event_data by aggregate type and event type."""
 
 
-def _fields(updated: type[Settling]) -> tuple[str, ...]:
-    return tuple(name for name in updated.__struct_fields__ if name not in Settling.__struct_fields__)
+@cache
+def _fields(payload: type[Payload]) -> tuple[str, ...]:
+    return tuple(name for name in payload.__struct_fields__ if name not in Settling.__struct_fields__)
 
 
 FIELDS: dict[AggregateType, tuple[str, ...]] = {
@@ -217,12 +219,12 @@ class Command(Struct, frozen=True):
     @property
     def resolves(self) -> str | None:
         """The event id of the conflict that it settles."""
-        return _id(getattr(self.payload, "resolves", UNSET))
+        return _id(self.payload.resolves) if isinstance(self.payload, Settling) else None
 
     @property
     def undoes(self) -> str | None:
         """The event id of the fact that it takes back."""
-        return _id(getattr(self.payload, "undone_event_id", UNSET))
+        return _id(self.payload.undone_event_id) if isinstance(self.payload, Undone) else None
 
     def item(self) -> dict[str, Any]:
         """The command as an item of a push."""
@@ -323,12 +325,16 @@ class WireFact(Fact, frozen=True, kw_only=True):
     hash: str
 
 
+_WIRE_TIME_LENGTH = len("2026-01-02T03:04:05.000006Z")
+
+
 def wire_time(moment: datetime.datetime) -> str:
     """RFC 3339 in UTC with six digits and Z. Raises errors.Invalid outside of the years 1 … 9999."""
     try:
-        return moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        text = str(msgspec.to_builtins(moment.astimezone(datetime.UTC)))  # which takes a tenth of what isoformat does
     except OverflowError as error:
         raise errors.Invalid("a time lies outside of the years 1 to 9999") from error
+    return text if len(text) == _WIRE_TIME_LENGTH else f"{text[:-1]}.000000Z"
 
 
 def parse_time(text: str) -> datetime.datetime:
@@ -338,26 +344,19 @@ def parse_time(text: str) -> datetime.datetime:
 
 def plain(payload: Payload) -> dict[str, Any]:
     """The fields that `payload` gives, as the JSON values that changes hold."""
-    members = {}
-    for name in payload.__struct_fields__:
-        if name in Settling.__struct_fields__:
-            continue
-        value = getattr(payload, name)
-        if value is not UNSET:
-            members[name] = _plain(value)
-    return members
+    given = ((name, getattr(payload, name)) for name in _fields(type(payload)))
+    return {name: _PLAIN.get(type(value), _as_it_is)(value) for name, value in given if value is not UNSET}
 
 
-def _plain(value: Any) -> Any:
-    match value:
-        case datetime.datetime():
-            return wire_time(value)
-        case datetime.date():
-            return value.isoformat()
-        case UUID():
-            return str(value)
-        case _:
-            return value
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    datetime.datetime: wire_time,
+    datetime.date: datetime.date.isoformat,
+    UUID: ids.text,
+}
 
 
 @cache

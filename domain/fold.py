@@ -95,8 +95,7 @@ class Ledger:
         return self
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """What one fact does: the entities and conflicts after it, the postings that it makes, the event that it undoes."""
 
     seq: int

@@ -5,8 +5,12 @@ import os
 from typing import Final
 from uuid import UUID
 
-_BITS: Final = 12 + 62
+import msgspec
+
 _BYTES: Final = 10
+"""Of an id, behind the six of its time: random, but for the bits that say which kind of id it is."""
+_KIND: Final = 0x7 << 76 | 0b10 << 62
+_NOT_RANDOM: Final = 0xF << 76 | 0b11 << 62
 _AT_ONCE: Final = 256
 """Random numbers: the kernel takes longer to be asked than to answer."""
 _random: list[int] = []
@@ -15,8 +19,21 @@ os.register_at_fork(after_in_child=_random.clear)  # or two processes would make
 
 def uuid7(now: datetime.datetime) -> UUID:
     """A new id made at `now` (aware), to the millisecond; the rest is random."""
-    milliseconds, random = int(now.timestamp() * 1_000), _next()
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | random >> 62 << 64 | 0b10 << 62 | random & (1 << 62) - 1)
+    number = int(now.timestamp() * 1_000) << 8 * _BYTES | _next()
+    return msgspec.convert(number.to_bytes(16, "big"), UUID)  # UUID() itself takes three times as long
+
+
+def text(one: UUID | str) -> str:
+    """`str(one)`, which takes four times as long."""
+    return str(msgspec.to_builtins(one))
+
+
+def parse(text: str) -> UUID:
+    """The id that we wrote as `text`; UUID() takes three times as long, and reads other ways to write one too.
+
+    Raises msgspec.ValidationError.
+    """
+    return msgspec.convert(text, UUID)
 
 
 def _next() -> int:
@@ -26,4 +43,4 @@ def _next() -> int:
         except IndexError:
             data = os.urandom(_BYTES * _AT_ONCE)
             numbers = (int.from_bytes(data[place : place + _BYTES], "big") for place in range(0, len(data), _BYTES))
-            _random.extend(number >> 8 * _BYTES - _BITS for number in numbers)
+            _random.extend(number & ~_NOT_RANDOM | _KIND for number in numbers)

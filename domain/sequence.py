@@ -16,8 +16,7 @@ from domain.facts import Command, Fact, Status, Unreadable
 from domain.fold import Ledger, Step
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Struct, frozen=True):
     """An event that is in the log under some id. `text` is the fact's canonical JSON, `hash` its link of the chain."""
 
     seq: int
@@ -34,8 +33,7 @@ class Known:
         return wire(self.text, self.hash)
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A rejection that is remembered; `command` is the JSON of the item."""
 
     fingerprint: bytes
@@ -151,6 +149,8 @@ def _retry(book: Book, event_id: str, fingerprint: bytes, skip_known: bool) -> O
 
 
 def _check_dependencies(book: Book, command: Command, failed: set[tuple[str, str]]) -> None:
+    if not failed:
+        return
     for key in (command.key, *references(command)):
         if key in failed and key not in book.ledger.entities and not (key == command.key and command.payload.creates):
             raise errors.DependencyFailed(f"{key[0]} {key[1]} was rejected earlier in this push")

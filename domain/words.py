@@ -59,8 +59,10 @@ def vector(texts: Mapping[str, str | None]) -> str:
     What is joined by an apostrophe or a hyphen is found by its parts and as one word.
     """
     places: dict[str, str] = {}
-    for weight in sorted(texts):
-        seen = folded(texts[weight] or "")
+    for weight, text in sorted(texts.items()):
+        if text is None:
+            continue
+        seen = folded(text)
         for word in _parts(seen):
             places.setdefault(word, weight)
         if _JOINT.search(seen):

@@ -367,5 +367,5 @@ CURRENT: Final = (
 Rows (ledger_id, version, materialized_version, contact_id, currency, amount), amounts other than 0 only, by contact and
 currency. A ledger without balances gives one row whose last three are null; an unknown ledger gives none.
 """
-CURRENT_OF_MANY: Final = _CURRENT.format(which="any(%(ledgers)s)")
+CURRENT_OF_MANY: Final = _CURRENT.format(which="any(%(ledgers)s::uuid[])")
 """The same of several, for storage.reader, ledger by ledger."""

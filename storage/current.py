@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 
-from storage import allocation
+from storage import allocation, arrays
 from storage.balances import CURRENT_OF_MANY
 from storage.reader import Reader, Rows
 
@@ -48,7 +48,7 @@ class Balances(NamedTuple):
 async def balances(reader: Reader, ledgers: Sequence[UUID]) -> dict[UUID, Balances]:
     """Of each of these ledgers, by contact and currency."""
     found: dict[UUID, Balances] = {}
-    for ledger, version, materialized, *balance in await reader.rows(CURRENT_OF_MANY, {"ledgers": list(ledgers)}, ledgers):
+    for ledger, version, materialized, *balance in await reader.rows(CURRENT_OF_MANY, {"ledgers": arrays.of(ledgers)}, ledgers):
         of_ledger = found.setdefault(ledger, Balances(version, materialized, []))
         if balance[0] is not None:
             contact_id, currency, amount = balance
@@ -77,8 +77,8 @@ class Answer:
         return {} if self._cursor is None else _found(await self._cursor.fetchall())
 
 
-def _parameters(places: Sequence[Place]) -> dict[str, Any]:
-    return {"ledgers": [ledger for ledger, _ in places], "ids": [one for _, one in places]}
+def _parameters(places: Sequence[Place]) -> dict[str, str]:
+    return {"ledgers": arrays.of(ledger for ledger, _ in places), "ids": arrays.of(one for _, one in places)}
 
 
 def _found(rows: Rows) -> dict[Place, Transaction]:

@@ -30,6 +30,7 @@ class KeyRing:
     keys: dict[str, bytes]
     _derived: dict[tuple[str, str], bytes] = field(default_factory=dict, repr=False, compare=False)
     """By key id and purpose: to derive a key takes ten times as long as to open something with it."""
+    _wrappers: dict[str, AESGCM] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -91,7 +92,10 @@ class KeyRing:
         return bytes([len(key_id)]) + key_id + nonce + self._wrapper(self.current).encrypt(nonce, data_key, ledger_id.encode())
 
     def _wrapper(self, key_id: str) -> AESGCM:
-        return AESGCM(self.derive(key_id, "data keys"))
+        known = self._wrappers.get(key_id)
+        if known is None:
+            known = self._wrappers[key_id] = AESGCM(self.derive(key_id, "data keys"))
+        return known
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ commits. One that is lost with its process costs nothing but time: every head ca
 
 from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Final
-from uuid import UUID
 
 import msgspec
 import psycopg
@@ -14,7 +13,7 @@ from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from storage import roles
+from storage import arrays, roles
 
 Connection = psycopg.AsyncConnection[TupleRow]
 CHANNEL: Final = "debitum_feed"
@@ -77,8 +76,8 @@ async def heads(connection: Connection, ledger_ids: Collection[str]) -> list[Hea
     """Where these ledgers stand now; those that are gone are left out."""
     async with connection.transaction():
         await connection.execute(roles.ENTER, roles.parameters(roles.API, ledger_ids))
-        cursor = await connection.execute(_HEADS, {"ids": [UUID(ledger_id) for ledger_id in ledger_ids]})
+        cursor = await connection.execute(_HEADS, {"ids": arrays.of(ledger_ids)})
         return [Head(*row) for row in await cursor.fetchall()]
 
 
-_HEADS = "select id::text, version, encode(head_hash, 'hex') from debitum.ledgers where id = any(%(ids)s)"
+_HEADS = "select id::text, version, encode(head_hash, 'hex') from debitum.ledgers where id = any(%(ids)s::uuid[])"

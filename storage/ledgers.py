@@ -6,27 +6,26 @@ becomes visible with the commit, so no reader can see seq 8 before seq 7; a glob
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from domain import errors, facts
 from domain.case import Defaults
 from domain.facts import Command
 from domain.fold import Ledger
 from domain.sequence import Book, Item, Known, Outcome, Refusal, take
-from storage import loading, projecting, roles, sealing
+from storage import arrays, loading, projecting, roles, sealing
 from storage.current import Transaction
 from storage.encryption import Cipher, KeyRing
 
 Connection = loading.Connection
 
 
-@dataclass(frozen=True)
-class Push:
+class Push(Struct, frozen=True):
     """Commands for one ledger, in order.
 
     `base_hash` is the chain's hash (32 bytes) at the highest base_seq; `dry_run` decides and writes nothing;
@@ -47,14 +46,13 @@ class Push:
     """A transaction that whoever commits reads with it, as it is then."""
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """The outcomes of a push, one an item, and the head after it; `events`: those of its ids that are in the log."""
 
     outcomes: list[Outcome]
     version: int
     hash: bytes | None
-    events: dict[str, Known] = field(default_factory=dict)
+    events: dict[str, Known] = {}
     shown: Transaction | None = None
     """What the push `shows`, where it is there."""
 
@@ -113,13 +111,13 @@ def _decide(book: Book, push: Push) -> Receipt | Moved:
 
 _LOCK = """
 select id::text, version, head_hash, data_key, turnover, greatest(clock_timestamp(), recorded_at), recorded_at
-from debitum.ledgers where id = any(%(ids)s) order by id for no key update
+from debitum.ledgers where id = any(%(ids)s::uuid[]) order by id for no key update
 """
 
 
 async def _lock(connection: Connection, ledger_ids: list[str]) -> loading.Cursor:
     await connection.execute(roles.ENTER_BY_KEYS, roles.parameters(roles.API, ledger_ids))
-    return await connection.execute(_LOCK, {"ids": [UUID(ledger_id) for ledger_id in ledger_ids]})
+    return await connection.execute(_LOCK, {"ids": arrays.of(ledger_ids)})
 
 
 async def _books(locked: loading.Cursor, keys: KeyRing) -> dict[str, Book]:

@@ -14,6 +14,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage import arrays
+
 # The roles' names are told elsewhere too, to who does without SQLAlchemy (storage.names); here they are used.
 from storage.names import API as API
 from storage.names import JOBS as JOBS
@@ -44,8 +46,8 @@ _ENTER = text(re.sub(r"%\((\w+)\)s", r":\1", ENTER))
 
 def parameters(role: str, ledgers: Iterable[UUID | str] = ()) -> dict[str, str]:
     """The bound values of ENTER: `ledgers` are the ones that row-level security lets the api role see."""
-    named, whose = "{" + ",".join(str(ledger) for ledger in ledgers) + "}", asker.get()
-    return {"role": role, "ledgers": named, "asker": whose and f" {whose}"}
+    whose = asker.get()
+    return {"role": role, "ledgers": arrays.of(ledgers), "asker": whose and f" {whose}"}
 
 
 def enter(connection: Connection, role: str, ledgers: Iterable[UUID | str] = ()) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, not_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage import devices, identity, tables
+from storage import arrays, devices, identity, tables
 from storage.pages import Page, Rows, read_page
 from storage.reader import Reader
 
@@ -152,7 +152,7 @@ class Caller(NamedTuple):
 
 async def callers(reader: Reader, session_ids: list[UUID], *, now: datetime.datetime) -> dict[UUID, Caller]:
     """By id, for those of these sessions that are live."""
-    rows = await reader.rows(_CALLERS, {"sessions": session_ids, "now": now})
+    rows = await reader.rows(_CALLERS, {"sessions": arrays.of(session_ids), "now": now})
     return {session_id: Caller(*found) for session_id, *found in rows}
 
 
