@@ -135,6 +135,8 @@ def _kinds(found: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
 
 def check_media_type(request: Request, *allowed: str) -> None:
     """Raises problems.UnsupportedMediaType unless the body is of one of `allowed`, and in UTF-8."""
+    if request.headers.get("content-type") in allowed and "content-encoding" not in request.headers:
+        return  # as nearly everybody says it
     media_type, _, parameters = (request.headers.get("content-type") or "").partition(";")
     charset = re.search(r"charset=\"?([^\";\s]+)", parameters, re.IGNORECASE)
     if media_type.strip().lower() not in allowed or (charset and charset[1].lower() not in ("utf-8", "utf8")):

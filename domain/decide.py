@@ -2,7 +2,7 @@
 
 import datetime
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import UNSET
@@ -16,12 +16,18 @@ from domain.undo import undo
 
 
 def decide(
-    ledger: Ledger, command: Command, *, recorded_at: str, defaults: Defaults, salt: str, undone: Fact | None = None
+    ledger: Ledger,
+    command: Command,
+    *,
+    recorded_at: str,
+    defaults: Defaults,
+    salt: Callable[[], str],
+    undone: Fact | None = None,
 ) -> tuple[Fact, Step]:
     """The fact that `command` becomes at the head of `ledger`, and what it does; `ledger` stays as it is.
 
-    `recorded_at` is RFC 3339 in UTC, `salt` goes into facts that hold a phone number or an address, `undone` is the fact
-    that an UNDO names. Raises errors.Rejected. The rules in words: docs/events.md.
+    `recorded_at` is RFC 3339 in UTC, `salt` makes what goes into facts that hold a phone number or an address, `undone` is the
+    fact that an UNDO names. Raises errors.Rejected. The rules in words: docs/events.md.
     """
     base_seq = ledger.version if command.base_seq is None else command.base_seq
     draft = _RULES[command.event_type](Case(ledger, command, base_seq, recorded_at, defaults, undone))
@@ -40,7 +46,7 @@ def decide(
         changes=draft.changes,
         overwrote=draft.overwrote or UNSET,
         conflict=draft.conflict or UNSET,
-        salt=salt if checks.is_private(command.aggregate_type, [command.event_data], draft.changes) else UNSET,
+        salt=salt() if checks.is_private(command.aggregate_type, [command.event_data], draft.changes) else UNSET,
     )
     step = fold(ledger, fact)
     check_range(ledger, step)

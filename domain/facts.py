@@ -2,7 +2,6 @@
 
 import datetime
 import zoneinfo
-from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
@@ -10,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from domain import errors, ids, money
+from domain import errors, money
 
 AggregateType = Literal["contact", "transaction", "reminder"]
 EventType = Literal["CREATED", "UPDATED", "DELETED", "RESTORED", "UNDO"]
@@ -168,7 +167,6 @@ PAYLOADS: dict[tuple[str, str], type[Payload]] = {
 """The shape of event_data by aggregate type and event type."""
 
 
-@cache
 def _fields(payload: type[Payload]) -> tuple[str, ...]:
     return tuple(name for name in payload.__struct_fields__ if name not in Settling.__struct_fields__)
 
@@ -344,19 +342,10 @@ def parse_time(text: str) -> datetime.datetime:
 
 def plain(payload: Payload) -> dict[str, Any]:
     """The fields that `payload` gives, as the JSON values that changes hold."""
-    given = ((name, getattr(payload, name)) for name in _fields(type(payload)))
-    return {name: _PLAIN.get(type(value), _as_it_is)(value) for name, value in given if value is not UNSET}
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-_PLAIN: dict[type, Callable[[Any], Any]] = {
-    datetime.datetime: wire_time,
-    datetime.date: datetime.date.isoformat,
-    UUID: ids.text,
-}
+    members: dict[str, Any] = msgspec.to_builtins(payload, builtin_types=(datetime.datetime,))
+    for name in Settling.__struct_fields__:
+        members.pop(name, None)
+    return {name: wire_time(value) if isinstance(value, datetime.datetime) else value for name, value in members.items()}
 
 
 @cache

@@ -1,6 +1,5 @@
 """Folding: what a fact's changes make of the state before it. No rules are needed here, only the changes."""
 
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 from msgspec import Struct, structs
@@ -63,8 +62,7 @@ class Dispute(Struct, frozen=True, kw_only=True):
         return (self.aggregate_type, self.aggregate_id)
 
 
-@dataclass
-class Ledger:
+class Ledger(Struct):
     """As much of a ledger as some commands need, and its head; changes only by `take`."""
 
     id: str
@@ -72,10 +70,10 @@ class Ledger:
     hash: bytes | None = None
     turnover: int = 0
     """Sum of |amount| over all postings: a bound of every balance."""
-    entities: dict[facts.Key, Entity] = field(default_factory=dict)
-    conflicts: dict[str, Dispute] = field(default_factory=dict)
+    entities: dict[facts.Key, Entity] = {}
+    conflicts: dict[str, Dispute] = {}
     """By event id, settled ones too."""
-    undone: set[str] = field(default_factory=set)
+    undone: set[str] = set()
     """Ids of events that have been undone."""
     balances: dict[tuple[str, str], int] | None = None
     """By (contact, currency); only there when `turnover` no longer proves that no balance leaves its range."""

@@ -1,11 +1,11 @@
 """The sequencer of one ledger: takes commands in order, answers retries, decides the rest and chains the facts."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from domain import chain, errors
 from domain.adoption import Decided, adopt
@@ -58,8 +58,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The version that a stale command met."""
 
 
-@dataclass
-class Book:
+class Book(Struct):
     """One ledger under its lock: what is known of it, and what this batch adds.
 
     `recorded_at` (RFC 3339, UTC) is Postgres's clock at the lock, never before the head's, which is `head_recorded_at`.
@@ -69,23 +68,23 @@ class Book:
     data_key: bytes
     recorded_at: str
     head_recorded_at: str | None = None
-    known: dict[str, Known] = field(default_factory=dict)
-    refused: dict[str, Refusal] = field(default_factory=dict)
-    steps: list[tuple[Fact, Step]] = field(default_factory=list)
+    known: dict[str, Known] = {}
+    refused: dict[str, Refusal] = {}
+    steps: list[tuple[Fact, Step]] = []
     """New facts, oldest first; their text and hash are in `known`."""
-    refusals: dict[str, Refusal] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = {}
     """New rejections to be remembered."""
 
     def copy(self) -> "Book":
         """Another book that can be written to without changing this one."""
-        ledger = replace(
+        ledger = structs.replace(
             self.ledger,
             entities=dict(self.ledger.entities),
             conflicts=dict(self.ledger.conflicts),
             undone=set(self.ledger.undone),
             balances=None if self.ledger.balances is None else dict(self.ledger.balances),
         )
-        return replace(
+        return structs.replace(
             self,
             ledger=ledger,
             known=dict(self.known),
@@ -160,7 +159,7 @@ def _check_dependencies(book: Book, command: Command, failed: set[tuple[str, str
 
 
 def _decide(book: Book, command: Command, fingerprint: bytes, defaults: Defaults) -> Outcome:
-    salt = chain.salt(book.data_key, command.id)
+    salt = partial(chain.salt, book.data_key, command.id)
     undone = book.known[command.undoes].fact() if command.undoes in book.known else None
     fact, step = decide(book.ledger, command, recorded_at=book.recorded_at, defaults=defaults, salt=salt, undone=undone)
     return _add(book, fact, step, fingerprint)

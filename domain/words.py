@@ -63,8 +63,7 @@ def vector(texts: Mapping[str, str | None]) -> str:
         if text is None:
             continue
         seen = folded(text)
-        for word in _parts(seen):
-            places.setdefault(word, weight)
+        places = dict.fromkeys(_parts(seen), weight) | places
         if _JOINT.search(seen):
             for found in _WORD.findall(seen):
                 if not found.isalnum():
