@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Raw, Struct
 
 from api import body, problems
 from api.routing import Call, Nothing, Reply, Routes
-from domain import errors, facts
+from domain import errors, facts, ids
 from domain.facts import Command, Key, Unreadable
 from domain.sequence import Outcome
 from storage import events
@@ -91,7 +91,7 @@ async def push(call: Call[PushBody, Nothing]) -> Reply:
     items = [_item(raw, index, call.caller.device) for index, raw in enumerate(call.body.events)]
     base_hash = None if call.body.base_hash is None else bytes.fromhex(call.body.base_hash)
     receipt = await call.services.writer.submit(
-        Push(str(call.caller.ledger_id), items, call.caller.defaults, base_hash=base_hash, dry_run=call.body.dry_run)
+        Push(ids.text(call.caller.ledger_id), items, call.caller.defaults, base_hash=base_hash, dry_run=call.body.dry_run)
     )
     headers = {"X-Ledger-Version": str(receipt.version)}
     outcomes = [_located(outcome, item) for outcome, item in zip(receipt.outcomes, items, strict=True)]
@@ -113,20 +113,21 @@ def _item(raw: Raw, index: int, device_id: str | None) -> Command | Unreadable:
     """The command in `raw`. Raises errors.Invalid where not even its id can be read."""
     sent = bytes(raw)
     try:
-        event_id = str(body.decode_bytes(sent, _Named).id)
+        return _command(sent, device_id)
+    except errors.Rejected as error:
+        members, text = _members(sent), sent.decode(errors="replace").replace("\x00", "\ufffd")
+        return Unreadable(_event_id(sent, index), error, text, _content(members, sent), _key(members))
+
+
+def _event_id(sent: bytes, index: int) -> str:
+    try:
+        return ids.text(body.decode_bytes(sent, _Named).id)
     except errors.Invalid as error:
         pointer = f"/events/{index}/id"
         raise errors.Invalid("an item has no readable id", errors=(errors.FieldError(pointer, "not a UUID"),)) from error
-    try:
-        return _command(sent, event_id, device_id)
-    except errors.Rejected as error:
-        members = _members(sent)
-        return Unreadable(
-            event_id, error, sent.decode(errors="replace").replace("\x00", "\ufffd"), _content(members, sent), _key(members)
-        )
 
 
-def _command(sent: bytes, event_id: str, device_id: str | None) -> Command:
+def _command(sent: bytes, device_id: str | None) -> Command:
     try:
         members = body.decode_bytes(sent, dict[str, Any])
     except errors.Invalid:
@@ -137,9 +138,9 @@ def _command(sent: bytes, event_id: str, device_id: str | None) -> Command:
         raise errors.UnsupportedVersion(f"this server reads version {facts.VERSION}")
     item, payload = _typed(sent)
     return Command(
-        id=event_id,
+        id=ids.text(item.id),
         aggregate_type=item.aggregate_type,
-        aggregate_id=str(item.aggregate_id),
+        aggregate_id=ids.text(item.aggregate_id),
         event_type=item.event_type,
         payload=payload,
         event_data=members["event_data"],
