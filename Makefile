@@ -130,9 +130,12 @@ lock: $(DEV) ## resolve the dependencies of pyproject.toml anew
 	$(COMPILE) pyproject.toml --group scale -c $(VENV)/scale.txt --override tests/scale/overrides.txt -o requirements-scale.lock
 	echo uv | $(COMPILE) --no-annotate -c requirements-dev.lock -o requirements-bootstrap.lock -
 
-# The newest Python that can make an environment; names on the PATH may be shims of versions that are not there.
+# The system's own Python where it is new enough: distributions build theirs with optimisations that take a fifth off everything,
+# and version managers do not unless they are told to. Else the newest; names on the PATH may be shims of versions that are not there.
+PYTHONS := $(or $(PYTHON),/usr/bin/python3 python3.14 python3.13 python3.12 python3.11 python3 python)
+
 $(BIN)/uv: requirements-bootstrap.lock
-	@for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	@for python in $(PYTHONS); do \
 		$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 		echo "making $(VENV) with $$($$python --version)"; \
 		$$python -m venv --clear $(VENV) && \

@@ -1,9 +1,9 @@
 """A new version on an old database, and the other way round: what goes on, what waits, and what is refused in words."""
 
 import subprocess
-import tarfile
 import threading
 import uuid
+import zipfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -37,12 +37,12 @@ def yesterdays_code(tmp_path: Path) -> Path:
     came_with = git("log", "--diff-filter=A", "--format=%H", "--", f"{REVISIONS}/{newest.name}").decode().split()
     before = f"{came_with[-1]}^" if came_with else "HEAD"  # it may not be committed yet
     try:
-        archive = git("archive", before, "api", "domain", "storage", "telemetry")
+        archive = git("archive", "--format=zip", before, "api", "domain", "storage", "telemetry")
     except subprocess.CalledProcessError:
         pytest.skip(f"the history here is too short: it lacks {before}")
     folder = tmp_path / "yesterday"
-    with tarfile.open(fileobj=BytesIO(archive)) as packed:
-        packed.extractall(folder, filter="data")
+    with zipfile.ZipFile(BytesIO(archive)) as packed:
+        packed.extractall(folder)
     assert not (folder / REVISIONS / newest.name).exists()
     return folder
 
