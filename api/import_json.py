@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 from sanic.views import stream
 
 from api import body
 from api.routing import Call, Nothing, Reply, Routes
 from api.transfer import receive
 from api.writer import BATCH_COMMANDS
-from domain import chain, errors, facts
+from domain import chain, errors, facts, sequence
 from domain.adoption import Decided
 from domain.case import Defaults
 from storage.ledgers import Moved, Push
@@ -79,20 +79,28 @@ def _read(file: Path) -> list[facts.Fact]:
 def _fact(sent: bytes, index: int) -> tuple[facts.Fact, str]:
     try:
         wired = body.decode_bytes(sent, facts.WireFact)
-        plain: dict[str, Any] = body.decode_bytes(sent, dict[str, Any])
-        body.refuse_doubled(sent)
+        known = structs.asdict(wired)
+        said = known.pop("hash")
+        fact = facts.Fact(**known)
+        text = chain.canonical(fact)
+        as_exported = sent == sequence.wire_text(text.decode(), said).encode()  # then there is nothing else in it
+        members = None if as_exported else _members(sent)
     except errors.Invalid as error:
         inside = tuple(errors.FieldError(f"/events/{index}{found.pointer}", found.detail) for found in error.errors)
         raise errors.Invalid(error.detail, errors=inside) from error
-    members = {name: getattr(wired, name) for name in facts.Fact.__struct_fields__}
-    fact = facts.Fact(**members)
-    del plain["hash"]
-    text = chain.canonical(fact)
-    if chain.canonical(plain) != text:
+    if members is not None and chain.canonical(members) != text:
         raise _wrong(index, "", "has members that no fact has")
     if b"\\u0000" in text:
         raise _wrong(index, "", "no text has a NUL")
-    return fact, wired.hash
+    return fact, said
+
+
+def _members(sent: bytes) -> dict[str, Any]:
+    """All that is said of a fact but its hash. Raises errors.Invalid where something is said twice."""
+    members: dict[str, Any] = body.decode_bytes(sent, dict[str, Any])
+    body.refuse_doubled(sent)
+    del members["hash"]
+    return members
 
 
 def _wrong(index: int, pointer: str, detail: str) -> errors.Invalid:
