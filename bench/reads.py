@@ -98,7 +98,7 @@ def _pulls(bench: Bench, server: Api) -> list[harness.Row]:
     ]
 
 
-_BALANCES: Final = balances.CURRENT_OF_MANY.replace("any(%(ledgers)s)", "md5('ledger ' || {first} + :n)::uuid")
+_BALANCES: Final = balances.CURRENT_OF_MANY.replace("any(%(ledgers)s::uuid[])", "md5('ledger ' || {first} + :n)::uuid")
 
 
 def _balances(bench: Bench, server: Api) -> list[harness.Row]:
