@@ -12,7 +12,6 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 from sanic import HTTPResponse, Request, Sanic
-from sanic.helpers import has_message_body
 from sanic.http import Http
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -255,12 +254,12 @@ class Response(HTTPResponse):
     @property
     def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
         """Names and values as they are sent."""
-        if has_message_body(self.status):  # type: ignore[no-untyped-call]
+        if self.content_type is not None:  # where there is no body, Sanic would say that it is of the type "None"
             self.headers.setdefault("content-type", self.content_type)
         found = [(name, str(value)) for name, value in self.headers.items()]
         if not "".join(map("".join, found)).isprintable():
-            return super().processed_headers
-        return ((name.encode("ascii"), value.encode()) for name, value in found)
+            found = [(self._sanitize_header_value(name), self._sanitize_header_value(value)) for name, value in found]
+        return ((name.encode("ascii"), value.encode(errors="surrogateescape")) for name, value in found)
 
 
 def respond(reply: Reply) -> HTTPResponse:

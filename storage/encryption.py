@@ -31,6 +31,7 @@ class KeyRing:
     _derived: dict[tuple[str, str], bytes] = field(default_factory=dict, repr=False, compare=False)
     """By key id and purpose: to derive a key takes ten times as long as to open something with it."""
     _wrappers: dict[str, AESGCM] = field(default_factory=dict, repr=False, compare=False)
+    """By key id: what seals and opens data keys."""
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -183,8 +183,8 @@ def _settlements(item: Item) -> Iterator[tuple[str, str]]:
 
 def _undone(book: Book, item: Item) -> facts.Fact | None:
     """The fact that an UNDO names; one of the same push has loaded what it touches by itself."""
-    undone = isinstance(item, Command) and item.event_type == "UNDO" and book.known.get(item.undoes or "")
-    return undone.fact() if undone else None
+    known = book.known.get(item.undoes or "") if isinstance(item, Command) else None
+    return None if known is None else known.fact()
 
 
 def _undone_keys(book: Book, item: Item) -> Iterator[facts.Key]:

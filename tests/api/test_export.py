@@ -76,6 +76,18 @@ async def test_export_import_export_is_equal_but_for_when(api: Server, alice: Cl
     assert (again.status_code, again.json()["code"]) == (409, "ledger_not_empty")
 
 
+async def test_an_export_that_was_written_anew_is_looked_at_all_the_same(alice: Client, bob: Client) -> None:
+    await alice.post("/api/contacts", {"name": "Zoë"}, status=201)
+    content = json.dumps(await exported(alice), indent=1, sort_keys=True)
+    headers = {"Content-Type": "application/json"}
+    twice = content.replace('"seq": 1', '"seq": 1, "seq": 1', 1)
+    refused = await bob.http.post("/api/import/json", content=twice, headers=headers)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/events/0/seq")
+    more = content.replace('"seq": 1', '"seq": 1, "mood": "good"', 1)
+    assert (await bob.http.post("/api/import/json", content=more, headers=headers)).status_code == 400
+    assert (await bob.http.post("/api/import/json", content=content, headers=headers)).status_code == 200
+
+
 async def test_what_was_taken_over_goes_on(api: Server, alice: Client, bob: Client) -> None:
     ana, other = event("contact", "CREATED", {"name": "Ana"}), await api.login(alice)
     debt = event("transaction", "CREATED", lent(ana["aggregate_id"], 1250))

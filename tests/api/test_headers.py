@@ -26,6 +26,13 @@ def check(answer: httpx.Response, *, cached: bool = False) -> None:
     assert "Strict-Transport-Security" not in answer.headers, "nobody has said that we are reached by https"
 
 
+async def test_an_answer_without_a_body_has_no_type(api: Server) -> None:
+    async with api.http() as http:
+        answer = await http.post("/api/auth/password/forgot", json={"email": "nobody@example.org"})
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert "Content-Type" not in answer.headers
+
+
 async def test_private_answers_stay_out_of_caches(alice: Client) -> None:
     await alice.post("/api/contacts", {"name": "Ana"}, status=201)
     for path in (

@@ -3,7 +3,7 @@
 import datetime
 from uuid import RFC_4122, UUID
 
-from domain.ids import uuid7
+from domain.ids import parse, text, uuid7
 
 AT = datetime.datetime(2026, 3, 2, 9, 30, 0, 123_999, tzinfo=datetime.UTC)
 
@@ -12,6 +12,14 @@ def test_the_form_is_that_of_the_standard() -> None:
     made = uuid7(AT)
     assert (made.version, made.variant) == (7, RFC_4122)
     assert made.int >> 80 == int(AT.timestamp() * 1_000)
+
+
+def test_text_is_that_of_the_standard_library_and_is_read_back() -> None:
+    for number in (0, 2**128 - 1, uuid7(AT).int):
+        one = UUID(int=number)
+        assert text(one) == text(str(one)) == str(one)
+        assert parse(str(one)) == one
+        assert hash(parse(str(one))) == hash(one)
 
 
 def test_what_is_made_later_sorts_behind_and_no_two_are_alike() -> None:

@@ -68,7 +68,7 @@ def test_a_reminder_says_what_it_is_about(connection: Connection) -> None:
     assert (notice.debt.item, notice.debt.open_amount) == ("Drill", 1)
 
 
-CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
+CHANGES: dict[str, tuple[str, dict[str, Any], recipients.Reason]] = {
     "the debt is deleted": ("transactions", {"deleted_seq": 9, "deleted_at": NOW, "changed_seq": 9}, "gone"),
     "the date has moved": ("transactions", {"due_date": TODAY + DAY}, "rescheduled"),
     "the date is taken away": ("transactions", {"due_date": None, "due_changed_at": None}, "rescheduled"),
@@ -79,21 +79,21 @@ CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_due_date_is_looked_at_again(connection: Connection, change: tuple[str, dict[str, Any], str]) -> None:
+def test_a_due_date_is_looked_at_again(connection: Connection, change: tuple[str, dict[str, Any], recipients.Reason]) -> None:
     table, columns, reason = change
     ledger = rows.ledger(connection)
     ledger.money(ledger.contact(), due_date=TODAY)
     tick(connection)
     connection.execute(update(tables.metadata.tables[f"debitum.{table}"]).values(columns))
-    assert load(connection) == recipients.Suppressed(reason)  # type: ignore[arg-type]
+    assert load(connection) == recipients.Suppressed(reason)
 
 
-REMINDER_CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+REMINDER_CHANGES: dict[str, tuple[dict[str, Any], recipients.Reason]] = {
     "it is done": ({"done_at": NOW}, "done"),
     "it is deleted": ({"deleted_seq": 9, "deleted_at": NOW, "changed_seq": 9}, "gone"),
     "it has moved": ({"remind_at": NOW + MINUTE}, "rescheduled"),
 }
-RULE_CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
+RULE_CHANGES: dict[str, tuple[dict[str, Any], recipients.Reason | None]] = {
     "nothing": ({}, None),
     "it is done": ({"done_at": NOW}, "done"),
     "it has another rule": ({"repeat": "FREQ=DAILY;INTERVAL=7"}, "rescheduled"),
@@ -104,7 +104,9 @@ RULE_CHANGES: dict[str, tuple[dict[str, Any], str | None]] = {
 
 
 @pytest.mark.parametrize("change", RULE_CHANGES.values(), ids=RULE_CHANGES)
-def test_an_occurrence_of_a_rule_is_looked_at_again(connection: Connection, change: tuple[dict[str, Any], str | None]) -> None:
+def test_an_occurrence_of_a_rule_is_looked_at_again(
+    connection: Connection, change: tuple[dict[str, Any], recipients.Reason | None]
+) -> None:
     columns, reason = change
     rows.ledger(connection).reminder(NOW - 5 * DAY, repeat="FREQ=DAILY")
     assert len(tick(connection)) == 1
@@ -115,16 +117,16 @@ def test_an_occurrence_of_a_rule_is_looked_at_again(connection: Connection, chan
         assert isinstance(notice, recipients.ReminderNotice)
         assert notice.at == NOW
     else:
-        assert notice == recipients.Suppressed(reason)  # type: ignore[arg-type]
+        assert notice == recipients.Suppressed(reason)
 
 
 @pytest.mark.parametrize("change", REMINDER_CHANGES.values(), ids=REMINDER_CHANGES)
-def test_a_reminder_is_looked_at_again(connection: Connection, change: tuple[dict[str, Any], str]) -> None:
+def test_a_reminder_is_looked_at_again(connection: Connection, change: tuple[dict[str, Any], recipients.Reason]) -> None:
     columns, reason = change
     rows.ledger(connection).reminder(NOW)
     tick(connection)
     connection.execute(update(tables.reminders).values(columns))
-    assert load(connection) == recipients.Suppressed(reason)  # type: ignore[arg-type]
+    assert load(connection) == recipients.Suppressed(reason)
 
 
 @pytest.mark.parametrize("kind", ["due", "reminder"])
