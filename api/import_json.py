@@ -12,8 +12,7 @@ from sanic.views import stream
 
 from api import body
 from api.routing import Call, Nothing, Reply, Routes
-from api.transfer import receive
-from api.writer import BATCH_COMMANDS
+from api.transfer import PAGE, receive
 from domain import chain, errors, facts, sequence
 from domain.adoption import Decided
 from domain.case import Defaults
@@ -55,7 +54,8 @@ async def take_over(call: Call[None, Nothing]) -> Reply:
         version = await call.services.writer.take_over(str(call.caller.ledger_id), pushes)
     except Moved as error:
         raise errors.LedgerNotEmpty("this ledger has events already") from error
-    return Reply(_summary(log, version), headers={"X-Ledger-Version": str(version)})
+    summary = await asyncio.to_thread(_summary, log, version)
+    return Reply(summary, headers={"X-Ledger-Version": str(version)})
 
 
 def _read(file: Path) -> list[facts.Fact]:
@@ -108,8 +108,8 @@ def _wrong(index: int, pointer: str, detail: str) -> errors.Invalid:
 
 
 def _pushes(ledger_id: str, defaults: Defaults, log: list[facts.Fact]) -> Iterator[Push]:
-    for start in range(0, len(log) or 1, BATCH_COMMANDS):
-        items = [Decided(fact, start + number) for number, fact in enumerate(log[start : start + BATCH_COMMANDS])]
+    for start in range(0, len(log) or 1, PAGE):
+        items = [Decided(fact, start + number) for number, fact in enumerate(log[start : start + PAGE])]
         yield Push(ledger_id, items, defaults, adopts=True, expected_version=start)
 
 

@@ -16,7 +16,6 @@ from sanic.views import stream
 from api import backup as files
 from api import body, problems, services
 from api.routing import IMPORT_SECONDS, Call, Reply, Routes
-from api.writer import BATCH_COMMANDS
 from domain import backup, errors, facts, money
 from domain.sequence import Outcome
 from storage.ledgers import Push
@@ -25,6 +24,8 @@ routes = Routes("transfer")
 
 MAX_IMPORT_BYTES = 256 * 1024 * 1024
 """Of the file as it is sent; api.backup limits what is in it."""
+PAGE = 200
+"""Commands or facts that an import brings at a time: to decide them is one step of the event loop, for which all others wait."""
 MEDIA_TYPE = "application/zip"
 
 
@@ -120,8 +121,8 @@ def _parts(commands: list[facts.Command], *, alone: bool) -> Iterator[list[facts
     `alone`: each brings the contacts that it needs, because a dry run leaves nothing behind for the next.
     """
     contacts = {command.aggregate_id: command for command in commands if command.aggregate_type == "contact"}
-    for start in range(0, len(commands) or 1, BATCH_COMMANDS):
-        part = commands[start : start + BATCH_COMMANDS]
+    for start in range(0, len(commands) or 1, PAGE):
+        part = commands[start : start + PAGE]
         if alone:
             needed = dict.fromkeys(command.event_data.get("contact_id") for command in part)
             here = {command.aggregate_id for command in part}

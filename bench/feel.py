@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from bench import apart, embedded, harness, traffic
+from bench import apart, beside, embedded, harness, traffic
+from bench.beside import Waits
 from bench.embedded import Idle, Whole
 from bench.traffic import User
 from client import Device
@@ -122,9 +123,8 @@ async def _come(path: Path, url: str, email: str, expected: int, *, plain: bool)
     )
 
 
-def new_devices(url: str, rounds: int) -> tuple[list[Came], list[Came]]:
-    """Rounds, compressed and plain in turn, each device in a process of its own."""
-    user = asyncio.run(_filled(url))
+def new_devices(url: str, user: User, rounds: int) -> tuple[list[Came], list[Came]]:
+    """Rounds, compressed and plain in turn, each device of `user` in a process of its own."""
     found: tuple[list[Came], list[Came]] = ([], [])
     for _ in range(rounds):
         for side, plain in zip(found, (False, True), strict=True):
@@ -221,6 +221,7 @@ class Found(NamedTuple):
     packed: list[Came]
     plain: list[Came]
     seen: list[float]
+    waits: Waits
     after_work: dict[str, float]
     without_pages: dict[str, float]
 
@@ -238,11 +239,13 @@ def measure(plan: Plan) -> Found:
                     continue
                 embedded.settle(data_dir, SETTLE_SECONDS)
                 idle = [embedded.idle(data_dir, plan.idle_seconds) for _ in range(plan.looks)]
-                packed, plain = new_devices(whole.api, plan.rounds)
+                user = asyncio.run(_filled(whole.api))
+                packed, plain = new_devices(whole.api, user, plan.rounds)
                 seen: list[float] = apart.run(seen_elsewhere, whole.api, plan.changes).result
                 embedded.settle(data_dir, SETTLE_SECONDS)
                 after_work = embedded.held(data_dir)
-    return Found(starts, idle, packed, plain, seen, after_work, _without_pages())
+                waits = beside.an_import(whole.api, user, EVENTS)
+    return Found(starts, idle, packed, plain, seen, waits, after_work, _without_pages())
 
 
 def _without_pages() -> dict[str, float]:
@@ -265,9 +268,10 @@ def _rows(found: Found) -> list[harness.Row]:
             row(f"feel_first_screen{suffix}", [one.first_screen for one in came], "ms"),
             row(f"feel_whole_ledger{suffix}", [one.whole_ledger for one in came], "s"),
         ]
-    for name, share in (("p50", 0.5), ("p99", 0.99)):
-        value = harness.percentile(found.seen, share)
-        rows.append(harness.Row(f"feel_seen_elsewhere_{name}", value, min(found.seen), max(found.seen), "ms", "less"))
+    for what, times in (("seen_elsewhere", found.seen), ("balances", found.waits.quiet), ("beside_import", found.waits.beside)):
+        for name, share in (("p50", 0.5), ("p99", 0.99)):
+            value = harness.percentile(times, share)
+            rows.append(harness.Row(f"feel_{what}_{name}", value, min(times), max(times), "ms", "less"))
     return [
         *rows,
         row("feel_cold_start", [one.api_seconds for one in found.starts], "s", goal=COLD_START_GOAL_SECONDS),

@@ -202,7 +202,7 @@ def large(bench: Bench) -> Large:
             bodies = [first.prepare(BATCH) for _ in range(events // BATCH)]
             pushed.append(apart.run(push, server.url, [Request(first.token, body.content) for body in bodies], 1).result)
             file = Path(folder) / f"{number}.json"
-            _export(server.url, first.token, file)
+            export(server.url, first.token, file)
             size = file.stat().st_size / 1e6
             taken_over.append(apart.run(take_over, server.url, second.token, file, events).result)
             ids = [event_id for body in bodies for event_id in body.ids]
@@ -218,7 +218,8 @@ async def _two(url: str) -> tuple[traffic.User, traffic.User]:
     return first, second
 
 
-def _export(url: str, token: str, file: Path) -> None:
+def export(url: str, token: str, file: Path) -> None:
+    """All that the user has, as the server exports it."""
     headers = {"Authorization": f"Bearer {token}"}
     with (
         httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS) as http,

@@ -122,7 +122,7 @@ async def test_the_facts_are_ordinary_events(alice: Client) -> None:
 
 
 async def test_a_dry_run_says_the_same_and_stores_nothing(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "BATCH_COMMANDS", 10)
+    monkeypatch.setattr(transfer, "PAGE", 10)
     content, expected = _sample("small")
     dry = (await _send(alice, content, dry_run="true")).json()
     assert (dry["contacts"], dry["transactions"], dry["items"]) == (12, 120, expected["items"])
