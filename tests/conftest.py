@@ -46,6 +46,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def pytest_unconfigure() -> None:
+    """Else libraries take what stays for a leak when the process ends."""
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def _heard() -> None:
     """Sanic ignores SIGINT and SIGTERM in a process that it has served in, and programs that are started later inherit that."""
