@@ -49,13 +49,13 @@ async def take_over(call: Call[None, Nothing]) -> Reply:
         file = Path(folder, "export.json")
         await receive(call.request, file)
         log = await asyncio.to_thread(_read, file)
+        created = await asyncio.to_thread(_created, log)  # before anything is stored: then only the answer is left
     pushes = _pushes(str(call.caller.ledger_id), call.caller.defaults, log)
     try:
         version = await call.services.writer.take_over(str(call.caller.ledger_id), pushes)
     except Moved as error:
         raise errors.LedgerNotEmpty("this ledger has events already") from error
-    summary = await asyncio.to_thread(_summary, log, version)
-    return Reply(summary, headers={"X-Ledger-Version": str(version)})
+    return Reply(TakenOver(**created, version=version), headers={"X-Ledger-Version": str(version)})
 
 
 def _read(file: Path) -> list[facts.Fact]:
@@ -113,8 +113,8 @@ def _pushes(ledger_id: str, defaults: Defaults, log: list[facts.Fact]) -> Iterat
         yield Push(ledger_id, items, defaults, adopts=True, expected_version=start)
 
 
-def _summary(log: list[facts.Fact], version: int) -> TakenOver:
+def _created(log: list[facts.Fact]) -> dict[str, int]:
+    """How many of what, by the members of TakenOver."""
     created = [change for fact in log for change in fact.changes if change.op == "create"]
-    count = {kind: sum(change.aggregate_type == kind for change in created) for kind in facts.FIELDS}
-    items = sum(change.fields.get("type") == (None, "item") for change in created)
-    return TakenOver(count["contact"], count["transaction"], items, count["reminder"], version)
+    found = {f"{kind}s": sum(change.aggregate_type == kind for change in created) for kind in facts.FIELDS}
+    return found | {"items": sum(change.fields.get("type") == (None, "item") for change in created)}

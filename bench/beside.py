@@ -17,6 +17,7 @@ from bench.traffic import User
 PAUSE_SECONDS: Final = 0.01
 """Between two looks."""
 QUIET_SECONDS: Final = 2.0
+"""Of looks beside nothing."""
 SOON_SECONDS: Final = 0.5
 """Until the process that imports has begun: then it sends, and the server reads, decides and stores."""
 
@@ -30,20 +31,13 @@ class Waits(NamedTuple):
 
 def an_import(url: str, owner: User, events: int) -> Waits:
     """What `owner` has, `events` of it, is exported, and taken over by another user while a third one looks."""
-    other, third = asyncio.run(_two(url))
+    other, third = asyncio.run(traffic.accounts(url, 2))
     with TemporaryDirectory(prefix="debitum-bench-") as folder:
         file = Path(folder, "export.json")
         push.export(url, owner.token, file)
         quiet = _looks(url, third, functools.partial(time.sleep, QUIET_SECONDS))
         importing = functools.partial(apart.run, push.take_over, url, other.token, file, events)
         return Waits(quiet, _looks(url, third, importing, after=SOON_SECONDS))
-
-
-async def _two(url: str) -> list[User]:
-    users = await traffic.register(url, 2)
-    for user in users:
-        await user.close()
-    return users
 
 
 def _looks(url: str, user: User, work: Callable[[], object], *, after: float = 0.0) -> list[float]:
@@ -55,11 +49,11 @@ def _looks(url: str, user: User, work: Callable[[], object], *, after: float = 0
     ):
         http.get("/api/balances").raise_for_status()
         working = aside.submit(work)
-        time.sleep(after)
+        time.sleep(after)  # an interpreter that starts tells nobody how far it is
         while not working.done():
             began = time.perf_counter()
             http.get("/api/balances").raise_for_status()
             found.append((time.perf_counter() - began) * 1_000)
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)  # a person does not look without a pause, and the looks are no load of their own
         working.result()
     return found

@@ -168,9 +168,7 @@ def seen_elsewhere(url: str, changes: int) -> list[float]:
 
 
 async def _all_seen(folder: Path, url: str, changes: int) -> list[float]:
-    users = await traffic.register(url, DEVICES)
-    for user in users:
-        await user.close()
+    users = await traffic.accounts(url, DEVICES)
     dice = [random.Random(number) for number in range(DEVICES)]
     files = [folder / str(number) for number in range(DEVICES)]
     of_users = await asyncio.gather(*(_seen(*one, url, changes) for one in zip(files, users, dice, strict=True)))

@@ -198,7 +198,7 @@ def large(bench: Bench) -> Large:
     events = bench.plan.events
     with harness.api(bench.url, bench.ring) as server, tempfile.TemporaryDirectory(prefix="debitum-bench-") as folder:
         for number in range(bench.plan.imports):
-            first, second = asyncio.run(_two(server.url))
+            first, second = asyncio.run(traffic.accounts(server.url, 2))
             bodies = [first.prepare(BATCH) for _ in range(events // BATCH)]
             pushed.append(apart.run(push, server.url, [Request(first.token, body.content) for body in bodies], 1).result)
             file = Path(folder) / f"{number}.json"
@@ -210,12 +210,6 @@ def large(bench: Bench) -> Large:
                 assert _log(bench.url, user.ledger_id) == ids, "in the order in which they were pushed"
             bench.others += 2 * events
     return Large(pushed, taken_over, size)
-
-
-async def _two(url: str) -> tuple[traffic.User, traffic.User]:
-    first, second = await traffic.register(url, 2)
-    await asyncio.gather(first.close(), second.close())
-    return first, second
 
 
 def export(url: str, token: str, file: Path) -> None:

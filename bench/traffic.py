@@ -133,6 +133,14 @@ async def register(url: str, count: int) -> list[User]:
     return found
 
 
+async def accounts(url: str, count: int) -> list[User]:
+    """The same, for whoever wants no connection of theirs."""
+    users = await register(url, count)
+    for user in users:
+        await user.close()
+    return users
+
+
 async def filled(url: str, events: int) -> User:
     """Somebody who has done so many things, in pushes of PUSH."""
     [user] = await register(url, 1)
