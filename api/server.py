@@ -37,6 +37,7 @@ def main() -> None:
     # What there is now stays as long as the process: no collection looks at it again, and forks go on sharing its pages.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
     def serve(place: int) -> NoReturn:
         app.ctx.metrics.board.take(place)

@@ -72,6 +72,7 @@ def _serve(source: str, descriptors: Sequence[int]) -> NoReturn:
         for descriptor in {int(name) for name in os.listdir("/proc/self/fd")} - {0, 1, 2, *descriptors}:
             with suppress(OSError):  # that by which they were listed
                 os.close(descriptor)
+        gc.enable()  # it is off while the code server loads
         _be_named(NAMES[0])
         _is_heard_by_runs(signal.SIGTERM)
         exec(source)  # noqa: S102 (multiprocessing's own words to the interpreter that it wanted to begin)

@@ -19,6 +19,7 @@ def is_found_soon(of: type, begins: str) -> None:
         _look()
         gc.freeze()
         _look()  # counts the old objects anew: none
+        gc.enable()  # it is off while all is loaded
         atexit.register(gc.unfreeze)  # or libraries would complain, at the end, of what was never given back
         begin(self)
 

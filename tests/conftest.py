@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from tests.fixtures import memory
 
+gc.disable()  # until all tests are loaded
 pytest_plugins = ["tests.fixtures.database", "tests.fixtures.api", "tests.fixtures.statements"]
 
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory.home()))  # of tmp_path; pytest reads it after this file
@@ -44,6 +45,7 @@ def pytest_collection_finish() -> None:
     """What importing all tests has made stays, and what a test makes goes by itself: looking for the rest took a tenth of all."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -1,5 +1,6 @@
 """`python -m tests.pipelines.forking`: a process whose children are forks, as the code server's runs are. For test_forks.py."""
 
+import gc
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ def tell(queue: "Queue[Any]") -> None:
             "loaded by": LOADED_BY,
             "pid": os.getpid(),
             "parent": os.getppid(),
+            "garbage is found": gc.isenabled(),
         }
     )
 
@@ -54,6 +56,7 @@ def comes_loaded() -> None:
     for found in one, other:
         assert found["loaded by"] == os.getpid() != found["parent"]
         assert found["name"] == forks.NAMES[1]
+        assert found["garbage is found"]
 
 
 def is_replaced() -> None:
@@ -82,5 +85,6 @@ def is_left() -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # as who loads does
     forks._fork_server()
     {one.__name__: one for one in (comes_loaded, is_replaced, is_collected, is_left)}[sys.argv[1]]()

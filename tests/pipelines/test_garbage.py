@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from storage.encryption import new_ring
+
 BEGINS = """
 import gc, runpy, sys, weakref
 from dagster._daemon.controller import DagsterDaemonController
@@ -42,3 +44,25 @@ def test_what_ticks_leave_is_found_soon(program: str, tmp_path: Path) -> None:
     command, home = (sys.executable, "-c", BEGINS, *program.split()), os.environ | {"DAGSTER_HOME": str(tmp_path)}
     ended = subprocess.run(command, cwd=tmp_path, env=home, capture_output=True, text=True, check=False)
     assert "left: 0" in ended.stdout, ended.stdout + ended.stderr
+
+
+WORKS = """
+import gc, runpy, sys
+import api.serving, dagster_webserver.cli
+
+def work(*_, **__):
+    print("is found:", gc.isenabled())
+    sys.exit()
+
+api.serving.run = dagster_webserver.cli.dagster_webserver.main = work
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("program", ["api", "pipelines webserver"])
+def test_it_is_looked_for_once_all_is_loaded(program: str) -> None:
+    """And not before. What they would do then is replaced; nobody answers where Postgres should be."""
+    settings = {"DATABASE_URL": "postgresql://127.0.0.1:1/none", "DEBITUM_KEYS": new_ring(), "DEBITUM_PORT": "0"}
+    command = (sys.executable, "-c", WORKS, *program.split())
+    ended = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
+    assert "is found: True" in ended.stdout, ended.stdout + ended.stderr

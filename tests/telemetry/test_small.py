@@ -16,7 +16,7 @@ print(*(name for name in ("structlog", "rich", "alembic", "pygments") if sys.mod
 @pytest.mark.parametrize(
     ("program", "held"),
     [
-        ("api.__main__", {"structlog"}),
+        ("api.__main__ api.server", {"structlog"}),
         ("debitum.supervisor", {"structlog"}),
         ("pipelines.__main__ dagster._daemon.cli", {"structlog", "alembic"}),  # Dagster wants Alembic
     ],
