@@ -1,5 +1,6 @@
 """Fixtures for all tests: plugins by concern; and how hard the property tests try."""
 
+import atexit
 import gc
 import logging
 import os
@@ -46,11 +47,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    """Else libraries take what stays for a leak when the process ends."""
-    gc.unfreeze()
+    atexit.register(gc.unfreeze)  # later than pytest looks for all of it, five times; or libraries would take it for a leak
 
 
 @pytest.fixture(autouse=True)
