@@ -38,13 +38,17 @@ test: $(DEV) ## run the tests, on a real Postgres of their own
 FUZZ_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 FUZZ_EXAMPLES ?= 2000
 FUZZ_EXAMPLES_PER_OPERATION ?= 200
+FUZZ_POINTS ?= 10000
+FUZZ_LEDGERS ?= 10000
 SIMULATION_SEEDS ?= 10000
+FUZZED := tests/domain tests/simulation tests/storage/test_reports.py tests/storage/test_allocation.py
 
 .PHONY: fuzz
 fuzz: $(DEV) ## new examples, many of them: laws, simulated devices, the server against its own OpenAPI document (FUZZ_…, SIMULATION_SEEDS)
 	@echo "FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) SIMULATION_SEEDS=$(SIMULATION_SEEDS)"
 	@HYPOTHESIS_PROFILE=fuzz FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) SIMULATION_FIRST=$(FUZZ_SEED) SIMULATION_SEEDS=$(SIMULATION_SEEDS) \
-		$(BIN)/python -m pytest -n 2 --hypothesis-seed=$(FUZZ_SEED) tests/domain tests/simulation $(ARGS) \
+		FUZZ_SEED=$(FUZZ_SEED) FUZZ_POINTS=$(FUZZ_POINTS) FUZZ_LEDGERS=$(FUZZ_LEDGERS) \
+		$(BIN)/python -m pytest -n 2 --hypothesis-seed=$(FUZZ_SEED) $(FUZZED) $(ARGS) \
 		|| { echo "failed: replay with FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) make fuzz"; exit 1; }
 	@FUZZ_SEED=$(FUZZ_SEED) FUZZ_EXAMPLES_PER_OPERATION=$(FUZZ_EXAMPLES_PER_OPERATION) $(BIN)/python -m tests.fuzz
 

@@ -3,12 +3,12 @@
 import datetime
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, insert, text
 
 from storage import tables
 
@@ -47,33 +47,32 @@ def ledger(connection: Connection, *, created_at: datetime.datetime = BEGINNING,
 
 def commit(connection: Connection, ledger_id: UUID, *postings: Posting) -> int:
     """One fact of the ledger with these postings (none: a fact that moves no money); its seq."""
-    heads = tables.ledgers
-    locked = connection.execute(select(heads.c.version).where(heads.c.id == ledger_id).with_for_update(key_share=True))
-    seq: int = locked.scalar_one() + 1
-    _insert(connection, ledger_id, seq, postings)
-    connection.execute(
-        update(heads)
-        .where(heads.c.id == ledger_id)
-        .values(version=seq, dirty=True, head_hash=bytes(32), recorded_at=postings[-1].at if postings else BEGINNING)
-    )
+    recorded_at = postings[-1].at if postings else BEGINNING
+    seq: int = connection.execute(_MOVE_HEAD, {"ledger": ledger_id, "at": recorded_at, "hash": bytes(32)}).scalar_one()
+    lines = [
+        {
+            "ledger_id": ledger_id,
+            "seq": seq,
+            "line": line,
+            "contact_id": posting.contact,
+            "transaction_id": uuid.uuid4(),
+            "currency": posting.currency,
+            "amount": posting.amount,
+            "effective_date": posting.at.date(),
+            "recorded_at": posting.at,
+        }
+        for line, posting in enumerate(postings)
+    ]
+    if lines:
+        connection.execute(_INSERT, lines)
     return seq
 
 
-def _insert(connection: Connection, ledger_id: UUID, seq: int, postings: Iterable[Posting]) -> None:
-    for line, posting in enumerate(postings):
-        connection.execute(
-            insert(tables.postings).values(
-                ledger_id=ledger_id,
-                seq=seq,
-                line=line,
-                contact_id=posting.contact,
-                transaction_id=uuid.uuid4(),
-                currency=posting.currency,
-                amount=posting.amount,
-                effective_date=posting.at.date(),
-                recorded_at=posting.at,
-            )
-        )
+_MOVE_HEAD: Final = text(
+    "update debitum.ledgers set version = version + 1, dirty = true, head_hash = :hash, recorded_at = :at "
+    "where id = :ledger returning version"
+)
+_INSERT: Final = insert(tables.postings)
 
 
 def waiting(database: Engine) -> int:

@@ -1,6 +1,7 @@
 """The window query and the pure function say the same of any ledger."""
 
 import datetime
+import os
 import uuid
 from collections import Counter
 from random import Random
@@ -15,8 +16,8 @@ from storage import allocation, current, roles, tables
 from storage.reader import Reader
 from tests.storage import plans, rows
 
-LEDGERS = 10_000
-SEED = 20261122
+LEDGERS, SEED = int(os.environ.get("FUZZ_LEDGERS", "1000")), int(os.environ.get("FUZZ_SEED", "20261122"))
+"""`make fuzz` makes 10,000, and others."""
 
 
 def _generated(random: Random, ledger_id: uuid.UUID) -> list[dict[str, Any]]:
