@@ -5,15 +5,17 @@ and what the digest has to say is looked up when it goes out.
 """
 
 import datetime
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from storage import tables
-from storage.outbox import Outgoing, row_of
+from storage.outbox import Outgoing
 
 IN_DIGEST: Final = "in_digest"
 """The reason of a row that a digest tells of."""
@@ -35,7 +37,7 @@ def cover(connection: Connection, messages: Mapping[Key, Sequence[Outgoing]], *,
     locked = select(_outbox.c.ledger_id, _outbox.c.dedupe_key).where(its_key.in_(messages.keys()), _outbox.c.state == "pending")
     pending = {(row.ledger_id, row.dedupe_key) for row in connection.execute(locked.with_for_update())}
     rows = [
-        row_of(message, now)
+        {"id": uuid.uuid4(), "created_at": now, **msgspec.structs.asdict(message)}
         | {"state": "suppressed", "reason": IN_DIGEST, "finished_at": now, "payload": message.payload | {"digest": key}}
         for (ledger_id, key), covered in sorted(messages.items(), key=lambda item: item[0])
         if (ledger_id, key) in pending

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    bindparam,
     cast,
     exists,
     func,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from domain import recurrence, reminders
-from storage import allocation, digests, outbox, recipients, tables
+from storage import allocation, arrays, digests, outbox, recipients, tables
 
 Source = Literal["due_date", "remind_at", "snoozed_until", "repeat"]
 """The columns that something can come due by."""
@@ -94,12 +95,10 @@ class Page(msgspec.Struct, frozen=True):
 class _Candidate(msgspec.Struct, frozen=True):
     ledger_id: UUID
     due: reminders.Due
+    key: tuple[UUID, str]
+    """(ledger_id, dedupe_key)."""
     user: RowMapping
     settings: reminders.Settings
-
-    @property
-    def key(self) -> tuple[UUID, str]:
-        return (self.ledger_id, self.due.key)
 
     @property
     def digest_key(self) -> tuple[UUID, str] | None:
@@ -236,7 +235,8 @@ def _due_of(row: RowMapping, source: Source, now: datetime.datetime) -> Iterable
         dues = reminders.due_dates(debt_of(row), settings, row["user_zone"], after=after, until=now)
     else:
         dues = reminders.explicit(recipients.reminder_of(row), settings, after=after, until=now)
-    return (_Candidate(row["ledger_id"], due, row, settings) for due in dues)
+    ledger_id: UUID = row["ledger_id"]
+    return (_Candidate(ledger_id, due, (ledger_id, due.key), row, settings) for due in dues)
 
 
 def _unsent(connection: Connection, candidates: Sequence[_Candidate]) -> list[_Candidate]:
@@ -296,8 +296,13 @@ def _open_amounts(connection: Connection, wanted: set[tuple[UUID, UUID]]) -> Map
     """By (ledger_id, transaction_id), of those of `wanted` that are live."""
     if not wanted:
         return {}
+    places = {"ledgers": arrays.of(ledger_id for ledger_id, _ in wanted), "transactions": arrays.of(one for _, one in wanted)}
+    return {(ledger_id, one): amount for ledger_id, one, amount in connection.execute(_OPEN_OF_NAMED, places)}
+
+
+def _open_of_named() -> Select[UUID, UUID, int]:
     named = (
-        func.unnest(cast([ledger_id for ledger_id, _ in wanted], ARRAY(Uuid)), cast([one for _, one in wanted], ARRAY(Uuid)))
+        func.unnest(*(cast(bindparam(name, type_=Text), ARRAY(Uuid)) for name in ("ledgers", "transactions")))
         .table_valued("ledger_id", "transaction_id", name="named")
         .render_derived()
     )
@@ -306,15 +311,18 @@ def _open_amounts(connection: Connection, wanted: set[tuple[UUID, UUID]]) -> Map
     )
     opened = allocation.open_amounts(contacts=contacts).subquery()
     of_these = and_(named.c.ledger_id == opened.c.ledger_id, named.c.transaction_id == opened.c.transaction_id)
-    rows = connection.execute(select(opened).join(named, of_these))
-    return {(row.ledger_id, row.transaction_id): row.open_amount for row in rows}
+    return select(opened).join(named, of_these)
+
+
+_OPEN_OF_NAMED: Final = _open_of_named()
 
 
 def _enqueue(connection: Connection, candidates: Sequence[_Candidate], now: datetime.datetime) -> list[Enqueued]:
     planned = {candidate.key: _planned(candidate, now) for candidate in candidates}
     told = _tell_in_digests(connection, candidates, planned, now)
     messages = [_outgoing(entry) for key, entry in planned.items() if key not in told]
-    return [planned[key] for key in sorted(told | outbox.enqueue(connection, messages, now=now))]
+    enqueued = told | outbox.enqueue(connection, messages, now=now)
+    return [entry for key, entry in planned.items() if key in enqueued]
 
 
 def _tell_in_digests(

@@ -13,7 +13,6 @@ the provider's acceptance and `finish`. Such an attempt keeps the outcome null o
 
 import datetime
 import random
-import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -24,12 +23,14 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Select,
+    TableValuedAlias,
     Text,
-    Uuid,
     and_,
     bindparam,
     case,
     cast,
+    collate,
     func,
     literal_column,
     not_,
@@ -37,7 +38,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from domain import delivery
@@ -126,20 +127,26 @@ def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: dateti
     by_key = {(message.ledger_id, message.dedupe_key): message for message in messages}
     if not by_key:
         return set()
-    # In the order of the keys: two batches that overlap wait for each other, and never in a circle.
-    rows = msgspec.json.encode([row_of(by_key[key], now) for key in sorted(by_key)]).decode()
-    return {(row.ledger_id, row.dedupe_key) for row in connection.execute(_ENQUEUE, {"rows": rows})}
+    rows = msgspec.json.encode(list(by_key.values())).decode()
+    return {(row.ledger_id, row.dedupe_key) for row in connection.execute(_ENQUEUE, {"rows": rows, "now": now})}
 
 
-def _enqueue() -> ReturningInsert[UUID, str]:
-    """One parameter, whatever the number of rows: SQLAlchemy would compile eight a message anew for each batch."""
-    columns = [_outbox.c[name] for name in ("id", "created_at", *Outgoing.__struct_fields__)]
-    given = (
+def _given(*columns: Column[Any]) -> TableValuedAlias:
+    """Rows as one parameter, `rows`, whatever their number: nothing is compiled anew, and the driver looks at no member."""
+    return (
         func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
         .table_valued(*(Column(column.name, column.type) for column in columns), name="given")
         .render_derived(with_types=True)
     )
-    statement = insert(_outbox).from_select([column.name for column in columns], select(given))
+
+
+def _enqueue() -> ReturningInsert[UUID, str]:
+    given = _given(*(_outbox.c[name] for name in Outgoing.__struct_fields__))
+    # In the order of the keys: two batches that overlap wait for each other, and never in a circle.
+    rows = select(func.gen_random_uuid(), bindparam("now", type_=_outbox.c.created_at.type), given).order_by(
+        given.c.ledger_id, collate(given.c.dedupe_key, "C")
+    )
+    statement = insert(_outbox).from_select(["id", "created_at", *Outgoing.__struct_fields__], rows)
     revived = statement.on_conflict_do_update(
         index_elements=[_outbox.c.ledger_id, _outbox.c.dedupe_key],
         set_={
@@ -159,26 +166,26 @@ def _enqueue() -> ReturningInsert[UUID, str]:
 _ENQUEUE: Final = _enqueue()
 
 
-def row_of(message: Outgoing, now: datetime.datetime) -> dict[str, Any]:
-    """The columns of a new row."""
-    return {"id": uuid.uuid4(), "created_at": now, **msgspec.structs.asdict(message)}
-
-
 def known(connection: Connection, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Known]:
     """What is in the outbox of the (ledger_id, dedupe_key) asked for."""
     if not keys:
         return {}
-    wanted = (
-        func.unnest(cast([ledger_id for ledger_id, _ in keys], ARRAY(Uuid)), cast([key for _, key in keys], ARRAY(Text)))
-        .table_valued("ledger_id", "dedupe_key", name="wanted")
-        .render_derived()
-    )
-    statement = select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason, _outbox.c.finished_at).join(
-        wanted, and_(wanted.c.ledger_id == _outbox.c.ledger_id, wanted.c.dedupe_key == _outbox.c.dedupe_key)
-    )
+    rows = msgspec.json.encode([{"ledger_id": ledger_id, "dedupe_key": key} for ledger_id, key in keys]).decode()
     return {
-        (row.ledger_id, row.dedupe_key): Known(row.state, row.reason, row.finished_at) for row in connection.execute(statement)
+        (row.ledger_id, row.dedupe_key): Known(row.state, row.reason, row.finished_at)
+        for row in connection.execute(_KNOWN, {"rows": rows})
     }
+
+
+def _known() -> Select[Any]:
+    wanted = _given(_outbox.c.ledger_id, _outbox.c.dedupe_key)
+    its_key = and_(wanted.c.ledger_id == _outbox.c.ledger_id, wanted.c.dedupe_key == _outbox.c.dedupe_key)
+    return select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason, _outbox.c.finished_at).join(
+        wanted, its_key
+    )
+
+
+_KNOWN: Final = _known()
 
 
 def recover(connection: Connection, *, now: datetime.datetime) -> Recovered:
