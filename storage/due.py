@@ -36,10 +36,8 @@ from storage import allocation, arrays, digests, outbox, recipients, tables
 Source = Literal["due_date", "remind_at", "snoozed_until", "repeat"]
 """The columns that something can come due by."""
 SOURCES: Final[tuple[Source, ...]] = ("due_date", "remind_at", "snoozed_until", "repeat")
-PAGE_ROWS: Final = 2_000
-"""Candidates a page: bounds memory, and how long one transaction takes."""
-REPEAT_PAGE_ROWS: Final = 4_000
-"""The same of what may repeat: each page finds and sorts all of those again, so that they are fewer and larger."""
+PAGE_ROWS: Final = 4_000
+"""Candidates a page: bounds memory, and how long one transaction takes. Each page finds all candidates again, and sorts them."""
 DIGEST_DELAY: Final = datetime.timedelta(minutes=2)
 """A digest waits until the run that began it has read all its pages."""
 _ORDER: Final[Mapping[Source, str]] = {**{source: source for source in SOURCES}, "repeat": "remind_at"}
@@ -125,13 +123,12 @@ def enqueue_page(
     now: datetime.datetime,
     wanted: Asked | None = None,
     cursor: Cursor | None = None,
-    limit: int | None = None,
+    limit: int = PAGE_ROWS,
 ) -> Page:
     """Enqueue what came due in the 24 hours up to `now`, of the next `limit` candidates of `source`; as the jobs role.
 
     Of debts only those are looked at that somebody wants to be told of now: `wanted`, where the caller knows it already.
     """
-    limit = limit or (REPEAT_PAGE_ROWS if source == "repeat" else PAGE_ROWS)
     statement = _debts(wanted or asked(connection, now)) if source == "due_date" else _explicit(source, now)
     table = _transactions if source == "due_date" else _reminders
     order = _ORDER[source]
