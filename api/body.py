@@ -20,15 +20,28 @@ MAX_BODY_BYTES = 1024 * 1024
 _MISSING_OR_UNKNOWN = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`")
 _AT = re.compile(r" - at `(key in )?\$?(.*)`$")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,19})")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPED = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F]..)|.)", re.DOTALL)
+"""What stands for something else in a JSON text; `half` of a pair of surrogates, which alone is no character."""
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 def decode(request: Request, shape: type[T]) -> T:
     """The JSON body of `request` as `shape`. Raises problems.UnsupportedMediaType, errors.Invalid."""
     check_media_type(request, "application/json")
+    if _leaves_raw(cast("Any", shape)):
+        data = _ESCAPED.sub(_readable, request.body) if _SURROGATE.search(request.body) else request.body
+        decoded = decode_bytes(data, shape)
+        refuse_doubled(data, inside=False)
+        return decoded
     decoded = decode_bytes(request.body, shape)
-    refuse_doubled(request.body, inside=not _leaves_raw(cast("Any", shape)))
+    refuse_doubled(request.body)
     return decoded
+
+
+def _readable(escaped: re.Match[bytes]) -> bytes:
+    """Half of a pair of surrogates as NUL, which no text may have either: what holds it is refused, and nothing around it."""
+    return b"\\u0000" if escaped["half"] else escaped[0]
 
 
 def decode_bytes(data: bytes, shape: type[T]) -> T:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from api import problems, services
 from api.routing import Call, Reply
@@ -25,9 +25,9 @@ _ETAG = re.compile(r'"?([0-9]{1,18})"?')
 """Quoted, as an ETag is; clients that leave the quotes away mean the same."""
 
 
-def event_data(sent: Struct) -> dict[str, Any]:
-    """The members of a REST body as they go into the fact: all but the resource's own id."""
-    members: dict[str, Any] = msgspec.to_builtins(sent)
+def event_data(call: Call[Any, Any]) -> dict[str, Any]:
+    """The members of a REST body as they go into the fact: as sent, all but the resource's own id."""
+    members: dict[str, Any] = msgspec.json.decode(call.request.body or b"{}")
     members.pop("id", None)
     return members
 
@@ -36,12 +36,12 @@ async def create(call: Call[Any, Any], kind: AggregateType, represent: Represent
     """201 with the new resource; the body may bring its id."""
     given = call.body.id
     new_id = ids.uuid7(services.now()) if given is UNSET else given
-    return await _write(call, kind, new_id, "CREATED", event_data(call.body), represent, status=201)
+    return await _write(call, kind, new_id, "CREATED", event_data(call), represent, status=201)
 
 
 async def update(call: Call[Any, Any], kind: AggregateType, represent: Represent, members: dict[str, Any] | None = None) -> Reply:
     """200 with the changed resource; `members` instead of the body's where a route has a vocabulary of its own."""
-    data = event_data(call.body) if members is None else members
+    data = event_data(call) if members is None else members
     return await _write(call, kind, call.path["id"], "UPDATED", data, represent, status=200)
 
 

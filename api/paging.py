@@ -36,7 +36,7 @@ def page(limit: int, cursor: str | None, key: Any) -> Page:
         if "\x00" in str(place[0]):
             raise ValueError("no text of ours has a NUL")
         return Page(limit, (msgspec.convert(place[0], key), UUID(place[1])))
-    except (ValueError, msgspec.MsgspecError) as error:
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise errors.Invalid(
             "the cursor is not from this list", errors=(errors.FieldError("/cursor", "not a cursor"),)
         ) from error

@@ -195,7 +195,7 @@ async def delete(call: Call[None, Nothing]) -> Reply:
     return await commands.delete(call, KIND, _represent)
 
 
-@routes.add("POST", "/api/reminders/{id}/restore", answer=Reminder, replays=True)
+@routes.add("POST", "/api/reminders/{id}/restore", answer=Reminder, codes=("balance_out_of_range",), replays=True)
 async def restore(call: Call[None, Nothing]) -> Reply:
     """Bring back a deleted reminder."""
     return await commands.restore(call, KIND, _represent)

@@ -212,6 +212,8 @@ async def _who(request: Request, route: Route) -> Caller | None:
 
 def _body(request: Request, route: Route) -> Any:
     if route.body is None:
+        if request.body and route.streams is None and route.method != "GET":
+            body.decode_bytes(request.body, Nothing)  # what is not read is refused, and not passed over
         return None
     return route.body() if route.absent and not request.body else body.decode(request, route.body)
 

@@ -37,7 +37,8 @@ GOING_AWAY, TRY_AGAIN, BAD_MESSAGE, UNAUTHORIZED, TOO_MANY, TOO_LARGE, LAGS = 10
 class Auth(Struct, tag_field="type", tag="auth", frozen=True, forbid_unknown_fields=True):
     """A device says who it is: first, and again whenever it has a newer token."""
 
-    token: str
+    token: str | None = None
+    """Required; who leaves it away has no token, and is told so."""
 
 
 class Ready(Struct, tag_field="type", tag="ready", frozen=True):
@@ -208,6 +209,8 @@ async def _signed_in(request: Request, message: str | bytes) -> auth.SignedIn:
         body.refuse_doubled(sent)
     except errors.Invalid as error:
         raise _Close(BAD_MESSAGE, "send {type: auth, token}") from error
+    if token is None:
+        raise _Close(UNAUTHORIZED, "no token came")
     here = services.of(request)
     try:
         async with deadline.within(here.settings.request_seconds):

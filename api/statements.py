@@ -119,7 +119,7 @@ async def statement(call: Call[None, StatementQuery]) -> Reply:
     async with call.reading() as connection:
         contact = await _contact(call, connection)
         rows = await reports.statement(connection, call.caller.ledger_id, contact.id, first, last)
-    found = Statement(contact.id, contact.name, f"{first:%Y-%m}", _accounts(rows))
+    found = Statement(contact.id, contact.name, first.isoformat()[:7], _accounts(rows))
     name = f"statement-{found.month}-{found.contact_id}"
     match call.query.format:
         case "csv":

@@ -116,7 +116,7 @@ def _item(raw: Raw, index: int, device_id: str | None) -> Command | Unreadable:
         return _command(sent, device_id)
     except errors.Rejected as error:
         members, text = _members(sent), sent.decode(errors="replace").replace("\x00", "\ufffd")
-        return Unreadable(_event_id(sent, index), error, text, _content(members, sent), _key(members))
+        return Unreadable(_event_id(sent, index), error, text, _content(members, sent), _key(members), _base_seq(members))
 
 
 def _event_id(sent: bytes, index: int) -> str:
@@ -179,6 +179,13 @@ def _key(members: dict[str, Any]) -> Key | None:
     except (ValueError, msgspec.ValidationError):
         return None
     return key
+
+
+def _base_seq(members: dict[str, Any]) -> int | None:
+    try:
+        return msgspec.convert(members.get("base_seq"), facts.Seq)
+    except msgspec.ValidationError:
+        return None
 
 
 @routes.add("POST", "/api/sync/pull", answer=PullResult, body=PullBody, codes=("reset",), needs="read")

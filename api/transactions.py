@@ -177,13 +177,13 @@ async def update(call: Call[facts.TransactionUpdated, Nothing]) -> Reply:
     return await commands.update(call, KIND, _represent)
 
 
-@routes.add("DELETE", "/api/transactions/{id}", status=204, codes=("delete_vs_edit",), replays=True)
+@routes.add("DELETE", "/api/transactions/{id}", status=204, codes=("delete_vs_edit", "balance_out_of_range"), replays=True)
 async def delete(call: Call[None, Nothing]) -> Reply:
     """Delete a transaction with its reminders; its repayments are no longer linked."""
     return await commands.delete(call, KIND, _represent)
 
 
-@routes.add("POST", "/api/transactions/{id}/restore", answer=Transaction, replays=True)
+@routes.add("POST", "/api/transactions/{id}/restore", answer=Transaction, codes=("balance_out_of_range",), replays=True)
 async def restore(call: Call[None, Nothing]) -> Reply:
     """Bring back what the deletion took."""
     return await commands.restore(call, KIND, _represent)
@@ -241,7 +241,7 @@ async def _repayment(call: Call[Repay, Nothing]) -> tuple[int, dict[str, Any]]:
     if not known:  # a retry is answered as the first time, whatever is open now
         _check_repayable(row, amounts.get(debt_id, 0), commands.if_match(call), call.body.amount)
     amount = (amounts.get(debt_id) or row.amount) if call.body.amount is UNSET else call.body.amount
-    members = commands.event_data(call.body) | {
+    members = commands.event_data(call) | {
         "contact_id": str(row.contact_id),
         "direction": "owed" if row.direction == "lent" else "lent",
         "amount": amount,

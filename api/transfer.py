@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +111,13 @@ async def _store(call: Call[Any, Options], commands: Sequence[facts.Command]) ->
         push = Push(str(call.caller.ledger_id), part, call.caller.defaults, dry_run=call.query.dry_run, skip_known=True)
         receipt = await call.services.writer.submit(push)
         outcomes |= {outcome.id: outcome for outcome in receipt.outcomes}
-        version = receipt.version
-    return outcomes, version
+        version = receipt.version - _added(receipt.outcomes) if call.query.dry_run else receipt.version
+    return outcomes, version + _added(outcomes.values()) if call.query.dry_run else version
+
+
+def _added(outcomes: Iterable[Outcome]) -> int:
+    """How many facts there are of `outcomes`, or would be."""
+    return sum(outcome.status in ("accepted", "conflict") for outcome in outcomes)
 
 
 def _parts(commands: list[facts.Command], *, alone: bool) -> Iterator[list[facts.Command]]:

@@ -247,6 +247,8 @@ class Unreadable(Struct, frozen=True):
     fingerprinted: Any
     key: Key | None = None
     """The aggregate that it was about, where that much is readable."""
+    base_seq: int | None = None
+    """What its device had folded, likewise."""
 
 
 class Change(Struct, frozen=True):

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from domain import errors, facts
+from domain.adoption import Decided
 from domain.case import Defaults
-from domain.facts import Command
 from domain.fold import Ledger
 from domain.sequence import Book, Item, Known, Outcome, Refusal, take
 from storage import arrays, loading, projecting, roles, sealing
@@ -133,8 +133,8 @@ async def _books(locked: loading.Cursor, keys: KeyRing) -> dict[str, Book]:
 
 
 def _base(push: Push) -> int:
-    """What the device has seen: the highest base_seq of its commands; 0 where it has seen nothing."""
-    bases = [item.base_seq for item in push.items if isinstance(item, Command) and item.base_seq is not None]
+    """What the device has seen: the highest base_seq of its items, readable or not; 0 where it has seen nothing."""
+    bases = [item.base_seq for item in push.items if not isinstance(item, Decided) and item.base_seq is not None]
     return max(bases, default=0)
 
 

@@ -136,12 +136,12 @@ async def load(connection: Connection, asked: Asked, named: Named) -> None:
     touched = {(book.ledger.id, *key) for book, item in asked for key in _undone_keys(book, item)}
     if touched - named.wanted:
         await _fetch(connection, books, _LOAD, _rows(touched - named.wanted))
-    dependants = [row for book, item in asked for row in _dependants(book, item)]
-    if dependants:
-        await _fetch(connection, books, _LOAD_DEPENDANTS, dependants)
     items: defaultdict[str, list[Item]] = defaultdict(list)
     for book, item in asked:
         items[book.ledger.id].append(item)
+    dependants = [row for ledger_id, book in books.items() for row in _dependants(book, items[ledger_id])]
+    if dependants:
+        await _fetch(connection, books, _LOAD_DEPENDANTS, dependants)
     for ledger_id, book in books.items():
         if book.ledger.turnover + _moved_at_most(book, items[ledger_id]) > money.MAX_AMOUNT:
             await _load_balances(connection, book)
@@ -196,8 +196,27 @@ def _undone_keys(book: Book, item: Item) -> Iterator[facts.Key]:
         yield from (("contact", value) for value in change.fields.get("contact_id", ()) if value is not None)
 
 
-def _dependants(book: Book, item: Item) -> Iterator[dict[str, Any]]:
-    """What else a deletion, a restoration, an undo or a new link concerns, beyond what the command names."""
+def _dependants(book: Book, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+    """What else deletions, restorations, undos and new links concern, beyond what the commands name.
+
+    A contact that is deleted takes along what an item before has moved to it, and what hangs on that.
+    """
+    for item in items:
+        yield from _dependants_of(book, item)
+    if any(isinstance(item, Command) and (item.event_type, item.aggregate_type) == ("DELETED", "contact") for item in items):
+        moved = {key: None for item in items for key in _moved(book, item) if key[0] == "transaction"}
+        yield from (_of(book, key) for key in moved)
+
+
+def _moved(book: Book, item: Item) -> Iterator[facts.Key]:
+    """What `item` may bring to a contact; of a restoration, what hangs on it is loaded anyway."""
+    if isinstance(item, Command) and "contact_id" in item.event_data:
+        yield item.key
+    if (fact := _undone(book, item)) is not None:
+        yield from (change.key for change in fact.changes)
+
+
+def _dependants_of(book: Book, item: Item) -> Iterator[dict[str, Any]]:
     if isinstance(item, Unreadable):
         return
     if isinstance(item, Decided):

@@ -132,7 +132,7 @@ async def test_a_change_made_by_another_host_arrives_soon(api: Server, other_hos
     [
         ("hello", sockets.BAD_MESSAGE),
         ('{"type":"hello"}', sockets.BAD_MESSAGE),
-        ('{"type":"auth"}', sockets.BAD_MESSAGE),
+        ('{"type":"auth"}', sockets.UNAUTHORIZED),
         ('{"type":"auth","token":"x"}', sockets.UNAUTHORIZED),
         (b"\xff", sockets.BAD_MESSAGE),
         ("[" * 2_000, sockets.BAD_MESSAGE),

@@ -290,7 +290,8 @@ async def test_headers(alice: Client, name: str, value: str, status: int) -> Non
         ("{", 4400),
         ("null", 4400),
         ("[" * 2_000, 4400),
-        ('{"type": "auth"}', 4400),
+        ('{"type": "auth"}', 4401),
+        ('{"type": "auth", "token": null}', 4401),
         ('{"type": "auth", "token": 1}', 4400),
         ('{"type": "auth", "token": "\\ud800"}', 4400),
         ('{"type": "auth", "token": "x", "token": "x"}', 4400),
@@ -402,6 +403,6 @@ async def test_a_number_beyond_what_postgres_holds_is_refused(api: Server, path:
     assert (await alice.http.get(path, params={"changed_since": 2**70})).status_code == 400
     await alice.post("/api/contacts", {"name": "Ana"}, status=201)
     await alice.post("/api/contacts", {"name": "Bo"}, status=201)
-    crafted = "WzExODA1OTE2MjA3MTc0MTEzMDM0MjQsIjAxOTMxYTJiLTAwMDAtNzAwMC04MDAwLTAwMDAwMDAwMDAwMSJd"
-    answer = await alice.http.get(path, params={"sort": "recent", "cursor": crafted})
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/cursor")
+    for crafted in ("WzExODA1OTE2MjA3MTc0MTEzMDM0MjQsIjAxOTMxYTJiLTAwMDAtNzAwMC04MDAwLTAwMDAwMDAwMDAwMSJd", "W1tb" * 500):
+        answer = await alice.http.get(path, params={"sort": "recent", "cursor": crafted})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/cursor")

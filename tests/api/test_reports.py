@@ -111,6 +111,7 @@ async def test_the_statement_of_a_month(alice: Client, bob: Client) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "<i>" not in page.text
     assert "back, &lt;i&gt;thanks&lt;/i&gt;" in page.text
+    assert (await alice.get(path, month="0099-02"))["month"] == "0099-02"
     assert (await alice.http.get(path, params={"month": "2026-13"})).status_code == 400
     assert (await alice.http.get(path, params={"month": "0000-01"})).status_code == 400
     assert (await bob.http.get(path)).status_code == 404

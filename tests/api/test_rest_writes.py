@@ -137,3 +137,22 @@ async def test_contacts_are_chosen_and_sorted_by_their_balances(alice: Client) -
     assert await names(sort="balance", currency="EUR") == ["Bo", "Ana", "Di", "Cy"]
     assert await names(sort="recent") == ["Di", "Cy", "Bo", "Ana"]
     assert (await alice.http.get("/api/contacts", params={"sort": "balance"})).status_code == 400
+
+
+async def test_a_fact_holds_the_members_as_sent(alice: Client) -> None:
+    ana = (await alice.post("/api/contacts", {"name": "Ana"}, status=201))["id"].upper()
+    sent = {"contact_id": ana, "remind_at": "2027-02-01t10:00:00.5+01:00", "time_zone": "Europe/Madrid"}
+    made = await alice.post("/api/reminders", sent, status=201)
+    await alice.post(f"/api/reminders/{made['id']}", {"snoozed_until": "2027-02-02T10:00:00.5z"})
+    facts = (await alice.post("/api/sync/pull", {"since": 1}))["events"]
+    assert [fact["event_data"] for fact in facts] == [sent, {"snoozed_until": "2027-02-02T10:00:00.5z"}]
+
+
+async def test_a_body_where_none_is_read_is_not_passed_over(alice: Client) -> None:
+    path = f"/api/contacts/{(await alice.post('/api/contacts', {'name': 'Ana'}, status=201))['id']}"
+    for method, where in (("DELETE", path), ("POST", f"{path}/restore"), ("POST", "/api/me/keep"), ("POST", "/api/auth/logout")):
+        refused = await alice.http.request(method, where, json={"x": 1})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/x")
+        assert (await alice.http.request(method, where, content=b"garbage")).status_code == 400
+    assert (await alice.get(path))["deleted_at"] is None
+    await alice.post(f"{path}/restore", {})

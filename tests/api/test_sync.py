@@ -6,6 +6,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.fixtures.api import Client, Server
 
 
@@ -150,6 +152,20 @@ async def test_one_bad_item_never_fails_its_neighbours(alice: Client) -> None:
     assert (results[0]["seq"], results[-1]["seq"]) == (1, 2)
 
 
+async def test_half_a_character_fails_the_item_that_holds_it(alice: Client) -> None:
+    good, cut = (
+        event("contact", "CREATED", {"name": "Ana \U0001f355"}),
+        event("contact", "CREATED", {"name": "Bo", "notes": "\ud83c"}),
+    )
+    quoted = event("contact", "CREATED", {"name": "Cy", "notes": "\\ud83c"})
+    body = json.dumps({"events": [good, cut, quoted]})
+    answer = await alice.http.post("/api/sync/push", content=body, headers={"Content-Type": "application/json"})
+    results = answer.json()["results"]
+    assert [result["status"] for result in results] == ["accepted", "rejected", "accepted"]
+    assert results[1]["errors"][0]["pointer"] == "/event_data/notes"
+    assert [one["name"] for one in (await alice.get("/api/contacts"))["items"]] == ["Ana \U0001f355", "Cy"]
+
+
 async def test_an_item_without_a_readable_id_fails_the_envelope(alice: Client) -> None:
     problem = await alice.push(event("contact", "CREATED", {"name": "Ana"}), {"id": 5}, status=400)
     assert problem["errors"][0]["pointer"] == "/events/1/id"
@@ -197,6 +213,68 @@ async def test_a_device_that_knows_another_history_is_told_to_start_over(alice: 
     assert (await alice.post("/api/sync/pull", {"since": 1, "hash": "00" * 32}, status=409))["code"] == "reset"
     head = await alice.get("/api/sync/hash")
     assert (await alice.push(other, base_hash=head["hash"]))["results"][0]["status"] == "accepted"
+
+
+@pytest.mark.parametrize("unreadable", [{"event_data": {"name": ""}}, {"version": 2}])
+async def test_what_cannot_be_read_says_what_its_device_had_folded(alice: Client, unreadable: dict[str, Any]) -> None:
+    """`base_hash` is the chain's at the highest base_seq of the push, whatever else is wrong with the item that has it."""
+    first = (await alice.push(event("contact", "CREATED", {"name": "Ana"})))["hash"]
+    second = (await alice.push(event("contact", "CREATED", {"name": "Bo"}, base_seq=1)))["hash"]
+
+    def items() -> list[dict[str, Any]]:
+        bad = event("contact", "CREATED", {"name": "x"}, base_seq=2) | unreadable
+        return [event("contact", "CREATED", {"name": "Cy"}, base_seq=1), bad]
+
+    assert (await alice.push(*items(), base_hash=first, status=409))["code"] == "reset"
+    assert (await alice.push({**items()[1], "base_seq": 99}, status=409))["code"] == "reset"
+    results = (await alice.push(*items(), base_hash=second))["results"]
+    assert [result["status"] for result in results] == ["accepted", "rejected"]
+
+
+@pytest.mark.parametrize("hanging", ["repayment", "reminder"])
+@pytest.mark.parametrize("way", ["moved", "moved back", "restored by undo"])
+async def test_a_deleted_contact_takes_along_what_came_to_it_a_moment_ago(alice: Client, way: str, hanging: str) -> None:
+    """And what hangs on that, in one push as in two."""
+    changes = []
+    for together in (True, False):
+        bo, ana = (event("contact", "CREATED", {"name": name}) for name in ("Bo", "Ana"))
+        await alice.push(bo, ana)
+        here, there = ana["aggregate_id"], bo["aggregate_id"]
+        debt = event("transaction", "CREATED", lent(here if way == "moved" else there, 7))
+        id = debt["aggregate_id"]
+        await alice.push(debt)
+        match way:
+            case "moved":
+                came = event("transaction", "UPDATED", {"contact_id": there}, aggregate_id=id, base_seq=100)
+            case "moved back":
+                went = event("transaction", "UPDATED", {"contact_id": here}, aggregate_id=id, base_seq=100)
+                came = event("transaction", "UNDO", {"undone_event_id": went["id"]}, aggregate_id=id, base_seq=100)
+            case _:
+                went = event("transaction", "DELETED", {}, aggregate_id=id, base_seq=100)
+                came = event("transaction", "UNDO", {"undone_event_id": went["id"]}, aggregate_id=id, base_seq=100)
+        if way != "moved":
+            await alice.push({**went, "base_seq": await _head(alice)})
+        if hanging == "repayment":
+            other = event("transaction", "CREATED", {**lent(here, 1), "direction": "owed", "repays": id})
+        else:
+            about = {"contact_id": here, "transaction_id": id, "remind_at": "2026-12-01T09:00:00Z"}
+            other = event("reminder", "CREATED", about)
+        head = (await alice.push({**other, "base_seq": await _head(alice)}))["version"]
+        gone = event("contact", "DELETED", {}, aggregate_id=there)
+        pushes = [[came, gone]] if together else [[came], [gone]]
+        for items in pushes:
+            results = (await alice.push(*({**item, "base_seq": head} for item in items)))["results"]
+            assert {result["status"] for result in results} == {"accepted"}
+        [*_, fact] = (await alice.post("/api/sync/pull", {"since": head}))["events"]
+        names = {there: "contact", id: "debt", other["aggregate_id"]: hanging}
+        changes.append([(names[change["aggregate_id"]], change["op"]) for change in fact["changes"]])
+    assert changes[0] == changes[1]
+    assert changes[0][2:] == [("repayment", "update") if hanging == "repayment" else ("reminder", "delete")]
+
+
+async def _head(client: Client) -> int:
+    version: int = (await client.get("/api/sync/hash"))["version"]
+    return version
 
 
 async def test_another_users_ids_are_unknown(alice: Client, bob: Client) -> None:
