@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from api import body, commands, paging, problems, services
+from api import commands, paging, problems, services
 from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts
@@ -204,13 +204,11 @@ async def restore(call: Call[None, Nothing]) -> Reply:
 @routes.add("POST", "/api/reminders/{id}/snooze", answer=Reminder, body=Snooze, codes=_UPDATE_CODES, replays=True)
 async def snooze(call: Call[Snooze, Nothing]) -> Reply:
     """Be reminded again at `until`: an update of snoozed_until."""
-    members = {"snoozed_until": facts.wire_time(call.body.until)}
+    members = {"snoozed_until": facts.wire_time(call.body.until, "/until")}
     return await commands.update(call, KIND, _represent, members=members)
 
 
 @routes.add("POST", "/api/reminders/{id}/done", answer=Reminder, codes=_UPDATE_CODES, replays=True)
 async def done(call: Call[None, Nothing]) -> Reply:
     """Be done with a reminder, however often it would repeat: an update of done_at to now; another time is a PATCH."""
-    if call.request.body:
-        body.decode(call.request, Nothing)  # {} is as good as nothing, and nothing else is
     return await commands.update(call, KIND, _represent, members={"done_at": facts.wire_time(services.now())})

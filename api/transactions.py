@@ -198,7 +198,7 @@ async def give_back(call: Call[Return, Nothing]) -> Reply:
     if returned_at is UNSET:
         before = await _represent(call, call.path["id"])
         returned_at = services.now() if before.returned_at is None else facts.parse_time(before.returned_at)
-    return await commands.update(call, KIND, _represent, members={"returned_at": facts.wire_time(returned_at)})
+    return await commands.update(call, KIND, _represent, members={"returned_at": facts.wire_time(returned_at, "/returned_at")})
 
 
 @routes.add(

@@ -2,7 +2,7 @@
 
 import datetime
 import zoneinfo
-from functools import cache
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
@@ -328,12 +328,13 @@ class WireFact(Fact, frozen=True, kw_only=True):
 _WIRE_TIME_LENGTH = len("2026-01-02T03:04:05.000006Z")
 
 
-def wire_time(moment: datetime.datetime) -> str:
-    """RFC 3339 in UTC with six digits and Z. Raises errors.Invalid outside of the years 1 … 9999."""
+def wire_time(moment: datetime.datetime, pointer: str = "") -> str:
+    """RFC 3339 in UTC with six digits and Z. Raises errors.Invalid, at `pointer`, outside of the years 1 … 9999."""
     try:
         text = str(msgspec.to_builtins(moment.astimezone(datetime.UTC)))  # which takes a tenth of what isoformat does
     except OverflowError as error:
-        raise errors.Invalid("a time lies outside of the years 1 to 9999") from error
+        outside = errors.FieldError(pointer, "outside of the years 1 to 9999")
+        raise errors.Invalid("a member does not fit", errors=(outside,)) from error
     return text if len(text) == _WIRE_TIME_LENGTH else f"{text[:-1]}.000000Z"
 
 
@@ -347,12 +348,20 @@ def plain(payload: Payload) -> dict[str, Any]:
     members: dict[str, Any] = msgspec.to_builtins(payload, builtin_types=(datetime.datetime,))
     for name in Settling.__struct_fields__:
         members.pop(name, None)
-    return {name: wire_time(value) if isinstance(value, datetime.datetime) else value for name, value in members.items()}
+    return {
+        name: wire_time(value, f"/{name}") if isinstance(value, datetime.datetime) else value for name, value in members.items()
+    }
 
 
-@cache
+_NO_ZONES = ("localtime", "Factory", "posixrules", "posix/", "right/")
+"""What lies beside the zones: this machine's own, and others' ways to count."""
+
+
+@lru_cache(maxsize=1024)
 def is_zone(name: str) -> bool:
     """Whether `name` is an IANA time zone that this machine's data knows."""
+    if name.startswith(_NO_ZONES):
+        return False
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

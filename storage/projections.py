@@ -3,10 +3,25 @@
 import datetime
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Select, Table, Text, Uuid, and_, bindparam, cast, func, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -62,7 +77,7 @@ async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: Contact
         query = query.where(empty if wanted.balance == "zero" else ~empty)
     match wanted.sort:
         case "name":
-            return await read_page(connection, query, func.lower(columns.name), columns.id, page, ledger=ledger_id)
+            return await read_page(connection, query, _PLACE, columns.id, page, ledger=ledger_id)
         case "recent":
             return await read_page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
         case "balance":
@@ -71,6 +86,19 @@ async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: Contact
             return await read_page(
                 connection, query, func.coalesce(amount.c.amount, 0), columns.id, page, ledger=ledger_id, descending=True
             )
+
+
+def _by_letters() -> ColumnElement[str]:
+    """The name without case and accents: whatever the collation of a database is, É stands between D and F."""
+    name = tables.contacts.c.name
+    bare = func.regexp_replace(func.normalize(name, literal_column("NFKD")), "[\u0300-\u036f]", "", "g")
+    folded = func.lower(func.translate(bare, *_ALONE))
+    return case((func.octet_length(name) == func.char_length(name), func.lower(name)), else_=folded)
+
+
+_ALONE: Final = ("ŁłØøĐđĦħŦŧı", "llooddhhtti")
+"""Letters that no decomposition takes apart, and where they stand: as domain.words has them."""
+_PLACE: Final = _by_letters()
 
 
 def _current() -> Any:
