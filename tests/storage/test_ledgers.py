@@ -15,7 +15,7 @@ import pytest_asyncio
 from sqlalchemy import Engine, text
 
 from domain import errors, facts, money, sequence
-from domain.fold import Dispute, Ledger, fold
+from domain.fold import Dispute, Entity, Ledger, fold
 from domain.sequence import Outcome
 from storage import codec, ledgers, loading, roles, sealing, urls
 from storage.encryption import Cipher, KeyRing, new_ring
@@ -152,6 +152,45 @@ async def test_random_batches_over_many_ledgers_store_what_the_domain_decides(
         known, _ = stored(database, ledger_id)
         assert [_decided(fact) for fact in known] == [_decided(fact) for fact, _ in book.steps]
     assert sum(book.ledger.version for book in books.values()) > 60
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_contact_that_goes_takes_along_what_the_batch_has_brought_to_it(
+    database: Engine, connection: ledgers.Connection, seed: int
+) -> None:
+    """Debts are moved to a contact, or come back to it by an UNDO, and in the same batch it is deleted."""
+    dice, hung = random.Random(seed), 0
+    for _ in range(12):
+        ledger_id, chaos = new_ledger(database), Chaos(dice.randrange(10**9))
+        book = sequence.Book(Ledger(ledger_id), bytes(32), "")
+        for _ in range(12):
+            items = [msgspec.structs.replace(chaos.next(0), base_seq=None) for _ in range(4)]
+            receipt = await _take(connection, book, items)
+            chaos.hear(receipt.outcomes)
+        entities = list(book.ledger.entities.values())
+        [target, *_] = dice.sample([one.id for one in entities if one.aggregate_type == "contact"], 1)
+        brought = [command("transaction", "UPDATED", one.id, {"contact_id": target}) for one in entities if _is_debt(one)]
+        deletions = [fact for fact, _ in book.steps if fact.key[0] == "transaction" and fact.event_type == "DELETED"]
+        brought += [command("transaction", "UNDO", fact.key[1], {"undone_event_id": fact.id}) for fact in deletions]
+        some = dice.sample(brought, min(len(brought), dice.randint(1, 3)))
+        await _take(connection, book, [*some, command("contact", "DELETED", target)])
+        known, _ = stored(database, ledger_id)
+        assert [_decided(fact) for fact in known] == [_decided(fact) for fact, _ in book.steps]
+        hung += sum(change.aggregate_type != "contact" and "contact_id" not in change.fields for change in known[-1].changes)
+    assert hung > 12
+
+
+def _is_debt(entity: Entity) -> bool:
+    return entity.aggregate_type == "transaction" and entity.live
+
+
+async def _take(connection: ledgers.Connection, book: sequence.Book, items: list[Any]) -> Receipt:
+    """Commit `items`, and decide them in memory too, where the whole ledger is; both say the same of each."""
+    receipt = await send(connection, book.ledger.id, *items)
+    new = (known.fact() for known in receipt.events.values() if known.seq > book.ledger.version)
+    book.recorded_at = next((fact.recorded_at for fact in new), book.recorded_at)
+    assert receipt.outcomes == sequence.take(book, items, defaults=DEFAULTS)
+    return receipt
 
 
 def _decided(fact: facts.Fact) -> facts.Fact:
