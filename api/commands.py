@@ -8,11 +8,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from api import problems, services
+from api import idempotency, problems, services
 from api.routing import Call, Reply
 from domain import errors, facts, ids
 from domain.facts import AggregateType, Command, EventType
-from domain.sequence import Outcome
 from storage.ledgers import Push, Receipt
 
 Represent = Callable[[Call[Any, Any], UUID, Receipt | None], Awaitable[Any]]
@@ -81,7 +80,7 @@ def build(
     if_match: int | None = None,
 ) -> Command:
     """The command of a REST write; a retry is known by its Idempotency-Key, method, path and body."""
-    key = idempotency_key(call)
+    key = idempotency.key(call.request)
     sent = msgspec.to_builtins(call.body) if call.body is not None else None
     return Command(
         id=ids.text(key or ids.uuid7(services.now())),
@@ -90,7 +89,7 @@ def build(
         event_type=event_type,
         payload=msgspec.convert(data, facts.PAYLOADS[kind, event_type]),
         event_data=data,
-        fingerprinted={"method": call.request.method, "path": call.request.path, "body": sent},
+        fingerprinted=idempotency.content(call.request, sent),
         device_id=call.caller.device,
         if_match=if_match,
         remembered=key is not None,
@@ -112,7 +111,7 @@ async def _answer(call: Call[Any, Any], command: Command, receipt: Receipt, repr
     if first == "conflict":
         raise problems.CommandConflict(str(outcome.code), receipt.events[command.id].wire())
     if outcome.status == "rejected":
-        raise rejected(outcome)
+        raise idempotency.rejected(outcome)
     headers = {"X-Ledger-Version": str(receipt.version)}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -125,29 +124,6 @@ async def _answer(call: Call[Any, Any], command: Command, receipt: Receipt, repr
     if status == 201:
         headers["Location"] = f"/api/{command.aggregate_type}s/{resource_id}"
     return Reply(resource, status, headers)
-
-
-def rejected(outcome: Outcome) -> errors.DomainError:
-    """The error that an outcome stands for."""
-    found = outcome.errors or ()
-    detail = outcome.detail or "rejected"
-    if outcome.current is not UNSET:
-        return errors.Stale(outcome.current)
-    for kind in errors.Rejected.__subclasses__():
-        if kind.code == outcome.code:
-            return kind(detail, errors=found)
-    raise AssertionError(f"no error has the code {outcome.code}")
-
-
-def idempotency_key(call: Call[Any, Any]) -> UUID | None:
-    """The event id that the client chose, so that it may ask again. Raises errors.Invalid."""
-    text = call.request.headers.get("idempotency-key")
-    if text is None:
-        return None
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise errors.Invalid("Idempotency-Key is not a UUID") from error
 
 
 def if_match(call: Call[Any, Any]) -> int | None:

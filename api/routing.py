@@ -15,9 +15,10 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.http import Http
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import auth, body, compression, deadline, limits, problems, services
+from api import auth, body, compression, deadline, idempotency, limits, problems, services
 from api.auth import Caller, Scope
 from api.services import Services
+from domain import errors
 from storage.encryption import Cipher
 
 Body = TypeVar("Body")
@@ -184,7 +185,7 @@ def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse | 
             call = Call[Any, Any](
                 request=request,
                 services=here,
-                body=_body(request, route),
+                body=await _body(request, route, who),
                 query=body.parameters(request, route.query),
                 path={name: _id(value) for name, value in path.items()},
                 who=who,
@@ -210,12 +211,17 @@ async def _who(request: Request, route: Route) -> Caller | None:
     return who
 
 
-def _body(request: Request, route: Route) -> Any:
-    if route.body is None:
+async def _body(request: Request, route: Route, who: Caller | None) -> Any:
+    try:
+        if route.body is not None:
+            return route.body() if route.absent and not request.body else body.decode(request, route.body)
         if request.body and route.streams is None and route.method != "GET":
             body.decode_bytes(request.body, Nothing)  # what is not read is refused, and not passed over
-        return None
-    return route.body() if route.absent and not request.body else body.decode(request, route.body)
+    except errors.Invalid as unfit:
+        if who is None or not route.replays:
+            raise
+        await idempotency.refuse(services.of(request), who, request, unfit)
+    return None
 
 
 def _id(text: str) -> UUID:

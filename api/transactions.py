@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from api import commands, paging, problems, services
+from api import commands, idempotency, paging, problems, services
 from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
 from domain import decide, errors, facts, ids
@@ -230,7 +230,7 @@ async def repay(call: Call[Repay, Nothing]) -> Reply:
 
 async def _repayment(call: Call[Repay, Nothing]) -> tuple[int, dict[str, Any]]:
     """The head that was looked at, and the members of the repayment. Raises errors.RepaysMismatch, errors.Stale."""
-    debt_id, ledger_id, key = call.path["id"], call.caller.ledger_id, commands.idempotency_key(call)
+    debt_id, ledger_id, key = call.path["id"], call.caller.ledger_id, idempotency.key(call.request)
     async with call.reading() as connection:
         head = await events.head(connection, ledger_id)
         known = key is not None and await events.is_known(connection, ledger_id, key)

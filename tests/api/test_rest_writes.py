@@ -94,6 +94,32 @@ async def test_a_refusal_is_remembered_by_its_key_and_forgotten_without(alice: C
     assert [item["id"] for item in (await alice.get("/api/sync/rejections"))["items"]] == [headers["Idempotency-Key"]]
 
 
+@pytest.mark.parametrize(
+    ("bad", "pointer"), [({"name": ""}, "/name"), ({"name": "Ana", "colour": 1}, "/colour"), ({"name": "Ana\x00"}, "/name")]
+)
+async def test_a_body_that_does_not_fit_is_remembered_by_its_key(alice: Client, bad: dict[str, Any], pointer: str) -> None:
+    """As a push remembers it: what is corrected takes a new key."""
+    headers, path = {"Idempotency-Key": str(uuid.uuid4())}, "/api/contacts"
+    for _ in range(2):
+        problem = await alice.post(path, bad, headers=headers, status=400)
+        assert (problem["code"], [error["pointer"] for error in problem["errors"]]) == ("invalid", [pointer])
+    [kept] = (await alice.get("/api/sync/rejections"))["items"]
+    assert (kept["id"], kept["code"], kept["command"]) == (headers["Idempotency-Key"], "invalid", bad)
+    assert (await alice.post(path, {"name": "Ana"}, headers=headers, status=422))["code"] == "id_reused"
+    await alice.post(path, {"name": "Ana"}, headers={"Idempotency-Key": str(uuid.uuid4())}, status=201)
+    await alice.post(path, bad, status=400)
+    assert len((await alice.get("/api/sync/rejections"))["items"]) == 1
+
+
+async def test_a_body_that_does_not_fit_is_another_than_the_one_that_did(alice: Client) -> None:
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    await alice.post("/api/contacts", {"name": "Ana"}, headers=headers, status=201)
+    assert (await alice.post("/api/contacts", {"name": ""}, headers=headers, status=422))["code"] == "id_reused"
+    assert (await alice.http.post("/api/contacts", content=b"{", headers=headers)).status_code == 415
+    broken = {**headers, "Content-Type": "application/json"}
+    assert (await alice.http.post("/api/contacts", content=b"{", headers=broken)).status_code == 400
+
+
 @pytest.mark.parametrize("kind", NEW)
 async def test_what_is_deleted_is_read_by_its_id_and_listed_nowhere_else(alice: Client, bob: Client, kind: str) -> None:
     one = await made(alice, kind)

@@ -1,0 +1,57 @@
+"""Idempotency-Key: by it a write may be asked for again, and is answered as the first time."""
+
+from typing import Any, NoReturn
+from uuid import UUID
+
+from msgspec import UNSET
+from sanic import Request
+
+from api import body
+from api.auth import Caller
+from api.services import Services
+from domain import errors, ids
+from domain.facts import Unreadable
+from domain.sequence import Outcome
+from storage.ledgers import Push
+
+
+def key(request: Request) -> UUID | None:
+    """The event id that the client chose. Raises errors.Invalid."""
+    text = request.headers.get("idempotency-key")
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise errors.Invalid("Idempotency-Key is not a UUID") from error
+
+
+def content(request: Request, members: Any) -> dict[str, Any]:
+    """What a retry must repeat; `members` is the body as JSON values."""
+    return {"method": request.method, "path": request.path, "body": members}
+
+
+async def refuse(here: Services, who: Caller, request: Request, unfit: errors.Invalid) -> NoReturn:
+    """Raises `unfit`, and remembers under the key of `request`, if it has one, that this body was refused.
+
+    Another body under it raises errors.IdReused. What is no JSON at all has no content that could be asked for again.
+    """
+    if (event_id := key(request)) is None:
+        raise unfit
+    members = body.decode_bytes(request.body, Any)
+    sent = request.body.decode().replace("\x00", "\ufffd")
+    item = Unreadable(ids.text(event_id), unfit, sent, content(request, members))
+    receipt = await here.writer.submit(Push(ids.text(who.ledger_id), [item], who.defaults))
+    raise rejected(receipt.outcomes[0])
+
+
+def rejected(outcome: Outcome) -> errors.DomainError:
+    """The error that an outcome stands for."""
+    found = outcome.errors or ()
+    detail = outcome.detail or "rejected"
+    if outcome.current is not UNSET:
+        return errors.Stale(outcome.current)
+    for kind in errors.Rejected.__subclasses__():
+        if kind.code == outcome.code:
+            return kind(detail, errors=found)
+    raise AssertionError(f"no error has the code {outcome.code}")
