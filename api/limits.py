@@ -8,6 +8,7 @@ import secrets
 import struct
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
@@ -164,7 +165,7 @@ def tell(request: Request, response: HTTPResponse) -> None:
     draft-ietf-httpapi-ratelimit-headers up to 07: RateLimit and RateLimit-Policy of later ones are read by few clients.
     """
     found: Allowance | None = getattr(request.ctx, "allowance", None)
-    if found is not None:
+    if found is not None and (response.status != HTTPStatus.TOO_MANY_REQUESTS or found.retry_seconds):
         response.headers["RateLimit-Limit"] = str(found.limit)
         response.headers["RateLimit-Remaining"] = str(found.remaining)
         response.headers["RateLimit-Reset"] = str(math.ceil(found.reset_seconds))

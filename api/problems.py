@@ -196,7 +196,9 @@ def respond(error: errors.DomainError, request_id: str) -> HTTPResponse:
         case errors.Reset():
             problem.common_version = error.common_version
         case RateLimited():
-            return encode(problem, {"Retry-After": str(error.retry_after_seconds)})
+            wait = str(error.retry_after_seconds)  # one more then; where there is an allowance, api.limits says how much
+            told = {"RateLimit-Limit": "1", "RateLimit-Remaining": "0", "RateLimit-Reset": wait}
+            return encode(problem, {"Retry-After": wait, **told})
         case CommandConflict():
             problem.conflict = msgspec.Raw(error.fact)
         case errors.UnknownAggregate() if not error.errors:
