@@ -29,13 +29,10 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 def decode(request: Request, shape: type[T]) -> T:
     """The JSON body of `request` as `shape`. Raises problems.UnsupportedMediaType, errors.Invalid."""
     check_media_type(request, "application/json")
-    if _leaves_raw(cast("Any", shape)):
-        data = _ESCAPED.sub(_readable, request.body) if _SURROGATE.search(request.body) else request.body
-        decoded = decode_bytes(data, shape)
-        refuse_doubled(data, inside=False)
-        return decoded
-    decoded = decode_bytes(request.body, shape)
-    refuse_doubled(request.body)
+    by_itself = _leaves_raw(cast("Any", shape))
+    data = _ESCAPED.sub(_readable, request.body) if by_itself and _SURROGATE.search(request.body) else request.body
+    decoded = decode_bytes(data, shape)
+    refuse_doubled(data, inside=not by_itself)
     return decoded
 
 

@@ -111,7 +111,7 @@ async def _answer(call: Call[Any, Any], command: Command, receipt: Receipt, repr
     if first == "conflict":
         raise problems.CommandConflict(str(outcome.code), receipt.events[command.id].wire())
     if outcome.status == "rejected":
-        raise idempotency.rejected(outcome)
+        raise problems.rejected(outcome)
     headers = {"X-Ledger-Version": str(receipt.version)}
     if replayed:
         headers["Idempotency-Replayed"] = "true"

@@ -3,15 +3,13 @@
 from typing import Any, NoReturn
 from uuid import UUID
 
-from msgspec import UNSET
 from sanic import Request
 
-from api import body
+from api import body, problems
 from api.auth import Caller
 from api.services import Services
 from domain import errors, ids
 from domain.facts import Unreadable
-from domain.sequence import Outcome
 from storage.ledgers import Push
 
 
@@ -39,19 +37,6 @@ async def refuse(here: Services, who: Caller, request: Request, unfit: errors.In
     if (event_id := key(request)) is None:
         raise unfit
     members = body.decode_bytes(request.body, Any)
-    sent = request.body.decode().replace("\x00", "\ufffd")
-    item = Unreadable(ids.text(event_id), unfit, sent, content(request, members))
+    item = Unreadable(ids.text(event_id), unfit, request.body.decode(), content(request, members))
     receipt = await here.writer.submit(Push(ids.text(who.ledger_id), [item], who.defaults))
-    raise rejected(receipt.outcomes[0])
-
-
-def rejected(outcome: Outcome) -> errors.DomainError:
-    """The error that an outcome stands for."""
-    found = outcome.errors or ()
-    detail = outcome.detail or "rejected"
-    if outcome.current is not UNSET:
-        return errors.Stale(outcome.current)
-    for kind in errors.Rejected.__subclasses__():
-        if kind.code == outcome.code:
-            return kind(detail, errors=found)
-    raise AssertionError(f"no error has the code {outcome.code}")
+    raise problems.rejected(receipt.outcomes[0])

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec import UNSET
 from sanic import HTTPResponse
 
 from domain import errors
 from domain.errors import FieldError
+from domain.sequence import Outcome
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,18 @@ class Problem(msgspec.Struct, omit_defaults=True):
     current: int | None = None
     common_version: int | None = None
     conflict: msgspec.Raw | None = None
+
+
+def rejected(outcome: Outcome) -> errors.DomainError:
+    """The error that an outcome stands for."""
+    found = outcome.errors or ()
+    detail = outcome.detail or "rejected"
+    if outcome.current is not UNSET:
+        return errors.Stale(outcome.current)
+    for kind in errors.Rejected.__subclasses__():
+        if kind.code == outcome.code:
+            return kind(detail, errors=found)
+    raise AssertionError(f"no error has the code {outcome.code}")
 
 
 def respond(error: errors.DomainError, request_id: str) -> HTTPResponse:

@@ -111,8 +111,10 @@ async def _store(call: Call[Any, Options], commands: Sequence[facts.Command]) ->
         push = Push(str(call.caller.ledger_id), part, call.caller.defaults, dry_run=call.query.dry_run, skip_known=True)
         receipt = await call.services.writer.submit(push)
         outcomes |= {outcome.id: outcome for outcome in receipt.outcomes}
-        version = receipt.version - _added(receipt.outcomes) if call.query.dry_run else receipt.version
-    return outcomes, version + _added(outcomes.values()) if call.query.dry_run else version
+        version = receipt.version
+    if call.query.dry_run:  # each part was decided at the same head
+        version += _added(outcomes.values()) - _added(receipt.outcomes)
+    return outcomes, version
 
 
 def _added(outcomes: Iterable[Outcome]) -> int:

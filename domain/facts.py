@@ -353,11 +353,13 @@ def plain(payload: Payload) -> dict[str, Any]:
     }
 
 
+MOST_ZONES = 1_024
+"""Names whose answer is kept: twice as many as there are zones, for strangers send others."""
 _NO_ZONES = ("localtime", "Factory", "posixrules", "posix/", "right/")
 """What lies beside the zones: this machine's own, and others' ways to count."""
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=MOST_ZONES)
 def is_zone(name: str) -> bool:
     """Whether `name` is an IANA time zone that this machine's data knows."""
     if name.startswith(_NO_ZONES):

@@ -13,26 +13,25 @@ _PART = re.compile(r"[^\W_]+")
 _JOINT = re.compile(r"['’‑-]")
 _IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 """Chinese and Japanese are written without spaces: each of their characters is a word."""
-_LETTERS: Final = str.maketrans(
-    {
-        "ł": "l",
-        "ø": "o",
-        "đ": "d",
-        "ð": "d",
-        "ħ": "h",
-        "ı": "i",
-        "ŋ": "n",
-        "ŧ": "t",
-        "ß": "ss",
-        "æ": "ae",
-        "œ": "oe",
-        "þ": "th",
-        "ĸ": "k",
-        "ə": "e",
-        "ƒ": "f",
-    }
-)
+LETTERS: Final = {
+    "ł": "l",
+    "ø": "o",
+    "đ": "d",
+    "ð": "d",
+    "ħ": "h",
+    "ı": "i",
+    "ŋ": "n",
+    "ŧ": "t",
+    "ß": "ss",
+    "æ": "ae",
+    "œ": "oe",
+    "þ": "th",
+    "ĸ": "k",
+    "ə": "e",
+    "ƒ": "f",
+}
 """Letters that people without them on their keyboard write otherwise, and that no decomposition of Unicode takes apart."""
+_TRANSLATED: Final = str.maketrans(LETTERS)
 
 
 def folded(text: str) -> str:
@@ -40,7 +39,7 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     apart = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(sign for sign in apart if not unicodedata.combining(sign)).casefold().translate(_LETTERS)
+    return "".join(sign for sign in apart if not unicodedata.combining(sign)).casefold().translate(_TRANSLATED)
 
 
 def split(text: str) -> list[str]:

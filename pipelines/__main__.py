@@ -14,11 +14,10 @@ from telemetry import output
 # Dagster takes Alembic along, and that, to colour its templates, 5 MiB of pygments. For Python, None is not installed.
 sys.modules["pygments"] = None  # type: ignore[assignment]
 
-gc.disable()  # until all is loaded: to look through it again and again takes a fifth of loading it
-
 
 def main() -> None:
     """Ends the process, as Dagster's command does. The log comes first: what is imported may have something to say."""
+    gc.disable()  # until all is loaded: to look through it again and again takes a fifth of loading it
     name, *arguments = sys.argv[1:]
     output.configure(output.Choice.from_environment(os.environ))
     dagster_logs.leave_the_log_to_us()

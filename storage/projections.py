@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain import words
 from storage import allocation, balances, search, tables
 from storage.pages import Page, Record, Rows, read_page
 
@@ -77,7 +78,7 @@ async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: Contact
         query = query.where(empty if wanted.balance == "zero" else ~empty)
     match wanted.sort:
         case "name":
-            return await read_page(connection, query, _PLACE, columns.id, page, ledger=ledger_id)
+            return await read_page(connection, query, _NAME_BY_LETTERS, columns.id, page, ledger=ledger_id)
         case "recent":
             return await read_page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
         case "balance":
@@ -92,13 +93,14 @@ def _by_letters() -> ColumnElement[str]:
     """The name without case and accents: whatever the collation of a database is, É stands between D and F."""
     name = tables.contacts.c.name
     bare = func.regexp_replace(func.normalize(name, literal_column("NFKD")), "[\u0300-\u036f]", "", "g")
-    folded = func.lower(func.translate(bare, *_ALONE))
-    return case((func.octet_length(name) == func.char_length(name), func.lower(name)), else_=folded)
+    alone = {letter: plain for letter, plain in words.LETTERS.items() if len(plain) == 1}
+    alone |= {letter.upper(): plain for letter, plain in alone.items()}
+    folded = func.lower(func.translate(bare, "".join(alone), "".join(alone.values())))
+    is_ascii = func.octet_length(name) == func.char_length(name)  # as most are, and then all of that is for nothing
+    return case((is_ascii, func.lower(name)), else_=folded)
 
 
-_ALONE: Final = ("ŁłØøĐđĦħŦŧı", "llooddhhtti")
-"""Letters that no decomposition takes apart, and where they stand: as domain.words has them."""
-_PLACE: Final = _by_letters()
+_NAME_BY_LETTERS: Final = _by_letters()
 
 
 def _current() -> Any:

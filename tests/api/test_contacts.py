@@ -1,7 +1,5 @@
 """Contacts over HTTP."""
 
-import pytest
-
 from tests.fixtures.api import Client
 
 
@@ -49,16 +47,3 @@ async def test_names_stand_by_their_letters(alice: Client) -> None:
         if (cursor := page["next_cursor"]) is None:
             break
     assert seen == names
-
-
-async def test_a_time_beyond_the_calendar_is_pointed_at(alice: Client) -> None:
-    ana = (await alice.post("/api/contacts", {"name": "Ana"}, status=201))["id"]
-    beyond = "9999-12-31T23:59:59-14:00"
-    problem = await alice.post("/api/reminders", {"contact_id": ana, "remind_at": beyond}, status=400)
-    assert [error["pointer"] for error in problem["errors"]] == ["/remind_at"]
-
-
-@pytest.mark.parametrize("zone", ["localtime", "Factory", "right/UTC", "posix/Europe/Berlin"])
-async def test_a_zone_is_one_that_every_machine_takes_for_the_same(alice: Client, zone: str) -> None:
-    problem = await alice.http.patch("/api/me", json={"time_zone": zone})
-    assert (problem.status_code, problem.json()["errors"][0]["pointer"]) == (400, "/time_zone")

@@ -233,3 +233,9 @@ async def test_the_page_behind_the_mails_link_verifies_only_when_the_button_is_p
         assert (await http.post("/verify", data={"token": token})).status_code == 200
         assert (await alice.get("/api/me"))["email_verified"] is True
         assert (await http.post("/verify", data={"token": token})).status_code == 400
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory", "right/UTC", "posix/Europe/Berlin"])
+async def test_a_zone_is_one_that_every_machine_takes_for_the_same(alice: Client, zone: str) -> None:
+    problem = await alice.http.patch("/api/me", json={"time_zone": zone})
+    assert (problem.status_code, problem.json()["errors"][0]["pointer"]) == (400, "/time_zone")

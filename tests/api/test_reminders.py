@@ -267,3 +267,10 @@ async def test_reminders_are_listed_by_the_next_time_of_their_rules(alice: Clien
     assert await listed(state="sent") == [ended["id"]]
     first = await alice.get("/api/reminders", state="pending", limit=2)
     assert await listed(state="pending", cursor=first["next_cursor"]) == [later["id"]]
+
+
+async def test_a_time_beyond_the_calendar_is_pointed_at(alice: Client) -> None:
+    ana = (await alice.post("/api/contacts", {"name": "Ana"}, status=201))["id"]
+    beyond = "9999-12-31T23:59:59-14:00"
+    problem = await alice.post("/api/reminders", {"contact_id": ana, "remind_at": beyond}, status=400)
+    assert [error["pointer"] for error in problem["errors"]] == ["/remind_at"]
