@@ -5,16 +5,16 @@ and what the digest has to say is looked up when it goes out.
 """
 
 import datetime
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from msgspec import structs
+from sqlalchemy import Connection, Select, and_, bindparam, collate, func, literal, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 
-from storage import tables
+from storage import arrays, tables
 from storage.outbox import Outgoing
 
 IN_DIGEST: Final = "in_digest"
@@ -33,25 +33,46 @@ def cover(connection: Connection, messages: Mapping[Key, Sequence[Outgoing]], *,
     """
     if not messages:
         return set()
-    its_key = tuple_(_outbox.c.ledger_id, _outbox.c.dedupe_key)
-    locked = select(_outbox.c.ledger_id, _outbox.c.dedupe_key).where(its_key.in_(messages.keys()), _outbox.c.state == "pending")
-    pending = {(row.ledger_id, row.dedupe_key) for row in connection.execute(locked.with_for_update())}
-    rows = [
-        {"id": uuid.uuid4(), "created_at": now, **msgspec.structs.asdict(message)}
-        | {"state": "suppressed", "reason": IN_DIGEST, "finished_at": now, "payload": message.payload | {"digest": key}}
-        for (ledger_id, key), covered in sorted(messages.items(), key=lambda item: item[0])
+    keys = msgspec.json.encode([{"ledger_id": ledger_id, "dedupe_key": key} for ledger_id, key in messages]).decode()
+    pending = {(row.ledger_id, row.dedupe_key) for row in connection.execute(_LOCK_PENDING, {"rows": keys})}
+    told = [
+        structs.replace(message, payload=message.payload | {"digest": key})
+        for (ledger_id, key), covered in messages.items()
         if (ledger_id, key) in pending
         for message in covered
     ]
-    if rows:
-        statement = insert(_outbox).values(rows)
-        told = {name: statement.excluded[name] for name in ("reason", "finished_at", "payload")}
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[_outbox.c.ledger_id, _outbox.c.dedupe_key], set_=told, where=_outbox.c.state == "suppressed"
-            )
-        )
+    if told:
+        connection.execute(_COVER, {"rows": msgspec.json.encode(told).decode(), "now": now})
     return pending
+
+
+def _lock_pending() -> Select[UUID, str]:
+    wanted = arrays.given(_outbox.c.ledger_id, _outbox.c.dedupe_key)
+    its_key = and_(wanted.c.ledger_id == _outbox.c.ledger_id, wanted.c.dedupe_key == _outbox.c.dedupe_key)
+    pending = select(_outbox.c.ledger_id, _outbox.c.dedupe_key).join(wanted, its_key).where(_outbox.c.state == "pending")
+    # In the order of the keys, as outbox.enqueue: two batches that overlap wait for each other, and never in a circle.
+    return pending.order_by(_outbox.c.ledger_id, collate(_outbox.c.dedupe_key, "C")).with_for_update(of=_outbox)
+
+
+_LOCK_PENDING: Final = _lock_pending()
+
+
+def _cover() -> Insert:
+    given = arrays.given(*(_outbox.c[name] for name in Outgoing.__struct_fields__))
+    now = bindparam("now", type_=_outbox.c.created_at.type)
+    rows = select(func.gen_random_uuid(), now, now, literal("suppressed"), literal(IN_DIGEST), given).order_by(
+        given.c.ledger_id, collate(given.c.dedupe_key, "C")
+    )
+    names = ("id", "created_at", "finished_at", "state", "reason", *Outgoing.__struct_fields__)
+    statement = insert(_outbox).from_select(names, rows)
+    return statement.on_conflict_do_update(
+        index_elements=[_outbox.c.ledger_id, _outbox.c.dedupe_key],
+        set_={name: statement.excluded[name] for name in ("reason", "finished_at", "payload")},
+        where=_outbox.c.state == "suppressed",
+    )
+
+
+_COVER: Final = _cover()
 
 
 def covered(connection: Connection, ledger_id: UUID, digest: str) -> dict[str, dict[str, Any]]:

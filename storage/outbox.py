@@ -19,17 +19,12 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import (
-    JSON,
-    Column,
     ColumnElement,
     Connection,
     Select,
-    TableValuedAlias,
-    Text,
     and_,
     bindparam,
     case,
-    cast,
     collate,
     func,
     literal_column,
@@ -43,7 +38,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from domain import delivery
 from domain.delivery import Channel, Outcome
-from storage import tables
+from storage import arrays, tables
 
 State = Literal["pending", "leased", "sent", "dead", "suppressed"]
 
@@ -83,7 +78,6 @@ class Known(msgspec.Struct, frozen=True):
 
     state: State
     reason: str | None
-    finished_at: datetime.datetime | None
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,17 +125,8 @@ def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: dateti
     return {(row.ledger_id, row.dedupe_key) for row in connection.execute(_ENQUEUE, {"rows": rows, "now": now})}
 
 
-def _given(*columns: Column[Any]) -> TableValuedAlias:
-    """Rows as one parameter, `rows`, whatever their number: nothing is compiled anew, and the driver looks at no member."""
-    return (
-        func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON))
-        .table_valued(*(Column(column.name, column.type) for column in columns), name="given")
-        .render_derived(with_types=True)
-    )
-
-
 def _enqueue() -> ReturningInsert[UUID, str]:
-    given = _given(*(_outbox.c[name] for name in Outgoing.__struct_fields__))
+    given = arrays.given(*(_outbox.c[name] for name in Outgoing.__struct_fields__))
     # In the order of the keys: two batches that overlap wait for each other, and never in a circle.
     rows = select(func.gen_random_uuid(), bindparam("now", type_=_outbox.c.created_at.type), given).order_by(
         given.c.ledger_id, collate(given.c.dedupe_key, "C")
@@ -171,18 +156,13 @@ def known(connection: Connection, keys: Collection[tuple[UUID, str]]) -> dict[tu
     if not keys:
         return {}
     rows = msgspec.json.encode([{"ledger_id": ledger_id, "dedupe_key": key} for ledger_id, key in keys]).decode()
-    return {
-        (row.ledger_id, row.dedupe_key): Known(row.state, row.reason, row.finished_at)
-        for row in connection.execute(_KNOWN, {"rows": rows})
-    }
+    return {(row.ledger_id, row.dedupe_key): Known(row.state, row.reason) for row in connection.execute(_KNOWN, {"rows": rows})}
 
 
 def _known() -> Select[Any]:
-    wanted = _given(_outbox.c.ledger_id, _outbox.c.dedupe_key)
+    wanted = arrays.given(_outbox.c.ledger_id, _outbox.c.dedupe_key)
     its_key = and_(wanted.c.ledger_id == _outbox.c.ledger_id, wanted.c.dedupe_key == _outbox.c.dedupe_key)
-    return select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason, _outbox.c.finished_at).join(
-        wanted, its_key
-    )
+    return select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason).join(wanted, its_key)
 
 
 _KNOWN: Final = _known()

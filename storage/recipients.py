@@ -8,7 +8,8 @@ from uuid import UUID
 
 import msgspec
 from msgspec import structs
-from sqlalchemy import Connection, RowMapping, and_, insert, select, update
+from sqlalchemy import Connection, RowMapping, Uuid, and_, cast, func, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from domain import reminders
 from storage import allocation, devices, digests, identity, outbox, sealing, tables, unsubscribing
@@ -351,7 +352,7 @@ def _reminder_row(connection: Connection, ledger_id: UUID, reminder_id: UUID) ->
 def _transaction_rows(connection: Connection, ledger_id: UUID, ids: Collection[UUID]) -> dict[UUID, RowMapping]:
     """The live ones of these transactions, each with its contact's name and what is open of it."""
     table, contacts = tables.transactions, tables.contacts
-    wanted = and_(table.c.ledger_id == ledger_id, table.c.id.in_(ids))
+    wanted = and_(table.c.ledger_id == ledger_id, table.c.id == func.any(cast(list(ids), ARRAY(Uuid))))
     its_contacts = select(table.c.ledger_id, table.c.contact_id).where(wanted).distinct()
     opened = allocation.open_amounts(ledger_id=ledger_id, contacts=its_contacts).subquery()
     statement = (

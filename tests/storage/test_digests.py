@@ -223,3 +223,15 @@ def test_reminders_that_one_sets_take_no_way_that_is_closed_to_them(connection: 
     assert tick(connection) == [f"reminder:{asked}:{NOW - HOUR:%FT%T}:push"]
     connection.execute(update(tables.users).values(reminder_settings={"explicit_channels": []}))
     assert load(connection, local=True) == recipients.Suppressed("rescheduled")
+
+
+def test_a_digest_tells_of_however_many(connection: Connection) -> None:
+    ledger, other = rows.ledger(connection, settings={"digest": True}), rows.ledger(connection)
+    ledger.money(ledger.contact(), due_date=TODAY)
+    copies = "select (jsonb_populate_record(one, jsonb_build_object('id', gen_random_uuid()))).* from debitum.transactions one"
+    connection.exec_driver_sql(f"insert into debitum.transactions {copies}, generate_series(2, 3000)")
+    alone = other.reminder(NOW - HOUR)
+    keys = tick(connection)  # with a parameter for each value this would be more than Postgres takes
+    assert len([key for key in keys if key.startswith("due:")]) == 2 * 3_000
+    assert any(str(alone) in key for key in keys)
+    assert len(digests.covered(connection, ledger.id, digest(ledger))) == 3_000

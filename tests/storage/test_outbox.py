@@ -77,7 +77,7 @@ def test_a_suppressed_key_is_revived(connection: Connection) -> None:
     claimed = claim_one(connection)
     assert outbox.suppress(connection, claimed, "settled", now=NOW)
     assert state(connection) == ("suppressed", "settled")
-    assert outbox.known(connection, {(LEDGER, "k"), (LEDGER, "x")}) == {(LEDGER, "k"): outbox.Known("suppressed", "settled", NOW)}
+    assert outbox.known(connection, {(LEDGER, "k"), (LEDGER, "x")}) == {(LEDGER, "k"): outbox.Known("suppressed", "settled")}
     assert enqueue(connection, outgoing(next_at=NOW + SECOND)) == {"k"}
     assert state(connection) == ("pending", None)
     assert outbox.claim(connection, "email", now=NOW) == []
