@@ -11,7 +11,7 @@ from api import guesses, problems, services
 from api.passwords import Given
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts, money, reminders
-from storage import devices, identity, sessions
+from storage import devices, identity, passwords, sessions
 
 routes = Routes("identity")
 Locale = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$(?!\n)", max_length=35)]
@@ -163,6 +163,8 @@ async def login(call: Call[LoginBody, Nothing]) -> Reply:
         await guess.was_right(connection)
     now = services.now()
     async with call.services.transaction() as connection:
+        if not await passwords.hold(connection, found.id, found.password_hash):
+            raise problems.InvalidCredentials("the password has been changed meanwhile")
         session = await sessions.begin(connection, found.id, new_device(call.body.device), now=now)
     return await signed_in(call, session, now)
 
@@ -204,8 +206,5 @@ async def update_me(call: Call[MeBody, Nothing]) -> Reply:
     check_profile(call.body.time_zone, call.body.default_currency)
     changed: dict[str, Any] = msgspec.to_builtins(call.body)
     async with call.services.transaction() as connection:
-        if "reminder_settings" in changed:
-            before = (await identity.user(connection, call.caller.user_id)).reminder_settings
-            changed["reminder_settings"] = before | changed["reminder_settings"]
         await identity.update_user(connection, call.caller.user_id, changed)
         return Reply(shown(await identity.user(connection, call.caller.user_id)))

@@ -62,6 +62,8 @@ class SignedIn(Struct, frozen=True):
 
 async def sign_in(here: services.Services, token: str) -> SignedIn:
     """Who a token stands for. Raises problems.Unauthorized."""
+    if not token.isascii():  # bytes of a head that are no text cannot even be encoded again
+        raise problems.Unauthorized("this is not a token")
     if token.startswith(personal_tokens.PREFIX):
         return await _program(here, token)
     claims = here.tokens.read(token)

@@ -7,7 +7,7 @@ from api.accounts import User, shown
 from api.passwords import Given
 from api.routing import Call, Nothing, Reply, Routes
 from domain import facts
-from storage import deletion, identity
+from storage import deletion, identity, passwords
 
 routes = Routes("identity")
 
@@ -28,9 +28,11 @@ class Deleting(Struct, frozen=True):
 async def delete_me(call: Call[DeleteMeBody, Nothing]) -> Reply:
     """Have the account erased in 7 days. Other sessions and all personal tokens end now; until then everything works."""
     with call.services.hasher.place() as place:
-        await credentials.check(call, place, call.body.password)
+        password_hash = await credentials.check(call, place, call.body.password)
     user_id, session_id = call.caller.user_id, call.caller.credential_id
     async with call.services.transaction() as connection:
+        if not await passwords.hold(connection, user_id, password_hash):
+            raise problems.InvalidCredentials("the password has been changed meanwhile")
         deleting_at = await deletion.schedule(connection, user_id, but=session_id, now=services.now())
     return Reply(Deleting(facts.wire_time(deleting_at)), 202)
 

@@ -21,6 +21,8 @@ TELL_SECONDS = 0.02
 """Heads are gathered this long before the other processes are told: a NOTIFY a commit would be one flush a commit."""
 LOOK_SECONDS = 25.0
 """How often heads are read whatever was heard: a process that dies between its commit and its NOTIFY tells nobody."""
+ANSWER_SECONDS = 10.0
+"""For one question, with all listeners' ledgers in it; a Postgres that is gone without a word is asked on a new connection."""
 RECONNECT_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
 
@@ -173,7 +175,7 @@ class Feed:
         self._unsaid.there.set()
 
     async def look(self, ledger_ids: Iterable[str]) -> None:
-        """Read heads and tell them to the listeners here. Raises psycopg.OperationalError."""
+        """Read heads and tell them to the listeners here. Raises psycopg.OperationalError, TimeoutError."""
         await self._with_connection(lambda connection: self._look_at(connection, sorted(set(ledger_ids))))
 
     async def _look_at(self, connection: feed.Connection, ledger_ids: list[str]) -> None:
@@ -242,10 +244,11 @@ class Feed:
     async def _with_connection(self, work: Callable[[feed.Connection], Coroutine[Any, Any, Any]]) -> Any:
         async with self._one_at_a_time:
             try:
-                if self._connection is None or self._connection.closed:
-                    self._connection = await urls.async_connection(self._database_url, "debitum-api-feed")
-                return await work(self._connection)
-            except psycopg.OperationalError:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    if self._connection is None or self._connection.closed:
+                        self._connection = await urls.async_connection(self._database_url, "debitum-api-feed")
+                    return await work(self._connection)
+            except (psycopg.OperationalError, TimeoutError):
                 connection, self._connection = self._connection, None
                 if connection is not None:
                     with contextlib.suppress(Exception):

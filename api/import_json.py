@@ -1,8 +1,8 @@
 """Import of an export: the log is taken over as it was decided, whole or not at all, into an empty ledger."""
 
 import asyncio
-import mmap
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,10 @@ class File(Struct, frozen=True):
     events: list[Raw]
 
 
+Log = list[Raw]
+"""Facts as they stand in the file, of which no copy is made: only some are read at a time, for a file may have hundreds of MB."""
+
+
 class TakenOver(Struct, frozen=True):
     """How much of the log created what, and where the ledger stands now."""
 
@@ -48,40 +52,51 @@ async def take_over(call: Call[None, Nothing]) -> Reply:
     with tempfile.TemporaryDirectory(prefix="debitum-import-") as folder:
         file = Path(folder, "export.json")
         await receive(call.request, file)
-        log = await asyncio.to_thread(_read, file)
-        created = await asyncio.to_thread(_created, log)  # before anything is stored: then only the answer is left
-    pushes = _pushes(str(call.caller.ledger_id), call.caller.defaults, log)
-    try:
-        version = await call.services.writer.take_over(str(call.caller.ledger_id), pushes)
-    except Moved as error:
-        raise errors.LedgerNotEmpty("this ledger has events already") from error
+        async with call.services.imports:
+            log = await asyncio.to_thread(_read, file)
+            created = await asyncio.to_thread(_check, log)
+            version = await _store(call, log)
     return Reply(TakenOver(**created, version=version), headers={"X-Ledger-Version": str(version)})
 
 
-def _read(file: Path) -> list[facts.Fact]:
-    """The log in `file`, whose hashes are right. Raises errors.Invalid with the place of the first that is not."""
-    if file.stat().st_size == 0:
-        raise errors.Invalid("the body is not JSON in UTF-8")
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        content = bytes(mapped)
-        found = body.decode_bytes(content, File)
-        body.refuse_doubled(content, inside=False)
-    log, digest = [], None
-    for index, raw in enumerate(found.events):
+async def _store(call: Call[None, Nothing], log: Log) -> int:
+    """The version of the ledger with all of `log`."""
+    ledger_id = str(call.caller.ledger_id)
+    try:
+        return await call.services.writer.take_over(ledger_id, _pushes(ledger_id, call.caller.defaults, log))
+    except Moved as error:
+        raise errors.LedgerNotEmpty("this ledger has events already") from error
+
+
+def _read(file: Path) -> Log:
+    content = file.read_bytes()
+    found = body.decode_bytes(content, File)
+    body.refuse_doubled(content, inside=False)
+    return found.events
+
+
+def _check(log: Log) -> dict[str, int]:
+    """How much `log` creates, by the members of TakenOver.
+
+    Raises errors.Invalid with the place of the first hash that is wrong.
+    """
+    created: Counter[str] = Counter()
+    digest = None
+    for index, raw in enumerate(log):
         fact, said = _fact(bytes(raw), index)
         digest = chain.link(digest, chain.canonical(fact))
         if digest.hex() != said:
             raise _wrong(index, "/hash", "is not that of this fact after the one before")
-        log.append(fact)
-    return log
+        for change in (change for change in fact.changes if change.op == "create"):
+            created[f"{change.aggregate_type}s"] += 1
+            created["items"] += change.fields.get("type") == (None, "item")
+    return {name: created[name] for name in ("contacts", "transactions", "items", "reminders")}
 
 
 def _fact(sent: bytes, index: int) -> tuple[facts.Fact, str]:
     try:
         wired = body.decode_bytes(sent, facts.WireFact)
-        known = structs.asdict(wired)
-        said = known.pop("hash")
-        fact = facts.Fact(**known)
+        fact, said = _fact_of(wired), wired.hash
         text = chain.canonical(fact)
         as_exported = sent == sequence.wire_text(text.decode(), said).encode()  # then there is nothing else in it
         members = None if as_exported else _members(sent)
@@ -93,6 +108,12 @@ def _fact(sent: bytes, index: int) -> tuple[facts.Fact, str]:
     if b"\\u0000" in text:
         raise _wrong(index, "", "no text has a NUL")
     return fact, said
+
+
+def _fact_of(wired: facts.WireFact) -> facts.Fact:
+    members = structs.asdict(wired)
+    del members["hash"]
+    return facts.Fact(**members)
 
 
 def _members(sent: bytes) -> dict[str, Any]:
@@ -107,14 +128,8 @@ def _wrong(index: int, pointer: str, detail: str) -> errors.Invalid:
     return errors.Invalid("the log is not whole", errors=(errors.FieldError(f"/events/{index}{pointer}", detail),))
 
 
-def _pushes(ledger_id: str, defaults: Defaults, log: list[facts.Fact]) -> Iterator[Push]:
+def _pushes(ledger_id: str, defaults: Defaults, log: Log) -> Iterator[Push]:
     for start in range(0, len(log) or 1, PAGE):
-        items = [Decided(fact, start + number) for number, fact in enumerate(log[start : start + PAGE])]
+        places = range(start, min(start + PAGE, len(log)))
+        items = [Decided(_fact_of(body.decode_bytes(bytes(log[place]), facts.WireFact)), place) for place in places]
         yield Push(ledger_id, items, defaults, adopts=True, expected_version=start)
-
-
-def _created(log: list[facts.Fact]) -> dict[str, int]:
-    """How many of what, by the members of TakenOver."""
-    created = [change for fact in log for change in fact.changes if change.op == "create"]
-    found = {f"{kind}s": sum(change.aggregate_type == kind for change in created) for kind in facts.FIELDS}
-    return found | {"items": sum(change.fields.get("type") == (None, "item") for change in created)}

@@ -58,7 +58,7 @@ def _admit(request: Request, token: str) -> None:
     """Raises problems.Unauthorized, and where there is no token what a path raises that is not served, for those of elsewhere."""
     if token:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), token.encode()):
+        if not hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode()):
             raise problems.Unauthorized("the token of the metrics is wanted")
     elif not _is_from_here(request):
         raise NotFound

@@ -24,6 +24,8 @@ from storage import current, engine, personal_tokens, roles, sessions
 from storage.reader import CONNECTIONS, Reader
 from storage.sealing import Ciphers
 
+MAX_IMPORTS = 1
+"""At a time, of a worker; others wait. Each has its file in memory."""
 MAX_STREAMS = 4
 """Exports and first screens at a time: each holds a connection of the pool for as long as its reader takes."""
 DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, ConnectionError)
@@ -46,6 +48,8 @@ class Services:
     metrics: Metrics
     streams: asyncio.Semaphore
     """What bounds the streamed answers of this process."""
+    imports: asyncio.Semaphore
+    """What bounds the files that are taken over at the same time."""
     together: Reader
     """Where the loaders below ask."""
     callers: DataLoader[UUID, sessions.Caller]
@@ -125,6 +129,7 @@ def make(settings: Settings, metrics: Metrics) -> Services:
         feed=feed,
         metrics=metrics,
         streams=asyncio.Semaphore(MAX_STREAMS),
+        imports=asyncio.Semaphore(MAX_IMPORTS),
         together=together,
         callers=DataLoader(lambda found: sessions.callers(together, found, now=now())),
         transactions=DataLoader(lambda found: current.transactions(together, found)),

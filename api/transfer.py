@@ -70,9 +70,10 @@ async def debitum(call: Call[None, Options]) -> Reply:
     with tempfile.TemporaryDirectory(prefix="debitum-import-") as folder:
         file = Path(folder, "upload.zip")
         await receive(call.request, file)
-        held = await asyncio.to_thread(files.read, file)
-    translated = await asyncio.to_thread(backup.translate, held, currency, services.now().date())
-    outcomes, version = await _store(call, translated.commands)
+        async with call.services.imports:
+            held = await asyncio.to_thread(files.read, file)
+            translated = await asyncio.to_thread(backup.translate, held, currency, services.now().date())
+            outcomes, version = await _store(call, translated.commands)
     answer = _summary(translated, outcomes, version)
     return Reply(answer, headers={"X-Ledger-Version": str(version)})
 

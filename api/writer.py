@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from storage.ledgers import Push, Receipt
 BATCH_COMMANDS = 500
 """Commands a transaction: enough to share a flush, few enough to keep the others' wait short."""
 RECONNECT_SECONDS = 0.2
+HELD_SECONDS = 5.0
+"""For so long nobody waits again for a ledger that somebody keeps: all others of a batch would wait too."""
 LOGGED_REQUESTS = 20
 """Of a batch that many share."""
 _log = structlog.get_logger(__name__)
@@ -51,6 +54,8 @@ class Writer:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limit)
         self._connection: ledgers.Connection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._held: dict[str, float] = {}
+        """Ledgers that somebody keeps for long, an import or another process; by id, until when (time.monotonic)."""
 
     @property
     def waiting(self) -> int:
@@ -85,11 +90,15 @@ class Writer:
         return await answer
 
     async def take_over(self, ledger_id: str, pushes: Iterable[Push]) -> int:
-        """Store `pushes` of one ledger in one transaction, on a connection of its own, so that nobody else waits; its version.
+        """Store `pushes` of one ledger in one transaction, on a connection of its own; returns the ledger's version.
 
-        Raises what the first push is refused for, and problems.Unavailable: then nothing is stored.
+        It keeps the ledger until its end: meanwhile changes of that ledger, and only these, are refused. Raises what the
+        first push is refused for, and problems.Unavailable: then nothing is stored.
         """
+        if self._is_held(ledger_id):
+            raise _held()
         last, decided = Receipt([], 0, None), Counter[str]()
+        self._held[ledger_id] = math.inf
         try:
             async with (
                 await urls.async_connection(self._database_url, "debitum-api-import") as connection,
@@ -101,8 +110,12 @@ class Writer:
                         raise answer
                     last = answer
                     decided.update(outcome.status for outcome in answer.outcomes)
+        except ledgers.LockNotAvailable as error:
+            raise _held() from error
         except (psycopg.OperationalError, ConnectionError) as error:
             raise problems.Unavailable("the database does not answer") from error
+        finally:
+            del self._held[ledger_id]
         self._metrics.took_over(decided)
         self._moved([_head(ledger_id, last)])
         return last.version
@@ -123,11 +136,20 @@ class Writer:
                     self._queue.task_done()
 
     async def _process(self, batch: Sequence[_Waiting]) -> None:
-        """Commit a batch; where it fails for a reason of its content, each push by itself."""
+        """Commit a batch; where it fails for a reason of its content, or for a ledger that is kept, each push by itself."""
+        batch = self._without_held(batch)
+        if not batch:
+            return
         _name_requests(batch)
         began = time.perf_counter()
         try:
             answers = await self._commit([one.push for one in batch])
+        except ledgers.LockNotAvailable:
+            self._metrics.commit("unavailable", time.perf_counter() - began)
+            if len(batch) == 1:
+                self._held[batch[0].push.ledger_id] = time.monotonic() + HELD_SECONDS
+            for single in batch:
+                await self._process([single])
         except (psycopg.OperationalError, ConnectionError, TimeoutError) as error:
             self._metrics.commit("unavailable", time.perf_counter() - began)
             await self._disconnect()
@@ -151,6 +173,24 @@ class Writer:
                     self._metrics.decided(answer)
                 _settle(one.answer, answer)
 
+    def _without_held(self, batch: Sequence[_Waiting]) -> Sequence[_Waiting]:
+        """Those whose ledgers nobody keeps; the others have their answer."""
+        if not self._held:
+            return batch
+        free = []
+        for one in batch:
+            if self._is_held(one.push.ledger_id):
+                _settle(one.answer, _held())
+            else:
+                free.append(one)
+        return free
+
+    def _is_held(self, ledger_id: str) -> bool:
+        if time.monotonic() < self._held.get(ledger_id, 0.0):
+            return True
+        self._held.pop(ledger_id, None)
+        return False
+
     async def _commit(self, pushes: Sequence[Push]) -> list[Receipt | errors.DomainError]:
         async with asyncio.timeout(self._seconds):
             if self._connection is None or self._connection.closed:
@@ -168,6 +208,10 @@ class Writer:
         if connection is not None:
             with contextlib.suppress(Exception):  # it is broken already: nothing more can be lost by closing it
                 await connection.close()
+
+
+def _held() -> problems.Unavailable:
+    return problems.Unavailable("this ledger is being written by an import, or by another server")
 
 
 def _place(push: Push) -> current.Place:

@@ -108,7 +108,9 @@ async def user(connection: AsyncConnection, user_id: UUID) -> Row[*tuple[Any, ..
 
 
 async def update_user(connection: AsyncConnection, user_id: UUID, values: dict[str, Any]) -> None:
-    """Change columns of the user's row."""
+    """Change columns of the user's row; of `reminder_settings` those members that are given."""
+    if "reminder_settings" in values:  # in the database: what others change meanwhile stays
+        values = values | {"reminder_settings": tables.users.c.reminder_settings.concat(values["reminder_settings"])}
     if values:
         await connection.execute(update(tables.users).where(tables.users.c.id == user_id).values(values))
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import psycopg
 from msgspec import Struct
 
 from domain import errors, facts
@@ -23,6 +24,7 @@ from storage.current import Transaction
 from storage.encryption import Cipher, KeyRing
 
 Connection = loading.Connection
+LockNotAvailable = psycopg.errors.LockNotAvailable
 
 
 class Push(Struct, frozen=True):
@@ -72,7 +74,8 @@ class Moved(errors.DomainError):
 async def commit(connection: Connection, pushes: Sequence[Push], keys: KeyRing) -> list[Receipt | errors.DomainError]:
     """Decide and store `pushes` of any number of ledgers; answers stand in the order of `pushes`.
 
-    Needs an open transaction and leaves it open: nothing is stored before the caller commits. A push that cannot be
+    Needs an open transaction and leaves it open: nothing is stored before the caller commits. Raises LockNotAvailable
+    where somebody else has kept one of these ledgers for a second. A push that cannot be
     decided at all (errors.Reset, LedgerGone, Moved) has its error as answer and does not touch its neighbours.
     """
     ledger_ids = sorted({push.ledger_id for push in pushes})
@@ -116,7 +119,7 @@ from debitum.ledgers where id = any(%(ids)s::uuid[]) order by id for no key upda
 
 
 async def _lock(connection: Connection, ledger_ids: list[str]) -> loading.Cursor:
-    await connection.execute(roles.ENTER_BY_KEYS, roles.parameters(roles.API, ledger_ids))
+    await connection.execute(roles.ENTER_BY_KEYS + roles.LOCK_TIMEOUT, roles.parameters(roles.API, ledger_ids))
     return await connection.execute(_LOCK, {"ids": arrays.of(ledger_ids)})
 
 

@@ -16,6 +16,15 @@ async def read(connection: AsyncConnection, user_id: UUID) -> Row[str, str]:
     return (await connection.execute(select(_users.email, _users.password_hash).where(_users.id == user_id))).one()
 
 
+async def hold(connection: AsyncConnection, user_id: UUID, password_hash: str) -> bool:
+    """Whether this still is the user's hash; then it stays so until the transaction ends.
+
+    A password is compared outside of transactions, for that takes long: what it opens is written down behind this.
+    """
+    same = select(_users.id).where(_users.id == user_id, _users.password_hash == password_hash)
+    return (await connection.execute(same.with_for_update(key_share=True))).first() is not None
+
+
 async def change(connection: AsyncConnection, user_id: UUID, before: str, after: str, *, now: datetime.datetime) -> bool:
     """Replace the hash `before`, and void what was mailed to reset it.
 

@@ -34,6 +34,8 @@ ENTER: Final = (
 )
 """For psycopg; all four settings end with the transaction. A comment in the SQL would name the asker as well, and have every
 request prepare statements of its own."""
+LOCK_TIMEOUT: Final = ", set_config('lock_timeout', '1s', true)"
+"""Behind ENTER or ENTER_BY_KEYS, for who would rather raise than wait longer for somebody else's lock."""
 ENTER_BY_KEYS: Final = (
     f"{ENTER}, set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),"
     " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"

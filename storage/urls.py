@@ -90,9 +90,19 @@ def psycopg_url(url: str) -> str:
     return _Url.parse(url).render("postgresql+psycopg")
 
 
+_ALIVE: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""Over TCP: a server that is gone without a word is noticed within a minute, and not after the system's two hours."""
+
+
 def connect_args(url: str, application_name: str) -> dict[str, Any]:
     """What a connection to `url` is made with. `application_name` shows in pg_stat_activity."""
-    return {"application_name": application_name, "prepare_threshold": None if is_pooled(url) else PREPARE_THRESHOLD}
+    return _ALIVE | {"application_name": application_name, "prepare_threshold": None if is_pooled(url) else PREPARE_THRESHOLD}
 
 
 async def async_connection(url: str, application_name: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:

@@ -192,9 +192,10 @@ async def test_a_sixth_socket_ends_the_oldest_wherever_it_is(api: Server, other_
 
 async def test_pages_of_elsewhere_may_not_listen(api: Server, alice: Client) -> None:
     for path in ("", "/"):  # Sanic's router does not mind a slash at the end
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(address(api) + path, origin="https://evil.example")  # type: ignore[arg-type]  # a NewType
-        assert refused.value.response.status_code == 403
+        for origin in ("https://evil.example", "http://["):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(address(api) + path, origin=origin)  # type: ignore[arg-type]  # a NewType
+            assert refused.value.response.status_code == 403
     async with listening(api, alice, origin=api.url):
         pass
     friend = "https://app.example.org"

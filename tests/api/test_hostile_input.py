@@ -259,6 +259,7 @@ async def test_parameters_and_paths(alice: Client) -> None:
         ("Authorization", "Bearer", 401),
         ("Authorization", "Basic YTpi", 401),
         ("Authorization", "Bearer \xff\xfe", 401),
+        ("Authorization", "Bearer debitum_\xff", 401),
         ("Authorization", "Bearer a.b.c", 401),
         ("Authorization", "Bearer " + "x" * 7_000, 401),
         ("Authorization", "Bearer eyJhbGciOiJub25lIn0.e30.", 401),

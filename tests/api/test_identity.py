@@ -1,5 +1,6 @@
 """Registration, sessions, tokens and what a user sets."""
 
+import asyncio
 import base64
 import datetime
 import json
@@ -189,6 +190,17 @@ async def test_users_change_what_is_theirs(alice: Client) -> None:
     ):
         response = await alice.http.patch("/api/me", json=body)
         assert (response.status_code, response.json()["errors"][0]["pointer"]) == (400, pointer)
+
+
+async def test_what_changes_meanwhile_stays(alice: Client, database: Engine) -> None:
+    with database.begin() as connection:
+        muted = """update debitum.users set reminder_settings = reminder_settings || '{"channels": []}'"""
+        connection.execute(text(muted))
+        asked = asyncio.create_task(alice.http.patch("/api/me", json={"reminder_settings": {"digest": True}}))
+        await asyncio.wait([asked], timeout=0.2)
+        assert not asked.done(), "it waits for what changes meanwhile"
+    settings = (await asked).json()["reminder_settings"]
+    assert (settings["channels"], settings["digest"]) == ([], True)
 
 
 def test_the_key_ring_opens_only_what_it_sealed() -> None:

@@ -290,6 +290,8 @@ async def test_with_a_token_it_is_for_whoever_has_it(api: Server) -> None:
         )
         for given in ("Bearer wrong", f"Basic {TOKEN}", "Bearer", "Bearer not-this-one-though-as-long"):
             assert await status(http, Authorization=given) == 401, given
+        no_text = await http.get("/metrics", headers={b"Authorization": b"Bearer \xff"})
+        assert no_text.status_code == 401
         elsewhere = {"Host": "debitum.example.org", "X-Forwarded-For": "203.0.113.7"}
         await scraped(http, Authorization=f"Bearer {TOKEN}", **elsewhere)
 

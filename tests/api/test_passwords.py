@@ -6,9 +6,11 @@ import sys
 import uuid
 from typing import Any
 
+import pytest
 from argon2 import Type, extract_parameters
 from sqlalchemy import Engine, text
 
+from api import passwords
 from storage import recipients, roles
 from tests.fixtures.api import PASSWORD, Client, Server
 
@@ -49,6 +51,30 @@ async def test_the_other_sessions_end_if_the_user_wants_it(alice: Client, bob: C
     assert [(await client.http.get("/api/me")).status_code for client in (alice, other, bob)] == [200, 401, 200]
     refreshed = await other.http.post("/api/auth/refresh", json={"refresh_token": other.signed_in["refresh_token"]})
     assert refreshed.status_code == 401
+
+
+async def test_what_an_old_password_opens_is_not_begun_after_its_end(
+    alice: Client, api: Server, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = passwords.Place.verify
+
+    async def verify_and_lose_a_moment(place: passwords.Place, encoded: str | None, password: str) -> bool:
+        right = await verify(place, encoded, password)
+        with database.begin() as connection:
+            connection.execute(text("update debitum.users set password_hash = :other"), {"other": passwords.nobodys_hash()})
+        return right
+
+    with monkeypatch.context() as patched:
+        patched.setattr(passwords.Place, "verify", verify_and_lose_a_moment)
+        assert await signing_in(api, alice, PASSWORD) == 401
+    assert [one["device_id"] for one in (await alice.get("/api/auth/sessions"))["items"]] == [alice.device_id]
+    with database.begin() as connection:
+        connection.execute(text("update debitum.users set password_hash = :own"), {"own": passwords.argon2().hash(PASSWORD)})
+    with monkeypatch.context() as patched:
+        patched.setattr(passwords.Place, "verify", verify_and_lose_a_moment)
+        gone = await alice.http.request("DELETE", "/api/me", json={"password": PASSWORD})
+        assert (gone.status_code, gone.json()["code"]) == (401, "invalid_credentials")
+    assert (await alice.get("/api/me")).get("deleting_at") is None
 
 
 async def test_only_hashes_are_kept(alice: Client, database: Engine) -> None:

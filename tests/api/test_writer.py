@@ -2,14 +2,18 @@
 
 import asyncio
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 from sqlalchemy import Engine, text
 
 from api.settings import Settings
+from domain.case import Defaults
+from storage.ledgers import Push
 from tests.fixtures.api import PASSWORD, Client, Server
 
 
@@ -67,6 +71,33 @@ async def test_changes_that_wait_for_a_locked_ledger_are_answered_when_it_is_fre
     assert {(await task).status_code for task in waiting} == {201}
 
 
+async def test_a_ledger_that_somebody_keeps_makes_nobody_else_wait(alice: Client, bob: Client, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text("select from debitum.ledgers where id = :id for update"), {"id": alice.ledger_id})
+        both = [client.http.post("/api/contacts", json={"name": "Ana"}) for client in (alice, bob) * 5]
+        answers = await asyncio.gather(*both)
+        assert [answer.status_code for answer in answers] == [503, 201] * 5
+        assert answers[0].headers["Retry-After"] == "1"
+        refused = await asyncio.wait_for(alice.http.post("/api/contacts", json={"name": "Ana"}), 0.5)
+        assert refused.status_code == 503, "and nobody waits for it again at once"
+
+
+async def test_while_a_ledger_is_taken_over_only_its_own_changes_are_refused(alice: Client, bob: Client, api: Server) -> None:
+    asked: list[asyncio.Task[httpx.Response]] = []
+    nothing = Push(alice.ledger_id, [], Defaults("EUR", "UTC"))
+
+    def pushes() -> Iterator[Push]:
+        yield nothing
+        asked.extend(asyncio.create_task(one.http.post("/api/contacts", json={"name": "Ana"})) for one in (alice, bob))
+        for _ in range(2_000):
+            if not all(task.done() for task in asked):
+                yield nothing
+
+    await api.app.ctx.services.writer.take_over(alice.ledger_id, pushes())
+    assert [task.done() and task.result().status_code for task in asked] == [503, 201]
+    assert (await alice.http.post("/api/contacts", json={"name": "Ana"})).status_code == 201
+
+
 async def test_what_is_logged_of_a_batch_bears_the_ids_of_its_requests(alice: Client, database: Engine) -> None:
     with database.begin() as connection:
         connection.execute(text("alter table debitum.contacts add constraint poison check (name <> 'poison')"))
@@ -101,7 +132,7 @@ class TestFullQueue:
             first = asyncio.create_task(alice.http.post("/api/contacts", json={"name": "in flight"}))
             await asyncio.sleep(0.2)
             others = [asyncio.create_task(alice.http.post("/api/contacts", json={"name": str(number)})) for number in range(8)]
-            done, _ = await asyncio.wait(others, timeout=2, return_when=asyncio.ALL_COMPLETED)
+            done, _ = await asyncio.wait(others, timeout=0.5, return_when=asyncio.ALL_COMPLETED)
             refused = [task.result() for task in done]
             assert {answer.status_code for answer in refused} == {503}
             assert {answer.json()["code"] for answer in refused} == {"unavailable"}
