@@ -67,7 +67,9 @@ class Settings:
             port=_number(environment, "DEBITUM_PORT", 8000, least=0),
             direct_url=environment.get("DATABASE_DIRECT_URL", ""),
             cors_origins=_accepted("DEBITUM_CORS_ORIGINS", environment.get("DEBITUM_CORS_ORIGINS", ""), refusals.origins),
-            sendgrid_webhook_key=_accepted("SENDGRID_WEBHOOK_KEY", environment.get("SENDGRID_WEBHOOK_KEY", ""), _webhook_key),
+            sendgrid_webhook_key=_accepted(
+                "SENDGRID_WEBHOOK_KEY", environment.get("SENDGRID_WEBHOOK_KEY", ""), refusals.webhook_key
+            ),
             public_url=environment.get("DEBITUM_PUBLIC_URL", ""),
             metrics_token=_accepted(
                 "DEBITUM_METRICS_TOKEN", environment.get("DEBITUM_METRICS_TOKEN", ""), refusals.metrics_token
@@ -103,12 +105,6 @@ class Settings:
 AUTH_PER_MINUTE, USER_PER_SECOND = 60, 200
 """The wire's figures: a household behind one address can sign in, a device that catches up is not slowed down."""
 ENVIRONMENTS = ("development", "production")
-
-
-def _webhook_key(text: str) -> str:
-    from api import webhooks  # its library loads slowly
-
-    return webhooks.check_key(text) if text else ""
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

@@ -29,6 +29,7 @@ class Session:
         self._store = store
         self._clock = clock
         self._device = dict(device)
+        self._exchange = asyncio.Lock()
 
     async def enter(self, path: str, **credentials: Any) -> None:
         """Register or log in at `path`. Raises Refused, Unavailable, AnotherAccount, MailFollows."""
@@ -66,30 +67,35 @@ class Session:
 
     async def ask(self, method: str, path: str, json: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """A request of the signed-in user; a token that is not good any more is exchanged once."""
+        token = await self.token()
         try:
-            return await self._wire.ask(method, path, token=await self.token(), json=json, query=query)
+            return await self._wire.ask(method, path, token=token, json=json, query=query)
         except SignedOut:
-            return await self._wire.ask(method, path, token=await self._exchanged(), json=json, query=query)
+            return await self._wire.ask(method, path, token=await self._exchanged(token), json=json, query=query)
 
     async def token(self) -> str:
         """An access token that is good for a while yet. Raises SignedOut, Unavailable."""
         token = self._store.remembered("access_token")
         if token is None:
             raise SignedOut("nobody is signed in on this device")
-        return await self._exchanged() if self.seconds_left() < EARLY_SECONDS else str(token)
+        return await self._exchanged(token) if self.seconds_left() < EARLY_SECONDS else str(token)
 
     def seconds_left(self) -> float:
         """How long the access token is good for."""
         expires_at = self._store.remembered("expires_at")
         return float(expires_at or 0) - self._clock().timestamp()
 
-    async def _exchanged(self) -> str:
-        token = self._store.remembered("refresh_token")
-        if token is None:
-            raise SignedOut("nobody is signed in on this device")
-        answer = await self._wire.ask("POST", "/api/auth/refresh", json={"refresh_token": token})
-        self._keep(answer)
-        return str(answer["access_token"])
+    async def _exchanged(self, stale: str) -> str:
+        """An access token after `stale`. One exchange at a time: a refresh token that comes twice ends the session."""
+        async with self._exchange:
+            if (newer := self._store.remembered("access_token")) not in (None, stale):
+                return str(newer)
+            token = self._store.remembered("refresh_token")
+            if token is None:
+                raise SignedOut("nobody is signed in on this device")
+            answer = await self._wire.ask("POST", "/api/auth/refresh", json={"refresh_token": token})
+            self._keep(answer)
+            return str(answer["access_token"])
 
     def _keep(self, answer: Mapping[str, Any]) -> None:
         self._store.remember(

@@ -42,7 +42,7 @@ class Wire:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         try:
             answer = await self._http.request(method, path, json=json, params=query, headers=headers)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
         return _understood(answer)
 

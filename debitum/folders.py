@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from storage import encryption
+from storage import disk, encryption
 
 PRIVATE: Final = ("mail", "push", "snapshots", "audit", "logs", "backups", "dagster")
 """Hold what people owe each other, or what was said about it: for their owner only (0700)."""
@@ -58,6 +58,7 @@ def put_ring(data_dir: Path, ring: str) -> None:
     """Make `ring` the content of `data_dir`/secrets: whole or not at all."""
     file = data_dir / "secrets"
     os.replace(_written_beside(file, f"{ring}\n"), file)
+    disk.keep_names(data_dir)  # before anything is sealed by it
 
 
 def dagster_home(data_dir: Path) -> Path:
@@ -96,6 +97,7 @@ def _write_once(file: Path, content: str) -> None:
     try:
         with contextlib.suppress(FileExistsError):
             os.link(name, file)
+            disk.keep_names(file.parent)
     finally:
         os.unlink(name)
 

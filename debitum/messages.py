@@ -70,7 +70,7 @@ class Desk:
         with self._transaction() as connection:
             counts = outbox_rows.counted(connection)
             rows = outbox_rows.listed(connection, _STATES[which], limit=limit)
-            down = circuits.opened(connection)
+            down = circuits.opened(connection, channels.names(self.settings.environment))
         self.say(", ".join(f"{count} {state} ({channel})" for (channel, state), count in counts.items()) or "the outbox is empty")
         for one in down:
             since = f"{one.opened_at.astimezone(datetime.UTC):%Y-%m-%d %H:%M}"

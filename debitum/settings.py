@@ -12,6 +12,7 @@ import dotenv
 
 from api import refusals
 from debitum import parts
+from domain import retention
 from notifications import links
 from pipelines import spread
 from storage import urls
@@ -28,7 +29,7 @@ MOST_WORKERS: Final = 64
 """Each has its own pool of connections; Postgres's max_connections ends long before this."""
 
 COUNTS: Final = ("DEBITUM_RATE_AUTH_PER_MINUTE", "DEBITUM_RATE_USER_PER_SECOND", "DEBITUM_TRUSTED_PROXIES")
-"""Read by the API alone, and looked at here so that all that is wrong is told at once."""
+"""Read by the API alone."""
 
 Value = TypeVar("Value")
 
@@ -113,15 +114,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
     if loaded.database_direct_url and urls.is_pooled(loaded.database_direct_url):
         reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
-    reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
-    reader.read("DEBITUM_SIGNUP", "", refusals.signup)
-    reader.read("DEBITUM_METRICS_TOKEN", "", refusals.metrics_token)
-    reader.read("DEBITUM_APP_LINK", "", links.read_app_link)
-    reader.read("OPERATOR_EMAIL", "", _mailbox)
-    for name in ("OPERATOR_WEBHOOK", "HEARTBEAT_URL"):
-        reader.read(name, "", lambda value: _public_url(value) if value else None)
-    for name in COUNTS:
-        reader.read(name, "0", _count)
+    _check_others(reader)
     if production:
         _refuse_what_is_dangerous(loaded, reader)
     if reader.wrong:
@@ -313,13 +306,37 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _mailbox(value: str) -> str | None:
-    from notifications import channel, mime  # only who names an operator pays for loading it here
-
+def _check_others(reader: _Reader) -> None:
+    """What other processes read by themselves, so that all that is wrong is told at once, and at the start."""
+    reader.read("DEBITUM_CORS_ORIGINS", "", refusals.origins)
+    reader.read("DEBITUM_SIGNUP", "", refusals.signup)
+    reader.read("DEBITUM_METRICS_TOKEN", "", refusals.metrics_token)
+    reader.read("DEBITUM_APP_LINK", "", links.read_app_link)
+    reader.read("SENDGRID_WEBHOOK_KEY", "", refusals.webhook_key)
+    _check_senders(reader)
+    for name in ("OPERATOR_WEBHOOK", "HEARTBEAT_URL"):
+        reader.read(name, "", lambda value: _public_url(value) if value else None)
     try:
-        return mime.mailbox("it", value).address if value else None
-    except channel.SettingError:
-        raise ValueError(f"{value!r} is not a mailbox such as operator@example.org") from None
+        retention.horizons(reader.values)
+    except retention.HorizonError as error:
+        reader.wrong.append(str(error))
+    for name in COUNTS:
+        reader.read(name, "0", _count)
+
+
+def _check_senders(reader: _Reader) -> None:
+    """What mails and pushes need, where it is set; whether providers take it, `debitum messages` tries."""
+    given = {name: value for name in ("MAIL_FROM", "OPERATOR_EMAIL", "SMTP_URL") if (value := reader.values.get(name))}
+    if given:
+        from notifications import channel, mime, smtp  # only who sends mail pays for loading it here
+
+        for name, value in given.items():
+            try:
+                smtp.parse_url(value) if name == "SMTP_URL" else mime.mailbox(name, value)
+            except channel.SettingError as error:
+                reader.wrong.append(str(error))
+    if (file := reader.values.get("FCM_CREDENTIALS")) and not os.access(file, os.R_OK):
+        reader.wrong.append(f"FCM_CREDENTIALS: {file} cannot be read")
 
 
 def _database_url(value: str) -> str | None:

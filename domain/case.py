@@ -54,9 +54,13 @@ class Case(Struct, frozen=True):
         if dispute is None:
             raise errors.UnknownConflict(f"{named} is no conflict", errors=pointing_to("resolves"))
         if dispute.key != self.command.key:
-            raise errors.WrongAggregate("that conflict is about something else", errors=pointing_to("resolves"))
+            raise errors.WrongAggregate(
+                "that conflict is about something else", errors=pointing_to("resolves", "of another aggregate")
+            )
         if dispute.resolved_by is not None:
-            raise errors.AlreadyResolved(f"{dispute.resolved_by} has settled it", errors=pointing_to("resolves"))
+            raise errors.AlreadyResolved(
+                f"{dispute.resolved_by} has settled it", errors=pointing_to("resolves", "settled already")
+            )
 
     def moved(self, mark: Mark) -> bool:
         """Whether another device made this mark after what the commanding device had seen."""
@@ -85,6 +89,6 @@ def restored(entity: Entity) -> Change:
     return Change(*entity.key, "restore", {DELETED_AT: (entity.deleted_at, None)})
 
 
-def pointing_to(name: str) -> tuple[errors.FieldError, ...]:
-    """The error of a member that names something which is not there."""
-    return (errors.FieldError(f"/{name}", "unknown"),)
+def pointing_to(name: str, detail: str = "unknown") -> tuple[errors.FieldError, ...]:
+    """The error of one member of the command: by default, that it names something which is not there."""
+    return (errors.FieldError(f"/{name}", detail),)

@@ -89,8 +89,8 @@ def _horizon(kind: Kind, value: str | None) -> datetime.timedelta | None:
     if value.strip().lower() in ("", "none"):
         return None
     if not (value.strip().isascii() and value.strip().isdigit()):
-        raise HorizonError(f"{kind.setting} is {value!r}: a whole number of days, or none")
+        raise HorizonError(f"{kind.setting}: {value!r} is not a whole number of days, or none")
     days = int(value)
     if not kind.minimum_days <= days <= MAXIMUM_DAYS:
-        raise HorizonError(f"{kind.setting} is {days}: from {kind.minimum_days} to {MAXIMUM_DAYS} days, or none")
+        raise HorizonError(f"{kind.setting}: {days} is not from {kind.minimum_days} to {MAXIMUM_DAYS} days, or none")
     return datetime.timedelta(days=days)

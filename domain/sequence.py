@@ -113,19 +113,26 @@ def _take_one(book: Book, item: Item, defaults: Defaults, skip_known: bool, fail
     fingerprint = chain.fingerprint(book.data_key, item.fingerprinted)
     try:
         if (earlier := _retry(book, item.id, fingerprint, skip_known)) is not None:
+            if earlier.status == "rejected":
+                failed |= _names(item)
             return earlier
         if isinstance(item, Unreadable):
             raise item.error
         _check_dependencies(book, item, failed)
         return _decide(book, item, fingerprint, defaults)
     except errors.Rejected as error:
-        failed |= {("event", item.id), *([item.key] if item.key else ())}
+        failed |= _names(item)
         if error.remembered and _may_come_again(item) and item.id not in book.refused:
             sent = item.sent if isinstance(item, Unreadable) else chain.canonical(item.item()).decode()
             refusal = Refusal(fingerprint, error.code, error.detail, error.errors, sent)
             book.refused[item.id] = book.refusals[item.id] = refusal
         current = error.current if isinstance(error, errors.Stale) else UNSET
         return _rejected(item.id, error.code, error.detail, error.errors, current)
+
+
+def _names(item: Command | Unreadable) -> set[tuple[str, str]]:
+    """What others of its push can depend on."""
+    return {("event", item.id), *([item.key] if item.key else ())}
 
 
 def _may_come_again(item: Command | Unreadable) -> bool:

@@ -9,13 +9,15 @@ from typing import Final
 
 import httpx
 import msgspec
+import structlog
 
 from notifications import channels
-from notifications.channel import Sent
+from notifications.channel import Sent, SettingError
 from notifications.message import EmailTarget, Message
 from notifications.mime import mailbox
 
 TIMEOUT_SECONDS: Final = 10.0
+_log = structlog.get_logger(__name__)
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +30,17 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tell(alert: Alert, environ: Mapping[str, str], data_dir: Path, *, now: datetime) -> dict[str, bool]:
-    """Tell OPERATOR_EMAIL and OPERATOR_WEBHOOK, each where it is set; by way, whether it was taken. Raises SettingError."""
+    """Tell OPERATOR_EMAIL and OPERATOR_WEBHOOK, each where it is set; by way, whether it was taken.
+
+    What keeps one of them from working, a setting that is wrong for instance, may be what the alert is about.
+    """
     told = {}
     if address := environ.get("OPERATOR_EMAIL"):
-        told["mail"] = _mail(alert, mailbox("OPERATOR_EMAIL", address), environ, data_dir, now)
+        try:
+            told["mail"] = _mail(alert, mailbox("OPERATOR_EMAIL", address), environ, data_dir, now)
+        except SettingError as error:
+            _log.error("mail_not_set_up", reason=str(error))
+            told["mail"] = False
     if url := environ.get("OPERATOR_WEBHOOK"):
         told["webhook"] = posted(url, msgspec.to_builtins(alert))
     return told
@@ -41,7 +50,7 @@ def posted(url: str, body: Mapping[str, object]) -> bool:
     """Whether `url` took a POST of this JSON. `text` is what chat programs show."""
     try:
         return httpx.post(url, json=body, timeout=TIMEOUT_SECONDS).is_success
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
 
 
@@ -49,7 +58,7 @@ def reached(url: str) -> bool:
     """Whether a GET of `url` was answered well."""
     try:
         return httpx.get(url, timeout=TIMEOUT_SECONDS).is_success
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
 
 

@@ -32,15 +32,18 @@ class Circuit(msgspec.Struct, frozen=True):
     detail: str
 
 
-def opened(connection: Connection) -> list[Circuit]:
-    """The providers that are down, the longest first."""
+def opened(connection: Connection, providers: Mapping[Channel, Sequence[str]]) -> list[Circuit]:
+    """Those of `providers`, the names in use, that are down, the longest first.
+
+    One that is not in use any more nobody tries, and so it would stay down for ever.
+    """
     found = connection.execute(select(_circuits).order_by(_its.opened_at, _its.channel, _its.provider))
-    return [Circuit(**row) for row in found.mappings()]
+    return [Circuit(**row) for row in found.mappings() if row["provider"] in providers.get(row["channel"], ())]
 
 
 def usable(connection: Connection, providers: Mapping[Channel, Sequence[str]], *, now: datetime.datetime) -> set[Channel]:
     """The channels of which at least one provider may be asked now."""
-    resting = {(one.channel, one.provider) for one in opened(connection) if one.retry_at > now}
+    resting = {(one.channel, one.provider) for one in opened(connection, providers) if one.retry_at > now}
     return {channel for channel, names in providers.items() if not resting.issuperset((channel, name) for name in names)}
 
 

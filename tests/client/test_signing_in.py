@@ -1,14 +1,18 @@
 """Devices at the door: many at once, and where accounts need a proven address."""
 
 import asyncio
+import datetime
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from client import Device, MailFollows, Refused
+from client.session import Session
+from client.store import Store
+from client.wire import Wire
 from tests.api.test_registration import mail, signing_up
 from tests.client.conftest import Person
 from tests.fixtures.api import PASSWORD, Server
@@ -19,6 +23,20 @@ async def test_a_crowd_gets_in(people: Callable[[], Coroutine[Any, Any, Person]]
     anna, bob = await people(), await people()
     devices = await asyncio.gather(*(person.device() for person in [anna, bob] * 6))
     assert len({device.ledger_id for device in devices}) == 2
+
+
+async def test_a_token_is_exchanged_once_by_however_many_need_a_new_one(api: Server, database: Engine, tmp_path: Path) -> None:
+    """The refresh token that came second would end the session."""
+    ahead, wire = datetime.timedelta(0), Wire(api.url, None)
+    phone = {"name": "phone"}
+    session = Session(wire, Store(tmp_path / "device.sqlite"), lambda: datetime.datetime.now(datetime.UTC) + ahead, phone)
+    await session.enter("/api/auth/register", email="ada@example.org", password=PASSWORD)
+    ahead = datetime.timedelta(seconds=590)
+    [new] = set(await asyncio.gather(*(session.token() for _ in range(5))))
+    with database.begin() as connection:
+        assert connection.scalar(text("select count(*) from debitum.refresh_tokens")) == 2
+    assert (await wire.ask("GET", "/api/me", token=new))["email"] == "ada@example.org"
+    await wire.close()
 
 
 async def test_a_device_waits_for_the_mail_and_signs_in_with_it(api: Server, database: Engine, tmp_path: Path) -> None:

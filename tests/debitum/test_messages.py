@@ -121,6 +121,8 @@ def test_an_operator_sees_retries_and_drops(
     with database.begin() as connection:
         roles.enter(connection, roles.JOBS)
         circuits.trip(connection, "email", "sendgrid", "401 the key is revoked", now=NOW)
+    assert "sendgrid" not in run(capsys, tmp_path, "outbox", "list").splitlines()[1], "it is not in use"
+    environment.setenv("SENDGRID_API_KEY", "SG.revoked")
     assert f"email: sendgrid is down since {NOW:%F %H:%M} UTC: 401 the key is revoked" in run(capsys, tmp_path, "outbox", "list")
     assert run(capsys, tmp_path, "outbox", "retry") == "1 messages will be sent\n"
     with database.connect() as connection:

@@ -167,6 +167,14 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_DAGSTER_READ_ONLY", "perhaps"),
         ("DEBITUM_KEYS", "hunter2"),
         ("DEBITUM_KEYS", "k1:***"),
+        ("MAIL_FROM", "nobody"),
+        ("OPERATOR_EMAIL", "nobody"),
+        ("SMTP_URL", "nonsense"),
+        ("SMTP_URL", "smtp://me:hunter2@"),
+        ("FCM_CREDENTIALS", "/nowhere/key.json"),
+        ("SENDGRID_WEBHOOK_KEY", "hunter2"),
+        ("DEBITUM_RETAIN_SESSIONS_DAYS", "a week"),
+        ("DEBITUM_RETAIN_OUTBOX_DAYS", "1"),
     ],
 )
 def test_a_wrong_value_is_named_and_secrets_are_not_repeated(tmp_path: Path, name: str, value: str) -> None:

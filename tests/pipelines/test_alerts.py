@@ -195,6 +195,15 @@ def test_who_cannot_be_told_is_known(tmp_path: Path) -> None:
     assert alerts.tell(ALERT, {}, tmp_path, now=NOW) == {}
 
 
+@pytest.mark.parametrize("wrong", [{"MAIL_FROM": "nobody"}, {"OPERATOR_EMAIL": "nobody"}, {"SMTP_URL": "smtp://x?ca=/nowhere"}])
+def test_a_way_that_is_not_set_up_right_keeps_nobody_from_the_other(tmp_path: Path, wrong: dict[str, str]) -> None:
+    with FakeHttp(lambda _: Answer(200, {})) as hook:
+        environ = {"OPERATOR_EMAIL": "ops@example.org", "OPERATOR_WEBHOOK": hook.url, **wrong}
+        assert alerts.tell(ALERT, environ, tmp_path, now=NOW) == {"mail": False, "webhook": True}
+    assert not alerts.posted("https://[::1", {})
+    assert not alerts.reached("https://[::1")
+
+
 def test_without_an_operator_nobody_is_told(
     webhook: FakeHttp, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance, data_folder: resources.DataFolder
 ) -> None:

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from notifications.links import Links
 from notifications.message import EmailTarget
@@ -119,7 +119,7 @@ def test_a_provider_that_was_down_is_tried_with_one_message(database: Engine, la
     much_later = replace(lane, clock=lambda: now() + 2 * circuits.PAUSE)
     assert much_later.drain(MINUTE) == delivery.Tally(sent=25)
     with database.connect() as connection:
-        assert circuits.opened(connection) == []
+        assert circuits.opened(connection, {"email": ["files", "smtp"]}) == []
         assert set(connection.scalars(select(tables.outbox.c.attempts))) == {1}
 
 
@@ -134,11 +134,26 @@ def test_a_message_that_is_refused_as_such_closes_the_circuit(
             circuits.trip(connection, "email", "smtp", "530 authentication required", now=now() - circuits.PAUSE)
         assert delivery.Lane(begin, (way,), Links("https://debitum.example"), now).drain(MINUTE) == delivery.Tally(dead=1)
         with begin() as connection:
-            assert circuits.opened(connection) == []
+            assert circuits.opened(connection, {"email": ["files", "smtp"]}) == []
 
 
-def test_an_operator_sees_who_is_down(database: Engine, database_url: str) -> None:
+def test_a_lane_that_fails_keeps_no_other_at_work(database: Engine, lane: delivery.Lane) -> None:
+    enqueue_reminders(database, 1)
+
+    def refuse() -> AbstractContextManager[Connection]:
+        raise OSError("no connection")
+
+    start = delivery.prepare(lane.begin, now=now())
+    began = time.monotonic()
+    with pytest.raises(OSError, match="no connection"):
+        delivery.drain_all([replace(lane, begin=refuse), lane], MINUTE, start)
+    assert time.monotonic() - began < MINUTE.total_seconds() / 2
+    assert lane.drain(MINUTE) == delivery.Tally()
+
+
+def test_an_operator_sees_who_is_down(database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bound = resources.Database(url=database_url)
+    monkeypatch.setenv("SENDGRID_API_KEY", "SG.revoked")
     assert _checked(bound).passed
     with database.begin() as connection:
         circuits.trip(connection, "email", "sendgrid", "401 the key | is revoked", now=now())
@@ -147,6 +162,8 @@ def test_an_operator_sees_who_is_down(database: Engine, database_url: str) -> No
     table = str(result.metadata["providers"].value)
     assert "email | sendgrid | " in table
     assert " | 401 the key \\| is revoked | " in table
+    monkeypatch.delenv("SENDGRID_API_KEY")
+    assert _checked(bound).passed, "nobody will ever find out that it is up again"
 
 
 def _checked(database: resources.Database) -> dg.AssetCheckResult:

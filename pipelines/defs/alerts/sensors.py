@@ -13,7 +13,6 @@ import structlog
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from notifications import alerts
-from notifications.channel import SettingError
 from pipelines.defs import resources
 from pipelines.defs.alerts import runbook
 
@@ -119,11 +118,7 @@ def heartbeat() -> dg.SkipReason:
 
 
 def _tell(alert: alerts.Alert, data_folder: resources.DataFolder) -> None:
-    try:
-        told = alerts.tell(alert, os.environ, data_folder.root, now=datetime.datetime.now(datetime.UTC))
-    except SettingError as error:
-        _log.error("operator_not_told", reason=str(error))
-        return
+    told = alerts.tell(alert, os.environ, data_folder.root, now=datetime.datetime.now(datetime.UTC))
     for way in (way for way, taken in told.items() if not taken):
         _log.error("operator_not_told", provider=way)
 

@@ -1,9 +1,11 @@
 """The outbox and the deliveries as the asset graph shows them; the rows belong to Postgres, not to Dagster."""
 
 import datetime
+import os
 
 import dagster as dg
 
+from notifications import channels
 from pipelines.defs import resources
 from pipelines.defs.alerts import runbook
 from storage import circuits, ready
@@ -66,7 +68,7 @@ def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
 def providers_are_up(database: resources.Database) -> dg.AssetCheckResult:
     """Whether no provider's circuit is open."""
     with database.begin() as connection:
-        down = circuits.opened(connection)
+        down = circuits.opened(connection, channels.names(os.environ))
     rows = [(one.channel, one.provider, f"{one.opened_at:%F %T}Z", one.detail, f"{one.retry_at:%T}Z") for one in down]
     lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
     table = "\n".join(["channel | provider | down since | it says | next try", "---|---|---|---|---", *lines])

@@ -113,15 +113,19 @@ class Crew:
 
     def is_done(self) -> bool:
         """Whether the caller, who found nothing, may go; if not, it has rested before it looks again."""
-        with self._alone:
-            self._at_work -= 1
-            if self._at_work == 0:
-                self._done.set()
+        self.leave()
         if self._done.wait(LOOK_SECONDS):
             return True
         with self._alone:
             self._at_work += 1
             return self._done.is_set()
+
+    def leave(self) -> None:
+        """The caller has nothing to do, or can do nothing any more."""
+        with self._alone:
+            self._at_work -= 1
+            if self._at_work == 0:
+                self._done.set()
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,7 @@ class Lane:
         self, connection: Connection, now: datetime.datetime, since: datetime.datetime | None
     ) -> list[tuple[outbox.Claimed, Way]]:
         """The next messages, and by which provider each goes; of one that is to be tried again there is only one."""
-        open_ = {one.provider: one for one in circuits.opened(connection) if one.channel == self.kind}
+        open_ = {one.provider: one for one in circuits.opened(connection, {self.kind: [way.name for way in self.ways]})}
         up = [way for way in self.ways if way.name not in open_]
         rested = [way for way in self.ways if way.name in open_ and open_[way.name].retry_at <= now]
         if not up and not rested:
@@ -291,4 +295,8 @@ def drain_all(lanes: Sequence[Lane], budget: datetime.timedelta, start: Start) -
 
 
 def _drained(lane: Lane, budget: datetime.timedelta, start: Start, crew: Crew, context: contextvars.Context) -> Tally:
-    return context.run(lane.drain, budget, since=start.since[lane.kind], crew=crew)
+    try:
+        return context.run(lane.drain, budget, since=start.since[lane.kind], crew=crew)
+    except BaseException:
+        crew.leave()  # or the others would look for messages until the time is over
+        raise

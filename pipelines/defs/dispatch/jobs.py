@@ -79,7 +79,7 @@ def _backlog(database: resources.Database) -> dict[str, int]:
     with database.begin() as connection:
         backlog = ready.backlog(connection, now=now)
         refusing = suppressions.suppressed(connection)
-        down = len(circuits.opened(connection))
+        down = len(circuits.opened(connection, channels.names(os.environ)))
     waited = (now - backlog.oldest).total_seconds() if backlog.oldest is not None else 0
     addresses = {f"addresses_{why}": count for why, count in refusing.items()}
     waiting = {"still_ready": backlog.ready, "oldest_pending_seconds": round(waited)}
