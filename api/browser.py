@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from sanic import HTTPResponse, Request, Sanic, exceptions
 
+from api.compression import Constant
+
 ROOT: Final = Path(__file__).parent / "static" / "app"
 PREFIX: Final = "/app/"
 METHODS: Final = ["GET", "HEAD"]
@@ -32,7 +34,7 @@ _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".webmanifest": "appli
 class File:
     """A file as it goes out; `tag` is its strong ETag."""
 
-    body: bytes
+    body: Constant
     media_type: str
     tag: str
 
@@ -73,7 +75,7 @@ def load(root: Path) -> dict[str, File]:
 
 def _file(name: str, body: bytes) -> File:
     media_type = _TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return File(body, media_type, f'"{hashlib.sha256(body).hexdigest()}"')
+    return File(Constant(body), media_type, f'"{hashlib.sha256(body).hexdigest()}"')
 
 
 def _answer(request: Request, file: File) -> HTTPResponse:

@@ -1,5 +1,6 @@
 """Gzip for whoever accepts it: of whole bodies, and of streams as they come."""
 
+import functools
 import gzip
 import re
 import zlib
@@ -15,6 +16,15 @@ _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 """The format of zlib.compressobj that has gzip's head and check sum."""
 
 
+class Constant(bytes):
+    """A body that is the same for everybody, and packed once for all."""
+
+    @functools.cached_property
+    def packed(self) -> bytes:
+        """It, packed."""
+        return _packed(self)
+
+
 def accepted(request: Request) -> bool:
     """Whether the client reads gzip. Not of tokens: what is secret and what a client sends must not be packed together."""
     return not request.path.startswith("/api/auth/") and _names_gzip(request.headers.get("accept-encoding", ""))
@@ -22,7 +32,7 @@ def accepted(request: Request) -> bool:
 
 def whole(body: bytes) -> bytes:
     """`body`, packed."""
-    return gzip.compress(body, LEVEL, mtime=0)
+    return body.packed if isinstance(body, Constant) else _packed(body)
 
 
 async def stream(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -32,6 +42,10 @@ async def stream(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, N
         if packed := packer.compress(chunk):
             yield packed
     yield packer.flush()
+
+
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(body, LEVEL, mtime=0)
 
 
 def _names_gzip(header: str) -> bool:

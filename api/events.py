@@ -1,11 +1,9 @@
 """The audit log: every fact of the ledger, newest first."""
 
-import datetime
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from api import paging
 from api.paging import Items
@@ -14,7 +12,6 @@ from domain import facts
 from storage import events, sealing
 
 routes = Routes("events")
-Moment = Annotated[datetime.datetime, Meta(tz=True)]
 
 
 class EventQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,8 +20,8 @@ class EventQuery(Struct, frozen=True, forbid_unknown_fields=True):
     aggregate_id: UUID | None = None
     aggregate_type: facts.AggregateType | None = None
     event_type: facts.EventType | None = None
-    first: Moment | None = field(default=None, name="from")
-    last: Moment | None = field(default=None, name="to")
+    first: facts.Moment | None = field(default=None, name="from")
+    last: facts.Moment | None = field(default=None, name="to")
     limit: paging.Limit = paging.DEFAULT_LIMIT
     cursor: paging.Cursor | None = None
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from sanic import HTTPResponse, Request, Sanic
 
 from api import facts_schema, pages, problems
+from api.compression import Constant
 from api.health import VERSION
 from api.routing import Nothing, Route
 
@@ -163,10 +164,10 @@ def install(app: "Sanic[Any, Any]", routes: Iterable[Route]) -> None:
 
 
 @functools.cache
-def _written(routes: tuple[Route, ...]) -> tuple[bytes, str]:
+def _written(routes: tuple[Route, ...]) -> tuple[Constant, str]:
     """The document of `routes` as JSON, and a page about it: made once, however many applications there are."""
     described = document(routes)
-    return msgspec.json.encode(described), _overview(described)
+    return Constant(msgspec.json.encode(described)), _overview(described)
 
 
 def _overview(described: dict[str, Any]) -> str:

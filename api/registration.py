@@ -50,8 +50,8 @@ class RegisterBody(Struct, frozen=True, forbid_unknown_fields=True):
 class VerifyBody(Struct, frozen=True, forbid_unknown_fields=True):
     """A token from a mail. `password`: what the user registered with; a client that knows it sends it.
 
-    Where an unproven address is whoever's registers it last, the one who proves it need not be that one: with the password
-    nobody proves an account that somebody else will be able to enter.
+    Where accounts are good once their address is proven, the last registration of an unproven address holds: the password keeps
+    its owner from confirming an account that a stranger has registered in their name.
     """
 
     token: MailToken

@@ -10,6 +10,7 @@ from api import commands, paging, problems, services
 from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts
+from domain.delivery import Channel
 from storage import preview, reminders
 from storage.ledgers import Receipt
 from storage.pages import Record
@@ -39,7 +40,7 @@ class Reminder(Struct, frozen=True):
     remind_at: str
     time_zone: str
     repeat: str | None
-    channels: list[facts.ReminderChannel]
+    channels: list[Channel]
     message: str | None
     snoozed_until: str | None
     done_at: str | None
@@ -51,15 +52,12 @@ class Reminder(Struct, frozen=True):
     version: int
 
 
-Moment = Annotated[datetime.datetime, Meta(tz=True)]
-
-
 class ReminderQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """`from` and `to` are of the next occurrence, both inclusive."""
 
     state: Literal["pending", "sent", "done"] | None = None
-    first: Moment | None = field(default=None, name="from")
-    last: Moment | None = field(default=None, name="to")
+    first: facts.Moment | None = field(default=None, name="from")
+    last: facts.Moment | None = field(default=None, name="to")
     limit: paging.Limit = paging.DEFAULT_LIMIT
     cursor: paging.Cursor | None = None
 
@@ -67,7 +65,7 @@ class ReminderQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
     """When to come back; what the schedule has for later stays as it is."""
 
-    until: Moment
+    until: facts.Moment
 
 
 class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,7 +85,7 @@ class Planned(Struct, frozen=True, omit_defaults=True):
     at: str
     kind: Literal["explicit", "due"]
     contact_id: UUID | None
-    channel: facts.ReminderChannel
+    channel: Channel
     why: str
     reminder_id: UUID | UnsetType = UNSET
     transaction_id: UUID | UnsetType = UNSET
@@ -141,7 +139,7 @@ async def listed(call: Call[None, ReminderQuery]) -> Reply:
     """Reminders by their time, a page at a time."""
     query = call.query
     wanted = reminders.Filter(query.state, query.first, query.last)
-    page = paging.page(query.limit, query.cursor, Moment)
+    page = paging.page(query.limit, query.cursor, facts.Moment)
     async with call.reading() as connection:
         found = await reminders.listed(connection, call.caller.ledger_id, wanted, page, now=services.now())
     return Reply(Items([shown(row) for row in found.rows], paging.cursor(found.next)))

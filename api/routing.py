@@ -161,7 +161,7 @@ class Routes:
     def install(self, app: "Sanic[Any, Any]") -> None:
         """Serve every operation."""
         for route in self.all:
-            path = route.path.replace("{id}", "<id:str>").replace("{code}", "<code:str>")
+            path = route.path.replace("{id}", "<id:str>")
             methods = [route.method, "HEAD"] if route.method == "GET" else [route.method]
             app.add_route(_endpoint(route), path, methods=methods, name=route.name)
 

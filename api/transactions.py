@@ -132,7 +132,7 @@ async def create(call: Call[TransactionCreate, Nothing]) -> Reply:
 
 @routes.add("GET", "/api/transactions", answer=Items[Transaction], query=TransactionQuery)
 async def listed(call: Call[None, TransactionQuery]) -> Reply:
-    """Transactions, a page at a time, the newest first."""
+    """Transactions, a page at a time: by `sort`, the newest first or what is due first."""
     query, caller = call.query, call.caller
     today = decide.today(facts.wire_time(services.now()), caller.defaults.time_zone)
     wanted = projections.TransactionFilter(

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 Channel = Literal["email", "push"]
+"""The two ways to a person; the outbox's column `channel`."""
 Outcome = Literal["sent", "transient", "permanent", "channel_down", "target_gone", "unknown"]
 
 MAX_ATTEMPTS: Final[dict[Channel, int]] = {"email": 5, "push": 3}

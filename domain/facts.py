@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from domain import errors, money
+from domain.delivery import Channel
 
 AggregateType = Literal["contact", "transaction", "reminder"]
 EventType = Literal["CREATED", "UPDATED", "DELETED", "RESTORED", "UNDO"]
@@ -40,8 +41,7 @@ Moment = Annotated[datetime.datetime, Meta(tz=True)]
 Seq = Annotated[int, Meta(ge=0, le=money.MAX_AMOUNT)]
 """The seq of a fact, 0 before the first."""
 ZoneName = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_NUL)]
-ReminderChannel = Literal["email", "push"]
-Channels = Annotated[list[ReminderChannel], Meta(min_length=1, max_length=2, extra_json_schema={"uniqueItems": True})]
+Channels = Annotated[list[Channel], Meta(min_length=1, max_length=2, extra_json_schema={"uniqueItems": True})]
 
 
 class Payload(Struct, frozen=True, forbid_unknown_fields=True):

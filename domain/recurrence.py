@@ -255,7 +255,7 @@ def marks(text: str, remind_at: datetime.datetime) -> list[int]:
 
 
 def last_day(text: str, remind_at: datetime.datetime) -> datetime.date | None:
-    """No zone has an occurrence on a later day; None: there is no end."""
+    """The last day on which the rule has an occurrence in any time zone; None: it never ends."""
     rule = read(text)
     if rule is None:
         return remind_at.date()

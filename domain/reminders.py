@@ -12,9 +12,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain import recurrence
+from domain.delivery import Channel
 
-ChannelKind = Literal["email", "push"]
-CHANNELS: Final[tuple[ChannelKind, ...]] = ("email", "push")
+CHANNELS: Final[tuple[Channel, ...]] = ("email", "push")
 Kind = Literal["due", "reminder"]
 """Of a due date, or asked for by the user."""
 Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)")]
@@ -24,7 +24,7 @@ MAX_OFFSET_DAYS: Final = 60
 OffsetDays = Annotated[int, msgspec.Meta(ge=-MAX_OFFSET_DAYS, le=MAX_OFFSET_DAYS)]
 """Days from a due date to its reminder; negative: before."""
 Offsets = Annotated[tuple[OffsetDays, ...], msgspec.Meta(max_length=10)]
-Channels = Annotated[tuple[ChannelKind, ...], msgspec.Meta(max_length=2)]
+Channels = Annotated[tuple[Channel, ...], msgspec.Meta(max_length=2)]
 Contacts = Annotated[tuple[UUID, ...], msgspec.Meta(max_length=1_000)]
 
 LATE: Final = datetime.timedelta(hours=24)
@@ -57,11 +57,11 @@ class Settings(msgspec.Struct, frozen=True):
         """Whether due dates of this contact's debts remind of nothing."""
         return self.muted_contacts is not UNSET and contact_id in self.muted_contacts
 
-    def lets_through(self, channel: ChannelKind) -> bool:
+    def lets_through(self, channel: Channel) -> bool:
         """Whether reminders that the user asked for may take this way."""
         return self.explicit_channels is UNSET or channel in self.explicit_channels
 
-    def without(self, kind: Kind, channel: ChannelKind) -> "Settings":
+    def without(self, kind: Kind, channel: Channel) -> "Settings":
         """The same, but nothing of this kind comes by `channel` any more."""
         if kind == "due":
             return msgspec.structs.replace(self, channels=tuple(one for one in self.channels if one != channel))
@@ -98,7 +98,7 @@ class Reminder(msgspec.Struct, frozen=True, kw_only=True):
     reminder_id: UUID
     remind_at: datetime.datetime
     time_zone: str
-    channels: tuple[ChannelKind, ...]
+    channels: tuple[Channel, ...]
     schedule_changed_at: datetime.datetime
     repeat: str | None = None
     contact_id: UUID | None = None
@@ -112,7 +112,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     kind: Kind
-    channel: ChannelKind
+    channel: Channel
     at: datetime.datetime
     contact_id: UUID | None
     transaction_id: UUID | None
@@ -156,7 +156,7 @@ def due_dates(
 def days_told(
     local_time: Clock, time_zone: str, *, after: datetime.datetime, until: datetime.datetime
 ) -> Iterator[datetime.date]:
-    """The days whose `local_time` lies in (after, until]: what is due then is due that day, but for its offset."""
+    """The local days on which the clock shows `local_time` in (after, until]; offsets are not applied."""
     clock, in_zone = datetime.time.fromisoformat(local_time), zone(time_zone)
     # A zone may be a day ahead or behind, and a skipped local time moves on by a day at most (Samoa, 2011).
     for ordinal in range(after.toordinal() - 2, until.toordinal() + 3):
@@ -205,7 +205,10 @@ def next_occurrence(reminder: Reminder, *, after: datetime.datetime) -> datetime
 
 
 def _repeats(reminder: Reminder, after: datetime.datetime, until: datetime.datetime) -> Iterator[datetime.datetime]:
-    """The occurrences behind remind_at in (after, until], by local time; twice where clocks show two local times as one."""
+    """The occurrences after remind_at in (after, until], in the order of local time.
+
+    An instant comes twice where a local time that clocks skip falls onto the next one.
+    """
     rule = None if reminder.repeat is None else recurrence.read(reminder.repeat)
     if rule is None:
         return
@@ -233,12 +236,12 @@ def _shifted(at: datetime.datetime, by: datetime.timedelta) -> datetime.datetime
         return datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
-def due_key(transaction_id: UUID, due_date: datetime.date, offset_days: int, channel: ChannelKind) -> str:
+def due_key(transaction_id: UUID, due_date: datetime.date, offset_days: int, channel: Channel) -> str:
     """The deduplication key of a due date's reminder."""
     return f"due:{transaction_id}:{due_date.isoformat()}:{offset_days}:{channel}"
 
 
-def reminder_key(reminder_id: UUID, occurrence: str, channel: ChannelKind) -> str:
+def reminder_key(reminder_id: UUID, occurrence: str, channel: Channel) -> str:
     """The deduplication key of an explicit reminder's occurrence, as `local_name` writes it."""
     return f"reminder:{reminder_id}:{occurrence}:{channel}"
 

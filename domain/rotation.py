@@ -6,7 +6,7 @@ from typing import Final
 
 DAYS: Final = 7
 WEEKS: Final = 4
-"""The running one and three before it. While backups are made, none is older: so long is who was erased to be found in one."""
+"""The running week and three before it: while backups are made, nobody who was erased is to be found in one for longer."""
 
 
 def kept(moments: Iterable[datetime.datetime]) -> set[datetime.datetime]:

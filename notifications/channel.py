@@ -5,7 +5,8 @@ from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
-from notifications.message import ChannelKind, Message
+from domain.delivery import Channel as ChannelKind
+from notifications.message import Message
 
 TIMEOUT_SECONDS = 10.0
 """The longest that `send` may take in all: far less than half of the outbox's lease."""

@@ -6,9 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from domain.delivery import Channel as ChannelKind
 from notifications.channel import Channel
 from notifications.files import FilesMail, FilesPush
-from notifications.message import ChannelKind, EmailTarget
+from notifications.message import EmailTarget
 from notifications.mime import mailbox
 from notifications.smtp import SmtpMail, parse_url
 

@@ -7,9 +7,6 @@ from uuid import UUID
 
 import msgspec
 
-ChannelKind = Literal["email", "push"]
-"""The two ways to a person; the outbox's column `channel`."""
-
 
 class EmailTarget(msgspec.Struct, frozen=True, tag="email"):
     """One mailbox. `address` is an addr-spec; `name` is shown beside it and may hold any character."""

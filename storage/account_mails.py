@@ -8,7 +8,7 @@ from uuid import UUID
 from storage.outbox import Outgoing
 
 WINDOW_MINUTES: Final = 5
-"""One mail of a kind in so many minutes, where whoever asks for it need not be who gets it."""
+"""At most one mail of a kind in so many minutes, where strangers can have it sent to somebody else's address."""
 
 
 def verification(ledger_id: UUID, *, now: datetime.datetime) -> Outgoing:
@@ -24,7 +24,7 @@ def reset(ledger_id: UUID, *, now: datetime.datetime) -> Outgoing:
 
 
 def asked(kind: str, ledger_id: UUID, since: datetime.datetime, *, now: datetime.datetime) -> Outgoing:
-    """A mail that anybody can have asked for: one in the `window` that begins at `since`, and not before that or `now`."""
+    """A mail that strangers can ask for: all that ask in the window from `since` share one, which goes out then, or `now`."""
     key = f"{kind}:{since:%Y-%m-%dT%H:%MZ}"
     return Outgoing(ledger_id=ledger_id, dedupe_key=key, kind=kind, channel="email", payload={}, next_at=max(now, since))
 

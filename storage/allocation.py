@@ -34,11 +34,11 @@ def open_amounts(
 
 
 def open_amount(its: str, *, balance: str) -> str:
-    """The same of one live money transaction, as SQL: `its` names its row, with `ripe`, and `balance` is its contact's amount.
+    """SQL for what is open of one live money transaction: `its` names its row, with `ripe`; `balance` is its contact's amount.
 
-    What is oldest is paid first. So the balance of a contact in one currency, in the direction that it has, is what is open of
-    the youngest: of a transaction that much of it as the younger ones in its direction leave. They are found by the index of
-    contacts by age, and what is older is not looked at.
+    Repayments settle the oldest debts first, so that a contact's balance is made of the youngest: what is open of a transaction
+    is the balance less the younger ones in its direction, between 0 and its amount. They are found by the index of contacts by
+    age, and what is older is not looked at.
     """
     account = "contact_id", "ledger_id"
     of_it, of_others = (", ".join(f"{one}.{name}" for name in account) for one in (its, "younger"))

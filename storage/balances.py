@@ -16,9 +16,9 @@ from storage.engine import Begin
 CHUNK_LEDGERS: Final = 500
 """Ledgers a transaction: enough to make the round trips cheap, few enough to hold the marks for milliseconds."""
 NEW_LEDGERS: Final = 10_000
-"""From so many on of which nothing is covered, as after a rebuild, postings are read as they lie, not ledger by ledger."""
+"""From so many ledgers on that have no balances yet, as after a rebuild, postings are read once in the order of the table."""
 STRIDE_LEDGERS: Final = 100_000
-"""Of these a transaction: each reads all postings, and holds the marks for seconds, which only an erasure waits for."""
+"""Ledgers a transaction where they are: each reads all postings and locks the marks for seconds; only an erasure waits for it."""
 EXACT_COUNT_ROWS: Final = 100_000
 """Up to here rows are counted; beyond it the planner's estimate does, so that a run never costs what exists."""
 _FIRST: Final = UUID(int=0)

@@ -15,7 +15,7 @@ from storage.engine import Begin
 MOST_ROWS: Final = 1_000
 """Rows a transaction where the machine is fast: its locks are gone after some tens of milliseconds."""
 FIRST_ROWS: Final = 100
-"""Of the first batch, of which nobody knows yet how long it takes."""
+"""Rows in the first batch, before it is known how long one takes."""
 LOCK_SECONDS: Final = 0.2
 """No batch holds a lock for longer than this: who writes to one of its rows does not notice."""
 TARGET_SECONDS: Final = 0.1

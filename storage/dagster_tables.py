@@ -1,4 +1,4 @@
-"""Dagster's own tables for whoever has them upgraded: their revision, whether an upgrade was cut short, one at a time."""
+"""Dagster's own tables: their revision, whether an upgrade was cut short, and the lock that has one upgrade run at a time."""
 
 import time
 from collections.abc import Iterator

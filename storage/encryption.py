@@ -125,13 +125,13 @@ class Cipher:
         except (InvalidTag, ValueError) as error:
             raise KeyRingError(f"{field} of {aggregate} {aggregate_id} in ledger {self.ledger_id} does not open") from error
 
+    def open_any(self, aggregate: str, aggregate_id: object, field: str, sealed: bytes | None) -> str | None:
+        """The same of a column that may be null: None where it is."""
+        return None if sealed is None else self.open(aggregate, aggregate_id, field, sealed)
+
     def sign(self, purpose: str) -> bytes:
         """32 bytes that nobody can make who lacks the ledger's data key; the same for the same purpose."""
         return hmac.digest(self._derive(b"signatures"), f"{self.ledger_id} {purpose}".encode(), "sha256")
-
-    def open_any(self, aggregate: str, aggregate_id: object, field: str, sealed: bytes | None) -> str | None:
-        """The same, of a column that may be null."""
-        return None if sealed is None else self.open(aggregate, aggregate_id, field, sealed)
 
     @cached_property
     def _aead(self) -> AESGCM:

@@ -42,7 +42,7 @@ def due(connection: Connection) -> list[Due]:
 
 
 def leaving(connection: Connection) -> set[UUID]:
-    """The ledgers of those whom it may be under way to erase: their files go first, their rows last, and nothing need agree."""
+    """Ledgers whose erasure may be under way: their files go before their rows, so who compares the two leaves them out."""
     return {user.ledger_id for user in due(connection)}
 
 

@@ -24,13 +24,13 @@ Connection = psycopg.AsyncConnection[TupleRow]
 Cursor = psycopg.AsyncCursor[TupleRow]
 
 PLAN_ANEW_FROM = 100
-"""Look-ups in one statement."""
+"""From so many look-ups on a statement is planned anew, and not prepared."""
 LARGEST_MOVE = 2
 """How many times its amount a transaction can move a balance in one fact: an edit reverses the old and posts the new."""
 
 
 Asked = Sequence[tuple[Book, Item]]
-"""What is to be decided, and in which book."""
+"""Items to decide, each with the book of its ledger."""
 
 
 _LOAD = """

@@ -1,4 +1,4 @@
-"""Names in the database that are told to who does not load what works with them: roles, and where Dagster keeps its tables."""
+"""Names in the database, for those too who do not load SQLAlchemy: roles, and the schema of Dagster's tables."""
 
 from typing import Final
 

@@ -212,7 +212,7 @@ def claim(
 ) -> list[Claimed]:
     """Lease up to `limit` ready rows of `channel`: mails about accounts first, then the longest ready. Commit before sending.
 
-    Of other messages only those are looked at that are ready `since` then.
+    Mails about accounts are claimed whatever `since` is; of the others only those whose next_at is not before it.
     """
     # Two statements, each a walk along an index of what is ready and not a sort of it.
     claimed = _claim_where(connection, channel, [_is_account], now, limit, lease_seconds)

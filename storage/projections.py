@@ -108,9 +108,9 @@ def _current() -> Any:
 
 
 def _contacts() -> Select[*tuple[Any, ...]]:
-    """Balances and things come from one object each, by contact, that is made once whatever the planner believes.
+    """Contacts with their balances and things, each from one object by contact in a scalar subquery.
 
-    Joined, they were summed up once a contact in a ledger that had just been imported.
+    That is evaluated once; a join may be repeated for each contact while the ledger's tables have no statistics.
     """
     columns, things = tables.contacts.c, tables.transactions.c
     now = _current()
@@ -199,10 +199,7 @@ _OPEN_AMOUNTS = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=bindparam
 
 
 def _open_ids(contact_id: UUID | None) -> ColumnElement[Any]:
-    """An array of what is open, computed once whatever the planner believes of a table that it does not know yet.
-
-    Joined, the windows ran once a row in a ledger that had just been imported.
-    """
+    """An array of the ids of what is open: a scalar subquery, evaluated once also without statistics."""
     contact_ids = None if contact_id is None else [contact_id]
     amounts = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=contact_ids).subquery("open")
     return func.array(select(amounts.c.transaction_id).where(amounts.c.open_amount > 0).scalar_subquery())
@@ -231,5 +228,5 @@ def _conditions(wanted: TransactionFilter) -> list[ColumnElement[bool]]:
 
 
 async def current_balances(connection: AsyncConnection, ledger_id: UUID) -> list[Record]:
-    """Rows of storage.balances.current."""
+    """Rows of storage.balances.CURRENT: (contact_id, currency, amount, …), those that are not 0."""
     return list((await connection.execute(balances.CURRENT, {"ledger": ledger_id})).all())

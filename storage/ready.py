@@ -23,8 +23,8 @@ class Backlog(msgspec.Struct, frozen=True):
 def earliest(connection: Connection, channel: Channel) -> datetime.datetime | None:
     """Since when the first message of `channel` is ready, or will be; None: there is none.
 
-    Looking for it is dear while somebody holds an old snapshot, for the index still names all that was sent since. Whoever
-    claims often looks once, and has outbox.claim begin there.
+    It takes long while somebody holds an old snapshot, for the index still names all that was sent since. Whoever claims
+    often asks once, and passes the answer to outbox.claim.
     """
     found: datetime.datetime | None = connection.execute(
         select(_outbox.c.next_at)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import arrays
 
-# The roles' names are told elsewhere too, to who does without SQLAlchemy (storage.names); here they are used.
+# Defined in storage.names, so that the supervisor can read them without SQLAlchemy.
 from storage.names import API as API
 from storage.names import JOBS as JOBS
 from storage.names import OWNER as OWNER

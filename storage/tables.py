@@ -340,5 +340,3 @@ PER_LEDGER = tuple(
 """The tables whose rows belong to one ledger: row-level security guards each."""
 LOG = (events, postings)
 """Tables that the api role may add to, never change."""
-PROJECTIONS = (contacts, transactions, reminders, conflicts)
-"""Tables that the api role keeps in step with the log."""

@@ -21,7 +21,7 @@ from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSIO
 PATIENCE_SECONDS: Final = 60.0
 """How long a day that is over is waited for."""
 SLICE_ROWS: Final = 100_000
-"""That are folded at a time, of the day and of the day before: what DuckDB holds of them fits into its memory."""
+"""Rows that are folded at a time, of this day and of the one before: it bounds DuckDB's memory."""
 ROW_GROUP: Final = 2**14
 """Rows of a file that are read, or left out, together."""
 MOST_SLICES: Final = 2**12

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import reminders
+from domain.delivery import Channel
 
 TRANSACTION = uuid.UUID("0190b2d2-0000-7000-8000-000000000001")
 CONTACT = uuid.UUID("0190b2d2-0000-7000-8000-000000000002")
@@ -30,7 +31,7 @@ def debt(due_date: str = "2026-11-22", due_changed_at: datetime.datetime = LONG_
 def reminder(
     remind_at: str = "2026-11-22T08:00",
     time_zone: str = "Europe/Berlin",
-    channels: tuple[reminders.ChannelKind, ...] = ("email",),
+    channels: tuple[Channel, ...] = ("email",),
     schedule_changed_at: datetime.datetime = LONG_AGO,
     snoozed_until: str | None = None,
     done: bool = False,

@@ -14,8 +14,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from domain.delivery import Channel as ChannelKind
 from notifications.channel import Channel, Permanent, Sent
-from notifications.message import ChannelKind, EmailTarget, Message, PushTarget
+from notifications.message import EmailTarget, Message, PushTarget
 
 NOW = datetime(2026, 11, 22, 20, 0, 4, tzinfo=UTC)
 NAMES = ("Łucja", "Hana 花", "Nour نور", 'Zoë, "Z" O\'Brien <x>', "🦊" * 40, "Ana Lucía " * 15)

@@ -17,11 +17,11 @@ from msgspec import structs
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from domain.delivery import Channel as ChannelKind
 from domain.delivery import Outcome
 from domain.reminders import CHANNELS
 from notifications import channel as channels
 from notifications.links import Links
-from notifications.message import ChannelKind
 from pipelines.defs.dispatch import messages
 from storage import circuits, engine, outbox, ready, recipients, roles
 from storage.encryption import KeyRing
