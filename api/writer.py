@@ -144,9 +144,9 @@ class Writer:
         began = time.perf_counter()
         try:
             answers = await self._commit([one.push for one in batch])
-        except ledgers.LockNotAvailable:
-            self._metrics.commit("unavailable", time.perf_counter() - began)
+        except ledgers.LockNotAvailable as error:
             if len(batch) == 1:
+                _log.warning("write_unavailable", error=type(error).__name__, pushes=1)
                 self._held[batch[0].push.ledger_id] = time.monotonic() + HELD_SECONDS
             for single in batch:
                 await self._process([single])
