@@ -48,12 +48,12 @@ class Administration:
             if made is None:
                 raise UserError(f"{new.email} has an account already")
             if not self._mails():
-                return await _mint(connection, made.user_id, recipients.WELCOME_HOURS, now)
+                return await _mint(connection, made.user_id, recipients.LINK_HOURS, now)
             mail = account_mails.asked("welcome", made.ledger_id, account_mails.window(now), now=now)
             await connection.run_sync(lambda sync: outbox.enqueue(sync, [mail], now=now))
             return None
 
-        self._tell(f"{new.email} has an account", self._run(work), recipients.WELCOME_HOURS)
+        self._tell(f"{new.email} has an account", self._run(work), recipients.LINK_HOURS)
 
     def reset_password(self, email: str) -> None:
         """A link by which the owner sets a new password; the old one is good until then."""
@@ -84,7 +84,7 @@ class Administration:
         if address is None or not self._mails():
             self.say(f"an invitation for {address or 'whoever has this link'}, good for {hours // 24} days: {link}")
             return
-        outcome = self._send(address, contexts.InviteContext(address=address, link=link, valid_hours=hours), now)
+        outcome = self._send(address, contexts.AccountContext(address=address, link=link, valid_hours=hours), now)
         if not isinstance(outcome, channel.Sent):
             raise UserError(f"the invitation could not be mailed ({outcome.detail}); hand it over yourself: {link}")
         self.say(f"an invitation is on its way to {address}, good for {hours // 24} days")
@@ -111,7 +111,7 @@ class Administration:
         """Whether mails leave this machine."""
         return not self._channel().local
 
-    def _send(self, address: str, context: contexts.InviteContext, now: datetime.datetime) -> channel.Outcome:
+    def _send(self, address: str, context: contexts.AccountContext, now: datetime.datetime) -> channel.Outcome:
         words = render.render("invite", context, language=render.LANGUAGES[0])
         mail = message.Message(
             id=uuid.uuid4(),

@@ -79,8 +79,8 @@ class ReminderContext(msgspec.Struct, frozen=True, kw_only=True):
     unsubscribe: str | None = None
 
 
-class VerifyContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The link that proves that an address is the user's; it works for `valid_hours`."""
+class AccountContext(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that works for `valid_hours`: it proves that an address is the user's, sets a password, or makes an account."""
 
     address: str
     link: str
@@ -88,42 +88,12 @@ class VerifyContext(msgspec.Struct, frozen=True, kw_only=True):
     user_name: str | None = None
 
 
-class ResetContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The link by which a user whose password is forgotten sets a new one; it works for `valid_hours`."""
-
-    address: str
-    link: str
-    valid_hours: int
-    user_name: str | None = None
-
-
-class WelcomeContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The link by which somebody for whom an account was made sets a password; it works for `valid_hours`."""
-
-    address: str
-    link: str
-    valid_hours: int
-    user_name: str | None = None
-
-
-class InviteContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The link by which somebody who has no account yet makes one; it works for `valid_hours`."""
-
-    address: str
-    link: str
-    valid_hours: int
-    user_name: str | None = None
-
-
-Context = DueContext | DigestContext | ReminderContext | VerifyContext | ResetContext | WelcomeContext | InviteContext
+Context = DueContext | DigestContext | ReminderContext | AccountContext
 
 KINDS: dict[str, type[Context]] = {
     "due": DueContext,
     "digest": DigestContext,
     "reminder": ReminderContext,
-    "verify": VerifyContext,
-    "reset": ResetContext,
-    "welcome": WelcomeContext,
-    "invite": InviteContext,
+    **dict.fromkeys(("verify", "reset", "welcome", "invite"), AccountContext),
 }
 """Each kind of message (the outbox's column `kind`, the folder of its templates) with what it must be told."""

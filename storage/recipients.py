@@ -20,12 +20,16 @@ Reason = Literal["gone", "settled", "done", "rescheduled", "address_unverified",
 or the user's settings changed since; the address is not proven, or mails to it
 came back; the user has no device to push to."""
 
-VERIFY_HOURS: Final = 72
-"""How long the link of a verification works: over a weekend."""
 RESET_HOURS: Final = 1
 """How long the link of a reset works: whoever asked for it waits for the mail."""
-WELCOME_HOURS: Final = 72
-"""How long somebody has who did not ask for the account: over a weekend."""
+LINK_HOURS: Final = 72
+"""How long a link works that nobody waits for: over a weekend."""
+_LINKS: Final[Mapping[str, tuple[identity.Purpose, int]]] = {
+    "verify": ("verify", LINK_HOURS),
+    "reset": ("reset", RESET_HOURS),
+    "welcome": ("reset", LINK_HOURS),
+}
+"""What the link of a mail about an account is for, and how many hours it works. Somebody for whom an account was made resets."""
 TOKEN_BYTES: Final = 32
 
 _BEFORE = datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -94,26 +98,11 @@ class ReminderNotice(msgspec.Struct, frozen=True, kw_only=True):
     debt: Debt | None
 
 
-class VerifyNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """The proof of an address. `token` is a secret: it was minted for this call and lies nowhere in clear."""
+class AccountNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A link for the owner of an account. `token` is a secret: it was minted for this call and lies nowhere in clear."""
 
     user: User
-    token: str
-    valid_hours: int
-
-
-class ResetNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """The way to a new password. `token` is a secret, as that of a verification."""
-
-    user: User
-    token: str
-    valid_hours: int
-
-
-class WelcomeNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """The way to the first password of an account that somebody else made. `token` is a secret, as that of a verification."""
-
-    user: User
+    purpose: identity.Purpose
     token: str
     valid_hours: int
 
@@ -132,7 +121,7 @@ class Several(msgspec.Struct, frozen=True):
 
 About = DueNotice | DigestNotice | ReminderNotice
 """What reminds of something."""
-Notice = About | VerifyNotice | ResetNotice | WelcomeNotice
+Notice = About | AccountNotice
 
 
 def load(
@@ -234,17 +223,12 @@ def _user_row(connection: Connection, ledger_id: UUID) -> Any:
 
 def _account(
     connection: Connection, claimed: outbox.Claimed, user: User, row: Any, now: datetime.datetime
-) -> VerifyNotice | ResetNotice | WelcomeNotice | Suppressed:
-    if claimed.kind == "reset":
-        token = mint(connection, user.id, "reset", hours=RESET_HOURS, now=now)
-        return ResetNotice(user=user, token=token, valid_hours=RESET_HOURS)
-    if claimed.kind == "welcome":
-        token = mint(connection, user.id, "reset", hours=WELCOME_HOURS, now=now)
-        return WelcomeNotice(user=user, token=token, valid_hours=WELCOME_HOURS)
-    if row.email_verified_at is not None:
+) -> AccountNotice | Suppressed:
+    if claimed.kind == "verify" and row.email_verified_at is not None:
         return Suppressed("done")
-    token = mint(connection, user.id, "verify", hours=VERIFY_HOURS, now=now)
-    return VerifyNotice(user=user, token=token, valid_hours=VERIFY_HOURS)
+    purpose, hours = _LINKS[claimed.kind]
+    token = mint(connection, user.id, purpose, hours=hours, now=now)
+    return AccountNotice(user=user, purpose=purpose, token=token, valid_hours=hours)
 
 
 def mint(connection: Connection, user_id: UUID, purpose: str, *, hours: int, now: datetime.datetime) -> str:

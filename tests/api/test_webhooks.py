@@ -102,7 +102,7 @@ async def test_reminders_stop_and_mails_about_the_account_go_on(alice: Client, a
         reminder = outbox.Outgoing(ledger_id=ledger_id, dedupe_key="k", kind="reminder", channel="email", payload={}, next_at=now)
         outbox.enqueue(connection, [reminder, account_mails.reset(ledger_id, now=now)], now=now)
         reset, other = outbox.claim(connection, "email", now=now)
-        assert isinstance(recipients.load(connection, reset, local=False, keys=None, now=now), recipients.ResetNotice)
+        assert isinstance(recipients.load(connection, reset, local=False, keys=None, now=now), recipients.AccountNotice)
         assert recipients.load(connection, other, local=False, keys=None, now=now) == recipients.Suppressed("address_refuses")
 
 

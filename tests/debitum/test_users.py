@@ -170,5 +170,5 @@ def test_where_mail_is_configured_it_is_mailed(user: Run, database_url: str, mon
         assert link(said, "/join?invite")
     monkeypatch.setenv("SMTP_URL", "nonsense")
     code, said = user("create", "eve@example.org")
-    assert (code, "SMTP_URL" in said) == (commands.WRONG, True)
+    assert (code, "SMTP_URL" in said) == (commands.USAGE, True)
     assert rows(database_url, "select count(*) from debitum.users") == [(1,)]

@@ -4,18 +4,15 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from notifications.contexts import (
+    AccountContext,
     Context,
     Debt,
     DigestContext,
     DueContext,
     Entry,
-    InviteContext,
     Item,
     Money,
     ReminderContext,
-    ResetContext,
-    VerifyContext,
-    WelcomeContext,
 )
 
 MADRID = ZoneInfo("Europe/Madrid")
@@ -92,7 +89,7 @@ SAMPLES: dict[str, tuple[str, Context]] = {
     "reminder-bare": ("reminder", ReminderContext(at=datetime(2026, 11, 22, 9, 0, tzinfo=MADRID), user_name="Sam")),
     "verify": (
         "verify",
-        VerifyContext(
+        AccountContext(
             address="sam@example.org",
             link="https://debitum.example/verify?token=qcGFmPZ0y5iLhYvY4JmK3sX1r7tB9nDwE2aHuUoVx8k",
             valid_hours=24,
@@ -101,7 +98,7 @@ SAMPLES: dict[str, tuple[str, Context]] = {
     ),
     "reset": (
         "reset",
-        ResetContext(
+        AccountContext(
             address="sam@example.org",
             link="https://debitum.example/reset?token=qcGFmPZ0y5iLhYvY4JmK3sX1r7tB9nDwE2aHuUoVx8k",
             valid_hours=1,
@@ -110,7 +107,7 @@ SAMPLES: dict[str, tuple[str, Context]] = {
     ),
     "welcome": (
         "welcome",
-        WelcomeContext(
+        AccountContext(
             address="sam@example.org",
             link="https://debitum.example/reset?token=qcGFmPZ0y5iLhYvY4JmK3sX1r7tB9nDwE2aHuUoVx8k",
             valid_hours=72,
@@ -119,7 +116,7 @@ SAMPLES: dict[str, tuple[str, Context]] = {
     ),
     "invite": (
         "invite",
-        InviteContext(
+        AccountContext(
             address="sam@example.org",
             link="https://debitum.example/join?invite=qcGFmPZ0y5iLhYvY4JmK3sX1r7tB9nDwE2aHuUoVx8k",
             valid_hours=336,

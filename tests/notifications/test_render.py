@@ -17,18 +17,15 @@ from hypothesis import strategies as st
 from notifications import formats, mime
 from notifications.contexts import (
     KINDS,
+    AccountContext,
     Context,
     Debt,
     DigestContext,
     DueContext,
     Entry,
-    InviteContext,
     Item,
     Money,
     ReminderContext,
-    ResetContext,
-    VerifyContext,
-    WelcomeContext,
 )
 from notifications.message import EmailTarget
 from notifications.render import LANGUAGES, TEXT_COLUMNS, Rendered, nearest, push, render
@@ -86,15 +83,15 @@ contexts = (
         user_name=texts,
     )
     | st.builds(
-        VerifyContext, address=names, link=st.just("https://app.example/v?t=1"), valid_hours=st.integers(1, 72), user_name=texts
+        AccountContext, address=names, link=st.just("https://app.example/v?t=1"), valid_hours=st.integers(1, 72), user_name=texts
     )
     | st.builds(
-        ResetContext, address=names, link=st.just("https://app.example/r?t=1"), valid_hours=st.integers(1, 72), user_name=texts
+        AccountContext, address=names, link=st.just("https://app.example/r?t=1"), valid_hours=st.integers(1, 72), user_name=texts
     )
     | st.builds(
-        WelcomeContext, address=names, link=st.just("https://app.example/r?t=1"), valid_hours=st.integers(1, 72), user_name=texts
+        AccountContext, address=names, link=st.just("https://app.example/r?t=1"), valid_hours=st.integers(1, 72), user_name=texts
     )
-    | st.builds(InviteContext, address=names, link=st.just("https://app.example/j?i=1"), valid_hours=st.integers(1, 400))
+    | st.builds(AccountContext, address=names, link=st.just("https://app.example/j?i=1"), valid_hours=st.integers(1, 400))
 )
 
 
@@ -287,10 +284,10 @@ def test_markup_in_names_is_text() -> None:
         ("due", DueContext(debt=nasty, days=0, user_name=NASTY, link='https://x.example/"><script>')),
         ("reminder", ReminderContext(at=datetime(2026, 1, 1, tzinfo=UTC), message=NASTY, debt=nasty, user_name=NASTY)),
         ("reminder", ReminderContext(at=datetime(2026, 1, 1, tzinfo=UTC), message=NASTY, contact=NASTY)),
-        ("verify", VerifyContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
-        ("reset", ResetContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
-        ("welcome", WelcomeContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
-        ("invite", InviteContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1)),
+        ("verify", AccountContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
+        ("reset", AccountContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
+        ("welcome", AccountContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1, user_name=NASTY)),
+        ("invite", AccountContext(address=NASTY, link='https://x.example/"><script>', valid_hours=1)),
     ]
     for kind, context in contexts:
         for language in READERS.values():
@@ -315,7 +312,7 @@ def test_lines_are_short_but_for_links() -> None:
 @pytest.mark.parametrize("name", NEVER_PUSHED)
 def test_a_link_stays_whole(name: str) -> None:
     kind, context = SAMPLES[name]
-    assert isinstance(context, VerifyContext | ResetContext | WelcomeContext | InviteContext)
+    assert isinstance(context, AccountContext)
     assert all(context.link in render(kind, context, language=tag).text.splitlines() for tag in READERS.values())
 
 
@@ -328,7 +325,7 @@ def test_everyone_gets_a_language_that_exists(asked: str, given: str) -> None:
 
 
 def test_a_context_of_another_kind_is_refused() -> None:
-    with pytest.raises(TypeError, match="a message of kind verify needs a VerifyContext, not a DueContext"):
+    with pytest.raises(TypeError, match="a message of kind verify needs a AccountContext, not a DueContext"):
         render("verify", DueContext(debt=DRILL, days=0), language="en")
     with pytest.raises(LookupError):
         render("newsletter", DueContext(debt=DRILL, days=0), language="en")

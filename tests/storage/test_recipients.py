@@ -182,7 +182,8 @@ def test_the_token_of_a_verification_is_minted_when_it_is_sent(connection: Conne
     outbox.enqueue(connection, [mail], now=NOW)
     assert connection.execute(select(tables.one_time_tokens)).all() == []
     notice = load(connection)
-    assert isinstance(notice, recipients.VerifyNotice)
+    assert isinstance(notice, recipients.AccountNotice)
+    assert notice.purpose == "verify"
     token = connection.execute(select(tables.one_time_tokens)).mappings().one()
     assert token["hash"] == hashlib.sha256(notice.token.encode()).digest()
     assert (token["user_id"], token["purpose"], token["used_at"]) == (ledger.user_id, "verify", None)
@@ -196,7 +197,8 @@ def test_the_token_of_a_reset_is_minted_when_it_is_sent_for_whatever_address(con
     outbox.enqueue(connection, [mail], now=NOW)
     assert connection.execute(select(tables.one_time_tokens)).all() == []
     notice = load(connection)
-    assert isinstance(notice, recipients.ResetNotice)
+    assert isinstance(notice, recipients.AccountNotice)
+    assert notice.purpose == "reset"
     token = connection.execute(select(tables.one_time_tokens)).mappings().one()
     assert token["hash"] == hashlib.sha256(notice.token.encode()).digest()
     assert (token["user_id"], token["purpose"], token["used_at"]) == (ledger.user_id, "reset", None)

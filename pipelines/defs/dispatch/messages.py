@@ -73,15 +73,9 @@ def _context(notice: recipients.Notice, links: Links, now: datetime.datetime) ->
                 link=None if debt is None else links.debt(debt.transaction_id, debt.contact_id),
                 unsubscribe=unsubscribe,
             )
-        case recipients.VerifyNotice():
-            link = links.page("verify", notice.token)
-            return contexts.VerifyContext(address=user.email, link=link, valid_hours=notice.valid_hours, user_name=user.name)
-        case recipients.ResetNotice():
-            link = links.page("reset", notice.token)
-            return contexts.ResetContext(address=user.email, link=link, valid_hours=notice.valid_hours, user_name=user.name)
-        case recipients.WelcomeNotice():
-            link = links.page("reset", notice.token)
-            return contexts.WelcomeContext(address=user.email, link=link, valid_hours=notice.valid_hours, user_name=user.name)
+        case recipients.AccountNotice(purpose=page, token=token):
+            link = links.page(page, token)
+            return contexts.AccountContext(address=user.email, link=link, valid_hours=notice.valid_hours, user_name=user.name)
 
 
 def _entry(debt: recipients.Debt, today: datetime.date, links: Links) -> contexts.Entry:
