@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import Row, Table, TextClause, text
 
 from domain import retention
 from domain.retention import Horizons, Kind
-from storage import batching
+from storage import batching, tables
 from storage.batching import Drained
 from storage.engine import Begin
 
@@ -87,18 +87,21 @@ def _remove_all(begin: Begin, statement: TextClause, bound: dict[str, Any], most
     return batching.drain(one, most_rows=most_rows)
 
 
-# The condition stands twice: between the choice and the delete a row may have changed (a suppressed message is revived by its
-# key), and only the outer condition is looked at again.
+def _old(table: Table, at: str) -> TextClause:
+    """A batch of those rows whose `at` lies before the horizon goes, the oldest first.
+
+    The condition stands twice: between the choice and the delete a row may have changed (a suppressed message is revived by
+    its key), and only the outer condition is looked at again.
+    """
+    name, keys = table.name, [column.name for column in table.primary_key]
+    same = " and ".join(f"{name}.{key} = old.{key}" for key in keys)
+    chosen = f"select {', '.join(keys)}, {at} from debitum.{name} where {at} >= :after and {at} < :before"  # noqa: S608  # our names
+    chosen = f"{chosen} order by {at} limit :batch"
+    return text(f"delete from debitum.{name} using ({chosen}) old where {same} and {name}.{at} < :before returning old.{at}")  # noqa: S608
+
 
 _OLD: Final = {
-    retention.OUTBOX: text("""
-        delete from debitum.outbox using (
-            select ledger_id, id, finished_at from debitum.outbox
-            where finished_at >= :after and finished_at < :before order by finished_at limit :batch
-        ) old
-        where outbox.ledger_id = old.ledger_id and outbox.id = old.id and outbox.finished_at < :before
-        returning old.finished_at
-    """),
+    retention.OUTBOX: _old(tables.outbox, "finished_at"),
     retention.ATTEMPTS: text("""
         delete from debitum.delivery_attempts using (
             select made.ledger_id, made.outbox_id, made.attempt, made.started_at
@@ -111,70 +114,14 @@ _OLD: Final = {
           and delivery_attempts.attempt = old.attempt
         returning old.started_at
     """),
-    retention.SESSIONS: text("""
-        delete from debitum.sessions using (
-            select id, expires_at from debitum.sessions
-            where expires_at >= :after and expires_at < :before order by expires_at limit :batch
-        ) old
-        where sessions.id = old.id and sessions.expires_at < :before
-        returning old.expires_at
-    """),
-    retention.REFRESH_TOKENS: text("""
-        delete from debitum.refresh_tokens using (
-            select hash, expires_at from debitum.refresh_tokens
-            where expires_at >= :after and expires_at < :before order by expires_at limit :batch
-        ) old
-        where refresh_tokens.hash = old.hash
-        returning old.expires_at
-    """),
-    retention.ONE_TIME_TOKENS: text("""
-        delete from debitum.one_time_tokens using (
-            select hash, expires_at from debitum.one_time_tokens
-            where expires_at >= :after and expires_at < :before order by expires_at limit :batch
-        ) old
-        where one_time_tokens.hash = old.hash
-        returning old.expires_at
-    """),
-    retention.REJECTIONS: text("""
-        delete from debitum.rejections using (
-            select ledger_id, event_id, at from debitum.rejections
-            where at >= :after and at < :before order by at limit :batch
-        ) old
-        where rejections.ledger_id = old.ledger_id and rejections.event_id = old.event_id and rejections.at < :before
-        returning old.at
-    """),
-    retention.LOGIN_ATTEMPTS: text("""
-        delete from debitum.login_attempts using (
-            select key, last_at from debitum.login_attempts
-            where last_at >= :after and last_at < :before order by last_at limit :batch
-        ) old
-        where login_attempts.key = old.key and login_attempts.last_at < :before
-        returning old.last_at
-    """),
-    retention.INVITES: text("""
-        delete from debitum.invites using (
-            select hash, expires_at from debitum.invites
-            where expires_at >= :after and expires_at < :before order by expires_at limit :batch
-        ) old
-        where invites.hash = old.hash
-        returning old.expires_at
-    """),
-    retention.PERSONAL_TOKENS: text("""
-        delete from debitum.personal_tokens using (
-            select id, expires_at from debitum.personal_tokens
-            where expires_at >= :after and expires_at < :before order by expires_at limit :batch
-        ) old
-        where personal_tokens.id = old.id
-        returning old.expires_at
-    """),
-    retention.MAIL_EVENTS: text("""
-        delete from debitum.mail_events using (
-            select id, at from debitum.mail_events
-            where at >= :after and at < :before order by at limit :batch
-        ) old
-        where mail_events.id = old.id
-        returning old.at
-    """),
+    retention.SESSIONS: _old(tables.sessions, "expires_at"),
+    retention.REFRESH_TOKENS: _old(tables.refresh_tokens, "expires_at"),
+    retention.ONE_TIME_TOKENS: _old(tables.one_time_tokens, "expires_at"),
+    retention.REJECTIONS: _old(tables.rejections, "at"),
+    retention.LOGIN_ATTEMPTS: _old(tables.login_attempts, "last_at"),
+    retention.INVITES: _old(tables.invites, "expires_at"),
+    retention.PERSONAL_TOKENS: _old(tables.personal_tokens, "expires_at"),
+    retention.MAIL_EVENTS: _old(tables.mail_events, "at"),
 }
 
 _COUNTED = text("""
