@@ -89,7 +89,7 @@ class Desk:
         with self._transaction() as connection:
             count = outbox_rows.retry(connection, ids, now=self.now)
             circuits.retry_all(connection, now=self.now)
-        self.say(f"{count} messages will be sent")
+        self.say(f"{count} messages will be sent" + (", and those that wait" if ids is None else ""))
         return ids is None or count == len(ids)
 
     def drop(self, ids: list[uuid.UUID]) -> bool:

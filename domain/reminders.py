@@ -281,9 +281,11 @@ def after_quiet_hours(at: datetime.datetime, settings: Settings, time_zone: str)
 def send_at(due: Due, settings: Settings, time_zone: str, *, now: datetime.datetime) -> datetime.datetime:
     """When `due`, found at `now`, may go out: automatic ones by the end of quiet hours, which explicit ones never wait for.
 
-    Quiet hours count when it really would go out: a late run does not break into them.
+    Quiet hours count when it really would go out: a late run does not break into them. Never before `now`: how long a message
+    has waited is counted from here on, and the past in which nobody looked is not the senders' fault.
     """
-    return due.at if due.kind == "reminder" else after_quiet_hours(max(due.at, now), settings, time_zone)
+    earliest = max(due.at, now)
+    return earliest if due.kind == "reminder" else after_quiet_hours(earliest, settings, time_zone)
 
 
 def zone(name: str) -> zoneinfo.ZoneInfo:

@@ -52,6 +52,7 @@ USER = (
     _users.c.time_zone.label("user_zone"),
     _users.c.reminder_settings,
     _users.c.email_verified_at,
+    _users.c.mail_problem,
     _has_push.label("has_push"),
 )
 
@@ -269,6 +270,8 @@ def is_wanted_again(known: outbox.Known, user: RowMapping) -> bool:
     match known.reason:
         case "address_unverified":
             return user["email_verified_at"] is not None
+        case "address_refuses":
+            return user["mail_problem"] is None
         case "no_target":
             return bool(user["has_push"])
         case _:  # the rest is what the rules have just looked at again

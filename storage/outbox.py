@@ -26,6 +26,7 @@ from sqlalchemy import (
     bindparam,
     case,
     collate,
+    exists,
     func,
     literal_column,
     not_,
@@ -350,7 +351,22 @@ def suppress(connection: Connection, claimed: Claimed, reason: str, *, now: date
         .where(*_held_by(claimed), _outbox.c.state == "leased")
         .values(state="suppressed", lease_until=None, finished_at=now, reason=reason)
     )
+    if mine.rowcount and claimed.device_id is not None:
+        _suppress_fanned_out(connection, claimed, reason)
     return mine.rowcount == 1
+
+
+def _suppress_fanned_out(connection: Connection, claimed: Claimed, reason: str) -> None:
+    """The push that was to all devices is suppressed too, once it has reached none of them and is on its way to none."""
+    device = _outbox.alias("device")
+    reached = exists().where(
+        device.c.ledger_id == _outbox.c.ledger_id,
+        func.starts_with(device.c.dedupe_key, f"{claimed.cause}:"),
+        device.c.state.in_(("pending", "leased", "sent")),
+    )
+    fanned_out = and_(_outbox.c.state == "sent", _outbox.c.reason == FANNED_OUT)
+    whole = (_outbox.c.ledger_id == claimed.ledger_id, _outbox.c.dedupe_key == claimed.cause)
+    connection.execute(update(_outbox).where(*whole, fanned_out, not_(reached)).values(state="suppressed", reason=reason))
 
 
 def release(connection: Connection, claimed: Sequence[Claimed]) -> int:

@@ -157,15 +157,21 @@ def load(
 def _wanted(connection: Connection, claimed: outbox.Claimed, user: User, settings: reminders.Settings) -> About | Suppressed:
     match claimed.kind:
         case "due":
-            found = _due(connection, claimed.ledger_id, {claimed.cause: claimed.payload}, user, settings)
-            return found if isinstance(found, Suppressed) else DueNotice(user, found[0])
+            debts, reasons = _due(connection, claimed.ledger_id, {claimed.cause: claimed.payload}, user, settings)
+            return DueNotice(user, debts[0]) if debts else _suppressed(reasons)
         case "digest":
             told = digests.covered(connection, claimed.ledger_id, claimed.cause)
-            found = _due(connection, claimed.ledger_id, told, user, settings)
-            return found if isinstance(found, Suppressed) else DigestNotice(user, found)
+            debts, reasons = _due(connection, claimed.ledger_id, told, user, settings)
+            if claimed.device_id is None:  # what one device is not told any more, another may have been told
+                digests.leave_out(connection, claimed.ledger_id, reasons)
+            return DigestNotice(user, debts) if debts else _suppressed(reasons)
         case "reminder":
             return _reminder(connection, claimed, user, settings)
     raise LookupError(f"no recipient for messages of kind {claimed.kind}")
+
+
+def _suppressed(reasons: Mapping[str, Reason]) -> Suppressed:
+    return Suppressed(min(reasons.values(), default="gone"))  # of several one, and always the same
 
 
 def _to_devices(
@@ -248,21 +254,19 @@ def mint(connection: Connection, user_id: UUID, purpose: str, *, hours: int, now
 
 def _due(
     connection: Connection, ledger_id: UUID, asked: Mapping[str, Mapping[str, Any]], user: User, settings: reminders.Settings
-) -> tuple[Debt, ...] | Suppressed:
-    """The open debts of the due dates that were `asked` for (payloads by key), each once, or why nothing is said of any."""
+) -> tuple[tuple[Debt, ...], dict[str, Reason]]:
+    """The open debts of the due dates that were `asked` for (payloads by key), each once; why nothing is said of others."""
     payloads = {key: UUID(payload["transaction_id"]) for key, payload in asked.items()}
     rows = _transaction_rows(connection, ledger_id, set(payloads.values()))
-    reasons: list[Reason] = []
+    reasons: dict[str, Reason] = {}
     found: dict[UUID, Debt] = {}
     for key, transaction_id in payloads.items():
         debt = _due_debt(key, rows.get(transaction_id), user, settings)
         if isinstance(debt, Suppressed):
-            reasons.append(debt.reason)
+            reasons[key] = debt.reason
         else:
             found[transaction_id] = debt
-    if not found:
-        return Suppressed(min(reasons, default="gone"))  # of several one, and always the same
-    return tuple(sorted(found.values(), key=lambda debt: (debt.due_date, debt.transaction_id)))
+    return tuple(sorted(found.values(), key=lambda debt: (debt.due_date, debt.transaction_id))), reasons
 
 
 def _due_debt(key: str, row: RowMapping | None, user: User, settings: reminders.Settings) -> Debt | Suppressed:

@@ -140,14 +140,26 @@ REMINDERS: Final = Table(
     },
     ("ledger_id", "transaction_id", "due_date", "offset_days", "channel"),
     """
+    with sent as (
+        -- of a push the rows of its devices: the key of the whole is what stands before the device's id
+        select ledger_id, finished_at, case when payload ? 'device_id' then left(dedupe_key, -37) else dedupe_key end as key
+        from debitum.outbox
+        where state = 'sent' and reason is distinct from 'fanned_out' and kind in ('due', 'digest')
+          and finished_at >= coalesce(%(start)s::timestamptz, '-infinity') and finished_at < %(end)s
+    ), message as (
+        select ledger_id, key, min(finished_at) as sent_at from sent group by 1, 2
+    )
     select told.ledger_id, debt.contact_id, debt.id, told.channel, (told.payload ->> 'offset_days')::integer,
-           (told.payload ->> 'due_date')::date, told.id <> message.id, message.finished_at
-    from debitum.outbox message
+           (told.payload ->> 'due_date')::date, told.dedupe_key <> message.key, message.sent_at
+    from message
     join debitum.outbox told on told.ledger_id = message.ledger_id
-     and (told.id = message.id or told.payload ->> 'digest' = message.dedupe_key)
+     and (told.dedupe_key = message.key or told.payload ->> 'digest' = message.key)
     join debitum.transactions debt on debt.ledger_id = told.ledger_id and debt.id = (told.payload ->> 'transaction_id')::uuid
-    where message.state = 'sent' and message.kind in ('due', 'digest') and told.kind = 'due' and not message.payload ? 'device_id'
-      and message.finished_at >= coalesce(%(start)s::timestamptz, '-infinity') and message.finished_at < %(end)s
+    where told.kind = 'due' and not told.payload ? 'device_id' and not exists (
+        select from debitum.outbox earlier
+        where earlier.ledger_id = message.ledger_id and starts_with(earlier.dedupe_key, message.key || ':')
+          and earlier.payload ? 'device_id' and earlier.state = 'sent' and earlier.finished_at < %(start)s::timestamptz
+    )
     """,
     "channel",
     keeps=True,

@@ -124,7 +124,7 @@ def test_an_operator_sees_retries_and_drops(
     assert "sendgrid" not in run(capsys, tmp_path, "outbox", "list").splitlines()[1], "it is not in use"
     environment.setenv("SENDGRID_API_KEY", "SG.revoked")
     assert f"email: sendgrid is down since {NOW:%F %H:%M} UTC: 401 the key is revoked" in run(capsys, tmp_path, "outbox", "list")
-    assert run(capsys, tmp_path, "outbox", "retry") == "1 messages will be sent\n"
+    assert run(capsys, tmp_path, "outbox", "retry") == "1 messages will be sent, and those that wait\n"
     with database.connect() as connection:
         assert circuits.usable(connection, {"email": ["sendgrid"]}, now=datetime.datetime.now(datetime.UTC)) == {"email"}
         connection.execute(delete(tables.circuits))

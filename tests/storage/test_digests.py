@@ -93,6 +93,24 @@ def test_what_is_settled_meanwhile_is_left_out_and_with_nothing_left_nothing_is_
     assert told(connection, LATER + due.DIGEST_DELAY) == [kept]
 
 
+def test_what_a_digest_left_out_is_told_when_it_opens_again(connection: Connection) -> None:
+    ledger = rows.ledger(connection, settings=SETTINGS)
+    ada, ben = ledger.contact(), ledger.contact("Ben")
+    paid, kept = ledger.money(ada, due_date=TODAY), ledger.money(ben, due_date=TODAY)
+    tick(connection)
+    repayment = ledger.money(ada, direction="owed", repays=paid)
+    assert told(connection) == [kept]
+    connection.execute(update(tables.outbox).where(tables.outbox.c.state == "leased").values(state="sent", lease_until=None))
+    assert states(connection)[f"due:{paid}:{TODAY}:0:email"] == "settled"
+    assert tick(connection, LATER) == []
+    connection.execute(delete(tables.transactions).where(tables.transactions.c.id == repayment))
+    assert tick(connection, LATER) == [f"due:{paid}:{TODAY}:0:email"]
+    alone = load(connection, LATER)
+    assert isinstance(alone, recipients.DueNotice)
+    assert alone.debt.transaction_id == paid
+    assert tick(connection, LATER + HOUR) == []
+
+
 def test_a_digest_that_still_waits_takes_in_what_comes_later(connection: Connection) -> None:
     ledger = rows.ledger(connection, settings=SETTINGS)
     contact = ledger.contact()

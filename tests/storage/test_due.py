@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, event, select, update
 
 from domain import reminders as rules
-from storage import due, recipients, roles, tables
+from storage import due, ready, recipients, roles, tables
 from tests.storage import rows
 
 NOW = datetime.datetime(2026, 11, 22, 9, 2, tzinfo=datetime.UTC)
@@ -48,6 +48,13 @@ def test_open_debts_and_reminders_of_all_ledgers_are_enqueued_once(connection: C
     assert tick(connection) == sorted(expected)
     assert tick(connection) == []
     assert tick(connection, NOW + 5 * MINUTE) == []
+
+
+def test_what_is_found_late_has_not_waited_for_the_senders(connection: Connection) -> None:
+    rows.ledger(connection).reminder(NOW - 2 * HOUR)
+    assert len(tick(connection)) == 1
+    assert connection.scalar(select(tables.outbox.c.next_at)) == NOW
+    assert ready.backlog(connection, now=NOW + MINUTE).oldest == NOW
 
 
 def test_no_page_reads_what_another_has_read(connection: Connection) -> None:

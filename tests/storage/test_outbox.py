@@ -26,8 +26,8 @@ def enqueue(connection: Connection, *messages: outbox.Outgoing) -> set[str]:
     return {key for _, key in outbox.enqueue(connection, messages, now=NOW)}
 
 
-def claim_one(connection: Connection, now: datetime.datetime = NOW) -> outbox.Claimed:
-    (claimed,) = outbox.claim(connection, "email", now=now)
+def claim_one(connection: Connection, now: datetime.datetime = NOW, channel: delivery.Channel = "email") -> outbox.Claimed:
+    (claimed,) = outbox.claim(connection, channel, now=now)
     return claimed
 
 
@@ -82,6 +82,22 @@ def test_a_suppressed_key_is_revived(connection: Connection) -> None:
     assert state(connection) == ("pending", None)
     assert outbox.claim(connection, "email", now=NOW) == []
     assert claim_one(connection, NOW + SECOND).fence > claimed.fence
+
+
+def test_a_push_that_no_device_wanted_any_more_is_revived_for_all_of_them(connection: Connection) -> None:
+    phone, tablet = uuid.uuid4(), uuid.uuid4()
+    enqueue(connection, outgoing(channel="push"))
+    assert outbox.fan_out(connection, claim_one(connection, channel="push"), [phone, tablet], now=NOW)
+    first, second = outbox.claim(connection, "push", now=NOW)
+    assert outbox.suppress(connection, first, "settled", now=NOW)
+    assert enqueue(connection, outgoing(channel="push")) == set(), "the other may be told yet"
+    assert outbox.suppress(connection, second, "settled", now=NOW)
+    assert enqueue(connection, outgoing(channel="push")) == {"k"}
+    assert outbox.fan_out(connection, claim_one(connection, channel="push"), [phone, tablet], now=NOW)
+    first, second = outbox.claim(connection, "push", now=NOW)
+    send(connection, first, "sent")
+    assert outbox.suppress(connection, second, "settled", now=NOW)
+    assert enqueue(connection, outgoing(channel="push")) == set(), "one device has told it"
 
 
 def test_the_api_may_enqueue_for_the_ledgers_it_works_for(database: Engine) -> None:

@@ -155,6 +155,16 @@ def test_an_unproven_address_waits_for_its_proof(connection: Connection) -> None
     assert tick(connection) == keys
 
 
+def test_an_address_that_refuses_mails_is_left_alone_until_it_takes_them(connection: Connection) -> None:
+    ledger = rows.ledger(connection, mail_problem="bounced", mail_problem_at=NOW)
+    ledger.reminder(NOW)
+    keys = tick(connection)
+    assert load(connection) == recipients.Suppressed("address_refuses")
+    assert tick(connection) == []
+    connection.execute(update(tables.users).values(mail_problem=None, mail_problem_at=None))
+    assert tick(connection) == keys
+
+
 def test_messages_that_stay_on_this_machine_need_no_proof_and_no_device(connection: Connection) -> None:
     ledger = rows.ledger(connection, email_verified_at=None)
     for channel in ("email", "push"):

@@ -51,8 +51,10 @@ def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
     with database.begin() as connection:
         backlog = ready.backlog(connection, now=now)
     waited = now - backlog.oldest if backlog.oldest is not None else datetime.timedelta(0)
+    minutes = int(waited.total_seconds()) // 60
     return dg.AssetCheckResult(
         passed=waited <= OVERDUE,
+        description=f"{backlog.ready} messages are ready; the oldest has waited for {minutes} minutes.",
         metadata={"ready": backlog.ready, "oldest_pending_seconds": round(waited.total_seconds())},
     )
 
@@ -74,5 +76,6 @@ def providers_are_up(database: resources.Database) -> dg.AssetCheckResult:
     table = "\n".join(["channel | provider | down since | it says | next try", "---|---|---|---|---", *lines])
     return dg.AssetCheckResult(
         passed=not down,
+        description=", ".join(f"{one.provider} ({one.channel}): {one.detail}" for one in down) or "All are up.",
         metadata={"down": len(down), "providers": dg.MetadataValue.md(table if down else "All are up.")},
     )
