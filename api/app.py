@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from sanic import HTTPResponse, Request, Sanic
-from sanic.exceptions import SanicException
+from sanic.exceptions import RequestCancelled, SanicException
 
 from api import (
     accounts,
@@ -85,6 +85,8 @@ GRACE_SECONDS = 10.0
 """What a stopping server gives to requests in flight."""
 LATE_SECONDS = 15.0
 """Sanic's own deadline lies behind ours (api.deadline), which also waits until Postgres has let go."""
+CLIENT_CLOSED_REQUEST = 499
+"""As nginx and others write it down: the client has gone before there was an answer."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large", 503: "unavailable"}
 _log = structlog.get_logger("api")
@@ -162,7 +164,9 @@ def _setup_requests(app: "Sanic[Any, Any]", settings: Settings) -> None:
         counted: metrics.Metrics = request.app.ctx.metrics
         counted.request(route, request.method, response.status, seconds)
         milliseconds = round(seconds * 1_000, 1)
-        _log.info("request", method=request.method, route=route, status=response.status, ms=milliseconds)
+        _log.info(
+            "request", method=request.method, route=counted.paths.get(route, route), status=response.status, ms=milliseconds
+        )
 
 
 def _request_id(request: Request) -> str:
@@ -202,6 +206,10 @@ def _setup_errors(app: "Sanic[Any, Any]") -> None:
         request_id = _request_id(request)
         _log.warning("database_unavailable", error=type(error).__name__)
         return problems.respond(problems.Unavailable("the database does not answer"), request_id)
+
+    @app.exception(RequestCancelled)  # type: ignore[arg-type]  # a BaseException: Sanic looks for these too
+    async def hung_up(request: Request, error: RequestCancelled) -> HTTPResponse:
+        return HTTPResponse(status=CLIENT_CLOSED_REQUEST)  # nobody reads it; for the log, and for who counts
 
     @app.exception(SanicException)
     async def refused_by_server(request: Request, error: SanicException) -> HTTPResponse:

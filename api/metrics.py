@@ -59,6 +59,8 @@ class Metrics:
     def __init__(self, routes: Iterable[Route], workers: int) -> None:
         self.series: list[Series] = []
         self._requests: dict[tuple[str, str], int] = {}
+        self.paths = {NO_ROUTE: NO_ROUTE}
+        """Of the routes, by their names: as they are documented."""
         width = self._lay_out(routes, 0)
         self._nowhere = self._requests[NO_ROUTE, OTHER]
         self.starts, width = width, width + 1
@@ -76,6 +78,7 @@ class Metrics:
         known = [(route.name, template(route), method) for route in routes for method in sorted(route.methods)]
         for name, path, method in (*known, *((NO_ROUTE, NO_ROUTE, method) for method in (*METHODS, OTHER))):
             self._requests[name, method] = width
+            self.paths[name] = path
             for status in CLASSES:
                 self.series.append(Series(path, method, status, width))
                 width += SECONDS.width

@@ -17,6 +17,7 @@ from api.dataloader import DataLoader
 from api.feed import Feed
 from api.metrics import Gauges, Metrics
 from api.passwords import Hasher
+from api.places import Places
 from api.settings import Settings
 from api.tokens import Tokens
 from api.writer import Writer
@@ -26,7 +27,7 @@ from storage.sealing import Ciphers
 
 MAX_IMPORTS = 1
 """At a time, of a worker; others wait. Each has its file in memory."""
-MAX_STREAMS = 4
+STREAMS_OF_USER, MAX_STREAMS = 2, 4
 """Exports and first screens at a time: each holds a connection of the pool for as long as its reader takes."""
 DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, ConnectionError)
 """What says that Postgres, or a connection to it, is not to be had now."""
@@ -46,7 +47,7 @@ class Services:
     hasher: Hasher
     feed: Feed
     metrics: Metrics
-    streams: asyncio.Semaphore
+    streams: Places
     """What bounds the streamed answers of this process."""
     imports: asyncio.Semaphore
     """What bounds the files that are taken over at the same time."""
@@ -128,7 +129,7 @@ def make(settings: Settings, metrics: Metrics) -> Services:
         hasher=Hasher(),
         feed=feed,
         metrics=metrics,
-        streams=asyncio.Semaphore(MAX_STREAMS),
+        streams=Places(MAX_STREAMS, share=STREAMS_OF_USER),
         imports=asyncio.Semaphore(MAX_IMPORTS),
         together=together,
         callers=DataLoader(lambda found: sessions.callers(together, found, now=now())),

@@ -112,7 +112,7 @@ async def _serve(request: Request, ws: WebsocketImplProtocol) -> None:
     here.feed.join(listener)  # before it looks: what is committed in between is told, and not missed
     try:
         await here.feed.look([listener.ledger_id])
-        await _first_of(_tell(ws, listener, here.metrics), _listen(request, ws, first))
+        await _first_of(_tell(ws, listener, here.metrics), _listen(request, ws, listener, first))
     except services.DATABASE_ERRORS as error:
         raise _Close(TRY_AGAIN, "the database does not answer") from error
     finally:
@@ -161,8 +161,8 @@ async def _send(ws: WebsocketImplProtocol, message: Struct) -> None:
         raise _Close(LAGS, "the reader lags") from error
 
 
-async def _listen(request: Request, ws: WebsocketImplProtocol, signed_in: auth.SignedIn) -> None:
-    """Take newer tokens; ends with the last one."""
+async def _listen(request: Request, ws: WebsocketImplProtocol, listener: Listener, signed_in: auth.SignedIn) -> None:
+    """Take newer tokens; ends with the last one, or with its session."""
     while True:
         try:
             message = await _receive(ws, signed_in.expires_at.timestamp() - time.time())
@@ -172,6 +172,7 @@ async def _listen(request: Request, ws: WebsocketImplProtocol, signed_in: auth.S
         if newer.caller.ledger_id != signed_in.caller.ledger_id:
             raise _Close(UNAUTHORIZED, "the token is of another user")
         signed_in = newer
+        listener.credential_id = newer.caller.credential_id
 
 
 async def _receive(ws: WebsocketImplProtocol, seconds: float) -> str | bytes:

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import problems
 from api.routing import Call
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -16,15 +15,10 @@ Write = Callable[[AsyncConnection, Call[Any, Any]], AsyncGenerator[bytes, None]]
 """Gives the parts of an answer, from a connection that sees one snapshot of the caller's ledger."""
 
 
-def snapshot_stream(call: Call[Any, Any], write: Write) -> AsyncGenerator[bytes, None]:
-    """What `write` gives, in chunks. Raises problems.Unavailable where too many are running."""
-    if call.services.streams.locked():
-        raise problems.Unavailable("too many answers of this size are on their way")
-    return _gathered(call, write)
-
-
-async def _gathered(call: Call[Any, Any], write: Write) -> AsyncGenerator[bytes, None]:
-    async with call.services.streams, call.reading() as connection, contextlib.aclosing(write(connection, call)) as source:
+async def snapshot_stream(call: Call[Any, Any], write: Write) -> AsyncGenerator[bytes, None]:
+    """What `write` gives, in chunks. Raises problems.Unavailable, before the first of them, where too many are running."""
+    place = call.services.streams.hold(call.caller.user_id)
+    async with place, call.reading() as connection, contextlib.aclosing(write(connection, call)) as source:
         chunk = bytearray()
         async for part in source:
             chunk += part

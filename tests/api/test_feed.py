@@ -177,6 +177,22 @@ async def test_a_session_that_ends_ends_its_sockets(api: Server, alice: Client, 
         await until(going, 1)
 
 
+async def test_a_socket_is_of_the_session_whose_token_came_last(
+    api: Server, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "LOOK_SECONDS", 0.01)
+    other, heads = await api.login(alice), api.app.ctx.services.feed
+    async with listening(api, other) as renewed, listening(api, alice) as handed_over:
+        await renewed.send(token(alice))
+        await handed_over.send(token(other))
+        await asyncio.sleep(0.1)
+        await other.http.post("/api/auth/logout")
+        await heads._look()
+        assert await closed(handed_over) == sockets.UNAUTHORIZED
+        await alice.post("/api/contacts", {"name": "Ana"}, status=201)
+        await until(renewed, 1)
+
+
 async def test_a_sixth_socket_ends_the_oldest_wherever_it_is(api: Server, other_host: Server, alice: Client) -> None:
     async with listening(api, alice) as first, listening(api, alice) as second:
         rest = [await connect(address(server)) for server in (other_host, other_host, api, other_host)]

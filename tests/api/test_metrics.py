@@ -65,6 +65,20 @@ def _asks_postgres_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- what is counted ------------------------------------------------------------------------------------------------
 
 
+async def test_a_client_that_hangs_up_is_no_mistake_of_the_servers(api: Server) -> None:
+    address = httpx.URL(api.url)
+    for sent in (b"GET /api/me HTTP/1.1\r\nHo", b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"):
+        _, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(sent)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+    found = await scraped(api.http())
+    assert found.value(REQUESTS, route="none", method="other", status="4xx") == 1
+    assert found.value(REQUESTS, route="/api/auth/login", method="POST", status="4xx") == 1
+    assert {one.value for one in found.samples if one.name == REQUESTS and one.labels["status"] == "5xx"} <= {0}
+
+
 async def test_requests_are_counted_by_the_template_of_their_route(api: Server, alice: Client) -> None:
     for number in range(3):
         ana = await alice.post("/api/contacts", {"name": f"Ana {number}"}, status=201)

@@ -1,10 +1,14 @@
 """The first screen of a new device."""
 
 import asyncio
+import contextlib
 import json
+import uuid
 from typing import Any
 
-from api import services
+import pytest
+
+from api import places, services
 from tests.api.test_sync import event
 from tests.api.test_transactions import lend, person
 from tests.fixtures.api import Client, Server
@@ -55,15 +59,28 @@ async def test_it_is_compressed_where_that_is_accepted(alice: Client) -> None:
     assert packed.num_bytes_downloaded < plain.num_bytes_downloaded / 4
 
 
-async def test_so_many_at_a_time_that_others_still_have_connections(api: Server, alice: Client) -> None:
+async def test_so_many_at_a_time_that_others_still_have_connections(
+    api: Server, alice: Client, bob: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "WAIT_SECONDS", 0.05)
     streams = api.app.ctx.services.streams
-    for _ in range(services.MAX_STREAMS):
-        await streams.acquire()
-    for path in ("/api/sync/state", "/api/export"):
-        busy = await alice.http.get(path)
-        assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
-    streams.release()
-    assert await state(alice) == ({"version": 0, "hash": None}, [])
+    empty: Any = ({"version": 0, "hash": None}, [])
+
+    async def refused(client: Client) -> None:
+        for path in ("/api/sync/state", "/api/export"):
+            busy = await client.http.get(path)
+            assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+
+    async with contextlib.AsyncExitStack() as slow:
+        for _ in range(services.STREAMS_OF_USER):
+            await slow.enter_async_context(streams.hold(uuid.UUID(alice.user["id"])))
+        await refused(alice)
+        assert await state(bob) == empty
+    async with contextlib.AsyncExitStack() as slow:
+        for _ in range(services.MAX_STREAMS):
+            await slow.enter_async_context(streams.hold(uuid.uuid4()))
+        await refused(bob)
+    assert await state(alice) == await state(bob) == empty
 
 
 async def test_it_is_one_snapshot_while_others_write(alice: Client) -> None:

@@ -51,7 +51,7 @@ def test_a_mail_says_what_the_provider_answered(
             assert "sendgrid: channel_down: 401" in said
             assert "smtp: sent: 250" in said
     environment.setenv("SMTP_URL", "smtp:x")
-    assert "SMTP_URL: names no host" in run(capsys, tmp_path, "mail", "test", "hana@example.org", code=commands.WRONG)
+    assert "SMTP_URL: names no host" in run(capsys, tmp_path, "mail", "test", "hana@example.org", code=commands.USAGE)
 
 
 @pytest.fixture
