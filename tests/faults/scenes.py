@@ -318,7 +318,7 @@ async def clients_dawdle(url: str, *, connections: int) -> tuple[list[float], li
         dawdlers = [asyncio.create_task(_dawdle(host, int(port), number)) for number in range(connections)]
         while not all(task.done() for task in dawdlers):
             waits.append((await _timed(asking.http, "/api/contacts"))[1])
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
         return [task.result() for task in dawdlers], waits
 
 

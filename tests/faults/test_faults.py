@@ -20,16 +20,16 @@ def folder() -> Iterator[Path]:
 
 
 async def test_workers_are_killed(folder: Path, database_url: str) -> None:
-    figures = await scenes.workers_are_killed(folder, database_url, workers=2, writers=6, kills=6, every_seconds=0.7, seed=1)
-    assert (figures.lost, figures.twice, figures.kills) == (0, 0, 6)
-    assert figures.acknowledged > 100
+    figures = await scenes.workers_are_killed(folder, database_url, workers=2, writers=6, kills=3, every_seconds=0.7, seed=1)
+    assert (figures.lost, figures.twice, figures.kills) == (0, 0, 3)
+    assert figures.acknowledged > 50
 
 
 async def test_postgres_is_stopped_and_a_control_loses(folder: Path) -> None:
     with scenes.postgres(folder / "data") as url:
-        figures = await scenes.postgres_is_stopped(folder, folder / "data", url, stops=2, writers=6, pauses=(0.5, 1.0), seed=1)
-        assert (figures.lost, figures.twice, figures.stops) == (0, 0, 2)
-        assert figures.acknowledged > 100
+        figures = await scenes.postgres_is_stopped(folder, folder / "data", url, stops=1, writers=6, pauses=(0.5, 1.0), seed=1)
+        assert (figures.lost, figures.twice, figures.stops) == (0, 0, 1)
+        assert figures.acknowledged > 50
         control = await scenes.nothing_is_flushed(folder, folder / "data", url, writers=6, most_stops=10, seed=2)
         assert control.control_lost > 0
         await scenes.what_could_forget_is_refused(folder, url)
@@ -50,6 +50,6 @@ async def test_the_pool_is_exhausted(api_settings: Settings) -> None:
 
 async def test_clients_dawdle(folder: Path, database_url: str) -> None:
     async with scenes.api(folder, database_url, 1) as process:
-        closed, waits = await scenes.clients_dawdle(process.url, connections=500)
+        closed, waits = await scenes.clients_dawdle(process.url, connections=200)
     assert max(closed) < 15
     assert waits

@@ -7,8 +7,8 @@ from tests.faults import sending
 
 
 def test_senders_are_killed(tmp_path: Path, database_url: str) -> None:
-    figures = sending.processes_are_killed(tmp_path, database_url, messages=100, kills=2, seed=1)
-    assert (figures.messages, figures.lost, figures.kills) == (100, 0, 2)
+    figures = sending.processes_are_killed(tmp_path, database_url, messages=60, kills=1, seed=1)
+    assert (figures.messages, figures.lost, figures.kills) == (60, 0, 1)
     assert figures.kills_while_sending > 0
     assert figures.duplicates == figures.duplicates_counted
 
