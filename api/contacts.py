@@ -9,7 +9,7 @@ from api import commands, paging, problems
 from api.paging import Items
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts
-from storage import projections
+from storage import current, projections
 from storage.encryption import Cipher
 from storage.ledgers import Receipt
 from storage.pages import Record
@@ -62,8 +62,8 @@ class ContactQuery(Struct, frozen=True, forbid_unknown_fields=True):
     cursor: paging.Cursor | None = None
 
 
-def shown(row: Record, cipher: Cipher) -> Contact:
-    """A row of projections.contact as clients see it; `cipher` is that of its ledger."""
+def shown(row: Record | current.Contact, cipher: Cipher) -> Contact:
+    """A row of contacts as clients see it; `cipher` is that of its ledger."""
     return Contact(
         id=row.id,
         name=row.name,
@@ -81,12 +81,10 @@ def shown(row: Record, cipher: Cipher) -> Contact:
 
 
 async def _represent(call: Call[Any, Any], contact_id: UUID, _: Receipt | None = None) -> Contact:
-    async with call.reading() as connection:
-        row = await projections.contact(connection, call.caller.ledger_id, contact_id)
-        cipher = await call.cipher(connection)
+    row = await call.services.contacts.get((call.caller.ledger_id, contact_id))
     if row is None:
         raise problems.NotFound("there is no such contact")
-    return shown(row, cipher)
+    return shown(row, call.services.ciphers.known(call.caller.ledger_id, row.data_key))
 
 
 @routes.add("POST", "/api/contacts", answer=Contact, status=201, body=ContactCreate, codes=("already_exists",), replays=True)

@@ -55,6 +55,7 @@ class Services:
     """Where the loaders below ask."""
     callers: DataLoader[UUID, sessions.Caller]
     """By the id of a session, while it is live."""
+    contacts: DataLoader[current.Place, current.Contact]
     transactions: DataLoader[current.Place, current.Transaction]
     """As they are now."""
     balances: DataLoader[UUID, current.Balances]
@@ -133,6 +134,7 @@ def make(settings: Settings, metrics: Metrics) -> Services:
         imports=asyncio.Semaphore(MAX_IMPORTS),
         together=together,
         callers=DataLoader(lambda found: sessions.callers(together, found, now=now())),
+        contacts=DataLoader(lambda found: current.contacts(together, found)),
         transactions=DataLoader(lambda found: current.transactions(together, found)),
         balances=DataLoader(lambda found: current.balances(together, found)),
     )

@@ -37,6 +37,27 @@ class Transaction(NamedTuple):
     open_amount: int
 
 
+class Contact(NamedTuple):
+    """A row of contacts, live or deleted, with its balances ({"currency", "amount"}, not zero) and how many things are away.
+
+    `phone` and `email` are sealed by the ledger's data key, which is sealed as well.
+    """
+
+    id: UUID
+    name: str
+    username: str | None
+    phone: bytes | None
+    email: bytes | None
+    notes: str | None
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+    deleted_at: datetime.datetime | None
+    changed_seq: int
+    balances: list[dict[str, Any]]
+    open_items: int
+    data_key: bytes
+
+
 class Balances(NamedTuple):
     """What is not zero: (contact, currency, minor units), at a version of the ledger; up to which version Dagster has summed."""
 
@@ -59,6 +80,12 @@ async def balances(reader: Reader, ledgers: Sequence[UUID]) -> dict[UUID, Balanc
 async def transactions(reader: Reader, places: Sequence[Place]) -> dict[Place, Transaction]:
     """Those of `places` that there are."""
     return _found(await reader.rows(TRANSACTIONS, _parameters(places), {ledger for ledger, _ in places}))
+
+
+async def contacts(reader: Reader, places: Sequence[Place]) -> dict[Place, Contact]:
+    """Those of `places` that there are."""
+    rows = await reader.rows(CONTACTS, _parameters(places), {ledger for ledger, _ in places})
+    return {(ledger, found[0]): Contact(*found) for ledger, *found in rows}
 
 
 async def ask(connection: psycopg.AsyncConnection[tuple[Any, ...]], places: Sequence[Place]) -> "Answer":
@@ -85,6 +112,52 @@ def _found(rows: Rows) -> dict[Place, Transaction]:
     return {(ledger, found[0]): Transaction(*found) for ledger, *found in rows}
 
 
+_TAILS: Final = """
+    from (select distinct ledger_id from {wrote}) wrote
+    left join debitum.projection_marks mark on mark.ledger_id = wrote.ledger_id
+    cross join lateral (
+        select contact_id, currency, sum(amount) as amount
+        from debitum.postings its
+        where its.ledger_id = wrote.ledger_id
+          and its.seq > case when mark.covered_seq is null then 0 else mark.covered_seq end
+        group by contact_id, currency
+    ) tail
+"""
+"""What Dagster has not summed yet of the ledgers that `wrote` names."""
+_OF_CONTACT: Final = ", ".join(f"wanted.{name}" for name in Contact._fields[:-3])
+CONTACTS: Final = f"""
+    with wanted as materialized (
+        select found.*
+        from unnest(%(ledgers)s::uuid[], %(ids)s::uuid[]) place (ledger_id, id)
+        cross join lateral (
+            select * from debitum.contacts its where its.ledger_id = place.ledger_id and its.id = place.id limit 1
+        ) found
+    ), tails as materialized (
+        select wrote.ledger_id, tail.* {_TAILS.format(wrote="wanted")}
+    )
+    select wanted.ledger_id, {_OF_CONTACT}, account.balances, away.open_items, ledger.data_key
+    from wanted
+    cross join lateral (select data_key from debitum.ledgers its where its.id = wanted.ledger_id limit 1) ledger
+    cross join lateral (
+        select coalesce(json_agg(json_build_object('currency', currency, 'amount', amount) order by currency), '[]') as balances
+        from (
+            select currency, sum(amount)::bigint as amount
+            from (
+                select currency, amount from debitum.balances its
+                where its.ledger_id = wanted.ledger_id and its.contact_id = wanted.id
+                union all
+                select currency, amount from tails its
+                where its.ledger_id = wanted.ledger_id and its.contact_id = wanted.id
+            ) part
+            group by currency having sum(amount) <> 0
+        ) sums
+    ) account
+    cross join lateral (
+        select count(*) as open_items from debitum.transactions its
+        where its.ledger_id = wanted.ledger_id and its.contact_id = wanted.id
+          and its.type = 'item' and its.deleted_seq is null and its.returned_at is null
+    ) away
+"""  # noqa: S608 - our own names
 _SHOWN: Final = ", ".join(f"wanted.{name}" for name in Transaction._fields if name != "open_amount")
 TRANSACTIONS: Final = f"""
     with wanted as materialized (
@@ -94,16 +167,7 @@ TRANSACTIONS: Final = f"""
             select * from debitum.transactions its where its.ledger_id = place.ledger_id and its.id = place.id limit 1
         ) found
     ), tails as materialized (
-        select wrote.ledger_id, tail.*
-        from (select distinct ledger_id from wanted where type = 'money' and deleted_seq is null) wrote
-        left join debitum.projection_marks mark on mark.ledger_id = wrote.ledger_id
-        cross join lateral (
-            select contact_id, currency, sum(amount) as amount
-            from debitum.postings its
-            where its.ledger_id = wrote.ledger_id
-              and its.seq > case when mark.covered_seq is null then 0 else mark.covered_seq end
-            group by contact_id, currency
-        ) tail
+        select wrote.ledger_id, tail.* {_TAILS.format(wrote="wanted where type = 'money' and deleted_seq is null")}
     )
     select wanted.ledger_id, {_SHOWN},
            case when wanted.deleted_seq is not null or wanted.returned_at is not null then 0

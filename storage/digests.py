@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import structs
-from sqlalchemy import Connection, Select, and_, bindparam, collate, func, literal, select, update
+from sqlalchemy import Connection, Select, Text, and_, bindparam, collate, func, literal, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from storage import arrays, tables
@@ -80,7 +80,7 @@ def leave_out(connection: Connection, ledger_id: UUID, reasons: Mapping[str, str
     for key, reason in reasons.items():
         in_digest = and_(_outbox.c.state == "suppressed", _outbox.c.reason == IN_DIGEST)
         statement = update(_outbox).where(_outbox.c.ledger_id == ledger_id, _outbox.c.dedupe_key == key, in_digest)
-        connection.execute(statement.values(reason=reason, payload=_outbox.c.payload - "digest"))
+        connection.execute(statement.values(reason=reason, payload=_outbox.c.payload.op("-")(literal("digest", Text))))
 
 
 def covered(connection: Connection, ledger_id: UUID, digest: str) -> dict[str, dict[str, Any]]:

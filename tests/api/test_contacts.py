@@ -1,5 +1,12 @@
 """Contacts over HTTP."""
 
+import asyncio
+import functools
+
+from sqlalchemy import Engine
+
+from storage import balances, roles
+from tests.api.test_transactions import lend, person
 from tests.fixtures.api import Client
 
 
@@ -33,6 +40,39 @@ async def test_a_contact_is_created_read_changed_and_deleted(alice: Client) -> N
     assert (await alice.get(f"/api/contacts/{created['id']}"))["deleted_at"] is not None
     assert (await alice.get("/api/contacts"))["items"] == []
     assert len((await alice.get("/api/contacts", include="deleted"))["items"]) == 1
+
+
+async def test_one_is_as_the_list_has_it(alice: Client, bob: Client, database: Engine) -> None:
+    """One is read with many others of anybody's, the list by itself; both before and after balances are summed up."""
+    ana, ben, zoe = [await person(alice, name) for name in ("Ana", "Ben", "Zoë")]
+    foreign = await person(bob, "Ana")
+    await lend(bob, foreign, 5)
+    await lend(alice, ana, 1_000)
+    await lend(alice, ana, 300, currency="JPY", direction="owed")
+    await lend(alice, ben, 70)
+    balances.materialise(functools.partial(roles.transaction, database, roles.JOBS))
+    await lend(alice, ben, 70, direction="owed")
+    await lend(alice, ana, 5, currency="CHF")
+    for item in ("tent", "drill"):
+        thing = await lend(alice, zoe, 1, type="item", item=item)
+    await alice.post(f"/api/transactions/{thing['id']}/return", {})
+    await alice.http.delete(f"/api/contacts/{ben}")
+    listed = {one["id"]: one for one in (await alice.get("/api/contacts", include="deleted"))["items"]}
+    single = await asyncio.gather(*(alice.get(f"/api/contacts/{contact}") for contact in (ana, ben, zoe)))
+    assert {one["id"]: one for one in single} == listed
+    assert [(one["balances"], one["open_items"]) for one in single] == [
+        (
+            [
+                {"currency": "CHF", "amount": 5},
+                {"currency": "EUR", "amount": 1_000},
+                {"currency": "JPY", "amount": -300},
+            ],
+            0,
+        ),
+        ([], 0),
+        ([], 1),
+    ]
+    assert (await alice.http.get(f"/api/contacts/{foreign}")).status_code == 404
 
 
 async def test_names_stand_by_their_letters(alice: Client) -> None:

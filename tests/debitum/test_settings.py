@@ -39,7 +39,9 @@ def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     assert (loaded.reminder_cron, loaded.snapshot_cron) == ("*/5 * * * *", "0 * * * *")
 
 
-def test_children_get_what_the_file_says(tmp_path: Path) -> None:
+def test_children_get_what_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fcm.json").touch()
     loaded = load(tmp_path, {"DEBITUM_DATA_DIR": str(tmp_path)}, "SMTP_URL=smtp://u:p$w@mail\nFCM_CREDENTIALS=./fcm.json\n")
     environment = plans.environment(loaded, "postgresql://postgres@/debitum?host=/run/pg", "k1:AAAA")
     assert environment["SMTP_URL"] == "smtp://u:p$w@mail"

@@ -100,7 +100,9 @@ def test_what_a_digest_left_out_is_told_when_it_opens_again(connection: Connecti
     tick(connection)
     repayment = ledger.money(ada, direction="owed", repays=paid)
     assert told(connection) == [kept]
-    connection.execute(update(tables.outbox).where(tables.outbox.c.state == "leased").values(state="sent", lease_until=None))
+    connection.execute(
+        update(tables.outbox).where(tables.outbox.c.state == "leased").values(state="sent", lease_until=None, finished_at=LATER)
+    )
     assert states(connection)[f"due:{paid}:{TODAY}:0:email"] == "settled"
     assert tick(connection, LATER) == []
     connection.execute(delete(tables.transactions).where(tables.transactions.c.id == repayment))

@@ -110,6 +110,7 @@ def test_the_write_path_and_the_reads_of_many_are_of_given_ledgers() -> None:
         ledgers._LOCK,
         ledgers._write_of(tuple(ledgers._WRITES)),
         loading._LOAD,
+        current.CONTACTS,
         current.TRANSACTIONS,
         balances.CURRENT_OF_MANY,
     ):
