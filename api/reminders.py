@@ -53,7 +53,7 @@ class Reminder(Struct, frozen=True):
 
 
 class ReminderQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`from` and `to` are of the next occurrence, both inclusive."""
+    """`from` and `to` are of the next occurrence, or of remind_at where none follows, both inclusive."""
 
     state: Literal["pending", "sent", "done"] | None = None
     first: facts.Moment | None = field(default=None, name="from")

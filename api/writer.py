@@ -115,7 +115,7 @@ class Writer:
         except (psycopg.OperationalError, ConnectionError) as error:
             raise problems.Unavailable("the database does not answer") from error
         finally:
-            del self._held[ledger_id]
+            self._held.pop(ledger_id, None)
         self._metrics.took_over(decided)
         self._moved([_head(ledger_id, last)])
         return last.version

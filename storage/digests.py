@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import structs
-from sqlalchemy import Connection, Select, Text, and_, bindparam, collate, func, literal, select, update
+from sqlalchemy import Connection, Select, Text, Update, and_, bindparam, collate, func, literal, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from storage import arrays, tables
@@ -77,10 +77,20 @@ _COVER: Final = _cover()
 
 def leave_out(connection: Connection, ledger_id: UUID, reasons: Mapping[str, str]) -> None:
     """The digest that goes out says nothing of these messages (reasons by dedupe_key): from now on they stand for themselves."""
-    for key, reason in reasons.items():
-        in_digest = and_(_outbox.c.state == "suppressed", _outbox.c.reason == IN_DIGEST)
-        statement = update(_outbox).where(_outbox.c.ledger_id == ledger_id, _outbox.c.dedupe_key == key, in_digest)
-        connection.execute(statement.values(reason=reason, payload=_outbox.c.payload.op("-")(literal("digest", Text))))
+    if reasons:
+        rows = [{"ledger_id": ledger_id, "dedupe_key": key, "reason": reason} for key, reason in reasons.items()]
+        connection.execute(_LEAVE_OUT, {"rows": msgspec.json.encode(rows).decode()})
+
+
+def _leave_out() -> Update:
+    left = arrays.given(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.reason)
+    its_key = and_(left.c.ledger_id == _outbox.c.ledger_id, left.c.dedupe_key == _outbox.c.dedupe_key)
+    in_digest = and_(_outbox.c.state == "suppressed", _outbox.c.reason == IN_DIGEST)
+    payload = _outbox.c.payload.op("-")(literal("digest", Text))
+    return update(_outbox).where(its_key, in_digest).values(reason=left.c.reason, payload=payload)
+
+
+_LEAVE_OUT: Final = _leave_out()
 
 
 def covered(connection: Connection, ledger_id: UUID, digest: str) -> dict[str, dict[str, Any]]:
