@@ -41,9 +41,10 @@ async def _lines(connection: AsyncConnection, call: Call[None, Nothing]) -> Asyn
 
 
 async def _reminders(connection: AsyncConnection, call: Call[None, Nothing]) -> AsyncGenerator[bytes, None]:
-    page, now = Page(MAX_LIMIT), services.now()
+    page, now, ledger_id = Page(MAX_LIMIT), services.now(), call.caller.ledger_id
+    coming = await stored.coming(connection, ledger_id, now=now)
     while True:
-        found = await stored.listed(connection, call.caller.ledger_id, stored.Filter(), page, now=now)
+        found = await stored.listed(connection, ledger_id, stored.Filter(), page, now=now, known=coming)
         for row in found.rows:
             yield _line({"kind": "reminder"}, reminders.shown(row))
         if found.next is None:

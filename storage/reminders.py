@@ -31,6 +31,10 @@ _ID = bindparam("id", type_=Uuid)
 _NOW = bindparam("now", type_=DateTime(timezone=True))
 
 
+Coming = Mapping[UUID, datetime.datetime]
+"""When repeating reminders next happen, by their ids."""
+
+
 @dataclass(frozen=True)
 class Filter:
     """Which reminders, by state and by the time of the next occurrence (remind_at, where none is to come)."""
@@ -49,8 +53,23 @@ async def one(connection: AsyncConnection, ledger_id: UUID, reminder_id: UUID, *
     return (await connection.execute(_ONE, parameters | _comings(_next([row._mapping], now)))).one()
 
 
-async def listed(connection: AsyncConnection, ledger_id: UUID, wanted: Filter, page: Page, *, now: datetime.datetime) -> Rows:
-    """A page of live reminders, the next ones first; columns as of `one`."""
+async def coming(connection: AsyncConnection, ledger_id: UUID, *, now: datetime.datetime) -> Coming:
+    """When the live repeating reminders of a ledger next happen after `now`."""
+    yesterday = now.date() - datetime.timedelta(days=1)  # somewhere it is still that
+    rows = (await connection.execute(_REPEATING, {"ledger": ledger_id, "yesterday": yesterday})).mappings().all()
+    return await asyncio.to_thread(_next, rows, now) if rows else {}
+
+
+async def listed(
+    connection: AsyncConnection,
+    ledger_id: UUID,
+    wanted: Filter,
+    page: Page,
+    *,
+    now: datetime.datetime,
+    known: Coming | None = None,
+) -> Rows:
+    """A page of live reminders, the next ones first; columns as of `one`. `known`: what `coming` says, for many pages."""
     query = _ALL.where(_reminders.c.deleted_seq.is_(None))
     at = func.coalesce(query.selected_columns["next_at"], _reminders.c.remind_at)
     if wanted.state is not None:
@@ -59,10 +78,8 @@ async def listed(connection: AsyncConnection, ledger_id: UUID, wanted: Filter, p
         query = query.where(at >= wanted.first)
     if wanted.last is not None:
         query = query.where(at <= wanted.last)
-    yesterday = now.date() - datetime.timedelta(days=1)  # somewhere it is still that
-    rows = (await connection.execute(_REPEATING, {"ledger": ledger_id, "yesterday": yesterday})).mappings().all()
-    coming = await asyncio.to_thread(_next, rows, now) if rows else {}
-    return await read_page(connection, query, at, _reminders.c.id, page, ledger=ledger_id, now=now, **_comings(coming))
+    known = await coming(connection, ledger_id, now=now) if known is None else known
+    return await read_page(connection, query, at, _reminders.c.id, page, ledger=ledger_id, now=now, **_comings(known))
 
 
 def _next(rows: Sequence[Mapping[Any, Any]], now: datetime.datetime) -> dict[UUID, datetime.datetime]:
