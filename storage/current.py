@@ -112,6 +112,16 @@ def _found(rows: Rows) -> dict[Place, Transaction]:
     return {(ledger, found[0]): Transaction(*found) for ledger, *found in rows}
 
 
+def _wanted(table: str, more: str = "") -> str:
+    return f"""wanted as materialized (
+        select found.*{more}
+        from unnest(%(ledgers)s::uuid[], %(ids)s::uuid[]) place (ledger_id, id)
+        cross join lateral (
+            select * from debitum.{table} its where its.ledger_id = place.ledger_id and its.id = place.id limit 1
+        ) found
+    )"""  # noqa: S608 - our own names
+
+
 _TAILS: Final = """
     from (select distinct ledger_id from {wrote}) wrote
     left join debitum.projection_marks mark on mark.ledger_id = wrote.ledger_id
@@ -126,13 +136,7 @@ _TAILS: Final = """
 """What Dagster has not summed yet of the ledgers that `wrote` names."""
 _OF_CONTACT: Final = ", ".join(f"wanted.{name}" for name in Contact._fields[:-3])
 CONTACTS: Final = f"""
-    with wanted as materialized (
-        select found.*
-        from unnest(%(ledgers)s::uuid[], %(ids)s::uuid[]) place (ledger_id, id)
-        cross join lateral (
-            select * from debitum.contacts its where its.ledger_id = place.ledger_id and its.id = place.id limit 1
-        ) found
-    ), tails as materialized (
+    with {_wanted("contacts")}, tails as materialized (
         select wrote.ledger_id, tail.* {_TAILS.format(wrote="wanted")}
     )
     select wanted.ledger_id, {_OF_CONTACT}, account.balances, away.open_items, ledger.data_key
@@ -160,13 +164,7 @@ CONTACTS: Final = f"""
 """  # noqa: S608 - our own names
 _SHOWN: Final = ", ".join(f"wanted.{name}" for name in Transaction._fields if name != "open_amount")
 TRANSACTIONS: Final = f"""
-    with wanted as materialized (
-        select found.*, {allocation.ripe("found")} as ripe
-        from unnest(%(ledgers)s::uuid[], %(ids)s::uuid[]) place (ledger_id, id)
-        cross join lateral (
-            select * from debitum.transactions its where its.ledger_id = place.ledger_id and its.id = place.id limit 1
-        ) found
-    ), tails as materialized (
+    with {_wanted("transactions", f", {allocation.ripe('found')} as ripe")}, tails as materialized (
         select wrote.ledger_id, tail.* {_TAILS.format(wrote="wanted where type = 'money' and deleted_seq is null")}
     )
     select wanted.ledger_id, {_SHOWN},
