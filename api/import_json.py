@@ -1,8 +1,8 @@
 """Import of an export: the log is taken over as it was decided, whole or not at all, into an empty ledger."""
 
 import asyncio
+import itertools
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -49,17 +49,17 @@ class TakenOver(Struct, frozen=True):
 async def take_over(call: Call[None, Nothing]) -> Reply:
     """Take over what /api/export wrote, into an empty ledger: every fact as it was decided, with new times and hashes."""
     body.check_media_type(call.request, MEDIA_TYPE)
+    created = dict.fromkeys(TakenOver.__struct_fields__[:-1], 0)
     with tempfile.TemporaryDirectory(prefix="debitum-import-") as folder:
         file = Path(folder, "export.json")
         await receive(call.request, file)
         async with call.services.imports:
             log = await asyncio.to_thread(_read, file)
-            created = await asyncio.to_thread(_check, log)
-            version = await _store(call, log)
+            version = await _store(call, _checked(log, created))
     return Reply(TakenOver(**created, version=version), headers={"X-Ledger-Version": str(version)})
 
 
-async def _store(call: Call[None, Nothing], log: Log) -> int:
+async def _store(call: Call[None, Nothing], log: Iterator[Decided]) -> int:
     """The version of the ledger with all of `log`."""
     ledger_id = str(call.caller.ledger_id)
     try:
@@ -75,12 +75,11 @@ def _read(file: Path) -> Log:
     return found.events
 
 
-def _check(log: Log) -> dict[str, int]:
-    """How much `log` creates, by the members of TakenOver.
+def _checked(log: Log, created: dict[str, int]) -> Iterator[Decided]:
+    """The facts of `log`; what they create is counted in `created`, by the members of TakenOver.
 
-    Raises errors.Invalid with the place of the first hash that is wrong.
+    Raises errors.Invalid with the place of the first that is none, or whose hash is wrong: nothing is stored then.
     """
-    created: Counter[str] = Counter()
     digest = None
     for index, raw in enumerate(log):
         fact, said = _fact(bytes(raw), index)
@@ -90,13 +89,15 @@ def _check(log: Log) -> dict[str, int]:
         for change in (change for change in fact.changes if change.op == "create"):
             created[f"{change.aggregate_type}s"] += 1
             created["items"] += change.fields.get("type") == (None, "item")
-    return {name: created[name] for name in ("contacts", "transactions", "items", "reminders")}
+        yield Decided(fact, index)
 
 
 def _fact(sent: bytes, index: int) -> tuple[facts.Fact, str]:
     try:
         wired = body.decode_bytes(sent, facts.WireFact)
-        fact, said = _fact_of(wired), wired.hash
+        known = structs.asdict(wired)
+        said = known.pop("hash")
+        fact = facts.Fact(**known)
         text = chain.canonical(fact)
         as_exported = sent == sequence.wire_text(text.decode(), said).encode()  # then there is nothing else in it
         members = None if as_exported else _members(sent)
@@ -108,12 +109,6 @@ def _fact(sent: bytes, index: int) -> tuple[facts.Fact, str]:
     if b"\\u0000" in text:
         raise _wrong(index, "", "no text has a NUL")
     return fact, said
-
-
-def _fact_of(wired: facts.WireFact) -> facts.Fact:
-    members = structs.asdict(wired)
-    del members["hash"]
-    return facts.Fact(**members)
 
 
 def _members(sent: bytes) -> dict[str, Any]:
@@ -128,8 +123,9 @@ def _wrong(index: int, pointer: str, detail: str) -> errors.Invalid:
     return errors.Invalid("the log is not whole", errors=(errors.FieldError(f"/events/{index}{pointer}", detail),))
 
 
-def _pushes(ledger_id: str, defaults: Defaults, log: Log) -> Iterator[Push]:
-    for start in range(0, len(log) or 1, PAGE):
-        places = range(start, min(start + PAGE, len(log)))
-        items = [Decided(_fact_of(body.decode_bytes(bytes(log[place]), facts.WireFact)), place) for place in places]
-        yield Push(ledger_id, items, defaults, adopts=True, expected_version=start)
+def _pushes(ledger_id: str, defaults: Defaults, log: Iterator[Decided]) -> Iterator[Push]:
+    """At least one, also of a log that is empty."""
+    start, page = 0, list(itertools.islice(log, PAGE))
+    while page or not start:
+        yield Push(ledger_id, page, defaults, adopts=True, expected_version=start)
+        start, page = start + PAGE, list(itertools.islice(log, PAGE))

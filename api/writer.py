@@ -5,7 +5,7 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -103,8 +103,9 @@ class Writer:
             async with (
                 await urls.async_connection(self._database_url, "debitum-api-import") as connection,
                 connection.transaction(),
+                contextlib.aclosing(_ahead(pushes)) as made,
             ):
-                for push in pushes:
+                async for push in made:
                     [answer] = await ledgers.commit(connection, [push], self._keys)
                     if not isinstance(answer, Receipt):
                         raise answer
@@ -208,6 +209,18 @@ class Writer:
         if connection is not None:
             with contextlib.suppress(Exception):  # it is broken already: nothing more can be lost by closing it
                 await connection.close()
+
+
+async def _ahead(pushes: Iterable[Push]) -> AsyncGenerator[Push, None]:
+    """Each of `pushes`, which is made in a thread while the one before is stored."""
+    making = iter(pushes)
+    following = asyncio.create_task(asyncio.to_thread(next, making, None))
+    try:
+        while (push := await following) is not None:
+            following = asyncio.create_task(asyncio.to_thread(next, making, None))
+            yield push
+    finally:
+        following.cancel()
 
 
 def _held() -> problems.Unavailable:

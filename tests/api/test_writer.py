@@ -1,6 +1,7 @@
 """The write path under trouble: a poisonous change, a lost connection, a full queue, no database at all."""
 
 import asyncio
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -83,17 +84,21 @@ async def test_a_ledger_that_somebody_keeps_makes_nobody_else_wait(alice: Client
 
 
 async def test_while_a_ledger_is_taken_over_only_its_own_changes_are_refused(alice: Client, bob: Client, api: Server) -> None:
+    nothing, begun = Push(alice.ledger_id, [], Defaults("EUR", "UTC")), threading.Event()
     asked: list[asyncio.Task[httpx.Response]] = []
-    nothing = Push(alice.ledger_id, [], Defaults("EUR", "UTC"))
 
     def pushes() -> Iterator[Push]:
         yield nothing
-        asked.extend(asyncio.create_task(one.http.post("/api/contacts", json={"name": "Ana"})) for one in (alice, bob))
+        yield nothing
+        begun.set()  # the one before has been stored
         for _ in range(2_000):
-            if not all(task.done() for task in asked):
+            if not (asked and all(task.done() for task in asked)):
                 yield nothing
 
-    await api.app.ctx.services.writer.take_over(alice.ledger_id, pushes())
+    taking = asyncio.create_task(api.app.ctx.services.writer.take_over(alice.ledger_id, pushes()))
+    await asyncio.to_thread(begun.wait)
+    asked.extend(asyncio.create_task(one.http.post("/api/contacts", json={"name": "Ana"})) for one in (alice, bob))
+    await taking
     assert [task.done() and task.result().status_code for task in asked] == [503, 201]
     assert (await alice.http.post("/api/contacts", json={"name": "Ana"})).status_code == 201
 
