@@ -11,6 +11,8 @@ WORKER: Final = "worker"
 ALL: Final = (API, CODE_SERVER, WEBSERVER, DAEMON)
 """What there has to be."""
 OF_DAGSTER: Final = frozenset({*ALL, WORKER}) - {API}
+SEND: Final = frozenset({CODE_SERVER, WORKER})
+"""Hand mails and pushes to their providers."""
 ASK_THE_CODE_SERVER: Final = frozenset({WEBSERVER, DAEMON})
 
 

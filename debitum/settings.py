@@ -115,6 +115,8 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     if loaded.database_direct_url and urls.is_pooled(loaded.database_direct_url):
         reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
     _check_others(reader)
+    if loaded.parts & parts.SEND:  # its files need not be anywhere else
+        _check_senders(reader)
     if production:
         _refuse_what_is_dangerous(loaded, reader)
     if reader.wrong:
@@ -313,7 +315,6 @@ def _check_others(reader: _Reader) -> None:
     reader.read("DEBITUM_METRICS_TOKEN", "", refusals.metrics_token)
     reader.read("DEBITUM_APP_LINK", "", links.read_app_link)
     reader.read("SENDGRID_WEBHOOK_KEY", "", refusals.webhook_key)
-    _check_senders(reader)
     for name in ("OPERATOR_WEBHOOK", "HEARTBEAT_URL"):
         reader.read(name, "", lambda value: _public_url(value) if value else None)
     try:

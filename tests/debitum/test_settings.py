@@ -185,6 +185,14 @@ def test_a_wrong_value_is_named_and_secrets_are_not_repeated(tmp_path: Path, nam
     assert "hunter2" not in str(caught.value)
 
 
+def test_what_only_senders_need_is_wanted_of_nobody_else(tmp_path: Path) -> None:
+    given = {"FCM_CREDENTIALS": "/nowhere/key.json", "DATABASE_URL": "postgresql:///debitum"}
+    assert load(tmp_path, {**given, "DEBITUM_PARTS": "api"}).parts == {"api"}
+    for part in ("code-server", "worker"):
+        with pytest.raises(settings.SettingsError, match="FCM_CREDENTIALS"):
+            load(tmp_path, {**given, "DEBITUM_PARTS": part, "DEBITUM_EXECUTOR": ""})
+
+
 def test_a_driver_that_is_not_installed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     def missing(_: str) -> None:
         raise ImportError("Install s3fs to access S3")
