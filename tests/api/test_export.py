@@ -6,15 +6,19 @@ import csv
 import io
 import json
 import random
+import tracemalloc
 import uuid
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from api import import_json
 from domain import chain, sequence
+from domain.case import Defaults
 from domain.sequence import Outcome
 from tests.api.test_sync import event, lent, verify_chain
 from tests.factories import Chaos
@@ -173,6 +177,37 @@ async def test_a_log_that_does_not_fold_is_refused_whole(api: Server, alice: Cli
     assert refused.json()["errors"][0]["pointer"] == "/events/1/hash"
     assert (await bob.post("/api/sync/pull", {}))["version"] == 0
     assert (await bob.http.post("/api/import/json", json=whole)).status_code == 200
+
+
+def test_a_file_is_in_memory_once(tmp_path: Path) -> None:
+    log = [
+        {
+            **{"seq": seq, "id": str(uuid.uuid4()), "aggregate_type": "contact", "aggregate_id": (contact := str(uuid.uuid4()))},
+            **{"event_type": "CREATED", "event_data": {"name": "Ana", "notes": "x" * 4_000}, "base_seq": 0, "status": "accepted"},
+            **dict.fromkeys(("timestamp", "recorded_at"), "2026-01-01T00:00:00.000000Z"),
+            "changes": [
+                {
+                    **{"aggregate_type": "contact", "aggregate_id": contact, "op": "create"},
+                    "fields": {"name": [None, "Ana"], "notes": [None, "x" * 4_000]},
+                }
+            ],
+            "hash": "",
+        }
+        for seq in range(1, 1_001)
+    ]
+    file = tmp_path / "export.json"
+    file.write_bytes(msgspec.json.encode({"format": "debitum-export", "version": 1, "events": rehashed(log)}))
+    del log
+    created = dict.fromkeys(("contacts", "transactions", "items", "reminders"), 0)
+    tracemalloc.start()
+    try:
+        pages = import_json._pushes(
+            str(uuid.uuid4()), Defaults("EUR", "UTC"), import_json._checked(import_json._read(file), created)
+        )
+        assert sum(len(page.items) for page in pages) == created["contacts"] == 1_000
+        assert tracemalloc.get_traced_memory()[1] < 2 * file.stat().st_size  # and a page of facts, which is a fifth of it
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("member", ["phone", "email"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import re
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy.exc
 from websockets.asyncio.client import connect
 
-from api import auth, pages
+from api import auth, browser, compression, pages
 from api.headers import HSTS_SECONDS
 from tests.fixtures.api import Client, Server, serve
 
@@ -126,3 +127,9 @@ async def test_https_is_for_good_where_people_come_by_it(api: Server) -> None:
     async with serve(replace(api.settings, public_url="https://debitum.example.org")) as secure, secure.http() as http:
         for path in ("/health", "/api/meta", "/api/nowhere", "/docs"):
             assert (await http.get(path)).headers["Strict-Transport-Security"] == f"max-age={HSTS_SECONDS}"
+
+
+def test_what_is_the_same_for_everybody_is_packed_once() -> None:
+    for file in browser.load(browser.ROOT).values():
+        assert compression.whole(file.body) is compression.whole(file.body)
+        assert gzip.decompress(compression.whole(file.body)) == file.body

@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import datetime
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from api import places, services
+from api import state as api_state
+from storage import reminders
 from tests.api.test_sync import event
 from tests.api.test_transactions import lend, person
 from tests.fixtures.api import Client, Server
@@ -40,6 +44,22 @@ async def test_everything_live_at_one_version(alice: Client, bob: Client) -> Non
     assert by_id[debt["id"]]["open_amount"] == 600
     for reminder_id in ids:
         assert by_id[reminder_id] == {"kind": "reminder"} | await alice.get(f"/api/reminders/{reminder_id}")
+
+
+async def test_rules_are_evaluated_once_whatever_the_number_of_pages(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated, evaluate = list[int](), reminders._next
+
+    def counted(rows: Sequence[Any], now: datetime.datetime) -> dict[uuid.UUID, datetime.datetime]:
+        evaluated.append(len(rows))
+        return evaluate(rows, now)
+
+    monkeypatch.setattr(reminders, "_next", counted)
+    monkeypatch.setattr(api_state, "MAX_LIMIT", 1)
+    for _ in range(3):
+        await alice.post("/api/reminders", {"remind_at": "2026-12-01T09:00:00Z", "repeat": "FREQ=DAILY"}, status=201)
+    evaluated.clear()
+    assert len((await state(alice))[1]) == 3
+    assert evaluated == [3]
 
 
 async def test_what_is_no_json_is_described_as_what_it_is(api: Server) -> None:
