@@ -326,7 +326,7 @@ def _check_others(reader: _Reader) -> None:
 
 
 def _check_senders(reader: _Reader) -> None:
-    """What mails and pushes need, where it is set; whether providers take it, `debitum messages` tries."""
+    """What mails and pushes need, where it is set; whether providers take it, `debitum mail test` tries."""
     given = {name: value for name in ("MAIL_FROM", "OPERATOR_EMAIL", "SMTP_URL") if (value := reader.values.get(name))}
     if given:
         from notifications import channel, mime, smtp  # only who sends mail pays for loading it here

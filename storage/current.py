@@ -113,6 +113,7 @@ def _found(rows: Rows) -> dict[Place, Transaction]:
 
 
 def _wanted(table: str, more: str = "") -> str:
+    """The rows of `table` that are asked for, each with what `more` selects of it."""
     return f"""wanted as materialized (
         select found.*{more}
         from unnest(%(ledgers)s::uuid[], %(ids)s::uuid[]) place (ledger_id, id)
@@ -122,23 +123,25 @@ def _wanted(table: str, more: str = "") -> str:
     )"""  # noqa: S608 - our own names
 
 
-_TAILS: Final = """
-    from (select distinct ledger_id from {wrote}) wrote
-    left join debitum.projection_marks mark on mark.ledger_id = wrote.ledger_id
-    cross join lateral (
-        select contact_id, currency, sum(amount) as amount
-        from debitum.postings its
-        where its.ledger_id = wrote.ledger_id
-          and its.seq > case when mark.covered_seq is null then 0 else mark.covered_seq end
-        group by contact_id, currency
-    ) tail
-"""
-"""What Dagster has not summed yet of the ledgers that `wrote` names."""
+def _tails(wrote: str) -> str:
+    """What Dagster has not summed yet, of the ledgers that `wrote` names."""
+    return f"""tails as materialized (
+        select wrote.ledger_id, tail.*
+        from (select distinct ledger_id from {wrote}) wrote
+        left join debitum.projection_marks mark on mark.ledger_id = wrote.ledger_id
+        cross join lateral (
+            select contact_id, currency, sum(amount) as amount
+            from debitum.postings its
+            where its.ledger_id = wrote.ledger_id
+              and its.seq > case when mark.covered_seq is null then 0 else mark.covered_seq end
+            group by contact_id, currency
+        ) tail
+    )"""  # noqa: S608 - our own names
+
+
 _OF_CONTACT: Final = ", ".join(f"wanted.{name}" for name in Contact._fields[:-3])
 CONTACTS: Final = f"""
-    with {_wanted("contacts")}, tails as materialized (
-        select wrote.ledger_id, tail.* {_TAILS.format(wrote="wanted")}
-    )
+    with {_wanted("contacts")}, {_tails("wanted")}
     select wanted.ledger_id, {_OF_CONTACT}, account.balances, away.open_items, ledger.data_key
     from wanted
     cross join lateral (select data_key from debitum.ledgers its where its.id = wanted.ledger_id limit 1) ledger
@@ -164,9 +167,8 @@ CONTACTS: Final = f"""
 """  # noqa: S608 - our own names
 _SHOWN: Final = ", ".join(f"wanted.{name}" for name in Transaction._fields if name != "open_amount")
 TRANSACTIONS: Final = f"""
-    with {_wanted("transactions", f", {allocation.ripe('found')} as ripe")}, tails as materialized (
-        select wrote.ledger_id, tail.* {_TAILS.format(wrote="wanted where type = 'money' and deleted_seq is null")}
-    )
+    with {_wanted("transactions", f", {allocation.ripe('found')} as ripe")},
+         {_tails("wanted where type = 'money' and deleted_seq is null")}
     select wanted.ledger_id, {_SHOWN},
            case when wanted.deleted_seq is not null or wanted.returned_at is not null then 0
                 when wanted.type = 'item' then wanted.amount

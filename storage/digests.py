@@ -11,11 +11,11 @@ from uuid import UUID
 
 import msgspec
 from msgspec import structs
-from sqlalchemy import Connection, Select, Text, Update, and_, bindparam, collate, func, literal, select, update
+from sqlalchemy import Connection, Select, Text, Update, and_, bindparam, func, literal, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from storage import arrays, tables
-from storage.outbox import Outgoing
+from storage.outbox import Outgoing, by_key, is_named
 
 IN_DIGEST: Final = "in_digest"
 """The reason of a row that a digest tells of."""
@@ -48,10 +48,8 @@ def cover(connection: Connection, messages: Mapping[Key, Sequence[Outgoing]], *,
 
 def _lock_pending() -> Select[UUID, str]:
     wanted = arrays.given(_outbox.c.ledger_id, _outbox.c.dedupe_key)
-    its_key = and_(wanted.c.ledger_id == _outbox.c.ledger_id, wanted.c.dedupe_key == _outbox.c.dedupe_key)
-    pending = select(_outbox.c.ledger_id, _outbox.c.dedupe_key).join(wanted, its_key).where(_outbox.c.state == "pending")
-    # In the order of the keys, as outbox.enqueue: two batches that overlap wait for each other, and never in a circle.
-    return pending.order_by(_outbox.c.ledger_id, collate(_outbox.c.dedupe_key, "C")).with_for_update(of=_outbox)
+    pending = select(_outbox.c.ledger_id, _outbox.c.dedupe_key).join(wanted, is_named(wanted)).where(_outbox.c.state == "pending")
+    return pending.order_by(*by_key(_outbox)).with_for_update(of=_outbox)
 
 
 _LOCK_PENDING: Final = _lock_pending()
@@ -60,9 +58,7 @@ _LOCK_PENDING: Final = _lock_pending()
 def _cover() -> Insert:
     given = arrays.given(*(_outbox.c[name] for name in Outgoing.__struct_fields__))
     now = bindparam("now", type_=_outbox.c.created_at.type)
-    rows = select(func.gen_random_uuid(), now, now, literal("suppressed"), literal(IN_DIGEST), given).order_by(
-        given.c.ledger_id, collate(given.c.dedupe_key, "C")
-    )
+    rows = select(func.gen_random_uuid(), now, now, literal("suppressed"), literal(IN_DIGEST), given).order_by(*by_key(given))
     names = ("id", "created_at", "finished_at", "state", "reason", *Outgoing.__struct_fields__)
     statement = insert(_outbox).from_select(names, rows)
     return statement.on_conflict_do_update(
@@ -84,10 +80,9 @@ def leave_out(connection: Connection, ledger_id: UUID, reasons: Mapping[str, str
 
 def _leave_out() -> Update:
     left = arrays.given(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.reason)
-    its_key = and_(left.c.ledger_id == _outbox.c.ledger_id, left.c.dedupe_key == _outbox.c.dedupe_key)
     in_digest = and_(_outbox.c.state == "suppressed", _outbox.c.reason == IN_DIGEST)
     payload = _outbox.c.payload.op("-")(literal("digest", Text))
-    return update(_outbox).where(its_key, in_digest).values(reason=left.c.reason, payload=payload)
+    return update(_outbox).where(is_named(left), in_digest).values(reason=left.c.reason, payload=payload)
 
 
 _LEAVE_OUT: Final = _leave_out()

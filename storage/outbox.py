@@ -21,7 +21,9 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Select,
+    TableValuedAlias,
     and_,
     bindparam,
     case,
@@ -114,24 +116,31 @@ class Recovered(msgspec.Struct, frozen=True):
     unknown: int
 
 
+def is_named(given: TableValuedAlias) -> ColumnElement[bool]:
+    """Whether a row is one that `given` names, by ledger_id and dedupe_key."""
+    return and_(given.c.ledger_id == _outbox.c.ledger_id, given.c.dedupe_key == _outbox.c.dedupe_key)
+
+
+def by_key(rows: FromClause) -> tuple[ColumnElement[Any], ...]:
+    """The order in which rows are locked: two batches that overlap wait for each other, and never in a circle."""
+    return (rows.c.ledger_id, collate(rows.c.dedupe_key, "C"))
+
+
 def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: datetime.datetime) -> set[tuple[UUID, str]]:
     """Put `messages` in, in whichever role; returns the (ledger_id, dedupe_key) that will be sent because of this call.
 
     A key that is there already is left alone, but for a suppressed one, which is revived.
     """
-    by_key = {(message.ledger_id, message.dedupe_key): message for message in messages}
-    if not by_key:
+    found = {(message.ledger_id, message.dedupe_key): message for message in messages}
+    if not found:
         return set()
-    rows = msgspec.json.encode(list(by_key.values())).decode()
+    rows = msgspec.json.encode(list(found.values())).decode()
     return {(row.ledger_id, row.dedupe_key) for row in connection.execute(_ENQUEUE, {"rows": rows, "now": now})}
 
 
 def _enqueue() -> ReturningInsert[UUID, str]:
     given = arrays.given(*(_outbox.c[name] for name in Outgoing.__struct_fields__))
-    # In the order of the keys: two batches that overlap wait for each other, and never in a circle.
-    rows = select(func.gen_random_uuid(), bindparam("now", type_=_outbox.c.created_at.type), given).order_by(
-        given.c.ledger_id, collate(given.c.dedupe_key, "C")
-    )
+    rows = select(func.gen_random_uuid(), bindparam("now", type_=_outbox.c.created_at.type), given).order_by(*by_key(given))
     statement = insert(_outbox).from_select(["id", "created_at", *Outgoing.__struct_fields__], rows)
     revived = statement.on_conflict_do_update(
         index_elements=[_outbox.c.ledger_id, _outbox.c.dedupe_key],
@@ -162,8 +171,7 @@ def known(connection: Connection, keys: Collection[tuple[UUID, str]]) -> dict[tu
 
 def _known() -> Select[Any]:
     wanted = arrays.given(_outbox.c.ledger_id, _outbox.c.dedupe_key)
-    its_key = and_(wanted.c.ledger_id == _outbox.c.ledger_id, wanted.c.dedupe_key == _outbox.c.dedupe_key)
-    return select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason).join(wanted, its_key)
+    return select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason).join(wanted, is_named(wanted))
 
 
 _KNOWN: Final = _known()

@@ -97,7 +97,7 @@ def _old(table: Table, at: str) -> TextClause:
     same = " and ".join(f"{name}.{key} = old.{key}" for key in keys)
     chosen = f"select {', '.join(keys)}, {at} from debitum.{name} where {at} >= :after and {at} < :before"  # noqa: S608  # our names
     chosen = f"{chosen} order by {at} limit :batch"
-    return text(f"delete from debitum.{name} using ({chosen}) old where {same} and {name}.{at} < :before returning old.{at}")  # noqa: S608
+    return text(f"delete from debitum.{name} using ({chosen}) old where {same} and {name}.{at} < :before returning old.{at}")  # noqa: S608  # our names
 
 
 _OLD: Final = {
