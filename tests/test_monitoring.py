@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ import pytest
 import yaml
 from websockets.asyncio.client import connect
 
-import pipelines
 from api import sockets
-from storage import urls
 from tests.api.test_feed import hear
 from tests.api.test_metrics import Scrape, scraped
 from tests.fixtures.database import cloned
+from tests.fixtures.instances import instance_at
 from tests.fixtures.process import Process
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -94,12 +92,8 @@ def write_a_snapshot(url: str, folder: Path) -> None:
     def backup() -> None:
         pass
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEBITUM_DAGSTER_DATABASE_URL", urls.psycopg2_url(url, schema="dagster"))
-        patch.setenv("DAGSTER_HOME", str(folder))
-        shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), folder)
-        with dg.DagsterInstance.get() as instance:
-            assert dg.materialize([balances_daily, backup], instance=instance).success
+    with instance_at(url, folder) as instance:
+        assert dg.materialize([balances_daily, backup], instance=instance).success
 
 
 async def traffic(url: str, folder: Path) -> Scrape:

@@ -1,15 +1,14 @@
 """The code location in this process: an instance that forgets, the resources of one test."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-import pipelines
 from pipelines.defs import resources
-from storage import urls
+from tests.fixtures import database
+from tests.fixtures.instances import instance_at
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,13 +31,21 @@ def instance_on_disk() -> Iterator[dg.DagsterInstance]:
         yield kept
 
 
+@pytest.fixture(scope="session")
+def template_with_dagster(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The migrated template in which Dagster has made its tables, which takes it longer than most tests."""
+
+    def work(url: str) -> None:
+        with instance_at(url, tmp_path_factory.mktemp("dagster")) as first:
+            assert first.get_runs_count() == 0
+
+    return database.another_template(server, "template_dagster", work)
+
+
 @pytest.fixture
-def instance_on_postgres(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+def instance_on_postgres(database_url: str, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """The same as operators keep it, with our settings."""
-    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", urls.psycopg2_url(database_url, schema="dagster"))
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), tmp_path)
-    with dg.DagsterInstance.get() as kept:
+    with instance_at(database_url, tmp_path) as kept:
         yield kept
 
 

@@ -4,7 +4,6 @@ import asyncio
 import datetime
 import hashlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,20 +21,20 @@ import psutil
 import pytest
 from sqlalchemy import Engine, func, insert, select, text, update
 
-import pipelines
 from notifications import channels
 from notifications.channel import Sent
 from notifications.message import EmailTarget, Message, PushTarget
 from pipelines import definitions
 from pipelines.defs import resources
 from pipelines.defs.erasure import assets, erasing
-from storage import tables, urls
+from storage import tables
 from storage.backup import erased, shelf
 from storage.snapshots import questions, writing
 from storage.snapshots.places import Root
 from storage.snapshots.tables import BALANCES
 from tests.api.test_sync import event, lent
 from tests.fixtures.api import PASSWORD
+from tests.fixtures.instances import instance_at
 from tests.fixtures.process import Process
 from tests.pipelines import dying, haystack, postings
 from tests.pipelines.postings import Posting
@@ -44,16 +43,16 @@ from tests.storage.test_ledgers import RING
 
 
 @pytest.fixture
-def kept(
-    database_url: str, jobs: resources.Database, data_folder: resources.DataFolder, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dg.DagsterInstance]:
+def template(template_with_dagster: str) -> str:
+    return template_with_dagster
+
+
+@pytest.fixture
+def kept(database_url: str, jobs: resources.Database, data_folder: resources.DataFolder) -> Iterator[dg.DagsterInstance]:
     """Dagster as it is installed: events in Postgres, the output of runs under the data folder."""
     home = data_folder.root / "dagster"
     home.mkdir()
-    shutil.copy(Path(pipelines.__file__).with_name("dagster.yaml"), home)
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    monkeypatch.setenv("DEBITUM_DAGSTER_DATABASE_URL", urls.psycopg2_url(database_url, schema="dagster"))
-    with dg.DagsterInstance.get() as instance:
+    with instance_at(database_url, home) as instance:
         yield instance
 
 

@@ -30,6 +30,11 @@ DAYS = [(FIRST + timedelta(days=number)).isoformat() for number in range(12)]
 
 
 @pytest.fixture
+def template(template_with_dagster: str) -> str:
+    return template_with_dagster
+
+
+@pytest.fixture
 def instance(instance_on_postgres: dg.DagsterInstance) -> dg.DagsterInstance:
     """Runs, events and ticks that are kept, as operators keep them."""
     return instance_on_postgres
@@ -58,21 +63,6 @@ def is_well(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed="unwell" not in context.run.tags)
 
 
-@dg.op
-def idle() -> None:
-    pass
-
-
-@dg.job
-def nothing() -> None:
-    idle()
-
-
-@dg.job
-def nothing_else() -> None:
-    idle()
-
-
 DEFINITIONS = dg.Definitions(
     assets=[daily, overall],
     asset_checks=[is_well],
@@ -80,8 +70,6 @@ DEFINITIONS = dg.Definitions(
         dg.define_asset_job("write", selection=[daily, overall]),
         dg.define_asset_job("sum_up", selection=[overall]),
         dg.define_asset_job("sum_up_unchecked", selection=dg.AssetSelection.assets(overall).without_checks()),
-        nothing,
-        nothing_else,
     ],
     executor=dg.in_process_executor,
 )
@@ -92,6 +80,14 @@ def run(instance: dg.DagsterInstance, job: str, ended_at: datetime.datetime = LO
     done = DEFINITIONS.resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False, **options)
     age(instance, done.run_id, ended_at)
     return done.run_id
+
+
+def ended(instance: dg.DagsterInstance, job: str, at: datetime.datetime = LONG_AGO) -> str:
+    """One of which nothing but its row is looked at: no step, no events."""
+    made = create_run_for_test(instance, job_name=job, status=dg.DagsterRunStatus.SUCCESS)
+    run_id: str = made.run_id
+    age(instance, run_id, at)
+    return run_id
 
 
 def age(instance: dg.DagsterInstance, run_id: str, at: datetime.datetime, **values: str) -> None:
@@ -148,8 +144,8 @@ def test_one_second_either_side_of_the_horizon(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, page_runs: int
 ) -> None:
     monkeypatch.setattr(runs, "PAGE_RUNS", page_runs)
-    old, at, young = (run(instance, "nothing", BEFORE + shift) for shift in (-SECOND, timedelta(0), SECOND))
-    last = run(instance, "nothing", LONG_AGO)
+    old, at, young = (ended(instance, "nothing", BEFORE + shift) for shift in (-SECOND, timedelta(0), SECOND))
+    last = ended(instance, "nothing")
     assert runs.remove(instance, BEFORE) == runs.Pruned(removed=1, kept=1, left=0)
     assert kept(instance) == {at, young, last}
     assert old not in kept(instance)
@@ -157,16 +153,16 @@ def test_one_second_either_side_of_the_horizon(
 
 def test_the_last_run_of_every_job_stays(instance: dg.DagsterInstance) -> None:
     """Or the first failure after a long quiet would not be known from the second."""
-    ended = [run(instance, job) for job in ("nothing", "nothing", "nothing_else", "nothing")]
+    old = [ended(instance, job) for job in ("nothing", "nothing", "nothing_else", "nothing")]
     assert runs.remove(instance, BEFORE).removed == 2
-    assert kept(instance) == set(ended[2:])
+    assert kept(instance) == set(old[2:])
 
 
 def test_what_has_not_ended_stays(instance: dg.DagsterInstance) -> None:
     under_way = [each for each in dg.DagsterRunStatus if each not in runs.ENDED]
     for status in under_way:
         age(instance, create_run_for_test(instance, job_name="nothing").run_id, LONG_AGO, status=status.value)
-    run(instance, "nothing", NOW)
+    ended(instance, "nothing", NOW)
     assert runs.remove(instance, BEFORE) == runs.Pruned(0, 0, 0)
     assert len(kept(instance)) == len(under_way) + 1
 
@@ -230,7 +226,7 @@ def test_killed_at_any_point_it_goes_on_where_it_was(instance: dg.DagsterInstanc
 
 def test_what_there_is_no_time_for_is_left_and_counted(instance: dg.DagsterInstance) -> None:
     for _ in range(5):
-        run(instance, "nothing")
+        ended(instance, "nothing")
     assert runs.remove(instance, BEFORE, budget_seconds=2, clock=counting()) == runs.Pruned(removed=1, kept=0, left=4)
     assert runs.remove(instance, BEFORE) == runs.Pruned(removed=3, kept=1, left=0)
 
@@ -288,7 +284,7 @@ def test_the_report_tells_of_runs_and_ticks(
         monkeypatch.setenv(kind.setting, setting)
     now = datetime.datetime.now(datetime.UTC)
     for over_at in (now - timedelta(days=31), now - timedelta(days=31), now - timedelta(days=29)):
-        run(instance, "nothing", over_at)
+        ended(instance, "nothing", over_at)
     for at in (now - timedelta(days=31), now - timedelta(days=29), now):
         tick(instance, "one", at)
     result = dg.materialize([assets.retention_report], instance=instance, resources={"database": jobs})
