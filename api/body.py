@@ -18,7 +18,10 @@ T = TypeVar("T")
 MAX_BODY_BYTES = 1024 * 1024
 """Of every body but an import's."""
 _MISSING_OR_UNKNOWN = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`")
-_AT = re.compile(r" - at `(key in )?\$?(.*)`$")
+_AT: Final = " - at `"
+"""Between what msgspec says and the place of which it says it."""
+_QUOTED: Final = 200
+"""Characters of what was sent that an answer repeats: a name, or a value that is none of those that it may be."""
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,19})")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPED = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F]..)|.)", re.DOTALL)
@@ -227,11 +230,15 @@ def _parameter(member: msgspec.inspect.Field) -> _Parameter:
 
 def invalid(error: msgspec.ValidationError) -> errors.Invalid:
     """Msgspec's message as our error, with a JSON pointer."""
-    text = str(error).replace("\x00", "\ufffd")  # it may quote the name of a member, and Postgres stores no NUL
-    found = _AT.search(text)
-    pointer = "".join(f"/{step[1] or step[2]}" for step in _STEP.finditer(found[2])) if found else ""
-    detail = text[: found.start()] if found else text
+    # It may quote a name or a value of any length, and say again what is looked for here: nothing may look at it twice.
+    detail, _, place = str(error).replace("\x00", "\ufffd").rpartition(_AT)  # Postgres stores no NUL
+    detail, place = (detail, place) if detail else (place, "")
+    pointer = "".join(f"/{step[1] or step[2]}" for step in _STEP.finditer(place.removesuffix("`").removeprefix("key in ")))
     if (named := _MISSING_OR_UNKNOWN.match(detail)) is not None:
-        pointer += f"/{_escaped(named[2])}"
+        pointer += f"/{_escaped(_shortened(named[2]))}"
         detail = "required" if named[1] == "missing required" else "unknown member"
-    return errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, detail),))
+    return errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, _shortened(detail)),))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"

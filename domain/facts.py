@@ -24,14 +24,15 @@ VERSION = 1
 """The version of the command language that devices push."""
 
 _NO_NUL = r"^[^\x00]*$"
-_BLANK = r"\s\x00\x1c-\x1f\x85\ufeff"
-"""White space: what Python takes for it and what JSON Schema does; each lacks some of the other's."""
-_NOT_BLANK = rf"^[^\x00]*[^{_BLANK}][^\x00]*$"
+_SPACE = r"\x1c-\x1f\x85\ufeff"
+"""With \\s white space: what Python takes for it and what JSON Schema does; each lacks some of the other's."""
+_NOT_BLANK = rf"^[\s{_SPACE}]*[^\s\x00{_SPACE}][^\x00]*$"
+"""There is one way only in which it can fit: with several, a text that does not takes the square of its length."""
 # Python's $ also stands before a line break at the end; (?!\n) means the same to JSON Schema and closes that.
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NOT_BLANK)]
 """A contact's name: 1 … 200 characters, not blank."""
 Short = Annotated[str, Meta(max_length=64, pattern=_NO_NUL)]
-Email = Annotated[str, Meta(max_length=254, pattern=rf"^[^@{_BLANK}]+@[^@{_BLANK}]+$(?!\n)")]
+Email = Annotated[str, Meta(max_length=254, pattern=rf"^[^@\s\x00{_SPACE}]+@[^@\s\x00{_SPACE}]+$(?!\n)")]
 Text = Annotated[str, Meta(max_length=4_000, pattern=_NO_NUL)]
 Item = Annotated[str, Meta(min_length=1, max_length=4_000, pattern=_NOT_BLANK)]
 Amount = Annotated[int, Meta(ge=1, le=money.MAX_AMOUNT)]
