@@ -205,6 +205,6 @@ async def update_me(call: Call[MeBody, Nothing]) -> Reply:
     """Change the members that are sent."""
     check_profile(call.body.time_zone, call.body.default_currency)
     changed: dict[str, Any] = msgspec.to_builtins(call.body)
-    async with call.services.transaction() as connection:
+    async with call.changing() as connection:
         await identity.update_user(connection, call.caller.user_id, changed)
         return Reply(shown(await identity.user(connection, call.caller.user_id)))

@@ -48,7 +48,7 @@ async def change_password(call: Call[PasswordBody, Nothing]) -> Reply:
     with call.services.hasher.place() as place:
         before = await check(call, place, call.body.current_password)
         after = await place.hash(call.body.new_password)
-    async with call.services.transaction() as connection:
+    async with call.changing() as connection:
         if not await stored.change(connection, user_id, before, after, now=services.now()):
             raise problems.InvalidCredentials("the password has been changed meanwhile")
         if call.body.end_other_sessions:

@@ -30,7 +30,7 @@ async def delete_me(call: Call[DeleteMeBody, Nothing]) -> Reply:
     with call.services.hasher.place() as place:
         password_hash = await credentials.check(call, place, call.body.password)
     user_id, session_id = call.caller.user_id, call.caller.credential_id
-    async with call.services.transaction() as connection:
+    async with call.changing() as connection:
         if not await passwords.hold(connection, user_id, password_hash):
             raise problems.InvalidCredentials("the password has been changed meanwhile")
         deleting_at = await deletion.schedule(connection, user_id, but=session_id, now=services.now())
@@ -40,7 +40,7 @@ async def delete_me(call: Call[DeleteMeBody, Nothing]) -> Reply:
 @routes.add("POST", "/api/me/keep", answer=User, codes=("too_late",), needs="session")
 async def keep_me(call: Call[None, Nothing]) -> Reply:
     """Keep the account; where nobody wanted it erased, nothing changes."""
-    async with call.services.transaction() as connection:
+    async with call.changing() as connection:
         if not await deletion.cancel(connection, call.caller.user_id):
             raise problems.TooLate("the account is being erased")
         return Reply(shown(await identity.user(connection, call.caller.user_id)))

@@ -71,7 +71,7 @@ async def put_device(call: Call[DevicePut, Nothing]) -> Reply:
     values = {name: value for name, value in members.items() if value is not UNSET}
     push = None if call.body.push is None else devices.Push(call.body.push.kind, call.body.push.value)
     user_id, keys = call.caller.user_id, call.services.settings.keys
-    async with call.services.transaction(call.caller.ledger_id) as connection:
+    async with call.changing(call.caller.ledger_id) as connection:
         cipher = await call.cipher(connection)
         row = await devices.change(connection, user_id, call.path["id"], values, push, cipher=cipher, keys=keys)
     if row is None:
@@ -82,7 +82,7 @@ async def put_device(call: Call[DevicePut, Nothing]) -> Reply:
 @routes.add("DELETE", "/api/devices/{id}", status=204, needs="session")
 async def delete_device(call: Call[None, Nothing]) -> Reply:
     """Forget a device: its sessions end now, also where it is the one that asks, and nothing is pushed to it."""
-    async with call.services.transaction() as connection:
+    async with call.changing() as connection:
         if not await devices.remove(connection, call.caller.user_id, call.path["id"]):
             raise problems.NotFound("there is no such device")
     return Reply(None, 204)

@@ -63,7 +63,7 @@ async def create_token(call: Call[TokenCreate, Nothing]) -> Reply:
         wrong = errors.FieldError("/expires_at", "not in the future, or more than ten years away")
         raise errors.Invalid("a member does not fit", errors=(wrong,))
     new = personal_tokens.NewToken(call.body.name, call.body.scope, expires_at)
-    async with call.services.transaction() as connection:
+    async with call.changing() as connection:
         row, token = await personal_tokens.create(connection, call.caller.user_id, new, now=now)
     return Reply(NewPersonalToken(**_members(row), token=token), 201)
 
@@ -80,7 +80,7 @@ async def list_tokens(call: Call[None, TokenQuery]) -> Reply:
 @routes.add("DELETE", "/api/tokens/{id}", status=204, needs="session")
 async def delete_token(call: Call[None, Nothing]) -> Reply:
     """Delete a personal token; it is good for nothing from now on."""
-    async with call.services.transaction() as connection:
+    async with call.changing() as connection:
         if not await personal_tokens.remove(connection, call.caller.user_id, call.path["id"]):
             raise problems.NotFound("there is no such token")
     return Reply(None, 204)

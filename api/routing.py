@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -19,6 +19,7 @@ from api import auth, body, compression, deadline, idempotency, limits, problems
 from api.auth import Caller, Scope
 from api.services import Services
 from domain import errors
+from storage import sessions
 from storage.encryption import Cipher
 
 Body = TypeVar("Body")
@@ -61,6 +62,14 @@ class Call(Generic[Body, Query]):
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """One consistent snapshot of the caller's ledger."""
         return self.services.reading(self.caller.ledger_id)
+
+    @asynccontextmanager
+    async def changing(self, *ledgers: UUID) -> AsyncIterator[AsyncConnection]:
+        """A transaction for what only a signed-in device may change. Raises problems.Unauthorized once its session has ended."""
+        async with self.services.transaction(*ledgers) as connection:
+            if not await sessions.hold(connection, self.caller.user_id, self.caller.credential_id, now=services.now()):
+                raise problems.Unauthorized("the session has ended")
+            yield connection
 
     async def cipher(self, connection: AsyncConnection) -> Cipher:
         """What opens the sealed values of the caller's ledger, which the transaction sees."""

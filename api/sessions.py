@@ -55,7 +55,7 @@ async def list_sessions(call: Call[None, SessionQuery]) -> Reply:
 @routes.add("DELETE", "/api/auth/sessions/{id}", status=204, needs="session")
 async def end_session(call: Call[None, Nothing]) -> Reply:
     """End a session of one's own; its tokens are good for nothing from now on."""
-    async with call.services.transaction() as connection:
+    async with call.changing() as connection:
         if not await sessions.end(connection, call.caller.user_id, call.path["id"], now=services.now()):
             raise problems.NotFound("there is no such session, or it has ended")
     return Reply(None, 204)

@@ -91,6 +91,9 @@ async def change(
 
 async def remove(connection: AsyncConnection, user_id: UUID, device_id: UUID) -> bool:
     """Forget a device, its sessions and their tokens. False: the user has no such device."""
+    its = tables.sessions.c
+    on_it = select(its.id).where(its.user_id == user_id, its.device_id == device_id).order_by(its.id)
+    await connection.execute(on_it.with_for_update())  # sessions before devices, as where a session is refreshed or ends
     removed = await connection.execute(delete(tables.devices).where(_is(user_id, device_id)))
     return removed.rowcount == 1
 

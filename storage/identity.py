@@ -50,6 +50,11 @@ class Made:
     ledger_id: UUID
 
 
+async def hold(connection: AsyncConnection, user_id: UUID) -> None:
+    """Keep the user's row: of what waits here, or changes it, one comes after the other."""
+    await connection.execute(select(tables.users.c.id).where(tables.users.c.id == user_id).with_for_update(key_share=True))
+
+
 async def register(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, now: datetime.datetime) -> UUID:
     """Create a user with an empty ledger, which the transaction sees from now on; the user's id. Raises EmailTaken."""
     made = await create(connection, new, keys, now=now)

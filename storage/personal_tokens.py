@@ -44,7 +44,7 @@ class NewToken:
 
 async def create(connection: AsyncConnection, user_id: UUID, new: NewToken, *, now: datetime.datetime) -> tuple[Record, str]:
     """A new token: its row (without the hash) and the token itself, which is known only here and now. Raises TooManyTokens."""
-    await connection.execute(select(_users.id).where(_users.id == user_id).with_for_update(key_share=True))  # one after the other
+    await identity.hold(connection, user_id)
     if await _count(connection, user_id) >= MAX_TOKENS:
         await connection.execute(delete(tables.personal_tokens).where(_tokens.user_id == user_id, not_(_is_good(now))))
         if await _count(connection, user_id) >= MAX_TOKENS:

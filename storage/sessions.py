@@ -19,7 +19,7 @@ REFRESH_TOKEN_LIFETIME = datetime.timedelta(days=60)
 TOKEN_BYTES = 32
 MAX_DEVICES = 50
 """Of a user; a device that is not named at a login counts as a new one."""
-_sessions, _users = tables.sessions.c, tables.users.c
+_sessions = tables.sessions.c
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ async def _make_room(connection: AsyncConnection, user_id: UUID, device_id: UUID
 
     Nobody is refused for it: whoever signs in often without saying on which device leaves many behind.
     """
-    await connection.execute(select(_users.id).where(_users.id == user_id).with_for_update(key_share=True))  # one after the other
+    await identity.hold(connection, user_id)
     its = tables.devices.c
     others = and_(its.user_id == user_id, its.id != device_id)
     if (await connection.execute(select(func.count()).where(others))).scalar_one() < MAX_DEVICES:
@@ -138,6 +138,16 @@ async def _silence(connection: AsyncConnection, user_id: UUID, device_ids: Colle
     on_it = exists().where(_sessions.user_id == its.user_id, _sessions.device_id == its.id, *_going(now))
     left = and_(its.user_id == user_id, its.id.in_(device_ids), not_(on_it))
     await connection.execute(update(tables.devices).where(left).values(devices.SILENT))
+
+
+async def hold(connection: AsyncConnection, user_id: UUID, session_id: UUID, *, now: datetime.datetime) -> bool:
+    """Whether this session has not ended; then it goes on until the transaction ends.
+
+    Who asks is looked up in a transaction of its own: what is written down behind this cannot outlive a reset of the password.
+    """
+    await identity.hold(connection, user_id)
+    going = select(_sessions.id).where(_sessions.id == session_id, *_going(now)).with_for_update(read=True)
+    return (await connection.execute(going)).first() is not None
 
 
 class Caller(NamedTuple):
