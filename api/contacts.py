@@ -123,7 +123,9 @@ async def update(call: Call[facts.ContactUpdated, Nothing]) -> Reply:
     return await commands.update(call, KIND, _represent)
 
 
-@routes.add("DELETE", "/api/contacts/{id}", status=204, codes=("delete_vs_new", "balance_out_of_range"), replays=True)
+@routes.add(
+    "DELETE", "/api/contacts/{id}", status=204, codes=("delete_vs_new", "has_dependants", "balance_out_of_range"), replays=True
+)
 async def delete(call: Call[None, Nothing]) -> Reply:
     """Delete a contact with its transactions and reminders."""
     return await commands.delete(call, KIND, _represent)

@@ -66,6 +66,7 @@ KINDS: dict[str, Kind] = {
     "currency_precision": Kind(422, "The currency has fewer decimals than the amounts"),
     "rate_limited": Kind(429, "Not so often"),
     "internal": Kind(500, "Something went wrong here"),
+    "too_many_changes": Kind(503, "Too much at once; try again in a moment"),
     "unavailable": Kind(503, "Try again in a moment"),
 }
 """Every code that a problem can have; /docs/problems/<code> explains each."""

@@ -177,7 +177,13 @@ async def update(call: Call[facts.TransactionUpdated, Nothing]) -> Reply:
     return await commands.update(call, KIND, _represent)
 
 
-@routes.add("DELETE", "/api/transactions/{id}", status=204, codes=("delete_vs_edit", "balance_out_of_range"), replays=True)
+@routes.add(
+    "DELETE",
+    "/api/transactions/{id}",
+    status=204,
+    codes=("delete_vs_edit", "has_dependants", "balance_out_of_range"),
+    replays=True,
+)
 async def delete(call: Call[None, Nothing]) -> Reply:
     """Delete a transaction with its reminders; its repayments are no longer linked."""
     return await commands.delete(call, KIND, _represent)

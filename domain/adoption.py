@@ -53,6 +53,8 @@ def adopt(ledger: Ledger, fact: Fact, *, recorded_at: str, undone: Fact | None) 
     """
     _check_envelope(ledger, fact)
     _check_settlement(ledger, fact, undone)
+    if len(fact.changes) > facts.MAX_CHANGES:
+        raise _wrong("/changes", f"more than {facts.MAX_CHANGES}")
     for number, change in enumerate(fact.changes):
         _check_change(ledger, fact, change, f"/changes/{number}")
     if len({change.key for change in fact.changes}) < len(fact.changes):

@@ -31,6 +31,8 @@ def decide(
     """
     base_seq = ledger.version if command.base_seq is None else command.base_seq
     draft = _RULES[command.event_type](Case(ledger, command, base_seq, recorded_at, defaults, undone))
+    if len(draft.changes) > facts.MAX_CHANGES:
+        raise errors.HasDependants(f"more than {facts.MAX_CHANGES} changes would follow: do a part of it before")
     fact = Fact(
         seq=ledger.version + 1,
         id=command.id,

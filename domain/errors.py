@@ -63,6 +63,13 @@ class DependencyFailed(Rejected):
     remembered = False
 
 
+class TooManyChanges(Rejected):
+    """So much follows from what came just before that this has to come again, a moment later."""
+
+    code = "too_many_changes"
+    remembered = False
+
+
 class IdReused(Rejected):
     """The id belongs to a command with other content."""
 

@@ -20,6 +20,8 @@ Operation = Literal["create", "update", "delete", "restore"]
 Key = tuple[AggregateType, str]
 """One contact, transaction or reminder of a ledger."""
 
+MAX_CHANGES = 10_000
+"""Of a fact. Whoever needs more, to delete a contact of a lifetime, deletes a part before."""
 VERSION = 1
 """The version of the command language that devices push."""
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from domain import chain, errors
+from domain import chain, errors, facts
 from domain.adoption import Decided, adopt
 from domain.case import Defaults
 from domain.decide import decide, references
@@ -74,6 +74,8 @@ class Book(Struct):
     """New facts, oldest first; their text and hash are in `known`."""
     refusals: dict[str, Refusal] = {}
     """New rejections to be remembered."""
+    changes: int = 0
+    """Of the new facts."""
 
     def copy(self) -> "Book":
         """Another book that can be written to without changing this one."""
@@ -119,6 +121,8 @@ def _take_one(book: Book, item: Item, defaults: Defaults, skip_known: bool, fail
         if isinstance(item, Unreadable):
             raise item.error
         _check_dependencies(book, item, failed)
+        if book.changes >= facts.MAX_CHANGES:
+            raise errors.TooManyChanges("too much follows from what came before: send this again")
         return _decide(book, item, fingerprint, defaults)
     except errors.Rejected as error:
         failed |= _names(item)
@@ -179,6 +183,7 @@ def _add(book: Book, fact: Fact, step: Step, fingerprint: bytes) -> Outcome:
     book.ledger.take(step).hash = digest
     book.known[fact.id] = Known(fact.seq, fingerprint, text, digest)
     book.steps.append((fact, step))
+    book.changes += len(fact.changes)
     code = fact.conflict.kind if fact.conflict else UNSET
     return Outcome(id=fact.id, status=fact.status, seq=fact.seq, code=code, overwrote=fact.overwrote)
 

@@ -68,20 +68,28 @@ _LOAD_DEPENDANTS = """
 with wanted as materialized (
     select * from json_to_recordset(%(wanted)s::json) as w(ledger_id uuid, kind text, id uuid, seq bigint)
 ), t as (
-    select t.* from wanted w join debitum.transactions t on t.ledger_id = w.ledger_id and t.contact_id = w.id
-    where w.kind = 'of contact' and t.deleted_seq is null
+    select t.* from wanted w cross join lateral (
+        select * from debitum.transactions t
+        where t.ledger_id = w.ledger_id and t.contact_id = w.id and t.deleted_seq is null limit %(most)s
+    ) t where w.kind = 'of contact'
     union select t.* from wanted w join debitum.transactions t on t.ledger_id = w.ledger_id and t.deleted_seq = w.seq
     where w.kind = 'deleted by'
 ), about as materialized (
     select ledger_id, id from t union select ledger_id, id from wanted where kind = 'of transaction'
 ), repayments as (
-    select t.* from about a join debitum.transactions t on t.ledger_id = a.ledger_id and t.repays = a.id
-    where t.deleted_seq is null
+    select t.* from about a cross join lateral (
+        select * from debitum.transactions t
+        where t.ledger_id = a.ledger_id and t.repays = a.id and t.deleted_seq is null limit %(most)s
+    ) t
 ), r as (
-    select r.* from wanted w join debitum.reminders r on r.ledger_id = w.ledger_id and r.contact_id = w.id
-    where w.kind = 'of contact' and r.deleted_seq is null
-    union select r.* from about a join debitum.reminders r on r.ledger_id = a.ledger_id and r.transaction_id = a.id
-    where r.deleted_seq is null
+    select r.* from wanted w cross join lateral (
+        select * from debitum.reminders r
+        where r.ledger_id = w.ledger_id and r.contact_id = w.id and r.deleted_seq is null limit %(most)s
+    ) r where w.kind = 'of contact'
+    union select r.* from about a cross join lateral (
+        select * from debitum.reminders r
+        where r.ledger_id = a.ledger_id and r.transaction_id = a.id and r.deleted_seq is null limit %(most)s
+    ) r
     union select r.* from wanted w join debitum.reminders r on r.ledger_id = w.ledger_id and r.deleted_seq = w.seq
     where w.kind = 'deleted by'
 ), people as (
@@ -139,7 +147,7 @@ async def load(connection: Connection, asked: Asked, named: Named) -> None:
     items: defaultdict[str, list[Item]] = defaultdict(list)
     for book, item in asked:
         items[book.ledger.id].append(item)
-    dependants = [row for ledger_id, book in books.items() for row in _dependants(book, items[ledger_id])]
+    dependants = [row for ledger_id, book in books.items() for row in _once(_dependants(book, items[ledger_id]))]
     if dependants:
         await _fetch(connection, books, _LOAD_DEPENDANTS, dependants)
     for ledger_id, book in books.items():
@@ -208,6 +216,11 @@ def _dependants(book: Book, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
         yield from (_of(book, key) for key in moved)
 
 
+def _once(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what stands there again: a contact may be deleted and restored many times over."""
+    return list({tuple(row.values()): row for row in rows}.values())
+
+
 def _moved(book: Book, item: Item) -> Iterator[facts.Key]:
     """What `item` may bring to a contact; of a restoration, what hangs on it is loaded anyway."""
     if isinstance(item, Command) and "contact_id" in item.event_data:
@@ -243,7 +256,8 @@ async def _fetch(connection: Connection, books: Mapping[str, Book], query: str, 
 async def _ask(connection: Connection, query: str, wanted: list[dict[str, Any]]) -> Cursor:
     # A prepared plan may be of the time when the tables were empty; where many rows are wanted, a new one pays for itself.
     prepare = None if len(wanted) < PLAN_ANEW_FROM else False
-    return await connection.execute(query, {"wanted": msgspec.json.encode(wanted).decode()}, prepare=prepare)
+    values = {"wanted": msgspec.json.encode(wanted).decode(), "most": facts.MAX_CHANGES + 1}
+    return await connection.execute(query, values, prepare=prepare)
 
 
 async def _read(cursor: Cursor, books: Mapping[str, Book]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from domain import facts
 from tests.fixtures.api import Client, Server
 
 
@@ -31,10 +32,10 @@ def lent(contact_id: str, amount: int, **members: Any) -> dict[str, Any]:
     return {"contact_id": contact_id, "direction": "lent", "amount": amount, "currency": "EUR", **members}
 
 
-def verify_chain(facts: list[dict[str, Any]]) -> bytes:
+def verify_chain(log: list[dict[str, Any]]) -> bytes:
     """What a client in any language does, with the standard library alone."""
     digest = b""
-    for seq, fact in enumerate(facts, start=1):
+    for seq, fact in enumerate(log, start=1):
         assert fact["seq"] == seq
         rest = {name: value for name, value in fact.items() if name != "hash"}
         text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -272,3 +273,36 @@ async def test_another_users_ids_are_unknown(alice: Client, bob: Client) -> None
 async def test_the_published_vectors_fold_to_their_hashes() -> None:
     vectors = json.loads((Path(__file__).parents[1] / "data" / "chain_vectors.json").read_text())
     assert verify_chain(vectors).hex() == vectors[-1]["hash"]
+
+
+async def test_no_push_makes_more_follow_than_a_fact_may_hold(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion and its opposite, over and over, are nine bytes a debt for whoever sends them and a page of facts for us."""
+    monkeypatch.setattr(facts, "MAX_CHANGES", 20)
+    ana = event("contact", "CREATED", {"name": "Ana"})
+    contact_id = ana["aggregate_id"]
+    debts = [event("transaction", "CREATED", lent(contact_id, 1)) for _ in range(12)]
+    await alice.push(ana, *debts)
+    to_and_fro = [
+        event("contact", ("DELETED", "RESTORED")[turn % 2], {}, aggregate_id=contact_id, base_seq=13) for turn in range(6)
+    ]
+    answer = await alice.push(*to_and_fro)
+    refused = ("rejected", "too_many_changes")
+    outcomes = [(one["status"], one.get("code")) for one in answer["results"]]
+    assert outcomes == [("accepted", None)] * 2 + [refused] * 4
+    assert (await alice.push(*to_and_fro[2:]))["results"][0]["status"] == "accepted", "sent again, it passes"
+    verify_chain((await alice.post("/api/sync/pull", {"since": 0}))["events"])
+
+
+async def test_what_is_more_than_a_fact_may_hold_is_done_in_parts(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "MAX_CHANGES", 20)
+    ana = event("contact", "CREATED", {"name": "Ana"})
+    contact_id = ana["aggregate_id"]
+    for _ in range(2):
+        debts = [event("transaction", "CREATED", lent(contact_id, 1)) for _ in range(10)]
+        await alice.push(ana, *debts)
+    refused = await alice.http.delete(f"/api/contacts/{contact_id}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "has_dependants")
+    assert len((await alice.get("/api/transactions", contact_id=contact_id))["items"]) == 20
+    await alice.delete(f"/api/transactions/{debts[0]['aggregate_id']}")
+    await alice.delete(f"/api/contacts/{contact_id}")
+    assert (await alice.get("/api/transactions", contact_id=contact_id))["items"] == []
