@@ -40,7 +40,7 @@ class RejectionQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Rejection(Struct, frozen=True):
-    """A command that was not taken, as it was sent; where it was no JSON object, its text."""
+    """A command that was not taken, as it was sent; where it was no JSON object, or was too long, the text that is kept of it."""
 
     id: UUID
     code: str

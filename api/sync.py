@@ -116,7 +116,13 @@ def _item(raw: Raw, index: int, device_id: str | None) -> Command | Unreadable:
         return _command(sent, device_id)
     except errors.Rejected as error:
         members, text = _members(sent), sent.decode(errors="replace").replace("\x00", "\ufffd")
-        return Unreadable(_event_id(sent, index), error, text, _content(members, sent), _key(members), _base_seq(members))
+        return Unreadable(_event_id(sent, index), _alone(error), text, _content(members, sent), _key(members), _base_seq(members))
+
+
+def _alone(error: errors.Rejected) -> errors.Rejected:
+    """Without what has raised it, which would keep all that was decoded there for as long as the push waits, and longer."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _event_id(sent: bytes, index: int) -> str:

@@ -33,8 +33,12 @@ class Known(Struct, frozen=True):
         return wire(self.text, self.hash)
 
 
+KEPT_CHARACTERS = 65_536
+"""Of an item that is refused: more than any that could be taken has. What goes beyond is not kept."""
+
+
 class Refusal(Struct, frozen=True):
-    """A rejection that is remembered; `command` is the JSON of the item."""
+    """A rejection that is remembered; `command` is the JSON of the item, or the beginning of one that is too long."""
 
     fingerprint: bytes
     code: str
@@ -128,7 +132,7 @@ def _take_one(book: Book, item: Item, defaults: Defaults, skip_known: bool, fail
         failed |= _names(item)
         if error.remembered and _may_come_again(item) and item.id not in book.refused:
             sent = item.sent if isinstance(item, Unreadable) else chain.canonical(item.item()).decode()
-            refusal = Refusal(fingerprint, error.code, error.detail, error.errors, sent)
+            refusal = Refusal(fingerprint, error.code, error.detail, error.errors, sent[:KEPT_CHARACTERS])
             book.refused[item.id] = book.refusals[item.id] = refusal
         current = error.current if isinstance(error, errors.Stale) else UNSET
         return _rejected(item.id, error.code, error.detail, error.errors, current)

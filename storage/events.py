@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import sequence
@@ -32,6 +32,10 @@ async def hash_at(connection: AsyncConnection, ledger_id: UUID, seq: int) -> byt
     return await connection.scalar(select(_events.hash).where(_events.ledger_id == ledger_id, _events.seq == seq))
 
 
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""Of facts in one answer: what follows from the deletion of a contact can be some megabytes each."""
+
+
 class Behind(NamedTuple):
     """What lies behind a seq: the head, the chain's hash at that seq (None: there is none), and some facts in order.
 
@@ -47,9 +51,10 @@ class Behind(NamedTuple):
 async def behind(reader: Reader, ledger_id: UUID, since: int, limit: int, ciphers: Ciphers) -> Behind | None:
     """Up to `limit` facts as clients read them, seq ascending without gaps from `since` + 1. Raises KeyRingError.
 
-    None: there is no such ledger.
+    As many of them as PAGE_BYTES hold, and one in any case. None: there is no such ledger.
     """
-    rows = await reader.rows(_BEHIND, {"ledger": ledger_id, "since": since, "limit": limit}, [ledger_id])
+    asked = {"ledger": ledger_id, "since": since, "limit": limit, "most": PAGE_BYTES}
+    rows = await reader.rows(_BEHIND, asked, [ledger_id])
     if not rows:
         return None
     rows.sort(key=itemgetter(0))
@@ -72,9 +77,11 @@ _BEHIND: Final = """
     select seq, encode(hash, 'hex'), null, null, null from debitum.events where ledger_id = %(ledger)s and seq = %(since)s
     union all
     select seq, encode(hash, 'hex'), fact, sealed, case when fact is null then event_id end from (
-        select seq, hash, fact, sealed, event_id from debitum.events
-        where ledger_id = %(ledger)s and seq > %(since)s order by seq limit %(limit)s
+        select seq, hash, fact, sealed, event_id,
+               sum(coalesce(octet_length(fact), octet_length(sealed))) over (order by seq) as size
+        from debitum.events where ledger_id = %(ledger)s and seq > %(since)s order by seq limit %(limit)s
     ) event
+    where size <= %(most)s or seq = %(since)s + 1
 """
 
 
@@ -101,8 +108,13 @@ async def listed(connection: AsyncConnection, ledger_id: UUID, wanted: Filter, p
         query = query.where(_events.recorded_at <= wanted.last)
     if page.after is not None:
         query = query.where(_events.seq < page.after[0])
-    rows = (await connection.execute(query.order_by(_events.seq.desc()).limit(page.limit + 1))).all()
-    return cut(rows, page, "seq", "event_id")
+    found = query.order_by(_events.seq.desc()).limit(page.limit + 1).subquery()
+    size = func.coalesce(func.octet_length(found.c.fact), func.octet_length(found.c.sealed))
+    before = func.coalesce(func.sum(size).over(order_by=found.c.seq.desc(), rows=(None, -1)), 0)
+    measured = select(found, before.label("before"), func.count().over().label("found")).subquery()
+    within = select(measured).where(measured.c.before < PAGE_BYTES).order_by(measured.c.seq.desc())
+    rows = (await connection.execute(within)).all()
+    return cut(rows, page, "seq", "event_id", found=rows[0].found if rows else 0)
 
 
 async def is_known(connection: AsyncConnection, ledger_id: UUID, event_id: UUID) -> bool:

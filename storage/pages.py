@@ -29,12 +29,15 @@ class Rows:
     next: Place | None
 
 
-def cut(rows: Sequence[Record], page: Page, key: str, row_id: str = "id") -> Rows:
-    """The page of `rows`, which are one more than its limit where another page follows; `key` and `row_id` name columns."""
-    if len(rows) <= page.limit:
-        return Rows(list(rows), None)
-    last = rows[page.limit - 1]
-    return Rows(list(rows[: page.limit]), (getattr(last, key), getattr(last, row_id)))
+def cut(rows: Sequence[Record], page: Page, key: str, row_id: str = "id", *, found: int | None = None) -> Rows:
+    """The page of `rows`, which are one more than its limit where another page follows; `key` and `row_id` name columns.
+
+    `found`: how many there were, where the first of them are enough for an answer.
+    """
+    shown = list(rows[: page.limit])
+    if len(shown) == (len(rows) if found is None else found):
+        return Rows(shown, None)
+    return Rows(shown, (getattr(shown[-1], key), getattr(shown[-1], row_id)))
 
 
 async def read_page(

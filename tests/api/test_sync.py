@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from domain import facts
+from domain import facts, sequence
+from storage import events
 from tests.fixtures.api import Client, Server
 
 
@@ -83,6 +84,41 @@ async def test_pull_pages_have_no_gaps(alice: Client) -> None:
             break
     assert verify_chain(facts).hex() == page["hash"]
     assert len(facts) == 25
+
+
+async def test_pages_are_as_long_as_their_bytes_allow(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    await alice.push(*(event("contact", "CREATED", {"name": f"{n}", "notes": "x" * 700 * (n % 3)}) for n in range(9)))
+    monkeypatch.setattr(events, "PAGE_BYTES", 2_500)
+    log: list[dict[str, Any]] = []
+    pages, has_more = 0, True
+    while has_more:
+        answer = await alice.post("/api/sync/pull", {"since": len(log)})
+        log, has_more, pages = [*log, *answer["events"]], answer["has_more"], pages + 1
+    verify_chain(log)
+    assert len(log) == 9
+    assert 3 < pages < 9
+    newest: list[dict[str, Any]] = []
+    cursor: dict[str, str] | None = {}
+    while cursor is not None:
+        listed = await alice.get("/api/events", **cursor)
+        assert 0 < len(listed["items"]) < 6
+        newest += listed["items"]
+        cursor = {"cursor": listed["next_cursor"]} if listed["next_cursor"] else None
+    assert newest == log[::-1]
+    monkeypatch.setattr(events, "PAGE_BYTES", 1)
+    assert len((await alice.post("/api/sync/pull", {"since": 2}))["events"]) == 1, "one in any case"
+    assert len((await alice.get("/api/events"))["items"]) == 1
+
+
+async def test_of_what_is_refused_no_more_is_kept_than_could_have_been_taken(alice: Client) -> None:
+    long = event("contact", "CREATED", {"name": "Ana", "colours": ["red"] * 20_000})
+    longest = event("transaction", "CREATED", {"item": "\U0001f30d" * 4_000, "description": "é" * 4_000})
+    answer = await alice.push(long, longest)
+    assert {one["code"] for one in answer["results"]} == {"invalid"}
+    kept = {one["id"]: one["command"] for one in (await alice.get("/api/sync/rejections"))["items"]}
+    assert kept[longest["id"]]["event_data"] == longest["event_data"]
+    assert len(kept[long["id"]]) == sequence.KEPT_CHARACTERS
+    assert await alice.push(long, longest) == answer, "what it was is known by its fingerprint"
 
 
 async def test_a_retry_is_a_duplicate_with_the_first_outcome(alice: Client, api: Server) -> None:
