@@ -8,6 +8,9 @@ from domain import errors
 MAX_AMOUNT: Final = 2**53 - 1
 """The largest integer that every JSON client holds exactly; amounts and balances stay within it."""
 
+MAX_TURNOVER: Final = 2**63 - 1
+"""Of a ledger, over all that it ever posted: so every sum of its postings, up to whatever day, is one that Postgres can hold."""
+
 _EXPONENTS: Final = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
     2: "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY COP"
