@@ -234,6 +234,13 @@ def check_that_those_who_only_look_change_nothing(stack: Composed, run_id: str) 
     view = stack.address("dagster-view", "DEBITUM_DAGSTER_PORT")
     with pytest.raises(DemoError, match="UnauthorizedError"):
         demo_stack.launch(view, "remind")
+    pause = {"query": "mutation{setAutoMaterializePaused(paused:true)}"}
+    for headers, status in (
+        ({"Accept": "image/*"}, 405),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "evil.example"}, 421),
+    ):
+        assert httpx.get(f"{view}/graphql", params=pause, headers=headers).status_code == status
     assert demo_stack.ask_dagster(view, _DELETE, run=run_id)["deletePipelineRun"]["__typename"] == "UnauthorizedError"
     assert demo_stack.status(view, run_id) == "SUCCESS"
 

@@ -370,7 +370,7 @@ def test_an_undo_is_bound_by_the_range_of_balances(story: Story) -> None:
 def test_a_ledger_has_a_turnover_that_databases_can_hold(story: Story) -> None:
     """Its balance of today may be small: sums up to some other day are made of the same postings."""
     story.book.ledger.turnover = money.MAX_TURNOVER - 5
-    tea = {"contact_id": "ana", "direction": "owed"}
+    tea: Any = {"contact_id": "ana", "direction": "owed"}
     assert story.does(A, "transaction CREATED", "tea", **tea, amount=6).code == "balance_out_of_range"
     assert story.does(A, "transaction CREATED", "tea", **tea, amount=5).status == "accepted"
     assert story.does(A, "transaction DELETED", "tea").code == "balance_out_of_range"
