@@ -109,7 +109,7 @@ async def _answer(call: Call[Any, Any], command: Command, receipt: Receipt, repr
     replayed = outcome.status == "duplicate"
     first = outcome.first if replayed else outcome.status
     if first == "conflict":
-        raise problems.CommandConflict(str(outcome.code), receipt.events[command.id].wire())
+        raise problems.CommandConflict(str(outcome.code), receipt.events[command.id].wire(), receipt.version)
     if outcome.status == "rejected":
         raise problems.rejected(outcome)
     headers = {"X-Ledger-Version": str(receipt.version)}

@@ -26,7 +26,7 @@ def key(request: Request) -> UUID | None:
 
 def content(request: Request, members: Any) -> dict[str, Any]:
     """What a retry must repeat; `members` is the body as JSON values."""
-    return {"method": request.method, "path": request.path, "body": members}
+    return {"method": request.method, "path": request.path.lower(), "body": members}
 
 
 async def refuse(here: Services, who: Caller, request: Request, unfit: errors.Invalid) -> NoReturn:

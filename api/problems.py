@@ -163,14 +163,15 @@ class Unavailable(errors.DomainError):
 
 
 class CommandConflict(errors.DomainError):
-    """A REST write that the log keeps as a conflict; `fact` is its JSON."""
+    """A REST write that the log keeps as a conflict; `fact` is its JSON, `version` that of the ledger with it."""
 
     code = "conflict"
 
-    def __init__(self, kind: str, fact: bytes) -> None:
+    def __init__(self, kind: str, fact: bytes, version: int) -> None:
         super().__init__("another device came first; both values are kept")
         self.kind = kind
         self.fact = fact
+        self.version = version
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -216,6 +217,7 @@ def respond(error: errors.DomainError, request_id: str) -> HTTPResponse:
             return encode(problem, {"Retry-After": wait, **told})
         case CommandConflict():
             problem.conflict = msgspec.Raw(error.fact)
+            return encode(problem, {"X-Ledger-Version": str(error.version)})
         case errors.UnknownAggregate() if not error.errors:
             problem.status = 404  # it is the resource of the path that is not there; elsewhere a pointer says which member
     return encode(problem)

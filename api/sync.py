@@ -116,7 +116,9 @@ def _item(raw: Raw, index: int, device_id: str | None) -> Command | Unreadable:
         return _command(sent, device_id)
     except errors.Rejected as error:
         members, text = _members(sent), sent.decode(errors="replace").replace("\x00", "\ufffd")
-        return Unreadable(_event_id(sent, index), _alone(error), text, _content(members, sent), _key(members), _base_seq(members))
+        key = _key(members)
+        content = _content(members, sent, None if key is None else key[1])
+        return Unreadable(_event_id(sent, index), _alone(error), text, content, key, _base_seq(members))
 
 
 def _alone(error: errors.Rejected) -> errors.Rejected:
@@ -143,14 +145,16 @@ def _command(sent: bytes, device_id: str | None) -> Command:
     if isinstance(version := members.get("version"), int) and version != facts.VERSION:
         raise errors.UnsupportedVersion(f"this server reads version {facts.VERSION}")
     item, payload = _typed(sent)
+    facts.check_time(members["timestamp"], "/timestamp")
+    aggregate_id = ids.text(item.aggregate_id)
     return Command(
         id=ids.text(item.id),
         aggregate_type=item.aggregate_type,
-        aggregate_id=ids.text(item.aggregate_id),
+        aggregate_id=aggregate_id,
         event_type=item.event_type,
         payload=payload,
         event_data=members["event_data"],
-        fingerprinted=_content(members, sent),
+        fingerprinted=_content(members, sent, aggregate_id),
         base_seq=item.base_seq,
         timestamp=members["timestamp"],
         device_id=device_id,
@@ -173,10 +177,17 @@ def _members(sent: bytes) -> dict[str, Any]:
         return {}
 
 
-def _content(members: dict[str, Any], sent: bytes) -> Any:
-    """What a retry must repeat; base_seq and timestamp are not part of it."""
-    names = ("aggregate_type", "aggregate_id", "event_type", "event_data")
-    return {name: members.get(name) for name in names} if members else sent.decode(errors="replace")
+def _content(members: dict[str, Any], sent: bytes, aggregate_id: str | None) -> Any:
+    """What a retry must repeat, whichever way the id is written; base_seq and timestamp are not part of it."""
+    if not members:
+        return sent.decode(errors="replace")
+    get = members.get
+    return {
+        "aggregate_type": get("aggregate_type"),
+        "aggregate_id": aggregate_id or get("aggregate_id"),
+        "event_type": get("event_type"),
+        "event_data": get("event_data"),
+    }
 
 
 def _key(members: dict[str, Any]) -> Key | None:

@@ -81,6 +81,7 @@ def _check_envelope(ledger: Ledger, fact: Fact) -> None:
             raise _wrong(f"/{name}", "not a UUID in lower case")
     for name in ("timestamp", "recorded_at"):
         _check_type(facts.Moment, getattr(fact, name), f"/{name}")
+        facts.check_time(getattr(fact, name), f"/{name}")
     _check_type(facts.PAYLOADS[fact.aggregate_type, fact.event_type], fact.event_data, "/event_data")
     if (fact.status == "conflict") != bool(fact.conflict):
         raise _wrong("/conflict", "goes with the status conflict")

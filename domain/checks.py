@@ -16,6 +16,18 @@ def check_whole(aggregate_type: facts.AggregateType, fields: dict[str, Any]) -> 
         raise errors.Invalid("the members do not fit together", errors=found)
 
 
+def check_offered(aggregate_type: facts.AggregateType, fields: dict[str, Any], offered: Mapping[str, Any]) -> None:
+    """Raises errors.Invalid where a member of `offered` is nothing that it could ever be, whatever stands beside it.
+
+    `fields` has every name of the aggregate, with what is offered.
+    """
+    alone = () if offered.get("currency") is None else _currency(fields)
+    if not offered.keys().isdisjoint(facts.SCHEDULE):
+        alone = (error for error in _reminder(fields) if error.pointer[1:] in offered)
+    if found := tuple(alone):
+        raise errors.Invalid("a member does not fit", errors=found)
+
+
 def problems(aggregate_type: facts.AggregateType, fields: dict[str, Any]) -> tuple[errors.FieldError, ...]:
     """Everything that is wrong with `fields`."""
     return tuple(_CHECKS[aggregate_type](fields))
@@ -48,12 +60,16 @@ def _transaction(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
 
 
 def _money(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
-    if fields["currency"] not in money.CURRENCIES:
-        yield errors.FieldError("/currency", "not an ISO 4217 currency")
+    yield from _currency(fields)
     if fields["item"] is not None:
         yield errors.FieldError("/item", "money is no item")
     if fields["returned_at"] is not None:
         yield errors.FieldError("/returned_at", "only an item is returned; money is repaid")
+
+
+def _currency(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
+    if fields["currency"] not in money.CURRENCIES:
+        yield errors.FieldError("/currency", "not an ISO 4217 currency")
 
 
 def _reminder(fields: dict[str, Any]) -> Iterator[errors.FieldError]:

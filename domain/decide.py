@@ -84,6 +84,7 @@ def _update(case: Case) -> Draft:
     entity = case.existing()
     patch = facts.plain(case.command.payload)
     if not entity.live and patch:
+        _check_offered(case, entity, patch)
         assert entity.deleted_seq is not None
         kept = {DELETED_AT: entity.deleted_at}
         return Draft(conflict=Conflict("edit_of_deleted", kept, patch, entity.deleted_seq))
@@ -94,6 +95,7 @@ def _update(case: Case) -> Draft:
             continue
         mark, known = entity.mark(group), {name: entity.fields[name] for name in offered}
         if group in facts.GROUP_FIELDS and case.collides(mark):
+            _check_offered(case, entity, offered)
             draft.conflict = Conflict("edit", known, offered, mark[0])
             continue
         applied |= offered
@@ -105,6 +107,12 @@ def _update(case: Case) -> Draft:
         new = {name: value for name, (_, value) in changed.items()}
         draft.changes = [Change(*entity.key, "update", changed), *_references(case, new)]
     return draft
+
+
+def _check_offered(case: Case, entity: Entity, offered: dict[str, Any]) -> None:
+    """What a conflict keeps, the user may choose later: it is something that can be chosen."""
+    checks.check_offered(entity.aggregate_type, entity.fields | offered, offered)
+    _check_named(case, offered)
 
 
 def _by_group(entity: Entity, patch: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -119,14 +127,18 @@ def _references(case: Case, values: dict[str, Any]) -> list[Change]:
     entities = case.ledger.entities
     if (repaid := values.get("repays")) is not None:
         _check_repayable(case, repaid)
+    _check_named(case, values)
+    contact = entities.get(("contact", values.get("contact_id") or ""))
+    return [] if contact is None or contact.live else [restored(contact)]
+
+
+def _check_named(case: Case, values: dict[str, Any]) -> None:
+    """Raises errors.UnknownAggregate, UnknownContact."""
+    entities = case.ledger.entities
     if (about := values.get("transaction_id")) is not None and ("transaction", about) not in entities:
         raise errors.UnknownAggregate(f"there is no transaction {about}", errors=pointing_to("transaction_id"))
-    if (contact_id := values.get("contact_id")) is None:
-        return []
-    contact = entities.get(("contact", contact_id))
-    if contact is None:
+    if (contact_id := values.get("contact_id")) is not None and ("contact", contact_id) not in entities:
         raise errors.UnknownContact(f"there is no contact {contact_id}", errors=pointing_to("contact_id"))
-    return [] if contact.live else [restored(contact)]
 
 
 def _check_repayable(case: Case, repaid: str) -> None:

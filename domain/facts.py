@@ -1,6 +1,7 @@
 """Commands, facts and changes: what a device means, what the server decided, and what follows field by field."""
 
 import datetime
+import re
 import zoneinfo
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
@@ -326,6 +327,18 @@ class WireFact(Fact, frozen=True, kw_only=True):
     """A fact as clients read it."""
 
     hash: str
+
+
+_RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+
+
+def check_time(text: str, pointer: str) -> None:
+    """Raises errors.Invalid at `pointer` where a moment is not written as RFC 3339 has it; msgspec reads other forms as well.
+
+    A `timestamp` stands in the log for ever as it was sent, and other devices have to read it.
+    """
+    if not _RFC_3339.fullmatch(text):
+        raise errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, "not a time as RFC 3339 has it"),))
 
 
 _WIRE_TIME_LENGTH = len("2026-01-02T03:04:05.000006Z")

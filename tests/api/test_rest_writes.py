@@ -130,6 +130,7 @@ async def test_what_is_deleted_is_read_by_its_id_and_listed_nowhere_else(alice: 
     late = await alice.http.post(path, json=NEW[kind][1])
     assert (late.status_code, late.json()["code"]) == (409, "edit_of_deleted")
     assert late.json()["conflict"]["conflict"]["offered"] == NEW[kind][1]
+    assert late.headers["X-Ledger-Version"] == str(late.json()["conflict"]["seq"])
     for method in ("GET", "POST", "PATCH", "DELETE"):
         answer = await bob.http.request(method, path, json=NEW[kind][1] if method in ("POST", "PATCH") else None)
         assert answer.status_code == 404, answer.text

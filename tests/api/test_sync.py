@@ -135,6 +135,8 @@ async def test_a_retry_is_a_duplicate_with_the_first_outcome(alice: Client, api:
     assert again["results"][0] == {"id": rival["id"], "status": "duplicate", "first": "conflict", "seq": 4, "code": "edit"}
     assert again["results"][1] == {"id": ana["id"], "status": "duplicate", "first": "accepted", "seq": 1}
     assert again["version"] == 4
+    shouted = await other.push({**rival, "id": rival["id"].upper(), "aggregate_id": rival["aggregate_id"].upper()})
+    assert shouted["results"][0]["status"] == "duplicate", "the same ids, as some systems write them"
     reused = await other.push({**edit, "event_data": {"amount": 999}})
     assert (reused["results"][0]["status"], reused["results"][0]["code"]) == ("rejected", "id_reused")
 
@@ -187,6 +189,20 @@ async def test_one_bad_item_never_fails_its_neighbours(alice: Client) -> None:
         "/base_seq",
     ]
     assert (results[0]["seq"], results[-1]["seq"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2026-11-22T21:00:00+0100", "2026-11-22 21:00:00Z", "20261122T210000Z", "2026-11-22T21:00Z", "2026-11-22T21:00:00Z\n"],
+)
+async def test_a_time_that_others_may_not_read_is_none(alice: Client, time: str) -> None:
+    """It stands in the log as it was sent, for whoever reads times as RFC 3339 has them."""
+    answer = await alice.push(event("contact", "CREATED", {"name": "Ana"}, timestamp=time))
+    [outcome] = answer["results"]
+    assert (outcome["code"], [error["pointer"] for error in outcome["errors"]]) == ("invalid", ["/timestamp"])
+    for good in ("2026-11-22t21:00:00.123456789z", "2026-11-22T21:00:00-23:59"):
+        answer = await alice.push(event("contact", "CREATED", {"name": "Ana"}, timestamp=good))
+        assert answer["results"][0]["status"] == "accepted"
 
 
 async def test_half_a_character_fails_the_item_that_holds_it(alice: Client) -> None:

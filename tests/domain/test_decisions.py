@@ -233,6 +233,34 @@ def test_what_is_live_has_a_live_contact(story: Story, how: str) -> None:
     assert [change.op for change in back] == ["restore"]
 
 
+@pytest.mark.parametrize("met", ["nothing", "an edit", "a deletion"])
+@pytest.mark.parametrize(
+    ("what", "offered", "refused"),
+    [
+        ("transaction", {"currency": "XXX"}, ("invalid", "/currency")),
+        ("transaction", {"contact_id": str(uuid.uuid4())}, ("unknown_contact", "/contact_id")),
+        ("reminder", {"time_zone": "Mars"}, ("invalid", "/time_zone")),
+        ("reminder", {"repeat": "FREQ=SECONDLY"}, ("invalid", "/repeat")),
+        ("reminder", {"channels": ["email", "email"]}, ("invalid", "/channels")),
+        ("reminder", {"transaction_id": str(uuid.uuid4())}, ("unknown_aggregate", "/transaction_id")),
+    ],
+)
+def test_what_can_never_be_is_refused_whatever_it_meets(
+    story: Story, what: str, offered: dict[str, Any], refused: tuple[str, str], met: str
+) -> None:
+    """A conflict is kept for the user to choose from, and stands in the log for ever."""
+    story.does(A, "reminder CREATED", "call", contact_id="ana", remind_at="2026-12-01T10:00:00Z")
+    name, edit = ("lunch", {"amount": 1300}) if what == "transaction" else ("call", {"remind_at": "2026-12-02T10:00:00Z"})
+    base = story.book.ledger.version
+    if met == "an edit":
+        story.does(B, f"{what} UPDATED", name, **edit)
+    if met == "a deletion":
+        story.does(B, f"{what} DELETED", name)
+    outcome = story.does(A, f"{what} UPDATED", name, base=base, **offered)
+    assert (outcome.status, outcome.code) == ("rejected", refused[0])
+    assert [error.pointer for error in outcome.errors or ()] == [refused[1]]
+
+
 # --- settling conflicts ----------------------------------------------------------------------------------------------
 
 
