@@ -33,7 +33,7 @@ async def hash_at(connection: AsyncConnection, ledger_id: UUID, seq: int) -> byt
 
 
 PAGE_BYTES: Final = 8 * 1024 * 1024
-"""Of facts in one answer: what follows from the deletion of a contact can be some megabytes each."""
+"""Of facts in one page of the audit log: what follows from the deletion of a contact can be some megabytes each."""
 
 
 class Behind(NamedTuple):
@@ -51,10 +51,9 @@ class Behind(NamedTuple):
 async def behind(reader: Reader, ledger_id: UUID, since: int, limit: int, ciphers: Ciphers) -> Behind | None:
     """Up to `limit` facts as clients read them, seq ascending without gaps from `since` + 1. Raises KeyRingError.
 
-    As many of them as PAGE_BYTES hold, and one in any case. None: there is no such ledger.
+    A large one comes by itself. None: there is no such ledger.
     """
-    asked = {"ledger": ledger_id, "since": since, "limit": limit, "most": PAGE_BYTES}
-    rows = await reader.rows(_BEHIND, asked, [ledger_id])
+    rows = await reader.rows(_BEHIND, {"ledger": ledger_id, "since": since, "limit": limit}, [ledger_id])
     if not rows:
         return None
     rows.sort(key=itemgetter(0))
@@ -70,19 +69,21 @@ async def behind(reader: Reader, ledger_id: UUID, since: int, limit: int, cipher
 
 # The head, the event at `since`, and those after it: each says what it has and nothing twice, because most of the time of a pull
 # goes into taking rows apart.
-_BEHIND: Final = """
+_BEHIND: Final = f"""
     select -1::bigint as seq, encode(head_hash, 'hex') as hash, version::text as fact, data_key as sealed, null::uuid as event_id
     from debitum.ledgers where id = %(ledger)s
     union all
     select seq, encode(hash, 'hex'), null, null, null from debitum.events where ledger_id = %(ledger)s and seq = %(since)s
     union all
     select seq, encode(hash, 'hex'), fact, sealed, case when fact is null then event_id end from (
-        select seq, hash, fact, sealed, event_id,
-               sum(coalesce(octet_length(fact), octet_length(sealed))) over (order by seq) as size
-        from debitum.events where ledger_id = %(ledger)s and seq > %(since)s order by seq limit %(limit)s
+        select seq, hash, fact, sealed, event_id from debitum.events
+        where ledger_id = %(ledger)s and seq > %(since)s order by seq limit least(%(limit)s, (
+            select greatest(seq - %(since)s - 1, 1) from debitum.events
+            where ledger_id = %(ledger)s and seq > %(since)s and {tables.LARGE}
+            order by seq limit 1
+        ))
     ) event
-    where size <= %(most)s or seq = %(since)s + 1
-"""
+"""  # noqa: S608  # a condition of our own
 
 
 @dataclass(frozen=True)

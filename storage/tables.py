@@ -65,6 +65,9 @@ ledgers = Table(
     postgresql_with={"fillfactor": 50},
 )
 
+LARGE = "coalesce(octet_length(fact), octet_length(sealed)) > 65536"
+"""Of an event: few are, such as the deletion of a contact with hundreds of debts, and of these no page has many."""
+
 events = Table(
     "events",
     metadata,
@@ -85,6 +88,7 @@ events = Table(
     UniqueConstraint("ledger_id", "event_id"),
     Index(None, "aggregate_id", "seq"),
     Index(None, "recorded_at", postgresql_using="brin"),
+    Index("events_large_idx", "ledger_id", "seq", postgresql_where=text(LARGE)),
     CheckConstraint("seq > 0", name="seq_is_positive"),
     CheckConstraint("aggregate_type in ('contact', 'transaction', 'reminder')", name="aggregate_type"),
     CheckConstraint("event_type in ('CREATED', 'UPDATED', 'DELETED', 'RESTORED', 'UNDO')", name="event_type"),
