@@ -44,6 +44,9 @@ def main() -> None:
         from dagster._daemon.cli import run_command as command
         from dagster._daemon.controller import DagsterDaemonController
 
+        from pipelines import engines
+
+        engines.are_shared()
         garbage.is_found_soon(DagsterDaemonController, "check_daemon_loop")
     elif name == "worker":
         from pipelines import on_celery

@@ -1,14 +1,17 @@
 """Instances of Dagster share one engine, so that nothing of those that are gone stays."""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import dagster as dg
 import pytest
 from dagster_postgres import DagsterPostgresStorage, utils
-from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from pipelines import engines
+from tests.fixtures.instances import engine_of as engine_of_instance
 
 
 @pytest.fixture
@@ -47,8 +50,7 @@ def test_what_has_connections_of_its_own_is_not_shared(home: str) -> None:
     pages.run_storage.optimize_for_webserver(statement_timeout=1000, pool_recycle=60, max_overflow=1)
     shared, own = engine_of(kept.run_storage), engine_of(pages.run_storage)
     assert shared is engine_of(kept.event_log_storage)
-    assert isinstance(shared.pool, NullPool)
-    assert not isinstance(own.pool, NullPool)
+    assert own is not shared
     own.dispose()
 
 
@@ -56,3 +58,50 @@ def engine_of(storage: object) -> Engine:
     """Of runs, or of events."""
     engine: Engine = vars(storage)["_engine"]
     return engine
+
+
+def backend(engine: Engine) -> int:
+    with engine.connect() as connection:
+        pid: int = connection.execute(text("select pg_backend_pid()")).scalar_one()
+        return pid
+
+
+@pytest.fixture
+def shared(home: str) -> Iterator[Engine]:
+    engines.are_shared()
+    with dg.DagsterInstance.get() as instance:
+        yield engine_of_instance(instance)
+        engine_of_instance(instance).dispose()
+
+
+def test_a_connection_is_kept_and_replaced_when_postgres_ends_it(shared: Engine, database: Engine) -> None:
+    first = backend(shared)
+    assert backend(shared) == first
+    with database.begin() as connection:
+        connection.execute(text("select pg_terminate_backend(:pid, 10000)"), {"pid": first})
+    assert backend(shared) != first
+
+
+def test_a_fork_leaves_the_connections_to_its_parent(shared: Engine) -> None:
+    """Or both would read the answers of one."""
+    first = backend(shared)
+    reading, writing = os.pipe()
+    if not (pid := os.fork()):
+        try:
+            os.write(writing, str(backend(shared)).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        assert said.read() not in ("", str(first))
+    assert backend(shared) == first, "and does not end them either"
+
+
+def test_of_many_at_once_few_are_kept(shared: Engine, database: Engine) -> None:
+    with ExitStack() as all_at_once:
+        for _ in range(8):
+            all_at_once.enter_context(shared.connect())
+    count = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    with database.begin() as connection:
+        assert connection.execute(text(count)).scalar_one() <= engines.KEPT
