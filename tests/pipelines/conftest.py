@@ -24,13 +24,6 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-@pytest.fixture
-def instance_on_disk() -> Iterator[dg.DagsterInstance]:
-    """The same in SQLite files: a schedule looks at runs through a second connection."""
-    with dg.instance_for_test() as kept:
-        yield kept
-
-
 @pytest.fixture(scope="session")
 def template_with_dagster(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The migrated template in which Dagster has made its tables, which takes it longer than most tests."""
@@ -44,7 +37,7 @@ def template_with_dagster(server: str, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def instance_on_postgres(database_url: str, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """The same as operators keep it, with our settings."""
+    """Runs, ticks and events as operators keep them, with our settings."""
     with instance_at(database_url, tmp_path) as kept:
         yield kept
 

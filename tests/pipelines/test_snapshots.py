@@ -21,6 +21,11 @@ MONDAY, TUESDAY = datetime.date(2026, 3, 2), datetime.date(2026, 3, 3)
 
 
 @pytest.fixture
+def template(template_with_dagster: str) -> str:
+    return template_with_dagster
+
+
+@pytest.fixture
 def bound(jobs: resources.Database, data_folder: resources.DataFolder) -> dict[str, object]:
     """What the asset asks for; one ledger has had a debt since Monday."""
     return {"database": jobs, "data_folder": data_folder}
@@ -92,23 +97,23 @@ def test_the_frequent_tick_asks_for_its_day(instance: dg.DagsterInstance) -> Non
 
 
 def test_days_that_were_missed_are_asked_for_in_one_run(
-    database: Engine, bound: dict[str, object], instance_on_disk: dg.DagsterInstance
+    database: Engine, bound: dict[str, object], instance_on_postgres: dg.DagsterInstance
 ) -> None:
     """From the first question to the last, with the runs that the daemon would start."""
-    assert tick(bound, instance_on_disk) == dg.SkipReason("There is no ledger yet.")
+    assert tick(bound, instance_on_postgres) == dg.SkipReason("There is no ledger yet.")
     with_debt(database)
-    write(bound, instance_on_disk, "2026-03-03", "2026-03-03")
-    asked = tick(bound, instance_on_disk)
+    write(bound, instance_on_postgres, "2026-03-03", "2026-03-03")
+    asked = tick(bound, instance_on_postgres)
     assert isinstance(asked, dg.RunRequest)
     assert asked.tags == {**asked.tags, schedules.RANGE_START: "2026-03-02", schedules.RANGE_END: "2026-03-04"}
     job = definitions.defs.resolve_job_def("finish_snapshots")
-    stuck = instance_on_disk.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    assert tick(bound, instance_on_disk) == dg.SkipReason("A run is under way.")
-    instance_on_disk.delete_run(stuck.run_id)
-    result = job.execute_in_process(instance=instance_on_disk, tags=dict(asked.tags), resources=bound)
+    stuck = instance_on_postgres.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert tick(bound, instance_on_postgres) == dg.SkipReason("A run is under way.")
+    instance_on_postgres.delete_run(stuck.run_id)
+    result = job.execute_in_process(instance=instance_on_postgres, tags=dict(asked.tags), resources=bound)
     assert {len(result.asset_materializations_for_node(f"{table.name}_daily")) for table in TABLES} == {3}
     assert len(result.asset_materializations_for_node("analytics")) == 1
-    assert tick(bound, instance_on_disk) == dg.SkipReason("Every day that is over has its snapshot.")
+    assert tick(bound, instance_on_postgres) == dg.SkipReason("Every day that is over has its snapshot.")
 
 
 def tick(bound: dict[str, object], instance: dg.DagsterInstance) -> object:
@@ -119,15 +124,15 @@ def tick(bound: dict[str, object], instance: dg.DagsterInstance) -> object:
 
 
 def test_analysts_keep_their_views_where_a_finished_day_does_not_add_up(
-    database: Engine, bound: dict[str, object], data_folder: resources.DataFolder, instance_on_disk: dg.DagsterInstance
+    database: Engine, bound: dict[str, object], data_folder: resources.DataFolder, instance_on_postgres: dg.DagsterInstance
 ) -> None:
     with_debt(database)
-    write(bound, instance_on_disk, "2026-03-02", "2026-03-03")
+    write(bound, instance_on_postgres, "2026-03-02", "2026-03-03")
     with database.begin() as connection:
         connection.execute(text("update debitum.postings set amount = amount + 1"))
     job = definitions.defs.resolve_job_def("finish_snapshots")
     tags = {schedules.RANGE_START: "2026-03-03", schedules.RANGE_END: "2026-03-04"}
-    result = job.execute_in_process(instance=instance_on_disk, tags=tags, resources=bound, raise_on_error=False)
+    result = job.execute_in_process(instance=instance_on_postgres, tags=tags, resources=bound, raise_on_error=False)
     failed = {each.check_name for each in result.get_asset_check_evaluations() if not each.passed}
     assert "newest_file_adds_up" in failed
     assert not result.success
