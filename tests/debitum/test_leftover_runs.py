@@ -3,59 +3,54 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._core.test_utils import create_run_for_test
 
-from debitum import folders, processes
-from storage import names, server, urls
+from debitum import folders, leftover_runs, processes
+from storage import server, urls
 from storage.encryption import new_ring
 from tests.debitum.test_children import wait_until
+from tests.fixtures.instances import instance_at
 
 START_SECONDS = 120
 """The machine may be busy with other tests."""
 
-UNFINISHED = """
-from dagster import DagsterInstance, DagsterRunStatus
-from dagster._core.test_utils import create_run_for_test
-with DagsterInstance.get() as instance:
-    create_run_for_test(instance, status=DagsterRunStatus.STARTED)
-"""
-PROGRAM = """
-from dagster import DagsterInstance, DagsterRunStatus
-from dagster._core.test_utils import create_run_for_test
-with DagsterInstance.get() as instance:
-    from debitum import leftover_runs
-    from storage import server
-    import sys
+
+@pytest.fixture
+def template(template_with_dagster: str) -> str:
+    return template_with_dagster
+
+
+@pytest.fixture
+def instance(tmp_path: Path, database_url: str) -> Iterator[DagsterInstance]:
+    """Dagster's, in the data folder `tmp_path`."""
+    folders.make(tmp_path)
+    with instance_at(database_url, folders.dagster_home(tmp_path)) as kept:
+        yield kept
+
+
+def test_only_runs_that_were_noted_and_claim_a_process_are_failed(database_url: str, instance: DagsterInstance) -> None:
+    assert server.unfinished_runs(database_url, "test") == []
     for status in (DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.SUCCESS):
         create_run_for_test(instance, status=status)
-    noted = server.unfinished_runs(sys.argv[1], "test")
+    noted = server.unfinished_runs(database_url, "test")
     assert len(noted) == 2
     create_run_for_test(instance, status=DagsterRunStatus.STARTED)
     leftover_runs.main(noted)
-    print(*sorted(run.status.value for run in instance.get_runs()))
-"""
+    left = sorted(run.status.value for run in instance.get_runs())
+    assert left == ["FAILURE", "FAILURE", "NOT_STARTED", "STARTED", "SUCCESS"]
 
 
-def _with_dagster(data_dir: Path, database_url: str) -> dict[str, str]:
-    folders.make(data_dir)
-    url = urls.psycopg2_url(database_url, schema=names.DAGSTER_SCHEMA)
-    return {**os.environ, "DAGSTER_HOME": str(folders.dagster_home(data_dir)), "DEBITUM_DAGSTER_DATABASE_URL": url}
-
-
-def test_only_runs_that_were_noted_and_claim_a_process_are_failed(tmp_path: Path, database_url: str) -> None:
-    environment = _with_dagster(tmp_path, database_url)
-    assert server.unfinished_runs(database_url, "test") == []
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, database_url], env=environment, capture_output=True, text=True, check=False
-    )
-    assert ended.stdout.split()[-5:] == ["FAILURE", "FAILURE", "NOT_STARTED", "STARTED", "SUCCESS"], ended.stderr
-
-
-def test_a_code_server_whose_daemon_runs_elsewhere_takes_the_runs_for_its_own(tmp_path: Path, database_url: str) -> None:
+def test_a_code_server_whose_daemon_runs_elsewhere_takes_the_runs_for_its_own(
+    tmp_path: Path, database_url: str, instance: DagsterInstance
+) -> None:
     """The lock of the daemon is another's, as it is where each part has a container of its own."""
-    subprocess.run([sys.executable, "-c", UNFINISHED], env=_with_dagster(tmp_path, database_url), check=True)
+    create_run_for_test(instance, status=DagsterRunStatus.STARTED)
     assert len(server.unfinished_runs(database_url, "test")) == 1
     given = {"DATABASE_URL": database_url, "DEBITUM_KEYS": new_ring(), "DEBITUM_PARTS": "code-server"}
     said = tmp_path / "said"

@@ -7,7 +7,6 @@ import dagster as dg
 import pytest
 
 from pipelines.defs import resources
-from tests.fixtures import database
 from tests.fixtures.instances import instance_at
 
 
@@ -22,17 +21,6 @@ def instance() -> Iterator[dg.DagsterInstance]:
     """Runs, ticks and events in memory."""
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
-
-
-@pytest.fixture(scope="session")
-def template_with_dagster(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The migrated template in which Dagster has made its tables, which takes it longer than most tests."""
-
-    def work(url: str) -> None:
-        with instance_at(url, tmp_path_factory.mktemp("dagster")) as first:
-            assert first.get_runs_count() == 0
-
-    return database.another_template(server, "template_dagster", work)
 
 
 @pytest.fixture
