@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from sanic.views import stream
 
 from api import body
 from api.routing import Call, Nothing, Reply, Routes
-from api.transfer import PAGE, receive
+from api.transfer import PAGE, upload
 from domain import chain, errors, facts, sequence
 from domain.adoption import Decided
 from domain.case import Defaults
@@ -50,12 +49,9 @@ async def take_over(call: Call[None, Nothing]) -> Reply:
     """Take over what /api/export wrote, into an empty ledger: every fact as it was decided, with new times and hashes."""
     body.check_media_type(call.request, MEDIA_TYPE)
     created = dict.fromkeys(TakenOver.__struct_fields__[:-1], 0)
-    with tempfile.TemporaryDirectory(prefix="debitum-import-") as folder:
-        file = Path(folder, "export.json")
-        await receive(call.request, file)
-        async with call.services.imports:
-            log = await asyncio.to_thread(_read, file)
-            version = await _store(call, _checked(log, created))
+    async with upload(call) as file:
+        log = await asyncio.to_thread(_read, file)
+        version = await _store(call, _checked(log, created))
     return Reply(TakenOver(**created, version=version), headers={"X-Ledger-Version": str(version)})
 
 

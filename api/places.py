@@ -14,7 +14,7 @@ WAIT_SECONDS: Final = 5.0
 
 
 class Places:
-    """`places` in all, and at most `share` of them for one user, whose readers may be slow."""
+    """`places` in all, and at most `share` of them for one user, who may be slow."""
 
     def __init__(self, places: int, *, share: int) -> None:
         self._all = asyncio.Semaphore(places)
@@ -31,5 +31,5 @@ class Places:
                     await held.enter_async_context(of_user)
                     await held.enter_async_context(self._all)
             except TimeoutError:
-                raise problems.Unavailable("too many answers of this size are on their way") from None
+                raise problems.Unavailable("too many of this size are on their way") from None
             yield

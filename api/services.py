@@ -27,6 +27,9 @@ from storage.sealing import Ciphers
 
 MAX_IMPORTS = 1
 """At a time, of a worker; others wait. Each has its file in memory."""
+UPLOADS_OF_USER, MAX_UPLOADS = 2, 6
+"""Files to be imported at a time, each of up to 256 MiB on the disk until it is taken over; two, because a line that broke off
+holds its place for up to a minute, and whoever sends again finds another."""
 STREAMS_OF_USER, MAX_STREAMS = 2, 4
 """Exports and first screens at a time: each holds a connection of the pool for as long as its reader takes."""
 DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, ConnectionError)
@@ -49,6 +52,8 @@ class Services:
     metrics: Metrics
     streams: Places
     """What bounds the streamed answers of this process."""
+    uploads: Places
+    """What bounds the files on the disk that are received, or wait to be taken over."""
     imports: asyncio.Semaphore
     """What bounds the files that are taken over at the same time."""
     together: Reader
@@ -131,6 +136,7 @@ def make(settings: Settings, metrics: Metrics) -> Services:
         feed=feed,
         metrics=metrics,
         streams=Places(MAX_STREAMS, share=STREAMS_OF_USER),
+        uploads=Places(MAX_UPLOADS, share=UPLOADS_OF_USER),
         imports=asyncio.Semaphore(MAX_IMPORTS),
         together=together,
         callers=DataLoader(lambda found: sessions.callers(together, found, now=now())),

@@ -3,7 +3,8 @@
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,10 @@ async def debitum(call: Call[None, Options]) -> Reply:
     """Take over the Debitum Android app's backup (zip). Doing it twice adds nothing: known rows are skipped."""
     body.check_media_type(call.request, MEDIA_TYPE)
     currency = _currency(call.query.currency or call.caller.defaults.currency)
-    with tempfile.TemporaryDirectory(prefix="debitum-import-") as folder:
-        file = Path(folder, "upload.zip")
-        await receive(call.request, file)
-        async with call.services.imports:
-            held = await asyncio.to_thread(files.read, file)
-            translated = await asyncio.to_thread(backup.translate, held, currency, services.now().date())
-            outcomes, version = await _store(call, translated.commands)
+    async with upload(call) as file:
+        held = await asyncio.to_thread(files.read, file)
+        translated = await asyncio.to_thread(backup.translate, held, currency, services.now().date())
+        outcomes, version = await _store(call, translated.commands)
     answer = _summary(translated, outcomes, version)
     return Reply(answer, headers={"X-Ledger-Version": str(version)})
 
@@ -84,7 +82,21 @@ def _currency(code: str) -> money.Currency:
     return found
 
 
-async def receive(request: Request, file: Path) -> None:
+@asynccontextmanager
+async def upload(call: Call[None, Any]) -> AsyncIterator[Path]:
+    """The body as a file in a folder of its own, to be taken over now; both are gone afterwards.
+
+    Raises problems.TooLarge, and problems.Unavailable where too many files are there already, before any of this one is.
+    """
+    async with call.services.uploads.hold(call.caller.user_id):
+        with tempfile.TemporaryDirectory(prefix="debitum-import-") as folder:
+            file = Path(folder, "upload")
+            await _receive(call.request, file)
+            async with call.services.imports:
+                yield file
+
+
+async def _receive(request: Request, file: Path) -> None:
     """Put the body into `file` as it comes in. Raises problems.TooLarge."""
     assert isinstance(request.stream, Http)
     request.stream.protocol.response_timeout = 2 * IMPORT_SECONDS  # Sanic's own, of this connection alone

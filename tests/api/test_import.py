@@ -1,8 +1,11 @@
 """POST /api/import/debitum: what it answers, what it stores, and that doing it twice adds nothing."""
 
 import asyncio
+import contextlib
 import json
+import os
 import sqlite3
+import uuid
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -13,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api import app, transfer
+from api import app, places, services, transfer
 from tests.fixtures.api import Client, Server, serve
 
 DATA = Path(__file__).parents[1] / "data"
@@ -230,6 +233,48 @@ async def test_an_upload_may_take_longer_than_other_requests(api: Server, alice:
     monkeypatch.setattr(app, "LATE_SECONDS", 0.1)
     async with serve(replace(api.settings, request_seconds=0.4)) as hurried:
         assert (await _send(hurried.client(alice.signed_in), slowly())).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/import/debitum", "/api/import/json"])
+async def test_so_many_uploads_at_a_time_and_of_a_user(
+    api: Server, alice: Client, bob: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The disk of a server was full of what one user had sent, each file for as long as they liked to send it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(places, "WAIT_SECONDS", 0.05)
+    media_type = "application/zip" if path.endswith("debitum") else "application/json"
+    enough = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"no zip, and no"
+        await enough.wait()
+        yield b" JSON"
+
+    async def send(client: Client, content: Any) -> httpx.Response:
+        return await client.http.post(path, content=content, headers={"Content-Type": media_type})
+
+    async def lie_there(number: int) -> None:
+        async with asyncio.timeout(10):
+            while len(os.listdir(tmp_path)) < number:  # noqa: ASYNC110 (a folder tells nobody)
+                await asyncio.sleep(0.01)
+
+    async def busy(client: Client) -> None:
+        answer = await send(client, b"x")
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
+
+    async with asyncio.TaskGroup() as sending:
+        hers = [sending.create_task(send(alice, slowly())) for _ in range(services.UPLOADS_OF_USER)]
+        await lie_there(services.UPLOADS_OF_USER)
+        await busy(alice)
+        assert (await send(bob, b"x")).status_code == 400
+        async with contextlib.AsyncExitStack() as others:
+            for _ in range(services.MAX_UPLOADS - services.UPLOADS_OF_USER):
+                await others.enter_async_context(api.app.ctx.services.uploads.hold(uuid.uuid4()))
+            await busy(bob)
+        enough.set()
+    assert {task.result().status_code for task in hers} == {400}
+    assert (await send(alice, b"x")).status_code == 400
+    assert os.listdir(tmp_path) == []
 
 
 async def test_signed_out(alice: Client) -> None:
