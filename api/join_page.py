@@ -29,7 +29,7 @@ def install(app: "Sanic[Any, Any]") -> None:
         return _form(request, str(request.args.get("invite", "")), "", _INTRODUCTION)
 
     @app.post("/join", name="join_confirmed")
-    @pages.in_time
+    @pages.takes_form
     async def confirm(request: Request) -> HTTPResponse:
         here, form, say = services.of(request), request.form, languages.of(request)
         invite, email, password = (str(form.get(name, "") if form else "") for name in ("invite", "email", "password"))

@@ -22,6 +22,8 @@ SETS, WAYS = 8_192, 8
 """65,536 keys in 1 MiB: all the users that a server can serve in a second, and more addresses than it can in a minute."""
 IPV6_PREFIX_BITS: Final = 64
 """What a provider gives to one customer, who may use any address of it."""
+UNSUBSCRIBING: Final = 10
+"""Times as many requests as to /api/auth: a mail provider's address unsubscribes many people, and guesses nothing."""
 ROUNDING: Final = 0.01
 """Of a request: what sums of floats may be off by, after months of uptime and a thousand requests at once."""
 _DIGEST: Final = struct.Struct("=QQ")
@@ -99,13 +101,20 @@ class Limits:
 
     def __init__(self, settings: Settings) -> None:
         table = Table() if settings.auth_per_minute or settings.user_per_second else None
-        self._address = Limiter(table, "address", settings.auth_per_minute, 60.0) if table and settings.auth_per_minute else None
+        often = settings.auth_per_minute
+        self._address = Limiter(table, "address", often, 60.0) if table and often else None
+        self._unsubscribing = Limiter(table, "unsubscribing", UNSUBSCRIBING * often, 60.0) if table and often else None
         self._user = Limiter(table, "user", settings.user_per_second, 1.0) if table and settings.user_per_second else None
 
     def count_address(self, request: Request) -> None:
         """Before anybody knows who asks. Raises problems.RateLimited."""
         if self._address is not None:
             _count(request, self._address, address(request))
+
+    def count_unsubscribing(self, request: Request) -> None:
+        """Of an address, beside what else it asks for. Raises problems.RateLimited."""
+        if self._unsubscribing is not None:
+            _count(request, self._unsubscribing, address(request))
 
     def forgive_address(self, request: Request) -> None:
         """Do not count what was counted a moment ago: the one who asks is known now."""

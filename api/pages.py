@@ -11,6 +11,7 @@ from sanic import HTTPResponse, Request, Sanic
 
 from api import browser, deadline, headers, languages, limits, problems, services
 from api.languages import ENGLISH, Language
+from api.limits import Limits
 
 _STYLE: Final = (browser.ROOT / "pages.css").read_text() + (
     "body{max-width:44rem;margin:3rem auto;padding:0 1.2rem}h1{margin-block-start:0}td{padding:.2rem .8rem .2rem 0}"
@@ -27,16 +28,24 @@ HEADERS = {
 }
 MEDIA_TYPE = "text/html; charset=utf-8"
 MAX_TOKEN_LENGTH = 200
+MAX_FORM_BYTES: Final = 8 * 1024
+"""Of what the pages are sent: an address, a password and a token fit, each letter written as %F0%9F%98%80."""
 ROUTES: Final = frozenset({"verify_page", "verify_confirmed", "reset_page", "reset_confirmed", "join_page", "join_confirmed"})
 """Where somebody can guess the tokens of mails: limited by address, like /api/auth."""
+UNSUBSCRIBING: Final = frozenset({"unsubscribe_page", "unsubscribed"})
+"""Where mail programs ask for many people from one address."""
 
 
 def install(app: "Sanic[Any, Any]") -> None:
     """Count who asks for the pages."""
+    for names, count in ((ROUTES, Limits.count_address), (UNSUBSCRIBING, Limits.count_unsubscribing)):
+        app.register_named_middleware(_counting(count), [f"{app.name}.{name}" for name in names])
 
-    def count(request: Request) -> HTTPResponse | None:
+
+def _counting(count: Callable[[Limits, Request], None]) -> Callable[[Request], HTTPResponse | None]:
+    def refusal(request: Request) -> HTTPResponse | None:
         try:
-            limits.of(request).count_address(request)
+            count(limits.of(request), request)
         except problems.RateLimited as error:
             say = languages.of(request)
             answer = page(say, say("Not so often"), paragraph(say("Try again in a minute.")), status=429)
@@ -44,14 +53,19 @@ def install(app: "Sanic[Any, Any]") -> None:
             return answer
         return None
 
-    app.register_named_middleware(count, [f"{app.name}.{name}" for name in ROUTES])
+    return refusal
 
 
-def in_time(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[[Request], Awaitable[HTTPResponse]]:
-    """A page that writes is answered as soon as any other request (api.deadline), and where there is no room for it in words."""
+def takes_form(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[[Request], Awaitable[HTTPResponse]]:
+    """A page that a form is sent to, which Sanic reads on the event loop: a small one. Raises problems.TooLarge.
+
+    It is answered as soon as any other request (api.deadline), and where there is no room for it in words.
+    """
 
     @functools.wraps(handler)
     async def answer(request: Request) -> HTTPResponse:
+        if len(request.body) > MAX_FORM_BYTES:
+            raise problems.TooLarge(f"this page takes at most {MAX_FORM_BYTES >> 10} KiB")
         try:
             async with deadline.within(services.of(request).settings.request_seconds):
                 return await handler(request)

@@ -18,7 +18,7 @@ def install(app: "Sanic[Any, Any]") -> None:
         return _form(request, str(request.args.get("token", "")), _INTRODUCTION)
 
     @app.post("/reset", name="reset_confirmed")
-    @pages.in_time
+    @pages.takes_form
     async def confirm(request: Request) -> HTTPResponse:
         form, say = request.form, languages.of(request)
         token, password = (str(form.get(name, "") if form else "") for name in ("token", "new_password"))

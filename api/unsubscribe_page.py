@@ -29,7 +29,7 @@ def install(app: "Sanic[Any, Any]") -> None:
         return pages.page(say, say("No more mails of this kind?"), content)
 
     @app.post("/unsubscribe", name="unsubscribed")
-    @pages.in_time
+    @pages.takes_form
     async def confirm(request: Request) -> HTTPResponse:
         here, say, form = services.of(request), languages.of(request), request.form
         # A mail program sends the link as it is, and says what it wants in the body; a browser sends our own form.

@@ -24,7 +24,7 @@ def install(app: "Sanic[Any, Any]") -> None:
         return _form(request, str(request.args.get("token", "")), _INTRODUCTION)
 
     @app.post("/verify", name="verify_confirmed")
-    @pages.in_time
+    @pages.takes_form
     async def confirm(request: Request) -> HTTPResponse:
         here, form, say = services.of(request), request.form, languages.of(request)
         token, password = (str(form.get(name, "") if form else "") for name in ("token", "password"))

@@ -167,6 +167,15 @@ async def test_of_two_limits_the_nearer_one_is_told(api: Server, alice: Client) 
     assert (answer.status_code, answer.headers["RateLimit-Limit"], answer.headers["RateLimit-Remaining"]) == (204, "5", "4")
 
 
+async def test_mail_programs_unsubscribe_more_people_than_an_address_signs_in(api: Server) -> None:
+    async with limited(api, auth_per_minute=1) as server, server.http() as http:
+        asked = [await http.post("/unsubscribe?token=x", data={"List-Unsubscribe": "One-Click"}) for _ in range(11)]
+        assert [answer.status_code for answer in asked] == [400] * 10 + [429]
+        assert int(asked[-1].headers["Retry-After"]) <= 6
+        assert (await http.get("/unsubscribe?token=x")).status_code == 429
+        assert await statuses(http, 1) == [401], "it has not signed in yet"
+
+
 async def test_pages_count_with_the_address_too(api: Server) -> None:
     async with limited(api, auth_per_minute=4) as server, server.http() as http:
         form = {"token": "x", "new_password": "long enough"}
