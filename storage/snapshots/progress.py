@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Boolean, Connection, Date, text
+from sqlalchemy import Boolean, Connection, Date, DateTime, bindparam, text
 
 from storage import days
 from storage.engine import Begin
@@ -16,6 +16,10 @@ from storage.snapshots.tables import TABLES
 
 POLL_SECONDS: Final = 0.5
 """Between two looks at pg_stat_activity: a transaction that ends tells nobody."""
+
+
+class NotBegun(Exception):
+    """The day is still to come by Postgres's clock: its file would be today's, as long as that takes, under a later name."""
 
 
 class Unsettled(Exception):
@@ -51,6 +55,21 @@ def is_over(connection: Connection, day: datetime.date) -> bool:
     return bool(connection.scalar(_IS_OVER, {"end": days.end(day)}))
 
 
+def wait_until_begun(begin: Begin, moment: datetime.datetime, *, patience_seconds: float) -> None:
+    """Return when `moment` has come by Postgres's clock: this machine's may be ahead of it.
+
+    NotBegun, at once, when that takes longer than `patience_seconds`.
+    """
+    while True:
+        with begin() as connection:
+            ahead = float(connection.scalar(_AHEAD, {"moment": moment}) or 0)
+        if ahead <= 0:
+            return
+        if ahead > patience_seconds:
+            raise NotBegun(f"{moment.isoformat()} is still to come by Postgres's clock")
+        time.sleep(ahead)
+
+
 def settled(connection: Connection, moment: datetime.datetime) -> bool:
     """Whether nothing can be recorded any more as of before `moment`.
 
@@ -77,6 +96,10 @@ def wait_until_settled(begin: Begin, moment: datetime.datetime, *, patience_seco
 _FIRST_DAY = text("select (min(created_at) at time zone 'UTC')::date as day from debitum.ledgers").columns(day=Date)
 
 _IS_OVER = text("select clock_timestamp() >= :end as over").columns(over=Boolean)
+
+_AHEAD = text("select extract(epoch from :moment - clock_timestamp())::float8 as seconds").bindparams(
+    bindparam("moment", type_=DateTime(timezone=True))
+)
 
 _SEES_OTHERS = text("select pg_has_role('pg_read_all_stats', 'usage') as sees").columns(sees=Boolean)
 

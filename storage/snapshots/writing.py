@@ -19,7 +19,7 @@ from storage.snapshots.schema import Column, Growth, Table
 from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSION
 
 PATIENCE_SECONDS: Final = 60.0
-"""How long a day that is over is waited for."""
+"""How long a day that is over is waited for, and one that is about to begin."""
 SLICE_ROWS: Final = 100_000
 """Rows that are folded at a time, of this day and of the one before: it bounds DuckDB's memory."""
 ROW_GROUP: Final = 2**14
@@ -52,8 +52,9 @@ def write(begin: Begin, root: Root, table: Table, day: datetime.date, *, patienc
 
     The file is whole or not there; the same rows give the same bytes, whichever way it was built.
     Days before it that a table needs and lacks are written first. Raises Unsettled when the day is over but a commit may be
-    missing.
+    missing, NotBegun when it is still to come.
     """
+    progress.wait_until_begun(begin, days.midnight(day), patience_seconds=patience_seconds)
     earlier = _days_until(begin, day) if table.growth is Growth.STEPS else []
     lacking = _lacking(root, table, earlier)
     for number, known in enumerate(earlier):

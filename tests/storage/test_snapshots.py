@@ -16,7 +16,7 @@ from storage.engine import Begin
 from storage.snapshots import files, places, progress, questions, transfer, writing
 from storage.snapshots.places import Root
 from storage.snapshots.schema import SNAPSHOTS
-from storage.snapshots.tables import BALANCES
+from storage.snapshots.tables import BALANCES, TABLES
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
 
@@ -106,8 +106,25 @@ def test_the_running_day_is_provisional_and_never_built_upon(database: Engine, b
         postings.commit(connection, ledger, Posting(ANNA, 40, at=today))
     writing.write(begin, here, BALANCES, today.date())
     assert ask(here, "select amount, provisional from balances") == [(540, True)]
-    tomorrow = writing.write(begin, here, BALANCES, today.date() + timedelta(days=1))
-    assert tomorrow.base is None
+    assert files.final(here, BALANCES, today.date()) is None
+
+
+def test_a_day_that_is_still_to_come_is_not_written(begin: Begin, root: Root) -> None:
+    """Its file was the newest day for whoever asks, and stayed as it was until that day."""
+    to_come = datetime.datetime.now(UTC).date() + timedelta(days=2)
+    for table in TABLES:
+        with pytest.raises(progress.NotBegun, match=f"{to_come}T00:00:00.* is still to come"):
+            writing.write(begin, root, table, to_come)
+        assert files.there(root, table) == set()
+
+
+def test_a_day_that_is_about_to_begin_is_waited_for(database: Engine, begin: Begin) -> None:
+    with database.connect() as connection:
+        moment: datetime.datetime = connection.execute(text("select clock_timestamp() + interval '50 ms'")).scalar_one()
+        with pytest.raises(progress.NotBegun):
+            progress.wait_until_begun(begin, moment + timedelta(hours=1), patience_seconds=60)
+        progress.wait_until_begun(begin, moment, patience_seconds=60)
+        assert connection.execute(text("select clock_timestamp() >= :moment"), {"moment": moment}).scalar_one()
 
 
 def test_a_file_of_other_columns_is_not_built_upon(begin: Begin, here: Root, ledger: UUID) -> None:
