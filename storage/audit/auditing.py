@@ -70,7 +70,8 @@ def audit(begin: Begin, snapshot: Snapshot, data: Path, keys: KeyRing, *, patien
 
 
 def _copy(begin: Begin, root: Root, patience_seconds: float) -> list[datetime.date]:
-    """Every day that is over and is not in the copy yet; which those were."""
+    """Every day that is over and is not in the copy yet; which those were. Raises files.Damaged."""
+    files.refuse(files.damaged(root, files.of_table(root, LOG)))
     with begin() as connection:
         first, today = progress.first_day(connection), connection.execute(_TODAY).scalar_one()
     missing = progress.unfinished(root, first, today, tables=[LOG]) if first else []

@@ -32,6 +32,7 @@ LOG: Final = Table(
     ("ledger_id", "seq"),
     f"select {COLUMNS} from debitum.events where recorded_at >= %(start)s::timestamptz and recorded_at < %(end)s",  # noqa: S608 - ours
     "event_type",
+    keeps=True,  # made anew, it would be held against what it was made of
     folder=COPY,
 )
 

@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping
 from typing import Final
 from uuid import UUID
 
+import duckdb
+
 from storage.snapshots import files, places
 from storage.snapshots.places import File, Root
 from storage.snapshots.schema import FOLDERS
@@ -28,17 +30,25 @@ def erase(root: Root, ledgers: Collection[UUID]) -> Mapping[UUID, int]:
 
 
 def _found(root: Root, names: list[str]) -> list[tuple[str, str]]:
-    """The name of each file with a ledger that it has rows of. Files are sorted by ledger: of most, only the footers are read."""
-    there = [places.called(folder / ANY_FILE) for folder in map(root.folder, FOLDERS) if any(folder.glob(ANY_FILE))]
+    """The name of each file with a ledger that it has rows of. Files are sorted by ledger: of most, only the footers are read.
+
+    Raises files.Damaged: whose rows such a file has cannot be said.
+    """
+    folders = [folder for folder in map(root.folder, FOLDERS) if any(folder.glob(ANY_FILE))]
+    there = [places.called(folder / ANY_FILE) for folder in folders]
     if not there:
         return []
     with places.connect(root, memory_limit=files.MEMORY) as duck:
-        rows = duck.execute(_FIND, {"files": there, "ledgers": names}).fetchall()
+        try:
+            rows = duck.execute(_FIND, {"files": there, "ledgers": names}).fetchall()
+        except duckdb.Error:
+            files.refuse(files.damaged(root, [path for folder in folders for path in folder.glob(ANY_FILE)]))
+            raise
     return [(path, name) for path, name in rows]
 
 
 def _rewrite(root: Root, path: File, names: list[str]) -> None:
-    footer = files.footers(root, path)[places.called(path)]
+    footer = files.footers(root, [path])[places.called(path)]
     # The keys of a footer cannot be bound values: they are our own words, and quoted.
     marks = ", ".join(f'"{key}": $mark_{number}' for number, key in enumerate(footer))
     bound = {f"mark_{number}": value for number, value in enumerate(footer.values())}

@@ -19,6 +19,10 @@ HIVE: Final = "hive_partitioning = true, hive_types = {'day': DATE}"
 """A folder's name is a column."""
 
 
+class Damaged(Exception):
+    """A file is there, and is none that can be read; the text names it."""
+
+
 def path_of(root: Root, table: Table, day: datetime.date) -> File:
     """Where the day's file is, or will be."""
     return root.folder(table.folder) / table.name / f"day={day.isoformat()}" / "part-0.parquet"
@@ -31,30 +35,80 @@ def dimension(root: Root, name: str) -> File:
 
 def there(root: Root, table: Table) -> set[datetime.date]:
     """The days that have a file of the table, final or not."""
-    return {_day(path.parent.name) for path in (root.folder(table.folder) / table.name).glob("day=*/*.parquet")}
+    return {_day(path.parent.name) for path in of_table(root, table)}
 
 
 def states(root: Root, table: Table) -> Iterator[tuple[datetime.date, bool]]:
-    """Each day that has a file of the table, and whether it is final."""
-    folder = root.folder(table.folder) / table.name
-    if any(folder.glob("day=*/*.parquet")):
-        for path, marks in footers(root, folder / "day=*" / "*.parquet").items():
-            yield _day(Path(path).parent.name), is_final(table, marks)
+    """Each day that has a file of the table, and whether it is final; a damaged one is, where the table keeps it."""
+    paths = of_table(root, table)
+    if not paths:
+        return
+    try:
+        found = footers(root, paths)
+    except duckdb.Error:
+        bad = damaged(root, paths)
+        yield from ((_day(path.parent.name), table.keeps) for path in bad)
+        found = footers(root, [path for path in paths if path not in bad])
+    for name, marks in found.items():
+        yield _day(Path(name).parent.name), is_final(table, marks)
 
 
-def footers(root: Root, pattern: File) -> dict[str, dict[str, str]]:
+def of_table(root: Root, table: Table) -> list[File]:
+    """The files that the table has, one a day."""
+    return [*(root.folder(table.folder) / table.name).glob("day=*/*.parquet")]
+
+
+def footers(root: Root, paths: Sequence[File]) -> dict[str, dict[str, str]]:
     """What is noted in the files' footers, by path: a file without rows has no other place for it."""
     marks: dict[str, dict[str, str]] = {}
-    with places.glance(root) as duck:
-        for path, key, value in duck.execute(_FOOTERS, {"pattern": places.called(pattern)}).fetchall():
-            marks.setdefault(path, {})[bytes(key).decode()] = bytes(value).decode()
+    if paths:
+        with places.glance(root) as duck:
+            for path, key, value in duck.execute(_FOOTERS, {"paths": [places.called(path) for path in paths]}).fetchall():
+                marks.setdefault(path, {})[bytes(key).decode()] = bytes(value).decode()
     return marks
 
 
+def damaged(root: Root, paths: Sequence[File]) -> dict[File, str]:
+    """Those of the files that DuckDB does not read, each with a line that names it: DuckDB's own words do not always.
+
+    Raises OSError where one cannot be fetched at all: that says nothing of the file.
+    """
+    try:
+        footers(root, paths)
+    except duckdb.Error as error:
+        if len(paths) > 1:  # by halves: each is read by many threads where that counts
+            half = len(paths) // 2
+            return damaged(root, paths[:half]) | damaged(root, paths[half:])
+        with paths[0].open("rb") as file:
+            file.read(1)
+        why = str(error).partition("\n")[0]
+        return {paths[0]: f"{places.called(paths[0])} is damaged: {why}"}
+    return {}
+
+
 def final(root: Root, table: Table, day: datetime.date) -> File | None:
-    """The day's file where it holds a whole day in today's columns: it may stay, and may be built upon."""
+    """The day's file where it holds a whole day in today's columns: it may stay, and may be built upon.
+
+    A damaged one does not; raises Damaged where the table keeps its days, since what replaces it may hold less.
+    """
     path = path_of(root, table, day)
-    return path if path.exists() and is_final(table, footers(root, path)[places.called(path)]) else None
+    if not path.exists():
+        return None
+    try:
+        marks = footers(root, [path]).get(places.called(path), {})
+    except duckdb.Error:
+        bad = damaged(root, [path])
+        if bad and not table.keeps:
+            return None
+        refuse(bad)
+        raise
+    return path if is_final(table, marks) else None
+
+
+def refuse(bad: Mapping[File, str]) -> None:
+    """Raises Damaged where one of `damaged` is."""
+    if bad:
+        raise Damaged("; ".join(bad.values()))
 
 
 def is_final(table: Table, marks: dict[str, str]) -> bool:
@@ -96,4 +150,4 @@ def _day(folder: str) -> datetime.date:
     return datetime.date.fromisoformat(folder.removeprefix("day="))
 
 
-_FOOTERS: Final = "select file_name, key, value from parquet_kv_metadata($pattern)"
+_FOOTERS: Final = "select file_name, key, value from parquet_kv_metadata($paths)"

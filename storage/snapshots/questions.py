@@ -10,7 +10,7 @@ import duckdb
 
 from storage.snapshots import files, places, writing
 from storage.snapshots.derived import VIEWS
-from storage.snapshots.places import Root
+from storage.snapshots.places import File, Root
 from storage.snapshots.schema import DAY, SNAPSHOTS, VALUE, VALUED, Column, Table
 from storage.snapshots.tables import DIM_LEDGER, TABLES
 
@@ -37,15 +37,19 @@ def columns_of(table: Table) -> dict[str, Column]:
 def write_views(root: Root) -> Path:
     """Replace analytics.duckdb, which holds views over all days and no data, and analytics.sql, which makes the same.
 
-    Whoever has it open, also to write, keeps the old one. Returns the former's path.
+    Whoever has it open, also to write, keeps the old one. Returns the former's path. Raises files.Damaged.
     """
-    statements = list(views(root))
+    statements = {name: f"create view {name} as {select}" for name, select in views(root)}
     with tempfile.TemporaryDirectory(prefix=".analytics-", dir=root.data) as work:
         built, script = Path(work, DATABASE), Path(work, SCRIPT)
         with places.connect(root, str(built)) as duck:
-            for statement in statements:
-                duck.execute(statement)
-        script.write_text("".join(f"{statement};\n" for statement in statements))
+            for name, statement in statements.items():
+                try:
+                    duck.execute(statement)
+                except duckdb.Error:
+                    files.refuse(_damaged(root, name))
+                    raise
+        script.write_text("".join(f"{statement};\n" for statement in statements.values()))
         places.put(built, root.data / DATABASE)
         places.put(script, root.data / SCRIPT)
     return root.data / DATABASE
@@ -55,15 +59,18 @@ def query(root: Root, sql: str) -> tuple[list[str], list[tuple[object, ...]]]:
     """Answer one reading statement over the views: names of the columns, and the rows.
 
     Before the first snapshot they are empty. Nothing but snapshots can be read and nothing written. Raises QueryError
-    with the words of DuckDB, or of what keeps the snapshots.
+    with the words of DuckDB, or of what keeps the snapshots. A table with a damaged file is not there: who asks it is told why.
     """
     try:
         with places.connect(root) as duck:
             statements = duck.extract_statements(sql)
             if len(statements) != 1 or not _reads(statements[0]):
                 raise QueryError("one statement that reads, please: select, describe, summarize, explain (without analyze) …")
-            _confine(duck, root)
-            answer = duck.execute(statements[0])
+            missing = _confine(duck, root)
+            try:
+                answer = duck.execute(statements[0])
+            except duckdb.CatalogException as error:
+                raise QueryError("\n".join([*missing, str(error)])) from error
             return [column[0] for column in answer.description or []], answer.fetchall()
     except (duckdb.Error, OSError) as error:
         raise QueryError(str(error)) from error
@@ -76,23 +83,37 @@ def _reads(statement: duckdb.Statement) -> bool:
     return statement.type is duckdb.StatementType.SELECT
 
 
-def _confine(duck: duckdb.DuckDBPyConnection, root: Root) -> None:
-    """From here on DuckDB reads the snapshots and nothing else, and no statement can change that."""
+def _confine(duck: duckdb.DuckDBPyConnection, root: Root) -> list[str]:
+    """From here on DuckDB reads the snapshots and nothing else, and no statement can change that.
+
+    Returns why views are missing, a line each.
+    """
     duck.execute("set allowed_directories = [$folder]", {"folder": f"{places.called(root.folder(SNAPSHOTS))}/"})
     duck.execute("set enable_external_access = false")
-    for statement in views(root):
-        duck.execute(statement)
+    missing = []
+    for name, select in views(root):
+        try:
+            duck.execute(f"create view {name} as {select}")
+        except duckdb.Error as error:
+            missing += [f"{name} cannot be asked: {why}" for why in _damaged(root, name).values() or [str(error)]]
     duck.execute("set lock_configuration = true")
+    return missing
 
 
-def views(root: Root) -> Iterator[str]:
-    """The statements that make the views. A view cannot have bound values: paths are quoted as literals."""
-    yield f"create view dim_currency as {writing.currencies()}"
-    yield f"create view dim_ledger as {_dimension(root)}"
+def _damaged(root: Root, name: str) -> Mapping[File, str]:
+    """Of the files of a view: see files.damaged."""
+    folder = root.folder(SNAPSHOTS) / name
+    return files.damaged(root, [*folder.glob("*.parquet"), *folder.glob("day=*/*.parquet")])
+
+
+def views(root: Root) -> Iterator[tuple[str, str]]:
+    """Name and select of each view. A view cannot have bound values: paths are quoted as literals."""
+    yield "dim_currency", writing.currencies()
+    yield "dim_ledger", _dimension(root)
     for table in TABLES:
-        yield f"create view {table.name} as {_days(root, table)}"
+        yield table.name, _days(root, table)
     for view in VIEWS:
-        yield f"create view {view.name} as {view.select}"
+        yield view.name, view.select
 
 
 def _dimension(root: Root) -> str:

@@ -64,7 +64,8 @@ class Table:
     last: str | None = None
     """A boolean column: rows where it is true come after all others, so that whoever does not want them does not read them."""
     keeps: bool = False
-    """Whether a day that is final stays as it is: Postgres forgets these rows, and a second look may find fewer."""
+    """Whether a day that is final stays as it is: Postgres forgets these rows, and a second look may find fewer. So a damaged
+    file is not replaced either, until somebody has removed it."""
     version: int = 1
     folder: str = SNAPSHOTS
     """The one of FOLDERS that it lies in."""

@@ -3,7 +3,7 @@
 import datetime
 import itertools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,12 +51,28 @@ def write(begin: Begin, root: Root, table: Table, day: datetime.date, *, patienc
     """Write what was known at the end of the UTC day, or, of the running day, so far: `provisional`.
 
     The file is whole or not there; the same rows give the same bytes, whichever way it was built.
-    Days before it that a table needs and lacks are written first. Raises Unsettled when the day is over but a commit may be
-    missing, NotBegun when it is still to come.
+    Days before it that a table needs and lacks, or has in a damaged file, are written first. Raises Unsettled when the day is
+    over but a commit may be missing, NotBegun when it is still to come, files.Damaged where a damaged file stays.
     """
     progress.wait_until_begun(begin, days.midnight(day), patience_seconds=patience_seconds)
     earlier = _days_until(begin, day) if table.growth is Growth.STEPS else []
-    lacking = _lacking(root, table, earlier)
+    try:
+        return _write_days(begin, root, table, day, earlier, _lacking(root, table, earlier), patience_seconds)
+    except duckdb.Error:  # whatever has to be read was taken for whole
+        if not (lacking := set(earlier) - _final(root, table)):
+            raise
+        return _write_days(begin, root, table, day, earlier, lacking, patience_seconds)
+
+
+def _write_days(
+    begin: Begin,
+    root: Root,
+    table: Table,
+    day: datetime.date,
+    earlier: Sequence[datetime.date],
+    lacking: Collection[datetime.date],
+    patience_seconds: float,
+) -> Written:
     for number, known in enumerate(earlier):
         if known in lacking:
             _write_day(begin, root, table, known, earlier[:number], patience_seconds)
@@ -75,7 +91,11 @@ def _lacking(root: Root, table: Table, earlier: Sequence[datetime.date]) -> set[
     there = files.there(root, table)
     if not earlier or (there.issuperset(earlier) and files.final(root, table, earlier[-1])):
         return set()
-    return set(earlier) - {day for day, final in files.states(root, table) if final}
+    return set(earlier) - _final(root, table)
+
+
+def _final(root: Root, table: Table) -> set[datetime.date]:
+    return {day for day, final in files.states(root, table) if final}
 
 
 def _write_day(

@@ -14,9 +14,10 @@ from pipelines.defs import resources
 from storage import balances
 from storage.audit import auditing
 from storage.audit.auditing import Audited, Finding
+from storage.audit.log import LOG
 from storage.encryption import KeyRing
 from storage.engine import Begin
-from storage.snapshots import erasure
+from storage.snapshots import erasure, files
 from storage.snapshots.places import Root
 from tests.storage import logs
 from tests.storage.test_ledgers import KEYS
@@ -61,6 +62,17 @@ def test_nothing_is_found_where_nothing_is_wrong(database: Engine, begin: Begin,
     assert (second.copied, second.findings) == ([], [])
     assert not list(tmp_path.glob("audit/replay/.building-*"))
     assert (tmp_path / "audit").stat().st_mode & 0o077 == 0
+
+
+def test_a_damaged_copy_is_named_and_not_made_anew(database: Engine, begin: Begin, tmp_path: Path) -> None:
+    with database.begin() as connection:
+        logs.past(connection, 1, FIRST, EVERY, length=5)
+    audit(database, begin, tmp_path)
+    path = files.path_of(Root(tmp_path), LOG, FIRST.date())
+    path.write_bytes(path.read_bytes()[:-1])
+    for _ in range(2):
+        with pytest.raises(files.Damaged, match=f"{path} is damaged: "):
+            audit(database, begin, tmp_path)
 
 
 PLANTED = {
