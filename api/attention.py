@@ -15,6 +15,8 @@ from storage import attention, sealing
 from storage.encryption import Cipher
 
 routes = Routes("sync")
+_CONFLICTS = paging.Order("conflicts", facts.Seq)
+_REJECTIONS = paging.Order("rejections", datetime.datetime)
 
 
 class ConflictQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,12 +55,12 @@ class Rejection(Struct, frozen=True):
 async def conflicts(call: Call[None, ConflictQuery]) -> Reply:
     """Conflicts, newest first. `resolves` in an update, deletion or restoration settles one."""
     query = call.query
-    page = paging.page(query.limit, query.cursor, facts.Seq)
+    page = _CONFLICTS.page(query.limit, query.cursor)
     resolved = None if query.state is None else query.state == "resolved"
     async with call.reading() as connection:
         found = await attention.conflicts(connection, call.caller.ledger_id, page, resolved=resolved)
         cipher = await call.cipher(connection)
-    return Reply(Items([_conflict(cipher, row) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([_conflict(cipher, row) for row in found.rows], _CONFLICTS.cursor(found.next)))
 
 
 def _conflict(cipher: Cipher, row: Any) -> msgspec.Raw:
@@ -69,7 +71,7 @@ def _conflict(cipher: Cipher, row: Any) -> msgspec.Raw:
 @routes.add("GET", "/api/sync/rejections", answer=Items[Rejection], query=RejectionQuery)
 async def rejections(call: Call[None, RejectionQuery]) -> Reply:
     """Commands that were rejected and are remembered, newest first: the same id gets the same answer."""
-    page = paging.page(call.query.limit, call.query.cursor, datetime.datetime)
+    page = _REJECTIONS.page(call.query.limit, call.query.cursor)
     async with call.reading() as connection:
         found = await attention.rejections(connection, call.caller.ledger_id, page)
         cipher = await call.cipher(connection)
@@ -77,4 +79,4 @@ async def rejections(call: Call[None, RejectionQuery]) -> Reply:
         Rejection(row.event_id, row.code, row.detail, attention.command(cipher, row), facts.wire_time(row.at))
         for row in found.rows
     ]
-    return Reply(Items(items, paging.cursor(found.next)))
+    return Reply(Items(items, _REJECTIONS.cursor(found.next)))

@@ -102,11 +102,22 @@ async def listed(call: Call[None, ContactQuery]) -> Reply:
     wanted = projections.ContactFilter(
         query.search, query.balance, query.sort, query.currency, query.include == "deleted", query.changed_since
     )
-    page = paging.page(query.limit, query.cursor, str if query.sort == "name" else paging.Number)
+    order = _order(query)
+    page = order.page(query.limit, query.cursor)
     async with call.reading() as connection:
         found = await projections.contacts(connection, call.caller.ledger_id, wanted, page)
         cipher = await call.cipher(connection)
-    return Reply(Items([shown(row, cipher) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([shown(row, cipher) for row in found.rows], order.cursor(found.next)))
+
+
+def _order(query: ContactQuery) -> paging.Order:
+    match query.sort:
+        case "name":
+            return paging.Order("contacts by name", str)
+        case "recent":
+            return paging.Order("contacts by recent", paging.Number)
+        case "balance":
+            return paging.Order(f"contacts by balance in {query.currency}", paging.Number)
 
 
 @routes.add("GET", "/api/contacts/{id}", answer=Contact)

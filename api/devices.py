@@ -15,6 +15,7 @@ from storage.encryption import Cipher
 from storage.pages import Record
 
 routes = Routes("identity")
+_ORDER = paging.Order("devices", datetime.datetime)
 
 
 class DeviceQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,11 +55,11 @@ class DeviceItem(Struct, frozen=True):
 @routes.add("GET", "/api/devices", answer=Items[DeviceItem], query=DeviceQuery, needs="session")
 async def list_devices(call: Call[None, DeviceQuery]) -> Reply:
     """The devices that the user has signed in on, newest first."""
-    page = paging.page(call.query.limit, call.query.cursor, datetime.datetime)
+    page = _ORDER.page(call.query.limit, call.query.cursor)
     async with call.services.transaction(call.caller.ledger_id) as connection:
         found = await devices.of_user(connection, call.caller.user_id, page)
         cipher = await call.cipher(connection)
-    return Reply(Items([_shown(row, call.caller.device_id, cipher) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([_shown(row, call.caller.device_id, cipher) for row in found.rows], _ORDER.cursor(found.next)))
 
 
 @routes.add("PUT", "/api/devices/{id}", answer=DeviceItem, body=DevicePut, needs="session")

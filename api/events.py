@@ -12,6 +12,7 @@ from domain import facts
 from storage import events, sealing
 
 routes = Routes("events")
+_ORDER = paging.Order("events", facts.Seq)
 
 
 class EventQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,9 +32,9 @@ async def listed(call: Call[None, EventQuery]) -> Reply:
     """What happened, newest first: the facts as they are in the log."""
     query = call.query
     wanted = events.Filter(query.aggregate_id, query.aggregate_type, query.event_type, query.first, query.last)
-    page = paging.page(query.limit, query.cursor, facts.Seq)
+    page = _ORDER.page(query.limit, query.cursor)
     async with call.reading() as connection:
         found = await events.listed(connection, call.caller.ledger_id, wanted, page)
         cipher = await call.cipher(connection)
     items = [msgspec.Raw(sealing.wire(cipher, row)) for row in found.rows]
-    return Reply(Items(items, paging.cursor(found.next)))
+    return Reply(Items(items, _ORDER.cursor(found.next)))

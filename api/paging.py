@@ -1,6 +1,7 @@
 """Lists: {"items": […], "next_cursor": …}; a cursor is opaque to clients and remembers where its page ended."""
 
 import base64
+from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -15,7 +16,7 @@ MAX_LIMIT = 200
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
 DEFAULT_LIMIT = 50
 Cursor = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"^[A-Za-z0-9_=-]*$(?!\n)")]
-"""Where a page ended, as base64; only what `cursor` made is one."""
+"""Where a page ended, as base64; only what an Order made is one."""
 Number = Annotated[int, Meta(ge=-money.MAX_AMOUNT, le=money.MAX_AMOUNT)]
 """A sort key that is a seq or an amount."""
 
@@ -27,21 +28,33 @@ class Items(Struct, Generic[Item], frozen=True):
     next_cursor: str | None = None
 
 
-def page(limit: int, cursor: str | None, key: Any) -> Page:
-    """The page that `cursor` points to; `key` is the type of the sort key. Raises errors.Invalid."""
-    if cursor is None:
-        return Page(limit)
-    try:
-        place: tuple[Any, str] = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=tuple[Any, str])
-        if "\x00" in str(place[0]):
-            raise ValueError("no text of ours has a NUL")
-        return Page(limit, (msgspec.convert(place[0], key), UUID(place[1])))
-    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-        raise errors.Invalid(
-            "the cursor is not from this list", errors=(errors.FieldError("/cursor", "not a cursor"),)
-        ) from error
+@dataclass(frozen=True)
+class Order:
+    """A list in one of its orders: `name` says which, `key` is the type of its sort key.
 
+    A cursor bears the name. A place of another order is none in this one, and would look like its end, of which a client
+    believes that it has everything then.
+    """
 
-def cursor(place: Place | None) -> str | None:
-    """The cursor of the page that begins behind `place`."""
-    return None if place is None else base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
+    name: str
+    key: Any
+
+    def page(self, limit: int, cursor: str | None) -> Page:
+        """The page that `cursor` points to. Raises errors.Invalid."""
+        if cursor is None:
+            return Page(limit)
+        try:
+            name, key, row_id = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=tuple[str, Any, UUID])
+            if name != self.name:
+                raise ValueError("it is of another list, or of this one in another order")
+            if "\x00" in str(key):
+                raise ValueError("no text of ours has a NUL")
+            return Page(limit, (msgspec.convert(key, self.key), row_id))
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+            raise errors.Invalid(
+                "the cursor is not from this list", errors=(errors.FieldError("/cursor", "not a cursor"),)
+            ) from error
+
+    def cursor(self, place: Place | None) -> str | None:
+        """The cursor of the page that begins behind `place`."""
+        return None if place is None else base64.urlsafe_b64encode(msgspec.json.encode((self.name, *place))).decode()

@@ -17,6 +17,7 @@ from storage import personal_tokens
 from storage.pages import Record
 
 routes = Routes("identity")
+_ORDER = paging.Order("tokens", datetime.datetime)
 MAX_LIFETIME = datetime.timedelta(days=3_653)
 """Whoever wants a token for longer than ten years wants one that does not expire."""
 
@@ -71,10 +72,10 @@ async def create_token(call: Call[TokenCreate, Nothing]) -> Reply:
 @routes.add("GET", "/api/tokens", answer=Items[PersonalToken], query=TokenQuery, needs="session")
 async def list_tokens(call: Call[None, TokenQuery]) -> Reply:
     """The personal tokens, newest first, expired ones too."""
-    page = paging.page(call.query.limit, call.query.cursor, datetime.datetime)
+    page = _ORDER.page(call.query.limit, call.query.cursor)
     async with call.services.transaction() as connection:
         found = await personal_tokens.of_user(connection, call.caller.user_id, page)
-    return Reply(Items([PersonalToken(**_members(row)) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([PersonalToken(**_members(row)) for row in found.rows], _ORDER.cursor(found.next)))
 
 
 @routes.add("DELETE", "/api/tokens/{id}", status=204, needs="session")

@@ -16,6 +16,7 @@ from storage.ledgers import Receipt
 from storage.pages import Record
 
 routes = Routes("reminders")
+_ORDER = paging.Order("reminders", facts.Moment)
 KIND: facts.AggregateType = "reminder"
 _CODES = ("unknown_contact", "unknown_aggregate")
 
@@ -139,10 +140,10 @@ async def listed(call: Call[None, ReminderQuery]) -> Reply:
     """Reminders by their time, a page at a time."""
     query = call.query
     wanted = reminders.Filter(query.state, query.first, query.last)
-    page = paging.page(query.limit, query.cursor, facts.Moment)
+    page = _ORDER.page(query.limit, query.cursor)
     async with call.reading() as connection:
         found = await reminders.listed(connection, call.caller.ledger_id, wanted, page, now=services.now())
-    return Reply(Items([shown(row) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([shown(row) for row in found.rows], _ORDER.cursor(found.next)))
 
 
 @routes.add("GET", "/api/reminders/preview", answer=Items[Planned], query=PreviewQuery)

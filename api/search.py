@@ -13,6 +13,7 @@ from storage import search
 from storage.pages import Record
 
 routes = Routes("search")
+_ORDER = paging.Order("search", paging.Number)
 TITLE_CHARACTERS, SNIPPET_CHARACTERS = 80, 120
 
 
@@ -37,11 +38,11 @@ class Found(Struct, frozen=True):
 @routes.add("GET", "/api/search", answer=Items[Found], query=SearchQuery)
 async def search_(call: Call[None, SearchQuery]) -> Reply:
     """Contacts and transactions, the best first, whatever the case and the accents."""
-    page = paging.page(call.query.limit, call.query.cursor, paging.Number)
+    page = _ORDER.page(call.query.limit, call.query.cursor)
     async with call.reading() as connection:
         found = await search.ranked(connection, call.caller.ledger_id, call.query.q, page)
     asked = words.query(call.query.q)
-    return Reply(Items([_found(row, asked) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([_found(row, asked) for row in found.rows], _ORDER.cursor(found.next)))
 
 
 def _found(row: Record, asked: list[str]) -> Found:

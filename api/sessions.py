@@ -12,6 +12,7 @@ from domain import facts
 from storage import sessions
 
 routes = Routes("identity")
+_ORDER = paging.Order("sessions", datetime.datetime)
 
 
 class SessionQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +36,7 @@ class SessionItem(Struct, frozen=True):
 @routes.add("GET", "/api/auth/sessions", answer=Items[SessionItem], query=SessionQuery, needs="session")
 async def list_sessions(call: Call[None, SessionQuery]) -> Reply:
     """The sessions that have not ended, newest first."""
-    page = paging.page(call.query.limit, call.query.cursor, datetime.datetime)
+    page = _ORDER.page(call.query.limit, call.query.cursor)
     async with call.services.transaction() as connection:
         found = await sessions.of_user(connection, call.caller.user_id, page, now=services.now())
     items = [
@@ -49,7 +50,7 @@ async def list_sessions(call: Call[None, SessionQuery]) -> Reply:
         )
         for row in found.rows
     ]
-    return Reply(Items(items, paging.cursor(found.next)))
+    return Reply(Items(items, _ORDER.cursor(found.next)))
 
 
 @routes.add("DELETE", "/api/auth/sessions/{id}", status=204, needs="session")

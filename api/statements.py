@@ -22,6 +22,7 @@ from storage import projections, reports
 from storage.pages import Record
 
 routes = Routes("contacts")
+_ORDER = paging.Order("explain", paging.Number)
 
 
 class ExplainQuery(PointQuery, frozen=True):
@@ -92,7 +93,7 @@ async def explain(call: Call[None, ExplainQuery]) -> Reply:
     """What made the balances of a contact, oldest first. An event that left a balance as it was is not listed."""
     query = call.query
     point = reports.Point(query.as_of, query.effective_on)
-    page = paging.page(query.limit, query.cursor, paging.Number)
+    page = _ORDER.page(query.limit, query.cursor)
     async with call.reading() as connection:
         contact = await _contact(call, connection)
         found = await reports.explanation(connection, call.caller.ledger_id, contact.id, point, page, currency=query.currency)
@@ -109,7 +110,7 @@ async def explain(call: Call[None, ExplainQuery]) -> Reply:
         )
         for row in found.rows
     ]
-    return Reply(Items(items, paging.cursor(found.next)))
+    return Reply(Items(items, _ORDER.cursor(found.next)))
 
 
 @routes.add("GET", "/api/contacts/{id}/statement", answer=Statement, query=StatementQuery, media=("text/csv", "text/html"))

@@ -20,7 +20,11 @@ KIND: facts.AggregateType = "transaction"
 _CODES = ("unknown_contact", "unknown_aggregate", "repays_mismatch", "balance_out_of_range")
 _LOOKS = 8
 """How often the open amount is read anew because another change came between the look and the repayment."""
-_KEYS: dict[str, Any] = {"date": datetime.date, "recent": paging.Number, "due": datetime.date}
+_ORDERS = {
+    "date": paging.Order("transactions by date", datetime.date),
+    "recent": paging.Order("transactions by recent", paging.Number),
+    "due": paging.Order("transactions by due", datetime.date),
+}
 
 
 class TransactionCreate(facts.TransactionCreated, frozen=True):
@@ -149,11 +153,12 @@ async def listed(call: Call[None, TransactionQuery]) -> Reply:
         deleted=query.include == "deleted",
         changed_since=query.changed_since,
     )
-    page = paging.page(query.limit, query.cursor, _KEYS[query.sort])
+    order = _ORDERS[query.sort]
+    page = order.page(query.limit, query.cursor)
     async with call.reading() as connection:
         found = await projections.transactions(connection, caller.ledger_id, wanted, page)
         amounts = await projections.open_amounts(connection, caller.ledger_id, {row.contact_id for row in found.rows})
-    return Reply(Items([shown(row, amounts.get(row.id, 0)) for row in found.rows], paging.cursor(found.next)))
+    return Reply(Items([shown(row, amounts.get(row.id, 0)) for row in found.rows], order.cursor(found.next)))
 
 
 @routes.add("GET", "/api/transactions/{id}", answer=Transaction)

@@ -1,6 +1,7 @@
 """Input that tries to reach further than it should: a corpus against every route, and what once got through."""
 
 import asyncio
+import base64
 import gzip
 import json
 import uuid
@@ -410,6 +411,11 @@ async def test_a_number_beyond_what_postgres_holds_is_refused(api: Server, path:
     assert (await alice.http.get(path, params={"changed_since": 2**70})).status_code == 400
     await alice.post("/api/contacts", {"name": "Ana"}, status=201)
     await alice.post("/api/contacts", {"name": "Bo"}, status=201)
-    for crafted in ("WzExODA1OTE2MjA3MTc0MTEzMDM0MjQsIjAxOTMxYTJiLTAwMDAtNzAwMC04MDAwLTAwMDAwMDAwMDAwMSJd", "W1tb" * 500):
+    name = f"{path.removeprefix('/api/')} by recent"
+    fits, beyond, nested = (
+        base64.urlsafe_b64encode(f'["{name}", {key}, "{uuid.uuid4()}"]'.encode()).decode() for key in ("1", str(2**70), "[[[]]]")
+    )
+    assert (await alice.http.get(path, params={"sort": "recent", "cursor": fits})).status_code == 200
+    for crafted in (beyond, nested, "W1tb" * 500):
         answer = await alice.http.get(path, params={"sort": "recent", "cursor": crafted})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/cursor")
