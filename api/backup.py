@@ -18,6 +18,8 @@ from domain import backup, errors
 
 DATABASE: Final = "debitum.db"
 PREFERENCES: Final = "debitum-preferences.xml"
+JOURNALS: Final = (f"{DATABASE}-wal", f"{DATABASE}-journal")
+"""What SQLite has beside a database that is open, with changes that are not in it, or not for good; the app closes it first."""
 SCHEMA_VERSIONS: Final = range(1, 7)
 """The versions of the app's database so far; each added a column or table to the one before."""
 COLUMNS: Final = {
@@ -112,6 +114,8 @@ def _members(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
     for entry in entries:
         if _leads_outside(entry.filename):
             raise backup.BadBackup("the zip archive holds a file whose path leads outside of it")
+        if entry.filename in JOURNALS and entry.file_size:
+            raise backup.BadBackup(f"{DATABASE} is not whole without {entry.filename}: have the Debitum app make the backup")
     if sum(entry.file_size for entry in entries) > limits.unpacked_bytes:
         raise _too_large(limits)
     members = [entry for entry in entries if entry.filename in (DATABASE, PREFERENCES)]
@@ -205,7 +209,7 @@ def _refuse_entities(name: str, system_id: str | None, public_id: str | None, ha
 
 def _read_database(path: Path, decimals: int, limits: Limits) -> backup.Backup:
     try:
-        # immutable: no journal of the phone's is waited for or looked for, and nothing is written beside the file.
+        # immutable: there is no journal of the phone's to be waited for or looked for, and nothing is written beside the file.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             _restrict(connection, limits)
             version = _check_schema(connection)

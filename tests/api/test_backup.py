@@ -158,6 +158,23 @@ def test_a_database_left_in_wal_mode_is_read(archive: Zip, database: Callable[..
     assert backup.read(archive(("debitum.db", database("pragma journal_mode = wal")))) == ROWS
 
 
+def test_changes_that_are_not_in_the_database_are_not_passed_over(
+    archive: Zip, database: Callable[..., bytes], tmp_path: Path
+) -> None:
+    """A row that stood in the journal alone was missing, and nothing said so."""
+    path = tmp_path / "open.db"
+    path.write_bytes(database("pragma journal_mode = wal"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("insert into person values (2, 'Bo', null, null)")
+        connection.commit()
+        main, journal = path.read_bytes(), path.with_name("open.db-wal").read_bytes()
+    assert backup.read(archive(("debitum.db", main))) == ROWS, "it does not have the row"
+    for name in ("debitum.db-wal", "debitum.db-journal"):
+        assert f"not whole without {name}" in _refusal(archive(("debitum.db", main), (name, journal)))
+        assert backup.read(archive(("debitum.db", main), (name, b""))) == ROWS
+        assert backup.read(archive(("debitum.db", main), (f"images/{name}", b"x"))) == ROWS
+
+
 # --- preferences ----------------------------------------------------------------------------------------------------
 
 
