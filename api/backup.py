@@ -18,8 +18,8 @@ from domain import backup, errors
 
 DATABASE: Final = "debitum.db"
 PREFERENCES: Final = "debitum-preferences.xml"
-JOURNALS: Final = (f"{DATABASE}-wal", f"{DATABASE}-journal")
-"""What SQLite has beside a database that is open, with changes that are not in it, or not for good; the app closes it first."""
+WRITE_AHEAD_LOG: Final = f"{DATABASE}-wal"
+"""What SQLite has beside a database that is open, with changes that are not in it; the app closes it first."""
 SCHEMA_VERSIONS: Final = range(1, 7)
 """The versions of the app's database so far; each added a column or table to the one before."""
 COLUMNS: Final = {
@@ -114,7 +114,7 @@ def _members(archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
     for entry in entries:
         if _leads_outside(entry.filename):
             raise backup.BadBackup("the zip archive holds a file whose path leads outside of it")
-        if entry.filename in JOURNALS and entry.file_size:
+        if entry.filename == WRITE_AHEAD_LOG and entry.file_size:
             raise backup.BadBackup(f"{DATABASE} is not whole without {entry.filename}: have the Debitum app make the backup")
     if sum(entry.file_size for entry in entries) > limits.unpacked_bytes:
         raise _too_large(limits)
