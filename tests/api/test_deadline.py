@@ -116,7 +116,7 @@ async def test_sanics_own_deadline_lies_behind_for_what_is_no_route_of_ours(
     api: Server, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "LATE_SECONDS", 0.1)
-    monkeypatch.setattr(pages, "in_time", lambda handler: handler)
+    monkeypatch.setattr(pages, "takes_form", lambda handler: handler)
     with locked(database, "lock table debitum.one_time_tokens"):
         async with serve(replace(api.settings, request_seconds=REQUEST_SECONDS)) as server, server.http() as http:
             answer = await http.post("/reset", data={"token": "x", "new_password": "long enough"})

@@ -38,7 +38,7 @@ async def test_what_is_wrong_is_found(api: Server, monkeypatch: pytest.MonkeyPat
         raise RuntimeError("boom")
 
     monkeypatch.setattr(projections, "contacts", careless)
-    monkeypatch.setattr(paging, "cursor", lambda place: 7)
+    monkeypatch.setattr(paging.Order, "cursor", lambda order, place: 7)
     figures = await tried(api, 5, "^(contacts_listed|transactions_listed)_get$")
     assert figures.server_errors
     assert figures.mismatches
