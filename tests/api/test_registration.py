@@ -1,6 +1,8 @@
 """Who may register, as the operator says, and what is told to whom."""
 
+import asyncio
 import datetime
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +14,7 @@ from sqlalchemy import Engine, text
 from api.refusals import Signup
 from api.registration import APPLY_SECONDS
 from api.settings import Settings
-from storage import invites, recipients, roles
+from storage import account_mails, invites, recipients, roles
 from storage.encryption import new_ring
 from tests.api.test_guesses import guess, set_back, whole
 from tests.api.test_passwords import ANOTHER, mail_token
@@ -85,8 +87,17 @@ async def test_registering_tells_nobody_who_has_an_account(api: Server, database
         assert (login[0] == login[1], login[0]["status"], hashes.taken()) == (True, 401, 2)
 
 
+async def within_a_window() -> None:
+    """Not at the end of one: what is asked for a moment later would be in the next."""
+    seconds = account_mails.WINDOW_MINUTES * 60
+    left = seconds - time.time() % seconds
+    if left < 15:
+        await asyncio.sleep(left)
+
+
 async def test_the_last_to_register_an_address_that_nobody_has_proven_gets_it(api: Server, database: Engine) -> None:
     email = "ada@example.org"
+    await within_a_window()
     with signing_up(api, "verified") as server:
         await applying(server, email, name="First", password=ANOTHER)
         earlier, first = mail(database, email), of_address(database, email)
