@@ -106,7 +106,7 @@ def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
 
 
 def _ui(flags: Mapping[str, str], _: argparse.Namespace) -> int:
-    from debitum import pages, processes, saying, settings
+    from debitum import database, pages, processes, saying, settings
 
     loaded = settings.for_pages(settings.load(os.environ, Path(".env"), flags))
     try:
@@ -114,19 +114,22 @@ def _ui(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     except pages.PagesRunError as error:
         say(str(error))
         return RUNNING_ALREADY
-    except (pages.NothingToShowError, processes.PortInUseError) as error:
+    except (pages.NothingToShowError, processes.PortInUseError, database.DatabaseError) as error:
         complain(str(error))
         return WRONG
     return OK
 
 
 def _migrate(flags: Mapping[str, str], _: argparse.Namespace) -> int:
-    from debitum import dagster_schema, database, rings, saying, schema, settings
+    from debitum import dagster_schema, database, keys, rings, saying, schema, settings
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
+        ring = rings.ring(loaded)
         with database.borrowed(loaded) as found:
-            say(f"{found.description}: schema is at revision {schema.migrate(found, rings.ring(loaded))}")
+            say(f"{found.description}: schema is at revision {schema.migrate(found, ring)}")
+            if ring is not None:
+                keys.require_opening(found.url, ring)
             dagster_schema.upgrade(loaded.database_direct_url or found.url, os.environ, saying.people)
     except database.DatabaseError as error:
         complain(str(error))

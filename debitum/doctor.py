@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from packaging.requirements import Requirement
 from sqlalchemy.exc import SQLAlchemyError
 
-from debitum import folders, instance, parts, plans, processes
+from debitum import database, folders, instance, keys, parts, plans, processes, rings
 from debitum.settings import Settings
 from storage import embedded, engine, migrations, revisions, server
 
@@ -41,6 +41,7 @@ MODULES: Final = (
 )
 BUILT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """No clock that is right shows a time before this code was written."""
+RIGHTS: Final = "give the login the rights that docs/operations.md names"
 POSTGRES_USER: Final = "pgserver"
 """Whom the embedded server runs as when root starts it."""
 
@@ -63,7 +64,7 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything; changes nothing but the data folder, which is created."""
     found = [_python(), _packages(), *_data_folder(settings), _space(settings), *_ports(settings), *_database(settings)]
-    return [*found, _time()]
+    return [*found, _keys(settings), _time()]
 
 
 def _python() -> Finding:
@@ -201,15 +202,43 @@ def _schema(url: str) -> Finding:
         with looker.connect() as connection:
             current = migrations.current(connection)
     except SQLAlchemyError as error:
-        return Finding(
-            "schema", f"cannot be read: {type(error).__name__}", "give the login the rights that docs/operations.md names"
-        )
+        return Finding("schema", f"cannot be read: {type(error).__name__}", RIGHTS)
     finally:
         looker.dispose()
     if not revisions.is_known(current):
         return Finding("schema", f"at revision {current}, newest here is {newest}", "start the version that has migrated it")
     remedy = "" if current == newest else "run `debitum migrate`; `debitum up` does it too"
     return Finding("schema", f"at revision {current or 'none'}, newest is {newest}", remedy)
+
+
+def _keys(settings: Settings) -> Finding:
+    """The ring, and where the database answers, whether it opens what is sealed there."""
+    place = "DEBITUM_KEYS" if settings.keys else str(settings.data_dir / "secrets")
+    address = None if settings.database_url else embedded.running(settings.data_dir)
+    url = settings.database_url or (address.url if address else None)
+    try:
+        ring = rings.ring(settings)
+        if ring is None:
+            return _no_keys(settings, url)
+        if url is not None and (objection := keys.unopened(url, ring)):
+            return Finding("keys", f"{place}: {objection}", keys.REMEDY)
+    except database.DatabaseError as error:
+        return Finding("keys", str(error), keys.REMEDY)
+    except SQLAlchemyError as error:
+        return Finding("keys", f"cannot be tried: {type(error).__name__}", RIGHTS)
+    return Finding("keys", f"{place} has {', '.join(ring.keys)}")
+
+
+def _no_keys(settings: Settings, url: str | None) -> Finding:
+    there = url is not None or embedded.version_of(settings.data_dir / "pgdata") is not None
+    try:
+        if there and (url is None or server.holds_ledgers(url, "debitum-doctor")):
+            return Finding(
+                "keys", rings.missing(settings), "do that; where nobody has an account yet, `debitum up` draws new ones"
+            )
+    except server.UnreachableError:
+        pass  # told of as the database's
+    return Finding("keys", "none yet; they are drawn at the first `debitum up`")
 
 
 def _time(clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Finding:

@@ -33,20 +33,41 @@ def make(data_dir: Path) -> None:
 
 
 def key_ring(data_dir: Path) -> str:
-    """The key ring of `data_dir`/secrets (`kid:base64`, the current key first), made at the first call with mode 0600."""
+    """The key ring of `data_dir`/secrets (`kid:base64`, the current key first), made at the first call. Raises FolderError.
+
+    Who calls it knows that nothing has been sealed by another.
+    """
     file = data_dir / "secrets"
     if not file.exists():
-        _write_once(file, f"{encryption.new_ring()}\n")
-    file.chmod(0o600)
-    ring = file.read_text().strip()
-    if not ring:
-        raise FolderError(f"{file} is empty: put the keys back from a backup; without them what they sealed is lost")
-    return ring
+        try:
+            _write_once(file, f"{encryption.new_ring()}\n")
+        except OSError as error:
+            raise FolderError(f"{file} cannot be written: {error.strerror}") from error
+    return _read(file)
 
 
 def known_key_ring(data_dir: Path) -> str | None:
     """The key ring of `data_dir`/secrets; None where there is none yet. Raises FolderError."""
-    return key_ring(data_dir) if (data_dir / "secrets").exists() else None
+    file = data_dir / "secrets"
+    try:
+        return _read(file) if file.exists() else None
+    except OSError as error:  # a folder that may not be looked into
+        raise FolderError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _read(file: Path) -> str:
+    """What the file says, which only its owner may read from then on (0600)."""
+    lost = "put the keys back from a copy or a backup; without them what they sealed is lost"
+    try:
+        file.chmod(0o600)
+        ring = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise FolderError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FolderError(f"{file} holds bytes that are no text: {lost}") from error
+    if not ring:
+        raise FolderError(f"{file} is empty: {lost}")
+    return ring
 
 
 def add_key(data_dir: Path, key: str) -> None:

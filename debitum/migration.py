@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from debitum import dagster_schema, plans, saying, schema
+from debitum import dagster_schema, keys, plans, saying, schema
 from debitum.database import Database, DatabaseError
 from storage.encryption import KeyRing
 from telemetry import output
@@ -24,8 +24,9 @@ def main(arguments: list[str]) -> int:
     os.environ.update(json.loads(told))
     say, began = saying.voice(choice), time.monotonic()
     try:
-        keys = KeyRing.parse(os.environ["DEBITUM_KEYS"])
-        revision = schema.migrate(Database(os.environ["DATABASE_URL"], None, ""), keys)
+        url, ring = os.environ["DATABASE_URL"], KeyRing.parse(os.environ["DEBITUM_KEYS"])
+        revision = schema.migrate(Database(url, None, ""), ring)
+        keys.require_opening(url, ring)  # before a request comes that cannot be answered, or seals something by another key
         seconds = round(time.monotonic() - began, 1)
         say(f"schema is at revision {revision} ({seconds} s)", "schema_is_ready", revision=revision, seconds=seconds)
         if "dagster" in arguments:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from debitum import folders, instance, parts, plans, probes, processes
+from debitum import instance, parts, plans, probes, processes, rings
 from debitum.children import Child
 from debitum.saying import Say
 from debitum.settings import Settings
@@ -27,7 +27,7 @@ class NothingToShowError(Exception):
 def show(settings: Settings, say: Say) -> None:
     """Until a signal of STOPPED_BY, or the supervisor ends. `settings` are those of the pages alone (settings.for_pages).
 
-    Raises PagesRunError, NothingToShowError, processes.PortInUseError.
+    Raises PagesRunError, NothingToShowError, processes.PortInUseError, database.DatabaseError.
     """
     note = instance.holder(settings.data_dir)
     if note is None:
@@ -39,8 +39,7 @@ def show(settings: Settings, say: Say) -> None:
     if url is None:
         raise NothingToShowError("the supervisor of this data folder has no Postgres running yet: try again in a moment")
     processes.check_port(settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
-    ring = settings.keys or folders.key_ring(settings.data_dir)
-    asyncio.run(_show(settings, plans.environment(settings, url, ring), say))
+    asyncio.run(_show(settings, plans.environment(settings, url, rings.text(settings)), say))
 
 
 async def _show(settings: Settings, environment: dict[str, str], say: Say) -> None:

@@ -2,15 +2,16 @@
 
 from debitum import database, folders, instance
 from debitum.settings import Settings
-from storage import encryption
+from storage import embedded, encryption, server
 from storage.encryption import KeyRing
 
 
 def ring(settings: Settings) -> KeyRing | None:
     """The keys of DEBITUM_KEYS or of the data folder; None where there are none yet. Raises DatabaseError."""
+    source = "DEBITUM_KEYS" if settings.keys else str(settings.data_dir / "secrets")
     try:
         text = settings.keys or folders.known_key_ring(settings.data_dir)
-        return None if text is None else KeyRing.parse(text)
+        return None if text is None else KeyRing.parse(text, source)
     except (folders.FolderError, encryption.KeyRingError) as error:
         raise database.DatabaseError(str(error)) from error
 
@@ -22,12 +23,43 @@ def required(settings: Settings) -> KeyRing:
     return found
 
 
+def text(settings: Settings) -> str:
+    """The same as DEBITUM_KEYS takes it, for the environment of the parts. Raises DatabaseError."""
+    required(settings)
+    return settings.keys or folders.key_ring(settings.data_dir)
+
+
 def made(settings: Settings) -> KeyRing:
-    """The same; into a data folder that has none they are drawn. Raises DatabaseError, FolderError."""
+    """The same; they are drawn where there are none, and nothing is sealed. Not to be called while holding the data folder.
+
+    Raises DatabaseError, FolderError.
+    """
     folders.make(settings.data_dir)
-    if settings.keys is None:
+    if ring(settings) is None:
+        _require_nothing_sealed(settings)
         folders.key_ring(settings.data_dir)
     return required(settings)
+
+
+def _require_nothing_sealed(settings: Settings) -> None:
+    """`debitum migrate` makes a database before there are keys; any other that lacks them has lost them. Raises DatabaseError."""
+    if settings.database_url is None and embedded.version_of(settings.data_dir / "pgdata") is None:
+        return
+    with database.borrowed(settings) as found:
+        try:
+            sealed = server.holds_ledgers(found.url, "debitum-keys")
+        except server.UnreachableError as error:
+            raise database.DatabaseError(f"Postgres cannot be asked whether it holds ledgers: {str(error).strip()}") from error
+    if sealed:
+        raise database.DatabaseError(missing(settings))
+
+
+def missing(settings: Settings) -> str:
+    """What to say where there are no keys, but a database that is sealed by some."""
+    return (
+        f"{settings.data_dir / 'secrets'} is missing, and this database is sealed by the keys that were in it: put it back, "
+        "set DEBITUM_KEYS to them, or restore a backup that has them"
+    )
 
 
 def sealing(settings: Settings) -> KeyRing:

@@ -140,10 +140,10 @@ def require_keys(loaded: Settings) -> None:
             raise SettingsError(
                 f"DEBITUM_KEYS: not set, and there is no {file}; this database may be sealed with other keys"
             ) from None
-    except OSError:
-        return  # a folder that cannot be read is told of where it is made
+    except (OSError, UnicodeDecodeError):
+        return  # what cannot be read is told of where the ring is read (debitum.rings)
     except ValueError as error:
-        raise SettingsError(f"DEBITUM_KEYS: in {file} {error}") from error
+        raise SettingsError(f"{file}: {error}") from error
 
 
 def _refuse_what_is_dangerous(loaded: Settings, reader: "_Reader") -> None:

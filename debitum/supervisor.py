@@ -31,9 +31,9 @@ CODE_SERVER_LOOK_SECONDS: Final = 0.5
 
 def up(settings: Settings, say: Say) -> None:
     """Run until SIGINT or SIGTERM. Raises instance.AlreadyRunningError, and what a start can fail with (FAILURES)."""
+    ids = list(rings.made(settings).keys)  # which holds the data folder itself, where it has to look into its database
     with instance.claim(settings.data_dir) as claim:
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        ids = list(rings.made(settings).keys)
         claim.write(instance.Note(os.getpid(), started_at, plans.addresses(settings), ids))
         asyncio.run(Supervisor(settings, say).run(unclean=claim.unclean))
 
@@ -104,8 +104,7 @@ class Supervisor:
     async def _prepare(self, found: database.Database, migration: Migration) -> dict[str, str]:
         """Schema, keys and Dagster's home; returns the environment of the children."""
         await asyncio.to_thread(database.require_durability, found)
-        ring = self._settings.keys or folders.key_ring(self._settings.data_dir)
-        environment = plans.environment(self._settings, found.url, ring)
+        environment = plans.environment(self._settings, found.url, rings.text(self._settings))
         if self._settings.parts & parts.OF_DAGSTER:
             folders.dagster_home(self._settings.data_dir)
         await migration.run(environment)

@@ -34,17 +34,17 @@ class KeyRing:
     """By key id: what seals and opens data keys."""
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """From the setting DEBITUM_KEYS: `id:base64,id:base64`, newest first. Raises KeyRingError."""
+    def parse(cls, text: str, source: str = "DEBITUM_KEYS") -> Self:
+        """`id:base64,id:base64`, newest first. Raises KeyRingError, which names the `source`: that setting, or a file."""
         keys: dict[str, bytes] = {}
         for part in text.split(","):
             name, _, encoded = part.strip().partition(":")
             try:
                 key = base64.b64decode(encoded, validate=True)
             except ValueError as error:
-                raise KeyRingError("DEBITUM_KEYS: a key is not base64") from error  # nothing of it is repeated: it is secret
+                raise KeyRingError(f"{source}: a key is not base64") from error  # nothing of it is repeated: it is secret
             if not name.isalnum() or len(name) > MAX_ID_LENGTH or len(key) != KEY_BYTES:
-                raise KeyRingError(f"DEBITUM_KEYS: write <short alphanumeric id>:<base64 of {KEY_BYTES} bytes>")
+                raise KeyRingError(f"{source}: write <short alphanumeric id>:<base64 of {KEY_BYTES} bytes>")
             keys[name] = key
         return cls(keys)
 
@@ -160,5 +160,5 @@ def new_key(key_id: str) -> str:
 
 
 def new_ring() -> str:
-    """The text of a new ring with one random key, as DEBITUM_KEYS takes it."""
-    return new_key("k1")
+    """The text of a new ring with one random key, as DEBITUM_KEYS takes it. No other has its id: two rings can be merged."""
+    return new_key(f"k{secrets.token_hex(4)}")

@@ -5,13 +5,13 @@ What the ledgers' own data keys seal stays as it is: re-wrapping 60 bytes a ledg
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, LargeBinary, Uuid, bindparam, text
 
 from storage import roles, sealing
-from storage.encryption import KeyRing
+from storage.encryption import KeyRing, KeyRingError
 
 PAGE_ROWS: Final = 500
 _FIRST: Final = UUID(int=0)
@@ -25,9 +25,30 @@ class Rotated:
     push_targets: int
 
 
-def ledgers_by_key(connection: Connection) -> dict[str, int]:
-    """How many ledgers' data keys each key seals, by its id; in the role of the owner or the jobs."""
-    return {row.key_id: row.ledgers for row in connection.execute(_BY_KEY)}
+@dataclass(frozen=True)
+class InUse:
+    """A key that seals data keys: of how many `ledgers`, and whether the ring opens one of them, or lacks it."""
+
+    key_id: str
+    ledgers: int
+    state: Literal["opens", "missing", "another"]
+
+
+def in_use(connection: Connection, keys: KeyRing) -> list[InUse]:
+    """The keys that seal something, by id; one ledger of each is opened. In the role of the owner or the jobs."""
+    used = connection.execute(_BY_KEY).all()
+    sealed = {row.id: row.data_key for row in connection.execute(_DATA_KEYS, {"ids": [row.one for row in used]})}
+    return [InUse(row.key_id, row.ledgers, _state(keys, row.key_id, row.one, sealed[row.one])) for row in used]
+
+
+def _state(keys: KeyRing, key_id: str, ledger_id: UUID, sealed: bytes) -> Literal["opens", "missing", "another"]:
+    if key_id not in keys.keys:
+        return "missing"
+    try:
+        keys.open_data_key(str(ledger_id), sealed)
+    except KeyRingError:
+        return "another"
+    return "opens"
 
 
 def rotate(engine: Engine, keys: KeyRing) -> Rotated:
@@ -72,8 +93,10 @@ def _renew_targets(connection: Connection, keys: KeyRing, user_ids: list[UUID]) 
 _SEALED_BY = "convert_from(substring(data_key from 2 for get_byte(data_key, 0)), 'UTF8')"
 
 _BY_KEY = text(f"""
-    select {_SEALED_BY} as key_id, count(*) as ledgers from debitum.ledgers group by 1 order by 1
-""")  # noqa: S608  # an expression of ours
+    select {_SEALED_BY} as key_id, count(*) as ledgers, min(id::text)::uuid as one from debitum.ledgers group by 1 order by 1
+""").columns(one=Uuid)  # noqa: S608  # an expression of ours
+
+_DATA_KEYS = text("select id, data_key from debitum.ledgers where id = any(:ids)").columns(id=Uuid)
 
 _NEXT_LEDGERS = text("select id from debitum.ledgers where id > :after order by id limit :limit").columns(id=Uuid)
 

@@ -86,6 +86,18 @@ def daemon_seen_seconds(url: str, application_name: str) -> float | None:
         return None if seen is None else float(seen)
 
 
+def holds_ledgers(url: str, application_name: str) -> bool:
+    """Whether anything is sealed there: every ledger's data key is. False before there is a schema. Raises UnreachableError."""
+    try:
+        with _connected(url, application_name) as connection:
+            _scalar(connection, "select set_config('role', rolname, false) from pg_roles where rolname = %s", names.OWNER)
+            if _scalar(connection, "select to_regclass('debitum.ledgers')") is None:
+                return False
+            return connection.execute("select from debitum.ledgers limit 1").fetchone() is not None
+    except psycopg.Error as error:
+        raise UnreachableError(str(error)) from error
+
+
 async def lead_dagster(connection: psycopg.AsyncConnection[Any]) -> bool:
     """Try to become the one that runs Dagster's daemon on this database, for as long as `connection` lives."""
     cursor = await connection.execute("select pg_try_advisory_lock(hashtext('debitum dagster daemon'))")

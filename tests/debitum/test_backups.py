@@ -14,7 +14,7 @@ from sqlalchemy import Engine, make_url
 from debitum import cli, commands, instance
 from storage import engine, urls
 from storage.backup import shelf
-from storage.encryption import KeyRing, new_key, new_ring
+from storage.encryption import KeyRing, new_key
 from storage.ledgers import Push
 from tests.factories import DEFAULTS, contact
 from tests.fixtures import database as databases
@@ -147,7 +147,7 @@ def test_another_key_of_the_same_name_is_never_lost(desk: Desk, database_url: st
     desk.use(database_url, RING, PASSPHRASE)
     assert desk.run("backup")[0] == commands.OK
     desk.use(other_url, None, PASSPHRASE)
-    mine = new_ring()
+    mine = new_key("k1")
     (desk.data / "secrets").write_text(f"{mine}\n")
     code, said = desk.run("restore", "latest")
     assert (code, "another key named k1 than the backup" in said) == (commands.WRONG, True)

@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 from debitum import cli, commands, instance, printing
 from storage import engine, urls
-from storage.encryption import KeyRing, new_ring
+from storage.encryption import KeyRing, new_key
 from storage.ledgers import Push
 from tests.factories import DEFAULTS, contact
 from tests.storage.test_ledgers import RING, commit, new_ledger
@@ -109,7 +109,7 @@ def test_verify_and_rebuild_end_with_codes_that_scripts_can_use(
     assert cli.main(rebuild) == commands.OK
     assert "rebuilt 1 ledgers from 1 facts" in capsys.readouterr().out
     assert cli.main(verify) == commands.OK
-    monkeypatch.setenv("DEBITUM_KEYS", new_ring())
+    monkeypatch.setenv("DEBITUM_KEYS", new_key("k1"))
     assert (cli.main(verify), cli.main(rebuild)) == (commands.WRONG, commands.WRONG)
     assert "does not open the data key" in "".join(capsys.readouterr())
     monkeypatch.delenv("DEBITUM_KEYS")
@@ -150,10 +150,17 @@ def test_a_key_is_added_and_everything_is_sealed_by_it(
     assert keys("list") == "k2: seals 1 ledgers, current\nk1: seals 0 ledgers\n"
     monkeypatch.setenv("DEBITUM_KEYS", RING)
     assert keys("list", commands.WRONG) == "k1: seals 0 ledgers, current\nk2: seals 1 ledgers, and is missing\n"
+    monkeypatch.setenv("DEBITUM_KEYS", new_key("k2"))
+    assert keys("list", commands.WRONG) == "k2: seals 1 ledgers, current, but it is not the one that sealed them\n"
+    assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == commands.WRONG
+    assert "key k2 is not the one that sealed 1 ledgers of this database: put back" in capsys.readouterr().err
+    monkeypatch.setenv("DEBITUM_KEYS", RING)
     added = keys("add").splitlines()[-1]
     assert list(KeyRing.parse(f"{added},{RING}").keys) == ["k2", "k1"]
     assert cli.main(["keys", "rotate", "--data-dir", str(tmp_path)]) == commands.WRONG
     assert "there is no key 'k2'" in capsys.readouterr().err
+    assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == commands.WRONG
+    assert "key k2, which sealed 1 ledgers of this database, is missing: put back" in capsys.readouterr().err
 
 
 def _ledger_with_a_contact(database_url: str) -> str:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url
 
 from debitum import cli, commands, doctor, settings
+from storage.encryption import new_key
 from tests.debitum.test_up import free_port
+from tests.storage.test_ledgers import RING, new_ledger
 
 
 def examine(data_dir: Path, **environment: str) -> dict[str, doctor.Finding]:
@@ -68,6 +70,34 @@ def test_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = examine(tmp_path / "file" / "data")
     assert "DEBITUM_DATA_DIR" in found["data folder"].remedy
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_keys_that_do_not_open_what_is_sealed(tmp_path: Path, database: Engine, database_url: str) -> None:
+    secrets = tmp_path / "secrets"
+    assert "drawn at the first" in examine(tmp_path, DATABASE_URL=database_url)["keys"].line()
+    new_ledger(database)
+    assert f"{secrets} is missing, and this database is sealed" in examine(tmp_path, DATABASE_URL=database_url)["keys"].line()
+    for content, said in (
+        ("", f"{secrets} is empty"),
+        ("garbage", f"{secrets}: write <short alphanumeric id>"),
+        (new_key("k1"), f"{secrets}: key k1 is not the one that sealed 1 ledgers"),
+        (new_key("k2"), f"{secrets}: key k1, which sealed 1 ledgers of this database, is missing"),
+    ):
+        secrets.write_text(content)
+        found = examine(tmp_path, DATABASE_URL=database_url)["keys"]
+        assert said in found.found
+        assert "restore a backup that has the keys" in found.remedy
+    secrets.write_text(f"{new_key('k2')},{RING}")
+    assert examine(tmp_path, DATABASE_URL=database_url)["keys"].line() == f"ok     keys: {secrets} has k2, k1"
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_a_ring_that_is_gone_from_beside_a_database_that_does_not_run(tmp_path: Path) -> None:
+    assert not examine(tmp_path)["keys"].remedy
+    (tmp_path / "pgdata").mkdir()
+    (tmp_path / "pgdata" / "PG_VERSION").write_text("18\n")
+    assert "secrets is missing" in examine(tmp_path)["keys"].line()
 
 
 def test_a_package_that_does_not_load_or_is_not_the_locked_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

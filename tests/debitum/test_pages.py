@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from debitum import cli, commands, instance
+from storage.encryption import new_ring
 from tests.debitum.test_children import gone, wait_until
 from tests.debitum.test_up import START_SECONDS, free_port
 
@@ -38,6 +39,7 @@ def test_they_run_until_the_supervisor_ends(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DEBITUM_KEYS", new_ring())
     monkeypatch.setenv("DEBITUM_LOG_FORMAT", "console")
     command = ["ui", "--data-dir", str(tmp_path), "--dagster-port", str(free_port())]
     with socket.socket(socket.AF_UNIX) as code_server, (tmp_path / "said.txt").open("w+") as said:

@@ -11,9 +11,9 @@ import pytest
 from storage.backup import container, passphrase
 from storage.backup.container import Keys, Opened, Secrets, Stretch
 from storage.backup.errors import BackupError, DamagedError
-from storage.encryption import KeyRing, new_ring
+from storage.encryption import KeyRing, new_key
 
-RING = new_ring()
+RING = new_key("k1")
 BY_KEY = Secrets(None, KeyRing.parse(RING))
 PHRASE = "correct horse battery staple"
 BY_PHRASE = Secrets(PHRASE, None)
@@ -112,7 +112,7 @@ def test_who_lacks_the_secret_is_told_which_it_is(tmp_path: Path) -> None:
         (by_phrase, BY_KEY, "set DEBITUM_BACKUP_PASSPHRASE_FILE"),
         (by_phrase, Secrets("another passphrase", None), "the passphrase is another one"),
         (by_key, BY_PHRASE, "sealed by the key k1 of DEBITUM_KEYS"),
-        (by_key, Secrets(None, KeyRing.parse(new_ring())), "the key k1 is another one"),
+        (by_key, Secrets(None, KeyRing.parse(new_key("k1"))), "the key k1 is another one"),
     ):
         with pytest.raises(BackupError, match=said):
             Opened.of(path, secrets)

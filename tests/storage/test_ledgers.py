@@ -18,11 +18,11 @@ from domain import errors, facts, money, sequence
 from domain.fold import Dispute, Entity, Ledger, fold
 from domain.sequence import Outcome
 from storage import codec, ledgers, loading, roles, sealing, urls
-from storage.encryption import Cipher, KeyRing, new_ring
+from storage.encryption import Cipher, KeyRing, new_key
 from storage.ledgers import Push, Receipt
 from tests.factories import DEFAULTS, Chaos, command, contact, lent
 
-RING = new_ring()
+RING = new_key("k1")
 KEYS = KeyRing.parse(RING)
 
 
