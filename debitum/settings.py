@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import dotenv
 
 from api import refusals
-from debitum import parts
+from debitum import parts, senders
 from domain import retention
 from notifications import links
 from pipelines import spread
@@ -116,7 +116,7 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
     _check_others(reader)
     if loaded.parts & parts.SEND:  # its files need not be anywhere else
-        _check_senders(reader)
+        reader.wrong.extend(senders.wrong(reader.values))
     if production:
         _refuse_what_is_dangerous(loaded, reader)
     if reader.wrong:
@@ -323,21 +323,6 @@ def _check_others(reader: _Reader) -> None:
         reader.wrong.append(str(error))
     for name in COUNTS:
         reader.read(name, "0", _count)
-
-
-def _check_senders(reader: _Reader) -> None:
-    """What mails and pushes need, where it is set; whether providers take it, `debitum mail test` tries."""
-    given = {name: value for name in ("MAIL_FROM", "OPERATOR_EMAIL", "SMTP_URL") if (value := reader.values.get(name))}
-    if given:
-        from notifications import channel, mime, smtp  # only who sends mail pays for loading it here
-
-        for name, value in given.items():
-            try:
-                smtp.parse_url(value) if name == "SMTP_URL" else mime.mailbox(name, value)
-            except channel.SettingError as error:
-                reader.wrong.append(str(error))
-    if (file := reader.values.get("FCM_CREDENTIALS")) and not os.access(file, os.R_OK):
-        reader.wrong.append(f"FCM_CREDENTIALS: {file} cannot be read")
 
 
 def _database_url(value: str) -> str | None:

@@ -1,9 +1,10 @@
 """Tells the operator that something is wrong: by mail and webhook, at once and past the outbox, which may be what is wrong."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ import msgspec
 import structlog
 
 from notifications import channels
-from notifications.channel import Sent, SettingError
+from notifications.channel import Channel, Sent, SettingError
 from notifications.message import EmailTarget, Message
 from notifications.mime import mailbox
 
@@ -34,23 +35,30 @@ def tell(alert: Alert, environ: Mapping[str, str], data_dir: Path, *, now: datet
 
     What keeps one of them from working, a setting that is wrong for instance, may be what the alert is about.
     """
-    told = {}
+    ways: dict[str, Callable[[], bool]] = {}
     if address := environ.get("OPERATOR_EMAIL"):
-        try:
-            told["mail"] = _mail(alert, mailbox("OPERATOR_EMAIL", address), environ, data_dir, now)
-        except SettingError as error:
-            _log.error("mail_not_set_up", reason=str(error))
-            told["mail"] = False
+        ways["mail"] = lambda: _mail(alert, mailbox("OPERATOR_EMAIL", address), environ, data_dir, now)
     if url := environ.get("OPERATOR_WEBHOOK"):
-        told["webhook"] = posted(url, msgspec.to_builtins(alert))
-    return told
+        ways["webhook"] = lambda: posted(url, msgspec.to_builtins(alert))
+    return {name: _taken(name, way) for name, way in ways.items()}
+
+
+def _taken(name: str, way: Callable[[], bool]) -> bool:
+    """Whether the way took it. An alert is told once: nothing that one way meets may keep it from the next."""
+    try:
+        return way()
+    except SettingError as error:
+        _log.error("mail_not_set_up", reason=str(error))
+    except Exception as error:
+        _log.error("alert_failed", provider=name, exc_info=error)
+    return False
 
 
 def posted(url: str, body: Mapping[str, object]) -> bool:
     """Whether `url` took a POST of this JSON. `text` is what chat programs show."""
     try:
         return httpx.post(url, json=body, timeout=TIMEOUT_SECONDS).is_success
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
         return False
 
 
@@ -58,7 +66,7 @@ def reached(url: str) -> bool:
     """Whether a GET of `url` was answered well."""
     try:
         return httpx.get(url, timeout=TIMEOUT_SECONDS).is_success
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
         return False
 
 
@@ -76,5 +84,11 @@ def _mail(alert: Alert, to: EmailTarget, environ: Mapping[str, str], data_dir: P
         created_at=now,
     )
     with ExitStack() as stack:
-        ways = [stack.enter_context(closing(way)) for way in channels.mail(environ, data_dir)]
-        return any(isinstance(way.send(mail, now=now), Sent) for way in ways)
+        ways = [stack.enter_context(closing(way)) for way in channels.mail_up_or_down(environ, data_dir)]
+        return any(_taken(way.name, partial(_sent, way, mail, now)) for way in ways)
+
+
+def _sent(way: Channel, mail: Message, now: datetime) -> bool:
+    if isinstance(way, channels.Down):
+        _log.error("mail_not_set_up", provider=way.name, reason=way.reason)
+    return isinstance(way.send(mail, now=now), Sent)

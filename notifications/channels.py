@@ -1,15 +1,17 @@
 """Chooses the channels by the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from domain.delivery import Channel as ChannelKind
-from notifications.channel import Channel
+from notifications.channel import Channel, ChannelDown, Outcome, SettingError
 from notifications.files import FilesMail, FilesPush
-from notifications.message import EmailTarget
+from notifications.message import Message
 from notifications.mime import mailbox
 from notifications.smtp import SmtpMail, parse_url
 
@@ -61,11 +63,50 @@ def from_environment(environ: Mapping[str, str], data_dir: Path) -> Channels:
 
 def mail(environ: Mapping[str, str], data_dir: Path) -> tuple[Channel, ...]:
     """Those of mail alone, for whoever pushes nothing. Raises SettingError."""
+    return tuple(_mail(name, environ, data_dir) for name in names(environ)["email"])
+
+
+def up_or_down(environ: Mapping[str, str], data_dir: Path) -> Channels:
+    """The same as `from_environment`, for whoever sends: a provider whose settings cannot be used is down, the others are up."""
+    push = tuple(_or_down(name, "push", partial(_push, environ, data_dir)) for name in names(environ)["push"])
+    return Channels(email=mail_up_or_down(environ, data_dir), push=push)
+
+
+def mail_up_or_down(environ: Mapping[str, str], data_dir: Path) -> tuple[Channel, ...]:
+    """Those of mail alone."""
+    return tuple(_or_down(name, "email", partial(_mail, name, environ, data_dir)) for name in names(environ)["email"])
+
+
+@dataclass(frozen=True)
+class Down:
+    """In the place of a provider whose settings cannot be used, because of `reason`."""
+
+    name: str
+    kind: ChannelKind
+    reason: str
+
+    @property
+    def local(self) -> bool:
+        """As the provider would be: a message is not to be given up for an address that files may be written to."""
+        return self.name == "files"
+
+    def send(self, message: Message, *, now: datetime) -> Outcome:
+        """No message is accepted; see Channel."""
+        return ChannelDown(self.reason)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _or_down(name: str, kind: ChannelKind, build: Callable[[], Channel]) -> Channel:
+    try:
+        return build()
+    except SettingError as error:
+        return Down(name, kind, str(error))
+
+
+def _mail(name: str, environ: Mapping[str, str], data_dir: Path) -> Channel:
     sender = mailbox("MAIL_FROM", environ.get("MAIL_FROM") or DEFAULT_SENDER)
-    return tuple(_mail(name, environ, data_dir, sender) for name in names(environ)["email"])
-
-
-def _mail(name: str, environ: Mapping[str, str], data_dir: Path, sender: EmailTarget) -> Channel:
     if name == "sendgrid":
         from notifications.sendgrid import HOST, SendGridMail  # the libraries of a provider load slowly
 

@@ -12,6 +12,7 @@ from firebase_admin import exceptions, messaging
 from google.oauth2 import service_account
 from requests.adapters import HTTPAdapter
 
+from notifications import service_account as account_file
 from notifications.channel import (
     TIMEOUT_SECONDS,
     ChannelDown,
@@ -24,7 +25,7 @@ from notifications.channel import (
     Unknown,
 )
 from notifications.deadline import within
-from notifications.http import judge, told
+from notifications.http import base_url, judge, told
 from notifications.message import Message, PushTarget, Registration, fingerprint
 
 GOOGLE: Final = "https://fcm.googleapis.com"
@@ -58,7 +59,7 @@ class _Adapter(HTTPAdapter):
 class FcmPush:
     """Hands each push to FCM. `credentials` is a service account's JSON file; `endpoint` stands in Google's place for tests.
 
-    Raises SettingError where the file cannot be used.
+    Raises SettingError where one of them cannot be used.
     """
 
     name = "fcm"
@@ -69,6 +70,7 @@ class FcmPush:
         self._timeout_seconds = timeout_seconds
         self._credentials = _read(credentials)
         options = {"projectId": self._credentials.project_id, "httpTimeout": timeout_seconds}
+        endpoint = base_url("FCM_ENDPOINT", endpoint) if endpoint else None
         self._app = firebase_admin.initialize_app(self._credentials, options, name=f"debitum-{uuid.uuid4()}")
         session = messaging._get_messaging_service(self._app)._client.session
         session.mount(GOOGLE, _Adapter(endpoint))
@@ -122,11 +124,10 @@ class FcmPush:
 
 
 def _read(file: Path) -> _Credentials:
+    account = account_file.read(file)
     try:
-        return _Credentials.from_service_account_file(str(file), scopes=_SCOPES)  # type: ignore[no-any-return, no-untyped-call]
-    except OSError as error:
-        raise SettingError(f"FCM_CREDENTIALS: {file} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError) as error:  # what it says may hold the key
+        return _Credentials.from_service_account_info(account, scopes=_SCOPES)  # type: ignore[no-any-return, no-untyped-call]
+    except (ValueError, KeyError, TypeError) as error:  # what it says may hold the key
         raise SettingError(f"FCM_CREDENTIALS: {file} is not the JSON file of a service account") from error
 
 

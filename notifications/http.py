@@ -1,11 +1,13 @@
 """What answers over HTTP mean for a message, where providers agree on it."""
 
 import email.utils
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from urllib.parse import urlsplit
 
-from notifications.channel import ChannelDown, Outcome, Permanent, Transient, Unknown
+from notifications.channel import ChannelDown, Outcome, Permanent, SettingError, Transient, Unknown
 from notifications.formats import one_line
 
 DETAIL_CHARACTERS: Final = 300
@@ -14,6 +16,26 @@ LONGEST_WAIT: Final = timedelta(hours=24)
 """A provider that names a later moment has lost its clock, or its mind."""
 _MISCONFIGURED: Final = frozenset({401, 403, 404, 405})
 _BUSY: Final = frozenset({408, 425, 429, 503})
+
+
+def base_url(setting: str, value: str) -> str:
+    """The address of a provider's API, as it is given. Raises SettingError, which names `setting`."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and not re.search(r"[@?#\s\x00-\x1f]", value)
+        (parts.hostname or "").encode("idna")  # as whoever looks the name up does
+    except ValueError:
+        usable = False
+    if not usable or not parts.hostname:
+        raise SettingError(f"{setting}: is not an address like https://api.example.org")
+    return value
+
+
+def api_key(setting: str, value: str) -> str:
+    """What may stand in the header Authorization. Raises SettingError, which names `setting` and repeats nothing of the key."""
+    if not re.fullmatch(r"[!-~]+", value):
+        raise SettingError(f"{setting}: holds something else than letters, digits and signs of ASCII")
+    return value
 
 
 def judge(status: int, detail: str, headers: Mapping[str, str], *, now: datetime) -> Outcome:

@@ -15,7 +15,7 @@ from python_http_client.exceptions import HTTPError
 from notifications import mime
 from notifications.channel import TIMEOUT_SECONDS, ChannelDown, Outcome, Permanent, Sent, Transient, Unknown
 from notifications.deadline import within
-from notifications.http import judge, told
+from notifications.http import api_key, base_url, judge, told
 from notifications.message import EmailTarget, Message, fingerprint
 
 HOST: Final = "https://api.sendgrid.com"
@@ -29,7 +29,10 @@ logging.getLogger("python_http_client").setLevel(logging.WARNING)
 
 
 class SendGridMail:
-    """Hands each mail to SendGrid. `host` is the base of its API, for the EU or for tests."""
+    """Hands each mail to SendGrid. `host` is the base of its API, for the EU or for tests.
+
+    Raises SettingError where `key` or `host` cannot be used.
+    """
 
     name = "sendgrid"
     kind: Literal["email"] = "email"
@@ -37,14 +40,14 @@ class SendGridMail:
 
     def __init__(
         self,
-        api_key: str,
+        key: str,
         *,
         sender: EmailTarget,
         host: str = HOST,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._sender, self._timeout_seconds = sender, timeout_seconds
-        self._api = sendgrid.SendGridAPIClient(api_key, host=host)
+        self._api = sendgrid.SendGridAPIClient(api_key("SENDGRID_API_KEY", key), host=base_url("SENDGRID_HOST", host))
         self._api.client.timeout = timeout_seconds  # the library has none by itself; it counts anew with every byte
 
     def send(self, message: Message, *, now: datetime) -> Outcome:
@@ -62,6 +65,8 @@ class SendGridMail:
             return Unknown(f"no end after {self._timeout_seconds:g} s")
         except (OSError, http.client.HTTPException) as error:
             return _broken(error)
+        except ValueError as error:  # an answer that the library cannot read, such as a redirection to nowhere
+            return Unknown(f"an answer that is none ({type(error).__name__})")
         if response.status_code != ACCEPTED:
             words = response.body.decode("utf-8", "replace")
             return Unknown(_anonymous(told(response.status_code, words), message))

@@ -1,6 +1,7 @@
 """Settings: what goes over what, and what is said about values that cannot be used."""
 
 import base64
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from debitum import cli, commands, parts, plans, settings
 from storage import encryption, urls
+from tests.fakes.fcm import new_private_key
 
 KEY = base64.b64encode(b"0123456789abcdef" * 2).decode()
 
@@ -20,6 +22,12 @@ def load(
 ) -> settings.Settings:
     (folder / ".env").write_text(file)
     return settings.load(environment or {}, folder / ".env", flags)
+
+
+def account(file: Path) -> None:
+    """Of the form that Google's have."""
+    members = {"client_email": "d@example.org", "project_id": "d", "token_uri": "https://example.org/token"}
+    file.write_text(json.dumps({**members, "private_key": new_private_key()}))
 
 
 def test_flags_go_over_the_environment_which_goes_over_the_file(tmp_path: Path) -> None:
@@ -41,7 +49,7 @@ def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
 
 def test_children_get_what_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "fcm.json").touch()
+    account(tmp_path / "fcm.json")
     loaded = load(tmp_path, {"DEBITUM_DATA_DIR": str(tmp_path)}, "SMTP_URL=smtp://u:p$w@mail\nFCM_CREDENTIALS=./fcm.json\n")
     environment = plans.environment(loaded, "postgresql://postgres@/debitum?host=/run/pg", "k1:AAAA")
     assert environment["SMTP_URL"] == "smtp://u:p$w@mail"
@@ -173,7 +181,14 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("OPERATOR_EMAIL", "nobody"),
         ("SMTP_URL", "nonsense"),
         ("SMTP_URL", "smtp://me:hunter2@"),
+        ("SENDGRID_API_KEY", "SG.hunter2\u00e9"),
+        ("SENDGRID_API_KEY", "SG.hunter2 \r\nX: y"),
+        ("SENDGRID_HOST", "api.sendgrid.com"),
+        ("SENDGRID_HOST", "https://me:hunter2@api.sendgrid.com"),
+        ("FCM_ENDPOINT", "fcm.googleapis.com"),
         ("FCM_CREDENTIALS", "/nowhere/key.json"),
+        ("FCM_CREDENTIALS", "/"),
+        ("FCM_CREDENTIALS", __file__),
         ("SENDGRID_WEBHOOK_KEY", "hunter2"),
         ("DEBITUM_RETAIN_SESSIONS_DAYS", "a week"),
         ("DEBITUM_RETAIN_OUTBOX_DAYS", "1"),

@@ -52,6 +52,11 @@ def test_smtp_url(url: str, server: Server) -> None:
         ({"SMTP_URL": "smtp://mail?timeout=3600"}, "SMTP_URL: timeout is a number of seconds up to 50"),
         ({"SMTP_URL": "smtp://mail?timeout=nan"}, "SMTP_URL: timeout"),
         ({"SMTP_URL": "smtps://mail?ca=/nowhere.pem"}, "SMTP_URL: ca=/nowhere.pem is not a readable PEM file"),
+        ({"SENDGRID_API_KEY": "SG.x", "SENDGRID_HOST": "api.sendgrid.com"}, "SENDGRID_HOST: is not an address like https://"),
+        ({"SENDGRID_API_KEY": "SG.x", "SENDGRID_HOST": "https://["}, "SENDGRID_HOST: "),
+        ({"SENDGRID_API_KEY": "SG.x", "SENDGRID_HOST": f"https://{'x' * 64}.example"}, "SENDGRID_HOST: "),
+        ({"SENDGRID_API_KEY": "SG.x", "SENDGRID_HOST": "https://x/?y"}, "SENDGRID_HOST: "),
+        ({"SENDGRID_API_KEY": "SG.\u2026"}, "SENDGRID_API_KEY: holds something else than"),
         ({"MAIL_FROM": "Debitum"}, 'MAIL_FROM: "Debitum" is not a mailbox'),
     ],
 )
@@ -59,6 +64,24 @@ def test_a_bad_setting_is_named(environment: dict[str, str], complaint: str, tmp
     with pytest.raises(SettingError) as caught:
         channels.from_environment(environment, tmp_path)
     assert str(caught.value).startswith(complaint)
+
+
+def test_who_sends_goes_on_by_what_can_be_used(tmp_path: Path) -> None:
+    """What cannot is a provider that is down; the reason names the setting."""
+    (tmp_path / "account.json").write_text("{")
+    environment = {
+        "SENDGRID_API_KEY": "SG.x",
+        "SENDGRID_HOST": "api.sendgrid.com",
+        "SMTP_URL": "smtp://mail",
+        "FCM_CREDENTIALS": str(tmp_path / "account.json"),
+    }
+    with channels.up_or_down(environment, tmp_path) as chosen:
+        assert [type(way) for way in chosen.email] == [channels.Down, SmtpMail]
+        answers = [way.send(MAIL, now=NOW) for way in (chosen.email[0], *chosen.push)]
+    assert [answer.code for answer in answers] == ["channel_down"] * 2
+    assert [answer.detail.partition(":")[0] for answer in answers] == ["SENDGRID_HOST", "FCM_CREDENTIALS"]
+    found = {kind: tuple(way.name for way in chosen[kind]) for kind in ("email", "push")}
+    assert found == channels.names(environment)
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_secrets_reach_no_log(google: Google, caplog: pytest.LogCaptureFixture) 
         assert secret not in caplog.text
 
 
-@pytest.mark.parametrize("content", [None, "{", "{}", '{"type": "service_account", "private_key": "canary"}'])
+@pytest.mark.parametrize("content", [None, "{", "{}", "[]", '{"type": "service_account", "private_key": "canary"}'])
 def test_a_bad_setting_is_named_and_not_repeated(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "account.json"
     if content is not None:
@@ -195,3 +195,11 @@ def test_a_bad_setting_is_named_and_not_repeated(tmp_path: Path, content: str | 
     with pytest.raises(SettingError, match="FCM_CREDENTIALS") as caught:
         FcmPush(file)
     assert "canary" not in str(caught.value)
+
+
+def test_a_key_that_is_none_and_an_endpoint_that_is_none_are_named(google: Google) -> None:
+    with pytest.raises(SettingError, match=r"^FCM_ENDPOINT: "):
+        FcmPush(google.write_account(), endpoint="localhost")
+    google.write_account().write_text(google.account.read_text().replace("BEGIN PRIVATE KEY", "BEGIN A KEY"))
+    with pytest.raises(SettingError, match=r"^FCM_CREDENTIALS: .* is not the JSON file of a service account$"):
+        FcmPush(google.account, endpoint=google.url)

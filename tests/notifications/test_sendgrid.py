@@ -3,6 +3,7 @@
 import email.header
 import email.policy
 import email.utils
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -166,3 +167,10 @@ def test_a_name_may_be_left_out(sendgrid: FakeHttp) -> None:
     channel = SendGridMail(KEY, sender=EmailTarget("debitum@example.net"), host=sendgrid.url)
     channel.send(msgspec.structs.replace(MAIL, to=EmailTarget("hana@example.org")), now=datetime.now(UTC))
     assert sendgrid.asked[0].json["from"] == {"email": "debitum@example.net"}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # urllib leaves the connection to the collector
+def test_a_redirection_to_nowhere_is_an_answer_that_nobody_understands(sendgrid: FakeHttp) -> None:
+    outcome = send(sendgrid, Answer(302, b"", {"Location": "http://["}))
+    assert outcome == Unknown("an answer that is none (ValueError)")
+    gc.collect()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import httpx
 import pytest
 
 from notifications import alerts
@@ -195,13 +196,50 @@ def test_who_cannot_be_told_is_known(tmp_path: Path) -> None:
     assert alerts.tell(ALERT, {}, tmp_path, now=NOW) == {}
 
 
-@pytest.mark.parametrize("wrong", [{"MAIL_FROM": "nobody"}, {"OPERATOR_EMAIL": "nobody"}, {"SMTP_URL": "smtp://x?ca=/nowhere"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"MAIL_FROM": "nobody"},
+        {"OPERATOR_EMAIL": "nobody"},
+        {"SMTP_URL": "smtp://x?ca=/nowhere"},
+        {"SENDGRID_API_KEY": "SG.x", "SENDGRID_HOST": "api.sendgrid.com"},
+        {"SENDGRID_API_KEY": "SG.\u2026"},
+    ],
+)
 def test_a_way_that_is_not_set_up_right_keeps_nobody_from_the_other(tmp_path: Path, wrong: dict[str, str]) -> None:
     with FakeHttp(lambda _: Answer(200, {})) as hook:
         environ = {"OPERATOR_EMAIL": "ops@example.org", "OPERATOR_WEBHOOK": hook.url, **wrong}
         assert alerts.tell(ALERT, environ, tmp_path, now=NOW) == {"mail": False, "webhook": True}
     assert not alerts.posted("https://[::1", {})
     assert not alerts.reached("https://[::1")
+    assert not alerts.posted("https://a..b", {})
+    assert not alerts.reached("https://a..b")
+
+
+def test_a_provider_that_is_not_set_up_right_keeps_no_other_from_the_mail(tmp_path: Path) -> None:
+    with FakeSmtp() as server:
+        environ = {
+            "SENDGRID_API_KEY": "SG.x",
+            "SENDGRID_HOST": "api.sendgrid.com",
+            "SMTP_URL": f"smtp://127.0.0.1:{server.port}",
+            "OPERATOR_EMAIL": "ops@example.org",
+        }
+        assert alerts.tell(ALERT, environ, tmp_path, now=NOW) == {"mail": True}
+        assert len(server.mails) == 1
+
+
+def test_whatever_a_way_raises_the_other_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(httpx, "post", fail)
+    with FakeSmtp() as server:
+        environ = {
+            "OPERATOR_WEBHOOK": "http://localhost",
+            "SMTP_URL": f"smtp://127.0.0.1:{server.port}",
+            "OPERATOR_EMAIL": "ops@example.org",
+        }
+        assert alerts.tell(ALERT, environ, tmp_path, now=NOW) == {"mail": True, "webhook": False}
 
 
 def test_without_an_operator_nobody_is_told(

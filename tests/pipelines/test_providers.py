@@ -18,6 +18,7 @@ from pipelines.defs.dispatch import assets, delivery, jobs
 from storage import circuits, tables
 from tests.fakes import smtp
 from tests.fakes.http import Answer, FakeHttp
+from tests.pipelines import test_pushes
 from tests.pipelines.test_dispatch import MINUTE, dispatch, enqueue_reminders, now, outcomes, states
 from tests.pipelines.test_dispatch import environment as environment  # the fixtures
 from tests.pipelines.test_dispatch import lane as lane
@@ -67,6 +68,27 @@ def test_a_channel_that_is_down_burns_no_messages(
     assert again.keys() - {"oldest_pending_seconds"} == down.keys()
     with database.connect() as connection:
         assert set(connection.scalars(select(tables.outbox.c.attempts))) == {0}
+
+
+def test_a_provider_whose_setting_cannot_be_used_holds_up_no_other(
+    database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    """It is down, as one that refuses everybody: told by the check, tried again, and its messages wait."""
+    (tmp_path / "account.json").write_text("{")
+    environment.setenv("FCM_CREDENTIALS", str(tmp_path / "account.json"))
+    environment.setenv("DEBITUM_KEYS", test_pushes.RING)
+    enqueue_reminders(database, 2)
+    with database.begin() as connection:
+        for ledger_id in connection.scalars(select(tables.ledgers.c.id)).all():
+            sealed = test_pushes.KEYS.new_data_key(str(ledger_id))
+            connection.execute(update(tables.ledgers).where(tables.ledgers.c.id == ledger_id).values(data_key=sealed))
+    test_pushes.user(database, "token-a")
+    reported = dispatch(database_url, tmp_path)
+    assert (reported["email_sent"], reported["push_channel_down"], reported["providers_down"]) == (2, 1, 1)
+    with database.connect() as connection:
+        [down] = circuits.opened(connection, {"push": ["fcm"]})
+    assert down.detail.startswith("FCM_CREDENTIALS: ")
+    assert states(database)["pending"] == 1
 
 
 def test_where_one_provider_is_down_the_next_one_sends(

@@ -20,7 +20,8 @@ from tests.fakes.fcm import SENT, Google, fcm, new_private_key, refusal
 from tests.fakes.http import Answer, Asked, Reply
 from tests.storage import rows
 
-KEYS = KeyRing.parse(new_ring())
+RING = new_ring()
+KEYS = KeyRing.parse(RING)
 MINUTE = datetime.timedelta(minutes=1)
 
 

@@ -38,7 +38,7 @@ def send(context: dg.OpExecutionContext, database: resources.Database, data_fold
     ring = os.environ.get("DEBITUM_KEYS")
     keys = KeyRing.parse(ring) if ring else None
     with ExitStack() as stack:
-        sets = [stack.enter_context(channels.from_environment(os.environ, data_folder.root)) for _ in range(SENDERS)]
+        sets = [stack.enter_context(channels.up_or_down(os.environ, data_folder.root)) for _ in range(SENDERS)]
         begin = stack.enter_context(delivery.transactions(database.url))
         lanes = [Lane(begin, ways, links, _now, keys) for each in sets for ways in (each.email, each.push)]
         start = delivery.prepare(begin, now=_now())
