@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from debitum import commands, instance
+from debitum import commands, folders, instance
 from debitum.settings import Settings
 from storage import embedded, major, server
 
@@ -33,7 +33,7 @@ def start(settings: Settings, say: Callable[[str], object] = commands.say) -> Da
     try:
         major.upgrade(settings.data_dir, say)
         address = embedded.start(settings.data_dir)
-    except embedded.EmbeddedServerError as error:
+    except (embedded.EmbeddedServerError, OSError) as error:
         raise DatabaseError(f"the embedded Postgres did not start: {error}") from error
     try:
         return _embedded(settings, address)
@@ -80,6 +80,8 @@ def borrowed(settings: Settings) -> Iterator[Database]:
                 stop(found)
     except instance.AlreadyRunningError:
         yield _running(settings)
+    except folders.FolderError as error:
+        raise DatabaseError(str(error)) from error
 
 
 def _running(settings: Settings) -> Database:

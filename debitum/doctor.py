@@ -132,7 +132,7 @@ def _sockets(data_dir: Path) -> Finding:
 
 
 def _space(settings: Settings) -> Finding:
-    free = shutil.disk_usage(settings.data_dir if settings.data_dir.exists() else Path("/")).free
+    free = shutil.disk_usage(settings.data_dir if os.path.exists(settings.data_dir) else "/").free
     remedy = f"free some: the database alone may need {LEAST_FREE_BYTES / 1024**3:.0f} GiB" if free < LEAST_FREE_BYTES else ""
     return Finding("disk space", f"{free / 1024**3:.1f} GiB free", remedy)
 
@@ -230,7 +230,7 @@ def _keys(settings: Settings) -> Finding:
 
 
 def _no_keys(settings: Settings, url: str | None) -> Finding:
-    there = url is not None or embedded.version_of(settings.data_dir / "pgdata") is not None
+    there = url is not None or embedded.exists(settings.data_dir)
     try:
         if there and (url is None or server.holds_ledgers(url, "debitum-doctor")):
             return Finding(

@@ -29,7 +29,12 @@ def make(data_dir: Path) -> None:
             folder.mkdir(mode=0o700, exist_ok=True)
             folder.chmod(0o700)
     except OSError as error:
-        raise FolderError(f"the data folder {data_dir} cannot be written: {error.strerror}") from error
+        raise unwritable(data_dir, error) from error
+
+
+def unwritable(data_dir: Path, error: OSError) -> FolderError:
+    """What to raise where something could not be written into the data folder."""
+    return FolderError(f"the data folder {data_dir} cannot be written: {error.strerror}")
 
 
 def key_ring(data_dir: Path) -> str:

