@@ -27,7 +27,12 @@ SLOW_SECONDS: Final = 60.0
 LOG_BYTES: Final = 10 * 1024 * 1024
 """A log larger than this is put aside at the next start; with its predecessor that bounds what a part can fill."""
 TAIL_LINES: Final = 8
-TAIL_BYTES: Final = 4096
+TAIL_BYTES: Final = 16_384
+"""An error with its frames, where a library is deep."""
+FRAME: Final = re.compile(r"\s+at (?:\S+:\d+ |\(\d+ more\))")
+"""A line of a log for people (telemetry.exceptions): where an error came by, below the line that says what it is."""
+TAIL_FRAMES: Final = 2
+"""Of an error: with all of them the tail would have nothing else."""
 COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -213,9 +218,12 @@ def _rotate(log: Path) -> int:
 
 
 def _tail(log: Path, since: int) -> list[str]:
-    """The last lines that were written after position `since`."""
+    """The last lines that were written after position `since`, but for what is deep in the frames of an error."""
     with log.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(since, end - TAIL_BYTES))
         text = COLOURS.sub("", file.read().decode(errors="replace"))
-    return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
+    lines = [line for line in text.splitlines() if line.strip()]
+    frames = [FRAME.match(line) is not None for line in lines]
+    deep = [number >= TAIL_FRAMES and all(frames[number - TAIL_FRAMES : number + 1]) for number in range(len(lines))]
+    return [line for line, is_deep in zip(lines, deep, strict=True) if not is_deep][-TAIL_LINES:]

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import dotenv
 
 from api import refusals
-from debitum import parts, senders
+from debitum import crons, parts, senders
 from domain import retention
 from notifications import links
 from pipelines import spread
@@ -19,7 +20,6 @@ from storage import urls
 from storage.backup import passphrase
 from telemetry import levels, output
 
-CRON_FIELDS: Final = 5
 LARGEST_PORT: Final = 65_535
 DAEMON_CEILING: Final = "DEBITUM_DAEMON_CEILING_MIB"
 WEBSERVER_CEILING: Final = "DEBITUM_DAGSTER_CEILING_MIB"
@@ -96,8 +96,8 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         public_url=reader.read("DEBITUM_PUBLIC_URL", f"http://{reachable(host)}:{port}", _public_url),
         production=production,
         keys=reader.read("DEBITUM_KEYS", "", _key_ring),
-        reminder_cron=reader.read("DEBITUM_REMINDER_CRON", "*/5 * * * *", _cron),
-        snapshot_cron=reader.read("DEBITUM_SNAPSHOT_CRON", "0 * * * *", _cron),
+        reminder_cron=reader.read("DEBITUM_REMINDER_CRON", "*/5 * * * *", crons.parse),
+        snapshot_cron=reader.read("DEBITUM_SNAPSHOT_CRON", "0 * * * *", crons.parse),
         snapshot_url=reader.read("DEBITUM_SNAPSHOT_URL", "", _snapshot_url),
         mail_from=reader.read("MAIL_FROM", "Debitum <debitum@localhost>", str),
         backup_passphrase=_passphrase(reader),
@@ -109,6 +109,8 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     )
     if loaded.parts >= {parts.API, parts.WEBSERVER} and loaded.port == loaded.dagster_port:
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
+    if loaded.code_socket and parts.CODE_SERVER in loaded.parts and not _has_a_place(loaded.code_socket, loaded.data_dir):
+        reader.wrong.append(f"DEBITUM_CODE_SOCKET: there is no folder {loaded.code_socket.parent}")
     _spread(loaded, reader)
     if loaded.database_url and urls.is_pooled(loaded.database_url) and not loaded.database_direct_url:
         reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
@@ -255,6 +257,11 @@ def _socket(value: str) -> Path | None:
     return path
 
 
+def _has_a_place(socket: Path, data_dir: Path) -> bool:
+    """Whether the code server can make it; what is in the data folder is made at a start."""
+    return os.path.isdir(socket.parent) or socket.is_relative_to(data_dir)
+
+
 def _read(env_file: Path) -> dict[str, str]:
     if not env_file.is_file():
         return {}
@@ -305,6 +312,12 @@ def _production(value: str) -> bool:
 def _public_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]+[^\s]*", value):
         raise ValueError(f"{value!r} does not begin with http:// or https://")
+    try:
+        named = urlsplit(value).hostname and urlsplit(value).port != 0
+    except ValueError:
+        named = False
+    if not named:
+        raise ValueError(f"{value!r} has no host, or a port that is none, after http:// or https://")
     return value.rstrip("/")
 
 
@@ -337,13 +350,6 @@ def _database_url(value: str) -> str | None:
         raise ValueError(f"is a URL of {backend}, not of postgresql")
     urls.is_pooled(value)
     return re.sub(r"^postgres(?=[:+])", "postgresql", value)
-
-
-def _cron(value: str) -> str:
-    fields = value.split()
-    if len(fields) != CRON_FIELDS or not all(re.fullmatch(r"[0-9A-Za-z*/,\-]+", part) for part in fields):
-        raise ValueError(f"{value!r} is not a cron expression of five fields, like '*/5 * * * *'")
-    return value
 
 
 def _snapshot_url(value: str) -> str | None:

@@ -15,6 +15,7 @@ import pytest
 from debitum import children, processes
 from debitum.children import Child, Pauses, Plan
 from debitum.saying import Say
+from telemetry import exceptions
 
 QUICK = Pauses(first_seconds=0.05, longest_seconds=0.2, steady_seconds=60)
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
@@ -68,6 +69,24 @@ async def test_a_child_that_dies_is_started_again_and_the_reason_is_said(tmp_pat
     assert len(deaths) >= 3
     assert all("no such thing" in text and text.count("no such thing") == 1 for text in deaths)
     assert [text.split(" in ")[1].split(" s.")[0] for text in deaths[:3]] == ["0.05", "0.1", "0.2"]
+
+
+def test_the_last_lines_have_the_error_and_not_its_frames_alone(tmp_path: Path) -> None:
+    def deep(left: int) -> None:
+        if left:
+            deep(left - 1)
+        raise ValueError
+
+    log = tmp_path / "part.log"
+    try:
+        deep(30)
+    except ValueError as error:
+        shown = exceptions.text(exceptions.describe(error))
+    log.write_text(f"earlier\n2026-11-28 [critical ] uncaught\n{shown}\n")
+    uncaught, what, *frames = children._tail(log, len("earlier\n"))
+    assert (uncaught, what) == ("2026-11-28 [critical ] uncaught", "ValueError")
+    assert len(frames) == children.TAIL_FRAMES
+    assert "deep" in frames[0]
 
 
 async def test_a_killed_child_is_told_by_the_name_of_the_signal(tmp_path: Path) -> None:

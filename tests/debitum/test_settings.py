@@ -116,11 +116,15 @@ def test_a_part_that_serves_no_pages_may_be_given_any_address_for_them(tmp_path:
 
 
 def test_parts_elsewhere_find_the_code_server_by_its_socket(tmp_path: Path) -> None:
-    given = {"DEBITUM_DATA_DIR": str(tmp_path), "DEBITUM_CODE_SOCKET": "/run/debitum/code.sock"}
+    socket = str(tmp_path / "code.sock")
+    given = {"DEBITUM_DATA_DIR": str(tmp_path / "data"), "DEBITUM_CODE_SOCKET": socket}
     loaded = load(tmp_path, given)
     environment = plans.environment(loaded, "postgresql:///debitum", "k1:AAAA")
-    assert environment["DEBITUM_CODE_SOCKET"] == "/run/debitum/code.sock"
-    assert "/run/debitum/code.sock" in plans.code(loaded, environment).command
+    assert environment["DEBITUM_CODE_SOCKET"] == socket
+    assert socket in plans.code(loaded, environment).command
+    load(tmp_path, {**given, "DEBITUM_CODE_SOCKET": str(tmp_path / "data" / "dagster" / "code.sock")})  # which a start makes
+    daemon = {"DATABASE_URL": "postgresql:///debitum", "DEBITUM_PARTS": "daemon"}  # whoever serves the code makes the folder
+    load(tmp_path, {**given, **daemon, "DEBITUM_CODE_SOCKET": str(tmp_path / "later" / "code.sock")})
 
 
 def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
@@ -154,7 +158,12 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_ENV", "prod"),
         ("DEBITUM_HOST", "a b"),
         ("DEBITUM_PUBLIC_URL", "debitum.example"),
+        ("DEBITUM_PUBLIC_URL", "https://["),
+        ("DEBITUM_PUBLIC_URL", "https://debitum.example:http"),
+        ("DEBITUM_CODE_SOCKET", "/nowhere/code.sock"),
         ("DEBITUM_REMINDER_CRON", "every day"),
+        ("DEBITUM_SNAPSHOT_CRON", "0 25 * * *"),
+        ("OPERATOR_WEBHOOK", "https://["),
         ("DATABASE_URL", "mysql://root@localhost/x"),
         ("DATABASE_URL", "not a url: hunter2"),
         ("DEBITUM_RATE_AUTH_PER_MINUTE", "-1"),
