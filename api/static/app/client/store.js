@@ -11,7 +11,13 @@ const SCHEMA = 1;
 const STORES = ["meta", "facts", "entities", "conflicts", "commands"];
 
 /** Rejections of which the server remembers nothing: what the command needs may still come, from another device. */
-const MAY_COME_AGAIN = new Set(["unknown_contact", "unknown_aggregate", "unknown_event", "dependency_failed", "too_many_changes"]);
+const MAY_COME_AGAIN = new Set([
+  "unknown_contact",
+  "unknown_aggregate",
+  "unknown_event",
+  "dependency_failed",
+  "too_many_changes",
+]);
 
 export const keyOf = (kind, id) => `${kind} ${id}`;
 
