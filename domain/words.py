@@ -3,11 +3,14 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 MAX_WORD: Final = 64
 """Characters of a word that are looked at; a longer one is found by its beginning."""
 MAX_QUERY_WORDS: Final = 16
+MOST_ACCENTS: Final = 30
+"""Of one letter: as many as Unicode has streams keep (UAX 15, 13)."""
 _WORD = re.compile(r"[^\W_]+(?:['’‑-][^\W_]+)*")
 _PART = re.compile(r"[^\W_]+")
 _JOINT = re.compile(r"['’‑-]")
@@ -36,10 +39,14 @@ _TRANSLATED: Final = str.maketrans(LETTERS)
 
 def folded(text: str) -> str:
     """`text` without case and accents."""
-    if text.isascii():
-        return text.lower()
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(sign for sign in apart if not unicodedata.combining(sign)).casefold().translate(_TRANSLATED)
+    return text.lower() if text.isascii() else "".join(map(_plain, text))
+
+
+@lru_cache(maxsize=8_192)
+def _plain(sign: str) -> str:
+    """One character at a time: to put thousands of accents in a row into their order takes the square of that, and they all go."""
+    apart = unicodedata.normalize("NFKD", sign.casefold())
+    return "".join(part for part in apart if not unicodedata.combining(part)).casefold().translate(_TRANSLATED)
 
 
 def split(text: str) -> list[str]:
@@ -77,10 +84,23 @@ def query(text: str) -> list[str]:
 
 def passage(text: str, asked: list[str], width: int) -> str | None:
     """About `width` characters of `text` around the first word that begins like one of `asked`; None where none does."""
-    for found in _WORD.finditer(unicodedata.normalize("NFC", text)):
+    composed = _composed(text)
+    for found in _WORD.finditer(composed):
         if any(word.startswith(one) for word in (*split(found[0]), folded(found[0])) for one in asked):
-            return _cut(unicodedata.normalize("NFC", text), found.start(), width)
+            return _cut(composed, found.start(), width)
     return None
+
+
+def _composed(text: str) -> str:
+    """With letters and their accents in one; of a letter that has more than MOST_ACCENTS without the others (see `_plain`)."""
+    if text.isascii():
+        return text
+    kept, accents = [], 0
+    for sign in text:
+        accents = accents + 1 if unicodedata.combining(sign) else 0
+        if accents <= MOST_ACCENTS:
+            kept.append(sign)
+    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def _cut(text: str, at: int, width: int) -> str:

@@ -1,5 +1,6 @@
 """Words as search sees them."""
 
+import sys
 import unicodedata
 
 import pytest
@@ -68,3 +69,20 @@ def test_the_passage_is_where_the_word_is() -> None:
     assert words.passage(text, ["lukas"], 30) == "…café with Łukasz, who forgot h…"
     assert words.passage(text, ["wal"], 500) == text
     assert words.passage(text, ["zebra"], 30) is None
+
+
+@pytest.mark.parametrize("accents", ["\u0301\u0323", "\u0345\u0301\u0323\u0334", "\ufdfa"], ids=ascii)
+def test_no_text_is_looked_at_more_than_once(accents: str) -> None:
+    """Unicode wants accents in an order; to put these into it would take minutes."""
+    text = "Zoe" + accents * 100_000
+    assert words.folded(text).startswith("zoe")
+    assert words.passage(f"{text} Bo", ["bo"], 20) is not None
+
+
+def test_a_letter_is_the_same_by_itself_and_among_others() -> None:
+    """All of Unicode, each with accents on it that are not in Unicode's order."""
+    for code in (*range(0xD800), *range(0xE000, sys.maxunicode + 1)):
+        sign = chr(code)
+        apart = unicodedata.normalize("NFKD", f"{sign}\u0301\u0323".casefold())
+        bare = "".join(part for part in apart if not unicodedata.combining(part)).casefold().translate(words._TRANSLATED)
+        assert words.folded(f"{sign}\u0301\u0323") == bare, hex(code)
