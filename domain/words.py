@@ -44,7 +44,7 @@ def folded(text: str) -> str:
 
 @lru_cache(maxsize=8_192)
 def _plain(sign: str) -> str:
-    """One character at a time: to put thousands of accents in a row into their order takes the square of that, and they all go."""
+    """One character at a time: to put accents into their order takes the square of how many there are, and they all go."""
     apart = unicodedata.normalize("NFKD", sign.casefold())
     return "".join(part for part in apart if not unicodedata.combining(part)).casefold().translate(_TRANSLATED)
 

@@ -80,9 +80,8 @@ def test_no_text_is_looked_at_more_than_once(accents: str) -> None:
 
 
 def test_a_letter_is_the_same_by_itself_and_among_others() -> None:
-    """All of Unicode, each with accents on it that are not in Unicode's order."""
-    for code in (*range(0xD800), *range(0xE000, sys.maxunicode + 1)):
-        sign = chr(code)
+    """All that has letters with accents, and of the rest of Unicode a part, with accents that are not in Unicode's order."""
+    for sign in map(chr, (*range(0x3000), *range(0x3000, 0xD800, 53), *range(0xE000, sys.maxunicode, 211))):
         apart = unicodedata.normalize("NFKD", f"{sign}\u0301\u0323".casefold())
         bare = "".join(part for part in apart if not unicodedata.combining(part)).casefold().translate(words._TRANSLATED)
-        assert words.folded(f"{sign}\u0301\u0323") == bare, hex(code)
+        assert words.folded(f"{sign}\u0301\u0323") == bare, ascii(sign)
