@@ -12,6 +12,7 @@ from typing import Final
 from debitum.commands import DATA_DIR, OK, RUNNING_ALREADY, WRONG, Command, complain, say
 
 LATEST: Final = "latest"
+OLDEST_YEAR: Final = 2000
 
 
 def _backup(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
@@ -65,9 +66,14 @@ def _recovered(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
 
 
 def _moment(given: str) -> datetime.datetime:
-    moment = datetime.datetime.fromisoformat(given)
+    try:
+        moment = datetime.datetime.fromisoformat(given)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{given!r} is not a time like 2026-11-28T19:10:00Z") from None
     if moment.tzinfo is None:
         raise argparse.ArgumentTypeError("needs a zone, as in 2026-11-28T19:10:00Z")
+    if not OLDEST_YEAR <= moment.year < datetime.MAXYEAR:  # the last ones have no UTC
+        raise argparse.ArgumentTypeError(f"{given!r} is no time that a database of Debitum's was ever at")
     return moment
 
 

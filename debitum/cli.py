@@ -22,6 +22,7 @@ from debitum.commands import (
     Run,
     complain,
     say,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -157,11 +158,14 @@ def _probe(flags: Mapping[str, str], _: argparse.Namespace) -> int:
 
 def _sql(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
     from debitum import printing, settings
-    from storage.snapshots import places, questions
+    from storage.snapshots import places, questions, schema
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     try:
-        columns, rows = questions.query(places.Root.of(loaded.data_dir, loaded.snapshot_url), parsed.query)
+        root = places.Root.of(loaded.data_dir, loaded.snapshot_url)
+        columns, rows = questions.query(root, parsed.query)
+        if not rows and not questions.are_there(root):
+            complain(f"there are no snapshots in {places.called(root.folder(schema.SNAPSHOTS))} yet")
     except questions.QueryError as error:
         complain(str(error))
         return WRONG
@@ -319,7 +323,7 @@ def _messages(act: "Callable[[messages.Desk, argparse.Namespace], bool]") -> Run
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     states = ("open", "all", "pending", "leased", "dead", "suppressed", "sent")
     parser.add_argument("--state", choices=states, default="open", help="default open: pending, leased or dead")
-    parser.add_argument("--limit", type=int, default=50, help="default 50")
+    parser.add_argument("--limit", type=whole_number(0, 1_000_000), default=50, help="default 50")
 
 
 def _ids_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """What a subcommand of the command line is, the flags that several have, and how one ends and speaks."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -35,6 +36,17 @@ class Command:
     run: Run
     flags: tuple[Flag, ...] = ()
     arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """What argparse reads an argument by."""
+
+    def read(given: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", given) or not least <= int(given) <= most:
+            raise argparse.ArgumentTypeError(f"{given!r} is not a whole number from {least} to {most}")
+        return int(given)
+
+    return read
 
 
 def say(text: str) -> None:

@@ -153,7 +153,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             processes.check_port(host, port, setting)
             yield Finding(f"port of {name}", f"{port} is free")
         except processes.PortInUseError as error:
-            yield Finding(f"port of {name}", str(error).split(". ", 1)[0], f"stop what uses it, or set another {setting}")
+            found, _, remedy = str(error).partition(". ")
+            yield Finding(f"port of {name}", found, remedy[:1].lower() + remedy[1:])
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

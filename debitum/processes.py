@@ -1,5 +1,6 @@
 """Processes as the operating system sees them: who holds a port, what a killed supervisor left behind."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -16,20 +17,26 @@ GRACE_SECONDS: Final = 5.0
 
 
 class PortInUseError(Exception):
-    """Another program listens where one of ours should."""
+    """One of ours cannot listen where it should: another program does, or this machine has no such address."""
 
 
 def check_port(host: str, port: int, setting: str) -> None:
-    """Raises PortInUseError, which names the program that holds the port, where the system tells."""
+    """Raises PortInUseError, which names the program that holds the port, where the system tells.
+
+    `setting` is that of the port; where it is the host that is wrong, the one beside it is named, which ends with HOST.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            if isinstance(error, socket.gaierror | UnicodeError) or error.errno == errno.EADDRNOTAVAIL:
+                beside = setting.partition(" ")[0].replace("_PORT", "_HOST")
+                raise PortInUseError(f"{host} is not an address of this machine: {reason}. Set another {beside}") from error
             raise PortInUseError(
-                f"port {port} of {host} cannot be used: {(error.strerror or str(error)).lower()}{_held_by(port)}. "
-                f"Stop what uses it, or set another {setting}"
+                f"port {port} of {host} cannot be used: {reason}{_held_by(port)}. Stop what uses it, or set another {setting}"
             ) from error
 
 

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-import dotenv
-
 from api import refusals
-from debitum import crons, parts, senders
+from debitum import crons, dot_env, parts, senders
 from domain import retention
 from notifications import links
 from pipelines import spread
@@ -263,10 +261,10 @@ def _has_a_place(socket: Path, data_dir: Path) -> bool:
 
 
 def _read(env_file: Path) -> dict[str, str]:
-    if not env_file.is_file():
-        return {}
-    values = dotenv.dotenv_values(env_file, interpolate=False)  # a password may hold a dollar sign
-    return {name: value for name, value in values.items() if value}
+    try:
+        return dot_env.read(env_file)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _whole_number(value: str, least: int, most: int) -> int:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -167,6 +167,21 @@ async def _user(connection: AsyncConnection, email: str) -> uuid.UUID:
     return user_id
 
 
+_FORMS: Final = {
+    "email": "an address like ada@example.org, of up to 254 characters",
+    "name": "a name of up to 200 characters",
+    "time_zone": "an IANA name like Europe/Berlin",
+    "locale": "a language tag like de-AT",
+    "default_currency": "an ISO 4217 code like EUR",
+}
+
+
+def _misfit(reason: str, given: Mapping[str, Any]) -> str:
+    """What msgspec says of a value, in words: its own name the field by a path, and the form by a regular expression."""
+    field = reason.rpartition("`$.")[2].rstrip("`")
+    return f"{field}: {given[field]!r} is not {_FORMS[field]}" if field in _FORMS and field in given else reason
+
+
 def _address(email: str) -> str:
     return _new_user(email, {}).email
 
@@ -178,7 +193,7 @@ def _new_user(email: str, profile: Mapping[str, str | None]) -> identity.NewUser
         wanted = msgspec.convert({"email": email, "password": "x" * 8, **given}, RegisterBody)
         accounts.check_profile(wanted.time_zone, wanted.default_currency)
     except msgspec.ValidationError as error:
-        raise UserError(str(error)) from error
+        raise UserError(_misfit(str(error), {"email": email, **given})) from error
     except errors.Invalid as error:
         raise UserError("; ".join(f"{one.pointer[1:]}: {one.detail}" for one in error.errors)) from error
     return identity.NewUser(

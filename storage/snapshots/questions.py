@@ -76,6 +76,14 @@ def query(root: Root, sql: str) -> tuple[list[str], list[tuple[object, ...]]]:
         raise QueryError(str(error)) from error
 
 
+def are_there(root: Root) -> bool:
+    """Whether any have been written; the first brings its dimensions. Raises QueryError."""
+    try:
+        return bool(files.dimension(root, "dim_ledger").exists())
+    except OSError as error:
+        raise QueryError(str(error)) from error
+
+
 def _reads(statement: duckdb.Statement) -> bool:
     """Whatever statement is explained, `explain analyze` does it."""
     if statement.type is duckdb.StatementType.EXPLAIN:

@@ -39,7 +39,10 @@ def test_an_answer_as_table_csv_and_json(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_before_the_first_snapshot_there_are_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sql(tmp_path, capsys, "select day, amount from balances").splitlines()[-1] == "(0 rows)"
+    assert cli.main(["sql", "--data-dir", str(tmp_path / "none"), "select day, amount from balances"]) == commands.OK
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "(0 rows)"
+    assert said.err == f"debitum: there are no snapshots in {tmp_path / 'none' / 'snapshots'} yet\n"
 
 
 def test_a_wrong_question_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,3 +218,21 @@ def test_what_initdb_says_is_told(
     (tmp_path / "pgdata" / "PG_VERSION").write_text("eighteen")
     assert cli.main(["migrate", "--data-dir", str(tmp_path)]) == commands.WRONG
     assert "PG_VERSION does not say a version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("outbox list --limit -1", "'-1' is not a whole number from 0 to 1000000"),
+        ("outbox list --limit 10000000000000000000", "is not a whole number from 0 to 1000000"),
+        ("recovered now", "'now' is not a time like 2026-11-28T19:10:00Z"),
+        ("recovered 2026-11-28T19:10:00", "needs a zone, as in 2026-11-28T19:10:00Z"),
+        ("recovered 0001-01-01T00:00:00+14:00", "is no time that a database of Debitum's was ever at"),
+        ("recovered 9999-12-31T23:59:59-23:00", "is no time that a database of Debitum's was ever at"),
+    ],
+)
+def test_an_argument_that_is_none_is_said(command: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command.split())
+    assert ended.value.code == commands.USAGE
+    assert said in capsys.readouterr().err

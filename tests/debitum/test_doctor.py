@@ -66,6 +66,16 @@ def test_an_unreachable_database_and_a_taken_port(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_packages")
+@pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1", "x" * 64])
+def test_a_host_that_is_none_of_this_machine_is_not_the_ports_fault(tmp_path: Path, host: str) -> None:
+    found = examine(tmp_path, DEBITUM_HOST=host, DEBITUM_DAGSTER_HOST=host)
+    for name, setting in (("API", "DEBITUM_HOST"), ("Dagster", "DEBITUM_DAGSTER_HOST")):
+        finding = found[f"port of {name}"]
+        assert finding.found.startswith(f"{host} is not an address of this machine: ")
+        assert finding.remedy == f"set another {setting}"
+
+
+@pytest.mark.usefixtures("no_packages")
 def test_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = examine(tmp_path / "file" / "data")

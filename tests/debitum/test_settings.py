@@ -36,6 +36,23 @@ def test_flags_go_over_the_environment_which_goes_over_the_file(tmp_path: Path) 
     assert (loaded.port, loaded.dagster_port, loaded.workers) == (1111, 2222, 5)
 
 
+def test_a_file_that_cannot_be_read_is_said_with_the_line(tmp_path: Path) -> None:
+    """A line that is left out in silence may hold the keys."""
+    file = tmp_path / ".env"
+    for content, said in (
+        (b"DEBITUM_PORT=1\nMAIL_FROM=\xe9\n", "line 2 is not UTF-8"),
+        (b"DEBITUM_PORT=1\n\nnot a setting\n", "line 3 is not of the form NAME=value"),
+        (b"DEBITUM_KEYS='hunter2\nDEBITUM_PORT=1\n", "line 1 is not of the form NAME=value"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(settings.SettingsError) as caught:
+            settings.load({}, file)
+        assert str(caught.value) == f"{file}: {said}"
+    file.write_bytes(b"\xef\xbb\xbfDEBITUM_PORT=1\r\n# a comment\r\nexport DEBITUM_WORKERS=2\r\n")
+    loaded = settings.load({}, file)
+    assert (loaded.port, loaded.workers) == (1, 2)
+
+
 def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"DATABASE_URL": "", "DEBITUM_PORT": ""})
     assert loaded.data_dir == Path(".debitum").resolve()

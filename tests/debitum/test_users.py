@@ -103,10 +103,11 @@ def test_what_cannot_be_is_said(user: Run, database_url: str, monkeypatch: pytes
     assert user("create", EMAIL)[0] == commands.OK
     assert user("create", EMAIL.upper()) == (commands.WRONG, f"debitum: {EMAIL} has an account already\n")
     for arguments, word in (
-        (("nonsense",), "email"),
+        (("nonsense",), "email: 'nonsense' is not an address like ada@example.org, of up to 254 characters\n"),
         (("b@example.org", "--time-zone", "Mars/Olympus"), "time_zone: not an IANA time zone"),
         (("b@example.org", "--currency", "XXX"), "default_currency"),
-        (("b@example.org", "--locale", "_"), "locale"),
+        (("b@example.org", "--locale", "!!"), "locale: '!!' is not a language tag like de-AT\n"),
+        (("b@example.org", "--name", ""), "name: '' is not a name of up to 200 characters\n"),
     ):
         code, said = user("create", *arguments)
         assert (code, word in said) == (commands.WRONG, True), said
