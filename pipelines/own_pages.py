@@ -18,6 +18,8 @@ Headers = Mapping[str, str]
 
 _OWN: Final = ("same-origin", "none")
 """What a browser says (Sec-Fetch-Site) of what its own page has asked for, or the person themselves."""
+_OF_NETWORKS: Final = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+"""Ends of names that nobody can have in the Internet."""
 _POLICY_VIOLATION: Final = 1008
 """The close code of RFC 6455."""
 
@@ -65,7 +67,7 @@ def objection(scope: Scope) -> Objection | None:
     if not _is_of_this_network(headers.get("host", "")):
         return Objection(
             HTTPStatus.MISDIRECTED_REQUEST,
-            "Ask by an address, or by a name without a dot: a proxy in front of Dagster's pages sets Host to where it sends to.",
+            "Ask by an address, or by a name of this network: a proxy in front of Dagster's pages sets Host to where it sends to.",
         )
     asks = scope["path"].rstrip("/").endswith("/graphql")
     if not asks and scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
@@ -96,9 +98,10 @@ def _is_own(headers: Headers) -> bool:
 
 def _is_of_this_network(host: str) -> bool:
     """Not a name of the Internet's, which whoever has it can lead to 127.0.0.1 (DNS rebinding)."""
+    name = ""
     try:
         name = urllib.parse.urlsplit(f"//{host}").hostname or ""
         ipaddress.ip_address(name)
     except ValueError:
-        return "." not in host
+        return "." not in host or name.endswith(_OF_NETWORKS)
     return True

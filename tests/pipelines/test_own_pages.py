@@ -75,13 +75,17 @@ def test_other_sites_may_lead_to_a_page() -> None:
     assert ask("GET", "/runs/1", sec_fetch_site="cross-site") == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:3000", "127.0.0.1.evil.example", "localhost.", "", "a.b"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:3000", "127.0.0.1.evil.example", "localhost.", "", "a.b", "local.evil.example"]
+)
 def test_a_name_that_somebody_leads_here_is_none_of_ours(host: str) -> None:
     assert ask("GET", "/runs", host=host) == (421 if host else 200)
 
 
-@pytest.mark.parametrize("host", ["localhost:3000", "dagster:3000", "[::1]:3000", "192.168.1.7:3000", "::1"])
-def test_addresses_and_names_without_a_dot_are(host: str) -> None:
+@pytest.mark.parametrize(
+    "host", ["localhost:3000", "dagster:3000", "[::1]:3000", "192.168.1.7:3000", "::1", "nas.local:3000", "NAS.lan"]
+)
+def test_addresses_and_names_of_a_network_are(host: str) -> None:
     assert ask("GET", "/runs", host=host) == 200
 
 
