@@ -67,7 +67,7 @@ def objection(scope: Scope) -> Objection | None:
     if not _is_of_this_network(headers.get("host", "")):
         return Objection(
             HTTPStatus.MISDIRECTED_REQUEST,
-            "Ask by an address, or by a name of this network: a proxy in front of Dagster's pages sets Host to where it sends to.",
+            "Ask by an address, or by a name of this network: a proxy before Dagster's pages sets Host to where it sends to.",
         )
     asks = scope["path"].rstrip("/").endswith("/graphql")
     if not asks and scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
