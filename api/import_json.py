@@ -1,7 +1,6 @@
 """Import of an export: the log is taken over as it was decided, whole or not at all, into an empty ledger."""
 
 import asyncio
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,8 @@ from domain.case import Defaults
 from storage.ledgers import Moved, Push
 
 routes = Routes("transfer")
+PAGE_CHANGES = 2_000
+"""Facts beyond so many are another page: most have one, and some, like the deletion of a contact, thousands."""
 MEDIA_TYPE = "application/json"
 
 
@@ -121,7 +122,23 @@ def _wrong(index: int, pointer: str, detail: str) -> errors.Invalid:
 
 def _pushes(ledger_id: str, defaults: Defaults, log: Iterator[Decided]) -> Iterator[Push]:
     """At least one, also of a log that is empty."""
-    start, page = 0, list(itertools.islice(log, PAGE))
-    while page or not start:
+    start = 0
+    for page in _pages(log):
         yield Push(ledger_id, page, defaults, adopts=True, expected_version=start)
-        start, page = start + PAGE, list(itertools.islice(log, PAGE))
+        start += len(page)
+    if not start:
+        yield Push(ledger_id, [], defaults, adopts=True, expected_version=start)
+
+
+def _pages(log: Iterator[Decided]) -> Iterator[list[Decided]]:
+    """Each is decided in one step, while nobody else is answered."""
+    page: list[Decided] = []
+    changes = 0
+    for one in log:
+        page.append(one)
+        changes += len(one.fact.changes)
+        if len(page) == PAGE or changes >= PAGE_CHANGES:
+            yield page
+            page, changes = [], 0
+    if page:
+        yield page

@@ -9,6 +9,7 @@ import random
 import tracemalloc
 import uuid
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,19 @@ async def test_export_import_export_is_equal_but_for_when(api: Server, alice: Cl
     assert json.dumps(second, sort_keys=True).count(first["events"][-1]["recorded_at"]) == 0
     again = await bob.http.post("/api/import/json", json=first)
     assert (again.status_code, again.json()["code"]) == (409, "ledger_not_empty")
+
+
+async def test_what_follows_from_a_page_is_bounded(alice: Client, bob: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is decided while nobody else is answered; a fact may be ten thousand changes."""
+    ana = event("contact", "CREATED", {"name": "Ana"})
+    await alice.push(ana, *(event("transaction", "CREATED", lent(ana["aggregate_id"], 1)) for _ in range(9)))
+    for turn in ("DELETED", "RESTORED"):
+        await alice.push(event("contact", turn, {}, aggregate_id=ana["aggregate_id"], base_seq=10))
+    whole = await exported(alice)
+    monkeypatch.setattr(import_json, "PAGE_CHANGES", 4)
+    log = import_json._checked([msgspec.Raw(msgspec.json.encode(fact)) for fact in whole["events"]], Counter())
+    assert [len(page) for page in import_json._pages(log)] == [4, 4, 3, 1]
+    assert (await bob.post("/api/import/json", whole))["version"] == 12
 
 
 async def test_an_export_that_was_written_anew_is_looked_at_all_the_same(alice: Client, bob: Client) -> None:
