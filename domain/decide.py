@@ -31,8 +31,7 @@ def decide(
     """
     base_seq = ledger.version if command.base_seq is None else command.base_seq
     draft = _RULES[command.event_type](Case(ledger, command, base_seq, recorded_at, defaults, undone))
-    if len(draft.changes) > facts.MAX_CHANGES:
-        raise errors.HasDependants(f"more than {facts.MAX_CHANGES} changes would follow: do a part of it before")
+    _check_size(len(draft.changes))
     fact = Fact(
         seq=ledger.version + 1,
         id=command.id,
@@ -53,6 +52,11 @@ def decide(
     step = fold(ledger, fact)
     check_range(ledger, step)
     return fact, step
+
+
+def _check_size(changes: int) -> None:
+    if changes > facts.MAX_CHANGES:
+        raise errors.HasDependants(f"more than {facts.MAX_CHANGES} changes would follow: do a part of it before")
 
 
 def _create(case: Case) -> Draft:
@@ -156,6 +160,7 @@ def _delete(case: Case) -> Draft:
     if not entity.live:
         return Draft()
     doomed = list(_taken_along(case.ledger, entity))
+    _check_size(1 + len(doomed))  # of more, not all is known here (storage.loading), and a conflict would name a part of them
     conflict = _delete_conflict(case, entity, doomed)
     if conflict is not None:
         return Draft(conflict=conflict)
