@@ -33,6 +33,8 @@ class Known(Struct, frozen=True):
         return wire(self.text, self.hash)
 
 
+MAX_LOOKS = 2_000_000
+"""Of the commands of one ledger that are decided together: a second's."""
 KEPT_CHARACTERS = 65_536
 """Of an item that is refused: more than any that could be taken has. What goes beyond is not kept."""
 
@@ -79,7 +81,9 @@ class Book(Struct):
     refusals: dict[str, Refusal] = {}
     """New rejections to be remembered."""
     changes: int = 0
-    """Of the new facts."""
+    """Of the new facts, and ids that their conflicts name."""
+    looks: int = 0
+    """At entities, by commands that look for what hangs together."""
 
     def copy(self) -> "Book":
         """Another book that can be written to without changing this one."""
@@ -125,8 +129,7 @@ def _take_one(book: Book, item: Item, defaults: Defaults, skip_known: bool, fail
         if isinstance(item, Unreadable):
             raise item.error
         _check_dependencies(book, item, failed)
-        if book.changes >= facts.MAX_CHANGES:
-            raise errors.TooManyChanges("too much follows from what came before: send this again")
+        _check_effort(book, item)
         return _decide(book, item, fingerprint, defaults)
     except errors.Rejected as error:
         failed |= _names(item)
@@ -173,6 +176,14 @@ def _check_dependencies(book: Book, command: Command, failed: set[tuple[str, str
             raise errors.DependencyFailed(f"event {event_id} was rejected earlier in this push")
 
 
+def _check_effort(book: Book, command: Command) -> None:
+    """Whoever decides answers nobody else meanwhile. Raises errors.TooManyChanges."""
+    if command.event_type in ("DELETED", "RESTORED", "UNDO"):
+        book.looks += len(book.ledger.entities)
+    if book.changes >= facts.MAX_CHANGES or book.looks > MAX_LOOKS:
+        raise errors.TooManyChanges("too much follows from what came before: send this again")
+
+
 def _decide(book: Book, command: Command, fingerprint: bytes, defaults: Defaults) -> Outcome:
     salt = partial(chain.salt, book.data_key, command.id)
     undone = book.known[command.undoes].fact() if command.undoes in book.known else None
@@ -187,7 +198,7 @@ def _add(book: Book, fact: Fact, step: Step, fingerprint: bytes) -> Outcome:
     book.ledger.take(step).hash = digest
     book.known[fact.id] = Known(fact.seq, fingerprint, text, digest)
     book.steps.append((fact, step))
-    book.changes += len(fact.changes)
+    book.changes += len(fact.changes) + (len(fact.conflict.kept.get("ids", ())) if fact.conflict else 0)
     code = fact.conflict.kind if fact.conflict else UNSET
     return Outcome(id=fact.id, status=fact.status, seq=fact.seq, code=code, overwrote=fact.overwrote)
 

@@ -347,6 +347,24 @@ async def test_no_push_makes_more_follow_than_a_fact_may_hold(alice: Client, mon
     verify_chain((await alice.post("/api/sync/pull", {"since": 0}))["events"])
 
 
+async def test_what_leads_to_no_change_is_bounded_too(api: Server, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conflict that names all that another device added, and a look for what hangs on what is deleted."""
+    ana = event("contact", "CREATED", {"name": "Ana"})
+    debts = [event("transaction", "CREATED", lent(ana["aggregate_id"], 1)) for _ in range(12)]
+    await alice.push(ana, *debts)
+    other = await api.login(alice)
+
+    async def outcomes() -> list[str]:
+        deletions = [event("contact", "DELETED", {}, aggregate_id=ana["aggregate_id"]) for _ in range(5)]
+        return [one["code"] for one in (await other.push(*deletions))["results"]]
+
+    monkeypatch.setattr(facts, "MAX_CHANGES", 20)
+    assert await outcomes() == ["delete_vs_new"] * 2 + ["too_many_changes"] * 3
+    monkeypatch.setattr(facts, "MAX_CHANGES", 10_000)
+    monkeypatch.setattr(sequence, "MAX_LOOKS", 40)
+    assert await outcomes() == ["delete_vs_new"] * 3 + ["too_many_changes"] * 2
+
+
 async def test_what_is_more_than_a_fact_may_hold_is_done_in_parts(
     api: Server, alice: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
