@@ -84,6 +84,16 @@ class Book(Struct):
     """Of the new facts, and ids that their conflicts name."""
     looks: int = 0
     """At entities, by commands that look for what hangs together."""
+    decoded: dict[str, Fact] = {}
+    """Of those that are known, what somebody has asked for."""
+
+    def fact(self, event_id: str | None) -> Fact | None:
+        """The fact of an event that is known: decoded once, for it may be a megabyte, and be asked for by many."""
+        if event_id not in self.known:
+            return None
+        if event_id not in self.decoded:
+            self.decoded[event_id] = self.known[event_id].fact()
+        return self.decoded[event_id]
 
     def copy(self) -> "Book":
         """Another book that can be written to without changing this one."""
@@ -99,6 +109,7 @@ class Book(Struct):
             ledger=ledger,
             known=dict(self.known),
             refused=dict(self.refused),
+            decoded=dict(self.decoded),
             steps=list(self.steps),
             refusals=dict(self.refusals),
         )
@@ -155,7 +166,8 @@ def _retry(book: Book, event_id: str, fingerprint: bytes, skip_known: bool) -> O
     if (known := book.known.get(event_id)) is not None:
         if not skip_known and known.fingerprint != fingerprint:
             raise errors.IdReused("this id belongs to an event with other content")
-        fact = known.fact()
+        fact = book.fact(event_id)
+        assert fact is not None
         code = fact.conflict.kind if fact.conflict else UNSET
         return Outcome(id=event_id, status="duplicate", first=fact.status, seq=known.seq, code=code, overwrote=fact.overwrote)
     if (refusal := book.refused.get(event_id)) is not None:
@@ -186,7 +198,7 @@ def _check_effort(book: Book, command: Command) -> None:
 
 def _decide(book: Book, command: Command, fingerprint: bytes, defaults: Defaults) -> Outcome:
     salt = partial(chain.salt, book.data_key, command.id)
-    undone = book.known[command.undoes].fact() if command.undoes in book.known else None
+    undone = book.fact(command.undoes)
     fact, step = decide(book.ledger, command, recorded_at=book.recorded_at, defaults=defaults, salt=salt, undone=undone)
     return _add(book, fact, step, fingerprint)
 
@@ -207,7 +219,7 @@ def _adopt(book: Book, item: Decided) -> Outcome:
     try:
         if item.id in book.known:
             raise errors.Invalid("", errors=(errors.FieldError("/id", "stands there twice"),))
-        undone = book.known[item.fact.undoes].fact() if item.fact.undoes in book.known else None
+        undone = book.fact(item.fact.undoes)
         fact, step = adopt(book.ledger, item.fact, recorded_at=book.recorded_at, undone=undone)
     except errors.Rejected as error:
         inside = tuple(errors.FieldError(f"/events/{item.index}{found.pointer}", found.detail) for found in error.errors)

@@ -141,6 +141,7 @@ async def load(connection: Connection, asked: Asked, named: Named) -> None:
     books = {book.ledger.id: book for book, _ in asked}
     for cursor in named.answers:
         await _read(cursor, books)
+    asked = _distinct(asked)
     touched = {(book.ledger.id, *key) for book, item in asked for key in _undone_keys(book, item)}
     if touched - named.wanted:
         await _fetch(connection, books, _LOAD, _rows(touched - named.wanted))
@@ -153,6 +154,19 @@ async def load(connection: Connection, asked: Asked, named: Named) -> None:
     for ledger_id, book in books.items():
         if book.ledger.turnover + _moved_at_most(book, items[ledger_id]) > money.MAX_AMOUNT:
             await _load_balances(connection, book)
+
+
+def _distinct(asked: Asked) -> Asked:
+    """Without items that undo what another does: one of them can, and what they undo may be thousands of changes."""
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for book, item in asked:
+        if isinstance(item, Command) and item.undoes:
+            if (book.ledger.id, item.undoes) in seen:
+                continue
+            seen.add((book.ledger.id, item.undoes))
+        kept.append((book, item))
+    return kept
 
 
 def _rows(wanted: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
@@ -191,8 +205,7 @@ def _settlements(item: Item) -> Iterator[tuple[str, str]]:
 
 def _undone(book: Book, item: Item) -> facts.Fact | None:
     """The fact that an UNDO names; one of the same push has loaded what it touches by itself."""
-    known = book.known.get(item.undoes or "") if isinstance(item, Command) else None
-    return None if known is None else known.fact()
+    return book.fact(item.undoes) if isinstance(item, Command) else None
 
 
 def _undone_keys(book: Book, item: Item) -> Iterator[facts.Key]:

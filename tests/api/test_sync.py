@@ -3,6 +3,7 @@
 import hashlib
 import json
 import uuid
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -345,6 +346,26 @@ async def test_no_push_makes_more_follow_than_a_fact_may_hold(alice: Client, mon
     assert outcomes == [("accepted", None)] * 2 + [refused] * 4
     assert (await alice.push(*to_and_fro[2:]))["results"][0]["status"] == "accepted", "sent again, it passes"
     verify_chain((await alice.post("/api/sync/pull", {"since": 0}))["events"])
+
+
+async def test_what_many_undo_is_read_once(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be ten thousand changes; and all but one of them are told that it has been undone."""
+    ana = event("contact", "CREATED", {"name": "Ana"})
+    gone = event("contact", "DELETED", {}, aggregate_id=ana["aggregate_id"], base_seq=1)
+    await alice.push(ana)
+    await alice.push(gone)
+    read, decoded = sequence.Known.fact, list[int]()
+
+    def noting(known: sequence.Known) -> facts.Fact:
+        decoded.append(known.seq)
+        return read(known)
+
+    monkeypatch.setattr(sequence.Known, "fact", noting)
+    undone = {"undone_event_id": gone["id"]}
+    undos = [event("contact", "UNDO", undone, aggregate_id=ana["aggregate_id"], base_seq=2) for _ in range(20)]
+    outcomes = (await alice.push(*undos, *[gone] * 20))["results"]
+    assert Counter(one.get("code", one["status"]) for one in outcomes) == {"accepted": 1, "already_undone": 19, "duplicate": 20}
+    assert decoded == [2]
 
 
 async def test_what_leads_to_no_change_is_bounded_too(api: Server, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
