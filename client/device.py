@@ -49,6 +49,8 @@ class Attention:
 class Device:
     """What the user does is kept in the file at `path` before anything else happens; `sync` and `follow` bring it home.
 
+    Several processes may open the same file: they are one device, and wait for each other where they meet the server.
+
     `clock`, `dice` and `transport` stand for the world, so that a simulation can be one.
     """
 
@@ -67,10 +69,8 @@ class Device:
         self._dice = dice or random.SystemRandom()
         self._wire = Wire(server, transport)
         self._server = server
-        self.id: str = self._store.remembered("device_id") or self._new_id()
-        self._store.remember(device_id=self.id)
+        self.id: str = self._store.first("device_id", self._new_id())
         self._session = Session(self._wire, self._store, clock, {"id": self.id, "name": name})
-        self._one_at_a_time = asyncio.Lock()
         self._stirred = asyncio.Event()
         self._pushed_at = 0
         """How much of the log was folded when something was last sent."""
@@ -214,7 +214,7 @@ class Device:
 
         Raises Unavailable (nothing is known of a push in flight: it is sent again under the same ids), SignedOut, BrokenLog.
         """
-        async with self._one_at_a_time:
+        async with self._store.alone("sync"):
             resets = tries = 0
             while True:
                 try:

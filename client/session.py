@@ -29,7 +29,6 @@ class Session:
         self._store = store
         self._clock = clock
         self._device = dict(device)
-        self._exchange = asyncio.Lock()
 
     async def enter(self, path: str, **credentials: Any) -> None:
         """Register or log in at `path`. Raises Refused, Unavailable, AnotherAccount, MailFollows."""
@@ -87,7 +86,7 @@ class Session:
 
     async def _exchanged(self, stale: str) -> str:
         """An access token after `stale`. One exchange at a time: a refresh token that comes twice ends the session."""
-        async with self._exchange:
+        async with self._store.alone("token"):
             if (newer := self._store.remembered("access_token")) not in (None, stale):
                 return str(newer)
             token = self._store.remembered("refresh_token")

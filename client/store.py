@@ -1,9 +1,11 @@
 """What a device keeps: one SQLite file with its log, the state folded from it, and the commands of its user."""
 
+import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +33,23 @@ create index if not exists commands_by_aggregate on commands (kind, aggregate_id
 """
 MAY_COME_AGAIN = frozenset({"unknown_contact", "unknown_aggregate", "unknown_event", "dependency_failed", "too_many_changes"})
 """Rejections of which the server remembers nothing: what the command needs may still come, from another device."""
+WAIT_SECONDS = 30.0
+"""For another process to write what it has begun to write."""
+ASK_AGAIN_SECONDS = 0.02
+"""Whether another process has finished what only one may do at a time: a lock of a file tells nobody that it is free."""
 
 
 class Store:
-    """All of it changes in transactions: a device that is killed is after its last one or before it."""
+    """All of it changes in transactions: a device that is killed is after its last one or before it.
+
+    Several processes may have the same file open.
+    """
 
     def __init__(self, path: Path | str) -> None:
-        if path != ":memory:":
-            Path(path).touch(mode=0o600)  # it holds tokens, and what people owe
-        self._file = sqlite3.connect(path, isolation_level=None)
+        self._shared = path != ":memory:"
+        self._path = str(path)
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._file = _opened(path, WAIT_SECONDS)
         self._file.execute("pragma journal_mode = wal")
         self._file.execute("pragma synchronous = full")  # what the user did is not lost with the battery
         self._file.executescript(_SCHEMA)
@@ -47,6 +57,21 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+    @asynccontextmanager
+    async def alone(self, what: str) -> AsyncIterator[None]:
+        """Nobody else who has this file open does `what` meanwhile; a process that is killed stands in nobody's way.
+
+        Its lock is that of an empty database of SQLite beside the file, as nothing else is the same on every system.
+        """
+        async with self._turns[what]:
+            if not self._shared:
+                yield
+                return
+            with closing(_opened(Path(f"{self._path}-{what}"), 0)) as lock:
+                while not _taken(lock):  # noqa: ASYNC110  # by another process, which cannot set an event of ours
+                    await asyncio.sleep(ASK_AGAIN_SECONDS)
+                yield
 
     # --- settings ---------------------------------------------------------------------------------------------------
 
@@ -63,6 +88,12 @@ class Store:
                     self._file.execute("delete from meta where name = ?", (name,))
                 else:
                     self._file.execute("insert or replace into meta values (?, ?)", (name, json.dumps(value)))
+
+    def first(self, name: str, value: Any) -> Any:
+        """The value of `name`; where there is none yet, `value`, which is kept: whoever comes first decides."""
+        with self._transaction():
+            self._file.execute("insert or ignore into meta values (?, ?)", (name, json.dumps(value)))
+        return self.remembered(name)
 
     # --- the log and what follows from it ---------------------------------------------------------------------------
 
@@ -231,6 +262,22 @@ class Store:
 
 def _fact(content: str, digest: str) -> Fact:
     return {**json.loads(content), "hash": digest}
+
+
+def _opened(path: Path | str, wait_seconds: float) -> sqlite3.Connection:
+    if path != ":memory:":
+        Path(path).touch(mode=0o600)  # it holds tokens, and what people owe
+    return sqlite3.connect(path, isolation_level=None, timeout=wait_seconds)
+
+
+def _taken(lock: sqlite3.Connection) -> bool:
+    try:
+        lock.execute("begin exclusive")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def _state(outcome: Mapping[str, Any]) -> str:
