@@ -117,7 +117,10 @@ class Device:
     # --- acting, online or not --------------------------------------------------------------------------------------
 
     def create(self, kind: str, data: Mapping[str, Any], *, entity_id: str | None = None) -> str:
-        """A new contact, transaction or reminder; its id."""
+        """A new contact, transaction or reminder; its id.
+
+        Raises, as everything that acts, ValueError for what no request can hold: it would keep back all behind it for ever.
+        """
         entity_id = entity_id or self._new_id()
         self._act(kind, entity_id, "CREATED", data)
         return entity_id
@@ -151,6 +154,8 @@ class Device:
             "timestamp": self._clock().isoformat(),
             "version": 1,
         }
+        if (size := len(facts.canonical(item).encode())) > MOST_BYTES:
+            raise ValueError(f"a command of {size} bytes: the server takes {MOST_BYTES} at most")
         self._store.queue(item)
         self._stirred.set()
         return str(item["id"])

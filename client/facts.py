@@ -19,8 +19,8 @@ Account = tuple[str, str]
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys, no spaces, and no escape that JSON does not require."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """JSON with sorted keys, no spaces, and no escape that JSON does not require. Raises ValueError for NaN and infinity."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def content(fact: Fact) -> str:

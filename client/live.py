@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from client.errors import Unavailable
 from client.session import EARLY_SECONDS, Session
@@ -43,7 +43,7 @@ async def follow(
                 await _listen(socket, session, sync, is_news, stirred)
         except Unavailable as error:
             wait = error.retry_after
-        except (OSError, InvalidHandshake, TimeoutError):
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError):  # a URI that somebody on the way would have us go to
             pass
         except ConnectionClosed as error:
             wait = LONGEST_PAUSE_SECONDS if error.rcvd is not None and error.rcvd.code == TOO_MANY else 0.0

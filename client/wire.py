@@ -13,7 +13,9 @@ from client.errors import Refused, Reset, SignedOut, Unavailable
 TIMEOUT_SECONDS = 30.0
 """Of a request; past it nothing is known."""
 _SAYS_NOTHING = frozenset({408, 425, 429})
-"""Beside 5xx: the same request may pass later."""
+"""Beside 5xx, and what is no problem of our server's: a network that wants somebody to sign in answers in its place."""
+_WITH_A_BODY = frozenset({200, 201})
+"""What our server answers with these has one."""
 
 
 @functools.cache
@@ -52,10 +54,10 @@ def _understood(answer: httpx.Response) -> Any:
         members = _decoded(answer) if answer.content else None
     except ValueError as error:
         raise Unavailable(f"an answer that is no JSON, with status {answer.status_code}") from error
-    if answer.is_success:
+    if answer.is_success and not (members is None and answer.status_code in _WITH_A_BODY):
         return members
     problem = members if isinstance(members, dict) else {}
-    if answer.status_code >= 500 or answer.status_code in _SAYS_NOTHING:
+    if answer.status_code >= 500 or answer.status_code in _SAYS_NOTHING or "code" not in problem:
         raise Unavailable(f"status {answer.status_code}", _seconds(answer.headers.get("retry-after", "")))
     if answer.status_code == 401:
         raise SignedOut(str(problem.get("detail") or "sign in again"))

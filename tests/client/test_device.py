@@ -15,6 +15,8 @@ import pytest
 
 from api import tokens
 from client import BrokenLog, Device, Refused, SignedOut, Unavailable, live, session
+from client.store import Store
+from client.wire import Wire
 from tests.client.conftest import Person, agree, until
 from tests.client.test_scenarios import following, lunch
 from tests.fixtures.api import PASSWORD, Server
@@ -202,6 +204,64 @@ async def test_the_server_says_when_to_come_back(tmp_path: Path) -> None:
         with pytest.raises(Unavailable) as told:
             await device.login("anna@example.org", PASSWORD)
         assert told.value.retry_after == 7
+
+
+@pytest.mark.parametrize("notes", ["ñ" * 500_000, float("nan"), float("inf")], ids=["long", "nan", "infinite"])
+async def test_what_no_request_can_hold_is_refused_at_once(anna: Person, notes: Any) -> None:
+    """In the queue it would keep back everything behind it for ever."""
+    phone = await anna.device()
+    with pytest.raises(ValueError, match=r"900000 at most|not JSON compliant"):
+        phone.create("contact", {"name": "Ana", "notes": notes})
+    assert (phone.pending, phone.shown()) == (0, {})
+    phone.create("contact", {"name": "Bo"})
+    assert (await phone.sync()).version == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status_code": 200},
+        {"status_code": 200, "html": "<form>Welcome to our hotel</form>"},
+        {"status_code": 302, "headers": {"Location": "http://portal.example/"}},
+        {"status_code": 401},
+        {"status_code": 403, "json": {"message": "Forbidden"}},
+        {"status_code": 404, "json": []},
+    ],
+)
+async def test_the_answer_of_another_says_nothing(anna: Person, api: Server, tmp_path: Path, answer: dict[str, Any]) -> None:
+    """The network of a hotel answers in the server's place until somebody signs in there: nobody is signed out of here."""
+    async with Device(tmp_path / "file", api.url) as here:
+        await here.login(anna.email, PASSWORD)
+    stranger = httpx.MockTransport(lambda request: httpx.Response(**answer))
+    async with Device(tmp_path / "file", api.url, transport=stranger) as there:
+        there.create("contact", {"name": "Ana"})
+        with pytest.raises(Unavailable):
+            await there.sync()
+    async with Device(tmp_path / "file", api.url) as here:
+        assert (await here.sync()).version == 1
+
+
+async def test_a_feed_that_is_redirected_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by the network of a hotel, to a page where somebody is to sign in."""
+    monkeypatch.setattr(live, "FIRST_PAUSE_SECONDS", 0.0)
+    syncs = 0
+
+    async def sync() -> None:
+        nonlocal syncs
+        syncs += 1
+        if syncs == 3:
+            raise SignedOut("enough")
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(redirect, "127.0.0.1", 0) as portal:
+        url = f"http://127.0.0.1:{portal.sockets[0].getsockname()[1]}"
+        nobody = session.Session(Wire(url), Store(":memory:"), lambda: datetime.datetime.now(datetime.UTC), {})
+        with pytest.raises(SignedOut, match="enough"):
+            await live.follow(url, nobody, sync, lambda _: False, asyncio.Event(), random.Random(1))
 
 
 async def test_the_readme_shows_what_works(api: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
