@@ -5,6 +5,7 @@ import binascii
 import datetime
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Meta, Struct
@@ -17,14 +18,17 @@ from storage import suppressions
 OLDEST: Final = datetime.timedelta(minutes=10)
 """How old a delivery may be that is signed: whoever has recorded one cannot play it again tomorrow."""
 _LARGEST_TIMESTAMP: Final = 253_402_300_799
+_STORABLE: Final = r"^[^\x00]*$"
+"""No NUL, which Postgres stores in no text."""
 
 
 class Event(Struct, frozen=True):
     """One event of SendGrid's; it has many more members and kinds."""
 
-    sg_event_id: Annotated[str, Meta(min_length=1, max_length=200)]
+    sg_event_id: Annotated[str, Meta(min_length=1, max_length=200, pattern=_STORABLE)]
     event: str
-    email: Annotated[str, Meta(max_length=1_000)]
+    email: Annotated[str, Meta(max_length=1_000, pattern=_STORABLE)] = ""
+    """Empty where the event is about our account at SendGrid and not about a mail."""
     type: str = ""
     """Of a bounce: `blocked` says that it may work another time."""
     reason: str = ""
@@ -39,8 +43,7 @@ def install(app: "Sanic[Any, Any]", public_key: str) -> None:
     @app.post("/webhooks/sendgrid", name="sendgrid_webhook")
     async def receive(request: Request) -> HTTPResponse:
         _check_signature(webhook, request)
-        found = body.decode(request, list[Event])
-        reports = [suppressions.Report(event.sg_event_id, event.email.lower(), kind) for event in found if (kind := _kind(event))]
+        reports = _reports(body.decode(request, list[dict[str, Any]]))
         async with services.of(request).transaction() as connection:
             await suppressions.take(connection, reports, now=services.now())
         return HTTPResponse(None, status=204)
@@ -71,6 +74,23 @@ def _check_signature(webhook: EventWebhook, request: Request) -> None:
     at = datetime.datetime.fromtimestamp(int(timestamp), datetime.UTC)
     if abs(services.now() - at) > OLDEST:
         raise problems.BadSignature("this was signed too long ago")
+
+
+def _reports(told: list[dict[str, Any]]) -> list[suppressions.Report]:
+    """What lasts of a delivery: whatever else has come with it, for SendGrid sends the whole again or nothing of it.
+
+    Raises errors.Invalid where not one event of it is readable.
+    """
+    found: list[Event] = []
+    unread: list[msgspec.ValidationError] = []
+    for members in told:
+        try:
+            found.append(msgspec.convert(members, Event))
+        except msgspec.ValidationError as error:
+            unread.append(error)
+    if unread and not found:
+        raise body.invalid(unread[0])
+    return [suppressions.Report(event.sg_event_id, event.email.lower(), kind) for event in found if (kind := _kind(event))]
 
 
 def _kind(event: Event) -> Literal["bounced", "complained"] | None:

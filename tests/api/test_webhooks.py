@@ -145,6 +145,26 @@ async def test_what_is_signed_and_makes_no_sense_is_refused(api: Server, content
     assert (response.status_code, response.json()["code"]) == (400, "invalid")
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"event": "account_status_change", "sg_event_id": "x", "timestamp": 1, "type": "compliance_suspend"},
+        {"event": "bounce", "sg_event_id": 1, "email": "a"},
+        {"event": "bounce", "sg_event_id": "a\x00b", "email": "a\x00b@example.org"},
+        {"event": "bounce", "sg_event_id": "x" * 201, "email": "a@example.org"},
+    ],
+)
+async def test_what_comes_with_something_strange_is_not_lost(alice: Client, api: Server, strange: dict[str, Any]) -> None:
+    """SendGrid sends a delivery again as a whole, for a day, and then never."""
+    assert (await tell(api, strange, event(alice.user["email"]), strange)).status_code == 204
+    assert await problem(alice) == "bounced"
+
+
+async def test_what_is_about_the_account_at_the_provider_is_taken(api: Server) -> None:
+    about = {"event": "account_status_change", "sg_event_id": "x", "timestamp": 1, "type": "compliance_suspend"}
+    assert (await tell(api, about)).status_code == 204
+
+
 async def test_without_a_key_there_is_nothing(api_settings: Settings) -> None:
     from tests.fixtures.api import serve
 
