@@ -144,12 +144,13 @@ def _heading(name: str) -> bytes:
 
 def _line(name: str, row: Any) -> bytes:
     members = row if isinstance(row, dict) else msgspec.to_builtins(row)
-    return _csv([*(members[column] for column in _COLUMNS[name]), *_decimals(name, members).values()])
+    cells = (_cell(members[column]) for column in _COLUMNS[name])
+    return _csv([*cells, *_decimals(name, members).values()])
 
 
 def _csv(cells: list[Any]) -> bytes:
     out = io.StringIO()
-    csv.writer(out).writerow([_cell(cell) for cell in cells])
+    csv.writer(out).writerow(cells)
     return out.getvalue().encode()
 
 

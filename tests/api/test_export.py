@@ -295,8 +295,8 @@ async def test_an_empty_export_is_an_empty_import(alice: Client, bob: Client) ->
 
 async def test_a_zip_of_tables(alice: Client) -> None:
     contact = await alice.post("/api/contacts", {"name": '=HYPERLINK("x")', "notes": "a\nb, c"}, status=201)
-    for amount, currency in ((1250, "EUR"), (70, "JPY")):
-        body = {"contact_id": contact["id"], "direction": "lent", "amount": amount, "currency": currency}
+    for direction, amount, currency in (("owed", 1250, "EUR"), ("lent", 70, "JPY")):
+        body = {"contact_id": contact["id"], "direction": direction, "amount": amount, "currency": currency}
         await alice.post("/api/transactions", body, status=201)
     await alice.post("/api/reminders", {"contact_id": contact["id"], "remind_at": "2026-12-01T09:00:00Z"}, status=201)
     answer = await alice.http.get("/api/export", params={"format": "csv"})
@@ -312,7 +312,7 @@ async def test_a_zip_of_tables(alice: Client) -> None:
         head = json.loads(archive.read("export.json"))
     assert (tables["contacts"][0]["name"], tables["contacts"][0]["notes"]) == ('\'=HYPERLINK("x")', "a\nb, c")
     assert [row["amount_decimal"] for row in tables["transactions"]] == ["12.50", "70"]
-    assert [row["amount"] for row in tables["balances"]] == ["1250", "70"]
+    assert [(row["amount"], row["amount_decimal"]) for row in tables["balances"]] == [("-1250", "-12.50"), ("70", "70")]
     assert tables["reminders"][0]["channels"] == "email push"
     assert verify_chain(log).hex() == head["ledger"]["hash"]
 
