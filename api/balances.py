@@ -46,7 +46,7 @@ class Balances(Struct, frozen=True):
     materialized_version: int
 
 
-@routes.add("GET", "/api/balances", answer=Balances, query=PointQuery)
+@routes.add("GET", "/api/balances", answer=Balances, query=PointQuery, codes=("ledger_gone",))
 async def read(call: Call[None, PointQuery]) -> Reply:
     """Every balance that is not zero, and the totals per currency: now, or at a point of the past."""
     point = reports.Point(call.query.as_of, call.query.effective_on)

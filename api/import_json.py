@@ -44,7 +44,13 @@ class TakenOver(Struct, frozen=True):
     version: int
 
 
-@routes.add("POST", "/api/import/json", answer=TakenOver, codes=("ledger_not_empty", "balance_out_of_range"), streams=MEDIA_TYPE)
+@routes.add(
+    "POST",
+    "/api/import/json",
+    answer=TakenOver,
+    codes=("ledger_not_empty", "balance_out_of_range", "ledger_gone"),
+    streams=MEDIA_TYPE,
+)
 @stream  # type: ignore[untyped-decorator]  # Sanic leaves this decorator untyped
 async def take_over(call: Call[None, Nothing]) -> Reply:
     """Take over what /api/export wrote, into an empty ledger: every fact as it was decided, with new times and hashes."""

@@ -17,7 +17,7 @@ from api.routing import Nothing, Route
 EVERYWHERE = ("invalid", "internal", "unavailable", "too_large", "too_slow")
 """Codes that every operation can answer with."""
 SIGNED_IN = ("unauthorized",)
-REPLAYABLE = ("id_reused", "stale", "too_many_changes")
+REPLAYABLE = ("id_reused", "ledger_gone", "stale", "too_many_changes")
 _TOKENS = "An access token of a session, or a personal token; what the operation needs is `read`, `write` or `session`."
 _BINARY = {"type": "string", "format": "binary"}
 _REF = "#/components/schemas/{name}"

@@ -85,7 +85,7 @@ class _Named(Struct, frozen=True):
     id: UUID
 
 
-@routes.add("POST", "/api/sync/push", answer=PushResult, body=PushBody, codes=("reset",))
+@routes.add("POST", "/api/sync/push", answer=PushResult, body=PushBody, codes=("ledger_gone", "reset"))
 async def push(call: Call[PushBody, Nothing]) -> Reply:
     """Hand in commands; each has an outcome of its own."""
     items = [_item(raw, index, call.caller.device) for index, raw in enumerate(call.body.events)]
@@ -205,7 +205,7 @@ def _base_seq(members: dict[str, Any]) -> int | None:
         return None
 
 
-@routes.add("POST", "/api/sync/pull", answer=PullResult, body=PullBody, codes=("reset",), needs="read")
+@routes.add("POST", "/api/sync/pull", answer=PullResult, body=PullBody, codes=("ledger_gone", "reset"), needs="read")
 async def pull(call: Call[PullBody, Nothing]) -> Reply:
     """Read the facts behind a seq."""
     wanted, here = call.body, call.services

@@ -60,7 +60,7 @@ class Imported(Struct, frozen=True):
     "/api/import/debitum",
     answer=Imported,
     query=Options,
-    codes=("invalid_backup", "currency_precision"),
+    codes=("invalid_backup", "currency_precision", "ledger_gone"),
     streams=MEDIA_TYPE,
 )
 @stream  # type: ignore[untyped-decorator]  # Sanic leaves this decorator untyped

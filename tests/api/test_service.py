@@ -58,6 +58,14 @@ async def test_the_openapi_document_is_valid_and_covers_every_route(api: Server)
     assert references <= set(document["components"]["schemas"])
 
 
+async def test_whoever_writes_is_told_that_the_ledger_may_be_gone(api: Server) -> None:
+    """Its owner's account can be erased between the look at the token and the commit."""
+    paths = (await api.http().get("/docs/openapi.json")).json()["paths"]
+    written = {(route.path, route.method.lower()) for route in ROUTES if route.replays or route.streams is not None}
+    for path, method in written | {("/api/sync/push", "post"), ("/api/sync/pull", "post"), ("/api/balances", "get")}:
+        assert '"ledger_gone"' in json.dumps(paths[path][method]["responses"]["404"]), (method, path)
+
+
 async def test_answers_are_what_the_document_says(alice: Client, api: Server) -> None:
     document = (await alice.http.get("/docs/openapi.json")).json()
 
