@@ -4,7 +4,9 @@ import uuid
 from typing import Any
 
 from tests.api.test_sync import event, lent
-from tests.fixtures.api import Client, Server
+from tests.fixtures.api import Client, Server, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 
 async def paged(client: Client, path: str, **parameters: Any) -> list[Any]:

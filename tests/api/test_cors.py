@@ -10,18 +10,16 @@ import pytest_asyncio
 from api import cors
 from api.settings import Settings, SettingsError
 from storage.encryption import new_ring
-from tests.fixtures.api import Client, Server, serve
+from tests.fixtures.api import Client, Server, of_the_module, serve
 
 FRIEND, STRANGER = "https://app.example.org", "https://evil.example"
 ASKS = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization, if-match"}
 
 
-@pytest.fixture
-def api_settings(api_settings: Settings) -> Settings:
-    return replace(api_settings, cors_origins=("http://localhost:5173", FRIEND))
+pytestmark, database_url, api, alice, bob = of_the_module(cors_origins=("http://localhost:5173", FRIEND))
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def closed(api: Server) -> AsyncIterator[Server]:
     """A server whose operator has named nobody."""
     async with serve(replace(api.settings, cors_origins=())) as running:
@@ -106,7 +104,7 @@ def read(origins: str, environment: str = "development") -> tuple[str, ...]:
     return Settings.from_environment({**given, "DEBITUM_CORS_ORIGINS": origins}).cors_origins
 
 
-def test_origins_are_read_as_browsers_write_them() -> None:
+async def test_origins_are_read_as_browsers_write_them() -> None:
     assert read(f" {FRIEND}, http://localhost:5173,capacitor://localhost,http://[::1]:3000,") == (
         FRIEND,
         "http://localhost:5173",
@@ -120,10 +118,10 @@ def test_origins_are_read_as_browsers_write_them() -> None:
 @pytest.mark.parametrize(
     "origins", ["*", "https://*.example.org", f"{FRIEND}/", f"{FRIEND}/app", "app.example.org", "null", FRIEND.upper()]
 )
-def test_what_is_no_list_of_origins_is_refused(origins: str, environment: str) -> None:
+async def test_what_is_no_list_of_origins_is_refused(origins: str, environment: str) -> None:
     with pytest.raises(SettingsError, match=r"^DEBITUM_CORS_ORIGINS: "):
         read(origins, environment)
 
 
-def test_what_pages_may_see_covers_the_limits() -> None:
+async def test_what_pages_may_see_covers_the_limits() -> None:
     assert {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"} <= names(cors.SHOWN)

@@ -23,7 +23,9 @@ from domain.case import Defaults
 from domain.sequence import Outcome
 from tests.api.test_sync import event, lent, verify_chain
 from tests.factories import Chaos
-from tests.fixtures.api import Client, Server
+from tests.fixtures.api import Client, Server, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 TIMES = {"recorded_at", "created_at", "updated_at", "deleted_at", "exported_at"}
 
@@ -193,7 +195,7 @@ async def test_a_log_that_does_not_fold_is_refused_whole(api: Server, alice: Cli
     assert (await bob.http.post("/api/import/json", json=whole)).status_code == 200
 
 
-def test_a_file_is_in_memory_once(tmp_path: Path) -> None:
+async def test_a_file_is_in_memory_once(tmp_path: Path) -> None:
     log = [
         {
             **{"seq": seq, "id": str(uuid.uuid4()), "aggregate_type": "contact", "aggregate_id": (contact := str(uuid.uuid4()))},

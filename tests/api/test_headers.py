@@ -14,7 +14,9 @@ from websockets.asyncio.client import connect
 
 from api import auth, browser, compression, pages
 from api.headers import HSTS_SECONDS
-from tests.fixtures.api import Client, Server, serve
+from tests.fixtures.api import Client, Server, of_the_module, serve
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 PAGES = ("/docs", "/docs/problems/stale", "/verify?token=x", "/reset?token=x", "/join?invite=x")
 BANNERS = {"server", "x-powered-by", "via"}
@@ -129,7 +131,7 @@ async def test_https_is_for_good_where_people_come_by_it(api: Server) -> None:
             assert (await http.get(path)).headers["Strict-Transport-Security"] == f"max-age={HSTS_SECONDS}"
 
 
-def test_what_is_the_same_for_everybody_is_packed_once() -> None:
+async def test_what_is_the_same_for_everybody_is_packed_once() -> None:
     for file in browser.load(browser.ROOT).values():
         assert compression.whole(file.body) is compression.whole(file.body)
         assert gzip.decompress(compression.whole(file.body)) == file.body

@@ -15,7 +15,9 @@ from api.settings import Settings
 from api.tokens import TYPE
 from storage import recipients, roles
 from storage.encryption import KeyRing, new_ring
-from tests.fixtures.api import PASSWORD, Client, Server
+from tests.fixtures.api import PASSWORD, Client, Server, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 
 async def test_registering_signs_in_and_makes_an_empty_ledger(api: Server) -> None:
@@ -56,19 +58,20 @@ async def test_registering_signs_in_and_makes_an_empty_ledger(api: Server) -> No
 
 
 async def test_a_taken_address_is_refused_whatever_its_case(api: Server) -> None:
-    await api.register("ada@example.org")
+    await api.register("bea@example.org")
     async with api.http() as http:
-        response = await http.post("/api/auth/register", json={"email": "ADA@example.org", "password": PASSWORD})
+        response = await http.post("/api/auth/register", json={"email": "BEA@example.org", "password": PASSWORD})
     assert (response.status_code, response.json()["code"]) == (409, "email_taken")
 
 
 async def test_passwords_are_kept_as_argon2id_and_wrong_ones_are_refused(api: Server, database: Engine) -> None:
-    await api.register("ada@example.org")
+    cleo = await api.register("cleo@example.org")
     with database.begin() as connection:
-        [kept] = connection.scalars(text("select password_hash from debitum.users"))
+        query = text("select password_hash from debitum.users where id = :id")
+        [kept] = connection.scalars(query, {"id": cleo.user["id"]})
     assert kept.startswith("$argon2id$")
     async with api.http() as http:
-        for email, password in (("ada@example.org", "wrong horse"), ("nobody@example.org", PASSWORD)):
+        for email, password in (("cleo@example.org", "wrong horse"), ("nobody@example.org", PASSWORD)):
             response = await http.post("/api/auth/login", json={"email": email, "password": password})
             assert (response.status_code, response.json()["code"]) == (401, "invalid_credentials")
         short = await http.post("/api/auth/register", json={"email": "b@example.org", "password": "short"})
@@ -77,9 +80,9 @@ async def test_passwords_are_kept_as_argon2id_and_wrong_ones_are_refused(api: Se
 
 async def test_a_device_keeps_its_id_across_logins(api: Server) -> None:
     device = {"id": str(uuid.uuid4()), "name": "phone"}
-    first = await api.register("ada@example.org", device=device)
+    first = await api.register("dana@example.org", device=device)
     async with api.http() as http:
-        body = {"email": "ada@example.org", "password": PASSWORD, "device": device | {"name": "new name"}}
+        body = {"email": "dana@example.org", "password": PASSWORD, "device": device | {"name": "new name"}}
         second = (await http.post("/api/auth/login", json=body)).json()
     assert first.device_id == second["device_id"] == device["id"]
 
@@ -203,7 +206,7 @@ async def test_what_changes_meanwhile_stays(alice: Client, database: Engine) -> 
     assert (settings["channels"], settings["digest"]) == ([], True)
 
 
-def test_the_key_ring_opens_only_what_it_sealed() -> None:
+async def test_the_key_ring_opens_only_what_it_sealed() -> None:
     ring, other = KeyRing.parse(new_ring()), KeyRing.parse(new_ring())
     sealed = ring.new_data_key("ledger")
     assert len(ring.open_data_key("ledger", sealed)) == 32

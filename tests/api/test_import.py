@@ -17,7 +17,9 @@ import httpx
 import pytest
 
 from api import app, places, services, transfer
-from tests.fixtures.api import Client, Server, serve
+from tests.fixtures.api import Client, Server, of_the_module, serve
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 DATA = Path(__file__).parents[1] / "data"
 

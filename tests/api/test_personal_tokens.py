@@ -13,7 +13,9 @@ from websockets.asyncio.client import connect
 from api import feed, sockets
 from api.app import ROUTES
 from tests.api.test_feed import address, closed, hear, until
-from tests.fixtures.api import Client, Server
+from tests.fixtures.api import Client, Server, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 SESSION_ONLY = {
     ("DELETE", "/api/me"),

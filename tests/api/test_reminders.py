@@ -9,7 +9,9 @@ from sqlalchemy import Engine, select
 
 from domain import recurrence
 from storage import tables
-from tests.fixtures.api import Client
+from tests.fixtures.api import Client, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 FUTURE, PAST = "2031-05-01T09:00:00+02:00", "2020-05-01T09:00:00+02:00"
 
@@ -87,8 +89,9 @@ async def test_a_reminder_repeats_until_it_is_done(alice: Client, database: Engi
     assert (created["repeat"], created["state"]) == (rule, "pending")
     assert now < next_at < now + datetime.timedelta(days=32)
     assert (next_at + datetime.timedelta(days=1)).day == 1
+    kept = select(tables.reminders).where(tables.reminders.c.id == created["id"])
     with database.connect() as connection:
-        row = connection.execute(select(tables.reminders)).one()
+        row = connection.execute(kept).one()
     assert row.repeat_days == recurrence.marks(rule, row.remind_at) == [28, 29, 30, 31]
     assert row.repeat_until is None
     path = f"/api/reminders/{created['id']}"
@@ -100,7 +103,7 @@ async def test_a_reminder_repeats_until_it_is_done(alice: Client, database: Engi
     once = await alice.post(path, {"repeat": None, "remind_at": FUTURE})
     assert (once["state"], once["next_at"], once["repeat"]) == ("pending", once["remind_at"], None)
     with database.connect() as connection:
-        row = connection.execute(select(tables.reminders)).one()
+        row = connection.execute(kept).one()
     assert (row.repeat_days, row.repeat_until) == (None, None)
 
 

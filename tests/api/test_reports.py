@@ -10,7 +10,9 @@ from sqlalchemy import Engine, update
 
 from storage import tables
 from tests.api.test_transactions import lend, person
-from tests.fixtures.api import Client
+from tests.fixtures.api import Client, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 
 async def test_a_balance_is_known_as_of_then_and_effective_on_a_date(alice: Client) -> None:

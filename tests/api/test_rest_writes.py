@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.api import Client
+from tests.fixtures.api import Client, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 NEW: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "contacts": ({"name": "Ana"}, {"notes": "x"}),

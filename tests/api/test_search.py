@@ -9,7 +9,9 @@ from sqlalchemy import Engine, text
 
 from domain import words
 from tests.api.test_transactions import lend, person
-from tests.fixtures.api import Client
+from tests.fixtures.api import Client, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 
 async def titles(client: Client, asked: str, **parameters: Any) -> list[str]:
@@ -84,7 +86,7 @@ async def test_a_bad_question_is_pointed_at(alice: Client, asked: str) -> None:
 
 @given(st.text(min_size=1, max_size=60).filter(lambda asked: "\x00" not in asked and words.query(asked)))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_written_is_found_by_itself_whatever_it_is(database: Engine, asked: str) -> None:
+async def test_what_is_written_is_found_by_itself_whatever_it_is(database: Engine, asked: str) -> None:
     """The vector and the question are both text to Postgres: nothing in them is read as an operator."""
     beginnings = " & ".join(f"'{word}':*" for word in words.query(asked))
     with database.begin() as connection:

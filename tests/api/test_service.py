@@ -3,20 +3,35 @@
 import gzip
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 from jsonschema import Draft202012Validator
-from sqlalchemy import Engine, text
 
 from api import problems
 from api.app import ROUTES
+from api.settings import Settings
 from domain import errors
-from tests.fixtures.api import Client, Server
+from storage import urls
+from tests.fixtures import pooler
+from tests.fixtures.api import Client, Server, of_the_module, serve
+from tests.fixtures.database import cloned
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 
-async def test_health_answers_and_ready_says_what_it_looked_at(api: Server, database: Engine) -> None:
-    async with api.http() as http:
+@pytest.fixture
+def another_url(server: str) -> Iterator[str]:
+    """Of a database of a test's own."""
+    with cloned(server) as url:
+        yield url
+
+
+async def test_health_answers_and_ready_says_what_it_looked_at(another_url: str, api_settings: Settings) -> None:
+    async with serve(replace(api_settings, database_url=another_url)) as api, api.http() as http:
         health = await http.get("/health")
         assert (health.status_code, health.text, health.headers["content-type"].split(";")[0]) == (200, "OK", "text/plain")
         head = await http.head("/health")
@@ -25,8 +40,8 @@ async def test_health_answers_and_ready_says_what_it_looked_at(api: Server, data
         ready = await http.get("/health/ready")
         assert (ready.status_code, ready.json()["status"]) == (200, "ok")
         assert ready.json()["checks"] == {"postgres": "ok", "migrations": "ok", "durability": "ok", "projection_lag_seconds": 0.0}
-        with database.begin() as connection:
-            connection.execute(text("update debitum.alembic_version set version_num = '0001'"))
+        with psycopg.connect(urls.libpq_url(pooler.direct(another_url))) as connection:
+            connection.execute("update debitum.alembic_version set version_num = '0001'")
         unready = await http.get("/health/ready")
         assert (unready.status_code, unready.json()["status"]) == (503, "unavailable")
         assert "0001" in unready.json()["checks"]["migrations"]

@@ -15,7 +15,9 @@ from api import state as api_state
 from storage import reminders
 from tests.api.test_sync import event
 from tests.api.test_transactions import lend, person
-from tests.fixtures.api import Client, Server
+from tests.fixtures.api import Client, Server, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 
 async def state(client: Client) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -11,7 +11,9 @@ import pytest
 
 from domain import facts, sequence
 from storage import events
-from tests.fixtures.api import Client, Server
+from tests.fixtures.api import Client, Server, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 
 def event(

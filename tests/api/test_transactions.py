@@ -4,7 +4,9 @@ import asyncio
 import uuid
 from typing import Any
 
-from tests.fixtures.api import Client
+from tests.fixtures.api import Client, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 
 async def person(client: Client, name: str = "Ana") -> str:

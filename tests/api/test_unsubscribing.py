@@ -9,7 +9,9 @@ from sqlalchemy import Engine, select
 from domain import reminders
 from storage import tables
 from storage import unsubscribing as storage
-from tests.fixtures.api import PASSWORD, Client, Server
+from tests.fixtures.api import PASSWORD, Client, Server, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 

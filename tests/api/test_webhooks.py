@@ -1,7 +1,6 @@
 """What SendGrid tells: believed where it is signed and fresh, once; and what follows for an address."""
 
 import base64
-import dataclasses
 import datetime
 import json
 import uuid
@@ -16,16 +15,14 @@ from sqlalchemy import Engine, text
 from api.settings import Settings, SettingsError
 from storage import account_mails, outbox, recipients, roles
 from tests.api.test_identity import _mail_token
-from tests.fixtures.api import Client, Server
+from tests.fixtures.api import Client, Server, of_the_module, serve
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 _DER = KEY.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 PUBLIC_KEY = base64.b64encode(_DER).decode()
 
 
-@pytest.fixture
-def api_settings(api_settings: Settings) -> Settings:
-    return dataclasses.replace(api_settings, sendgrid_webhook_key=PUBLIC_KEY)
+pytestmark, database_url, api, alice, bob = of_the_module(sendgrid_webhook_key=PUBLIC_KEY)
 
 
 def event(email: str, kind: str = "bounce", **members: Any) -> dict[str, Any]:
@@ -166,13 +163,11 @@ async def test_what_is_about_the_account_at_the_provider_is_taken(api: Server) -
 
 
 async def test_without_a_key_there_is_nothing(api_settings: Settings) -> None:
-    from tests.fixtures.api import serve
-
-    async with serve(dataclasses.replace(api_settings, sendgrid_webhook_key="")) as deaf:
+    async with serve(api_settings) as deaf:
         assert (await tell(deaf)).status_code == 404
 
 
-def test_a_key_that_is_none_is_refused() -> None:
+async def test_a_key_that_is_none_is_refused() -> None:
     environment = {"DATABASE_URL": "postgresql://x", "DEBITUM_KEYS": "k1:" + base64.b64encode(bytes(range(32))).decode()}
     assert Settings.from_environment(environment | {"SENDGRID_WEBHOOK_KEY": PUBLIC_KEY}).sendgrid_webhook_key == PUBLIC_KEY
     with pytest.raises(SettingsError, match="SENDGRID_WEBHOOK_KEY"):
