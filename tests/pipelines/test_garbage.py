@@ -47,22 +47,24 @@ def test_what_ticks_leave_is_found_soon(program: str, tmp_path: Path) -> None:
 
 
 WORKS = """
-import gc, runpy, sys
-import api.serving, dagster_webserver.cli
+import gc, pkgutil, runpy, sys
 
 def work(*_, **__):
     print("is found:", gc.isenabled())
     sys.exit()
 
-api.serving.run = dagster_webserver.cli.dagster_webserver.main = work
+place, _, name = sys.argv.pop(1).rpartition(".")
+setattr(pkgutil.resolve_name(place), name, work)
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize("program", ["api", "pipelines webserver"])
-def test_it_is_looked_for_once_all_is_loaded(program: str) -> None:
+@pytest.mark.parametrize(
+    ("program", "work"), [("api", "api.serving.run"), ("pipelines webserver", "dagster_webserver.cli.dagster_webserver.main")]
+)
+def test_it_is_looked_for_once_all_is_loaded(program: str, work: str) -> None:
     """And not before. What they would do then is replaced; nobody answers where Postgres should be."""
     settings = {"DATABASE_URL": "postgresql://127.0.0.1:1/none", "DEBITUM_KEYS": new_ring(), "DEBITUM_PORT": "0"}
-    command = (sys.executable, "-c", WORKS, *program.split())
+    command = (sys.executable, "-c", WORKS, work, *program.split())
     ended = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
     assert "is found: True" in ended.stdout, ended.stdout + ended.stderr
