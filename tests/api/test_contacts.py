@@ -7,7 +7,9 @@ from sqlalchemy import Engine
 
 from storage import balances, roles
 from tests.api.test_transactions import lend, person
-from tests.fixtures.api import Client
+from tests.fixtures.api import Client, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 
 async def test_a_contact_is_created_read_changed_and_deleted(alice: Client) -> None:

@@ -19,7 +19,9 @@ from tests.api.test_guesses import set_back
 from tests.api.test_passwords import ANOTHER, mail_token
 from tests.api.test_registration import COMMON, applying, invitation, mail, signing_up
 from tests.api.test_unsubscribing import unsubscribe_token
-from tests.fixtures.api import PASSWORD, Client, Server, serve
+from tests.fixtures.api import PASSWORD, Client, Server, of_the_module, serve
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 DIRECTIONS = {"en": "ltr", "de": "ltr", "ar": "rtl"}
 LINKS = ("/verify?token=x", "/reset?token=x", "/join?invite=x")
@@ -86,14 +88,15 @@ async def verifying(server: Server, database: Engine, language: str) -> AsyncIte
     http = reading(server, language)
     yield check(await http.get("/verify?token=x"), language, 200, "Confirm your e-mail address", "Confirm")
     yield check(await http.post("/verify", data={"token": "x"}), language, 400, "This link is not valid any more")
+    ada = f"ada-{language}@example.org"
     with signing_up(server, "verified"):
-        await applying(server, "ada@example.org")
-        form = {"token": mail(database, "ada@example.org"), "password": ANOTHER}
+        await applying(server, ada)
+        form = {"token": mail(database, ada), "password": ANOTHER}
         yield check(await http.get("/verify", params=form), language, 200, "Your password")
         yield check(await http.post("/verify", data=form), language, 400, "Your password")
-        set_back(database, server, "ada@example.org", 30, 1)
+        set_back(database, server, ada, 30, 1)
         yield check(await http.post("/verify", data=form), language, 429, "Wait a minute before you try again.")
-        set_back(database, server, "ada@example.org", 30, 61)
+        set_back(database, server, ada, 30, 61)
         yield check(await http.post("/verify", data=form | {"password": PASSWORD}), language, 200, "Thank you")
 
 
@@ -111,14 +114,15 @@ async def resetting(server: Server, token: str, language: str) -> AsyncIterator[
 
 
 async def joining(server: Server, language: str) -> AsyncIterator[set[str]]:
-    http, form = reading(server, language), {"invite": await invitation(server), "email": "bob@example.org", "password": PASSWORD}
+    http, ada, bob = reading(server, language), f"ada-{language}@example.org", f"bob-{language}@example.org"
+    form = {"invite": await invitation(server), "email": bob, "password": PASSWORD}
     hers = await invitation(server, "eve@example.org")
     yield check(await http.get("/join", params=form), language, 200, "Welcome to Debitum", "E-mail address", "Password", "Join")
     for wrong, message in (
         ({"invite": "x"}, "This invitation is not valid any more"),
         ({"invite": hers}, "This invitation is for another e-mail address."),
         ({"email": "x"}, "This is not an e-mail address that can be used."),
-        ({"email": "ada@example.org"}, "This address has an account already. Sign in with it, or ask for a new password."),
+        ({"email": ada}, "This address has an account already. Sign in with it, or ask for a new password."),
         ({"password": COMMON}, "This password is one of the most common ones, which are guessed first: choose another."),
     ):
         yield check(await http.post("/join", data=form | wrong), language, 400, message)

@@ -34,7 +34,7 @@ class Person:
         return found, wire
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def people(api: Server, tmp_path: Path) -> AsyncIterator[Callable[[], Coroutine[Any, Any, Person]]]:
     """New people, one a call."""
     async with AsyncExitStack() as stack:
@@ -50,7 +50,7 @@ async def people(api: Server, tmp_path: Path) -> AsyncIterator[Callable[[], Coro
         yield person
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def anna(people: Callable[[], Coroutine[Any, Any, Person]]) -> Person:
     """A user."""
     return await people()

@@ -19,7 +19,9 @@ from client.store import Store
 from client.wire import Wire
 from tests.client.conftest import Person, agree, until
 from tests.client.test_scenarios import following, lunch
-from tests.fixtures.api import PASSWORD, Server
+from tests.fixtures.api import PASSWORD, Server, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 Answer = dict[str, Any]
 
@@ -187,7 +189,7 @@ async def test_a_following_device_outlives_its_tokens(anna: Person, monkeypatch:
         await until(lambda: phone.get("contact", second))
 
 
-def test_pauses_grow_to_a_bound_and_are_not_in_step() -> None:
+async def test_pauses_grow_to_a_bound_and_are_not_in_step() -> None:
     dice = random.Random(1)
     pauses = [[live.pause(failures, dice) for _ in range(200)] for failures in range(1, 30)]
     for failures, some in enumerate(pauses, start=1):

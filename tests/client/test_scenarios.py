@@ -10,8 +10,10 @@ import pytest
 
 from client import AnotherAccount, Device, SignedOut, Unavailable, live
 from tests.client.conftest import Person, agree, until
-from tests.fixtures.api import PASSWORD, Server
+from tests.fixtures.api import PASSWORD, Server, of_the_module
 from tests.simulation.user import User
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 People = Callable[[], Coroutine[Any, Any, Person]]
 
@@ -35,6 +37,13 @@ async def following(*devices: Device) -> AsyncIterator[None]:
 
 async def two(person: Person) -> tuple[Device, Device]:
     return await person.device("phone"), await person.device("laptop")
+
+
+async def test_a_crowd_gets_in(people: People) -> None:
+    """More than hash at a time: who is told to come again does so by itself."""
+    anna, bob = await people(), await people()
+    devices = await asyncio.gather(*(person.device() for person in [anna, bob] * 6))
+    assert len({device.ledger_id for device in devices}) == 2
 
 
 async def test_what_one_does_the_others_see_at_once(anna: Person) -> None:

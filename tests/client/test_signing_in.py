@@ -1,10 +1,8 @@
-"""Devices at the door: many at once, and where accounts need a proven address."""
+"""Devices at the door: their tokens, and where accounts need a proven address."""
 
 import asyncio
 import datetime
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -14,15 +12,7 @@ from client.session import Session
 from client.store import Store
 from client.wire import Wire
 from tests.api.test_registration import mail, signing_up
-from tests.client.conftest import Person
 from tests.fixtures.api import PASSWORD, Server
-
-
-async def test_a_crowd_gets_in(people: Callable[[], Coroutine[Any, Any, Person]]) -> None:
-    """More than hash at a time: who is told to come again does so by itself."""
-    anna, bob = await people(), await people()
-    devices = await asyncio.gather(*(person.device() for person in [anna, bob] * 6))
-    assert len({device.ledger_id for device in devices}) == 2
 
 
 async def test_a_token_is_exchanged_once_by_however_many_need_a_new_one(api: Server, database: Engine, tmp_path: Path) -> None:
