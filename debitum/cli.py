@@ -88,6 +88,7 @@ def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
 
     loaded = settings.load(os.environ, Path(".env"), flags)
     settings.require_keys(loaded)
+    settings.require_place(loaded)
     tell, version = saying.voice(loaded.log), metadata.version("debitum")
     tell(f"Debitum {version}, data in {loaded.data_dir}", "starting", version=version, data_dir=str(loaded.data_dir))
     try:

@@ -107,8 +107,6 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     )
     if loaded.parts >= {parts.API, parts.WEBSERVER} and loaded.port == loaded.dagster_port:
         reader.wrong.append(f"DEBITUM_DAGSTER_PORT: {port} is the port of the API (DEBITUM_PORT) already")
-    if loaded.code_socket and parts.CODE_SERVER in loaded.parts and not _has_a_place(loaded.code_socket, loaded.data_dir):
-        reader.wrong.append(f"DEBITUM_CODE_SOCKET: there is no folder {loaded.code_socket.parent}")
     _spread(loaded, reader)
     if loaded.database_url and urls.is_pooled(loaded.database_url) and not loaded.database_direct_url:
         reader.wrong.append(f"DATABASE_DIRECT_URL: {refusals.NOT_DIRECT}")
@@ -144,6 +142,15 @@ def require_keys(loaded: Settings) -> None:
         return  # what cannot be read is told of where the ring is read (debitum.rings)
     except ValueError as error:
         raise SettingsError(f"{file}: {error}") from error
+
+
+def require_place(loaded: Settings) -> None:
+    """A folder for the code server's socket, where one is to listen; what is in the data folder is made. Raises SettingsError."""
+    socket = loaded.code_socket
+    if socket is None or parts.CODE_SERVER not in loaded.parts or socket.is_relative_to(loaded.data_dir):
+        return
+    if not os.path.isdir(socket.parent):
+        raise SettingsError(f"DEBITUM_CODE_SOCKET: there is no folder {socket.parent}")
 
 
 def _refuse_what_is_dangerous(loaded: Settings, reader: "_Reader") -> None:
@@ -253,11 +260,6 @@ def _socket(value: str) -> Path | None:
     if len(os.fsencode(path)) >= folders.LONGEST_SOCKET_PATH:
         raise ValueError(f"{value!r} is too long for a socket: {folders.LONGEST_SOCKET_PATH - 1} bytes at most")
     return path
-
-
-def _has_a_place(socket: Path, data_dir: Path) -> bool:
-    """Whether the code server can make it; what is in the data folder is made at a start."""
-    return os.path.isdir(socket.parent) or socket.is_relative_to(data_dir)
 
 
 def _read(env_file: Path) -> dict[str, str]:

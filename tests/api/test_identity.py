@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from api.settings import Settings
 from api.tokens import TYPE
 from storage import recipients, roles
-from storage.encryption import KeyRing, new_ring
+from storage.encryption import KeyRing, new_key
 from tests.fixtures.api import PASSWORD, Client, Server, of_the_module
 
 pytestmark, database_url, api, alice, bob = of_the_module()
@@ -207,7 +207,7 @@ async def test_what_changes_meanwhile_stays(alice: Client, database: Engine) -> 
 
 
 async def test_the_key_ring_opens_only_what_it_sealed() -> None:
-    ring, other = KeyRing.parse(new_ring()), KeyRing.parse(new_ring())
+    ring, other = KeyRing.parse(new_key("k1")), KeyRing.parse(new_key("k1"))
     sealed = ring.new_data_key("ledger")
     assert len(ring.open_data_key("ledger", sealed)) == 32
     for opener, ledger in ((other, "ledger"), (ring, "another ledger")):

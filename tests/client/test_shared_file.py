@@ -15,12 +15,14 @@ from client.store import Store
 from client.wire import Wire
 from tests.client.conftest import Person, agree
 from tests.client.test_scenarios import lunch
-from tests.fixtures.api import PASSWORD, Server
+from tests.fixtures.api import PASSWORD, Server, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
 
 Two = tuple[Device, Device]
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def two(anna: Person, api: Server, tmp_path: Path) -> AsyncIterator[Two]:
     """A device of Anna's, opened twice."""
     async with Device(tmp_path / "file", api.url) as one, Device(tmp_path / "file", api.url) as other:
@@ -62,8 +64,12 @@ async def test_a_token_is_exchanged_by_one_of_them(api: Server, database: Engine
     await one.enter("/api/auth/register", email="ada@example.org", password=PASSWORD)
     ahead = datetime.timedelta(seconds=590)
     [_] = set(await asyncio.gather(one.token(), other.token()))
+    hers = """
+        select count(*) from debitum.refresh_tokens t join debitum.sessions s on s.id = t.session_id
+        join debitum.users u on u.id = s.user_id where u.email = 'ada@example.org'
+    """
     with database.begin() as connection:
-        assert connection.scalar(text("select count(*) from debitum.refresh_tokens")) == 2
+        assert connection.scalar(text(hers)) == 2
     for store in stores:
         store.close()
     await wire.close()

@@ -139,9 +139,19 @@ def test_parts_elsewhere_find_the_code_server_by_its_socket(tmp_path: Path) -> N
     environment = plans.environment(loaded, "postgresql:///debitum", "k1:AAAA")
     assert environment["DEBITUM_CODE_SOCKET"] == socket
     assert socket in plans.code(loaded, environment).command
-    load(tmp_path, {**given, "DEBITUM_CODE_SOCKET": str(tmp_path / "data" / "dagster" / "code.sock")})  # which a start makes
-    daemon = {"DATABASE_URL": "postgresql:///debitum", "DEBITUM_PARTS": "daemon"}  # whoever serves the code makes the folder
-    load(tmp_path, {**given, **daemon, "DEBITUM_CODE_SOCKET": str(tmp_path / "later" / "code.sock")})
+    settings.require_place(loaded)
+
+
+def test_the_socket_of_a_code_server_has_a_folder(tmp_path: Path) -> None:
+    """Only where one is to listen: others wait for whoever serves the code, and `debitum migrate` needs none."""
+    data, later = tmp_path / "data", tmp_path / "later" / "code.sock"
+    given = {"DEBITUM_DATA_DIR": str(data), "DEBITUM_CODE_SOCKET": str(later)}
+    with pytest.raises(settings.SettingsError, match=f"DEBITUM_CODE_SOCKET: there is no folder {later.parent}"):
+        settings.require_place(load(tmp_path, given))
+    settings.require_place(load(tmp_path, {**given, "DEBITUM_CODE_SOCKET": str(data / "dagster" / "code.sock")}))
+    settings.require_place(load(tmp_path, {**given, "DATABASE_URL": "postgresql:///debitum", "DEBITUM_PARTS": "daemon"}))
+    later.parent.mkdir()
+    settings.require_place(load(tmp_path, given))
 
 
 def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
@@ -177,7 +187,6 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_PUBLIC_URL", "debitum.example"),
         ("DEBITUM_PUBLIC_URL", "https://["),
         ("DEBITUM_PUBLIC_URL", "https://debitum.example:http"),
-        ("DEBITUM_CODE_SOCKET", "/nowhere/code.sock"),
         ("DEBITUM_REMINDER_CRON", "every day"),
         ("DEBITUM_SNAPSHOT_CRON", "0 25 * * *"),
         ("OPERATOR_WEBHOOK", "https://["),

@@ -129,7 +129,7 @@ def test_what_was_closed_long_ago_counts_where_it_is_now(begin: Begin, database:
     assert set(ask(here, ROWS)) == right
     often = """
         select count(*) filter (where moved_from is not null) > 20, count(*) filter (where carried) > 500,
-               count(*) filter (where status <> 'open') > 200
+               count(*) filter (where status <> 'open') > 150
         from transactions
     """
     assert ask(here, often) == [(True, True, True)]
@@ -161,7 +161,7 @@ def test_what_is_open_adds_up_to_the_balances(begin: Begin, database: Engine, he
             from debts group by all
         )
         select count(*) filter (where coalesce(opened.amount, 0) <> balances.amount or coalesce(debts, 0) <> open_debts),
-               count(*), count(*) filter (where open_debts > 1) > 20
+               count(*), count(*) filter (where open_debts > 1) > 10
         from balances left join opened using (day, ledger_id, contact_id, currency)
     """
     [(wrong, compared, several)] = ask(here, differing)
