@@ -104,7 +104,7 @@ def check_what_is_refused(caddy: Edge) -> None:
 
 def check_that_its_log_has_nobodys_data(caddy: Edge) -> None:
     # A socket's line comes when it has ended, which may be behind the last request's.
-    wait_until(lambda: {"/verify", sockets.PATH} <= {line["request"]["uri"] for line in caddy.requests()})
+    wait_until(lambda: {"/verify", sockets.PATH} <= {line["request"]["uri"] for line in caddy.requests()}, 60)
     assert {line["request"]["client_ip"] for line in caddy.requests()} == {"127.0.0.0"}
     for canary in (ADDRESS, TOKEN, PASSWORD, "127.0.0.2"):
         assert canary not in caddy.said()
