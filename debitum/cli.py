@@ -21,8 +21,8 @@ from debitum.commands import (
     Command,
     Run,
     complain,
+    number_argument,
     say,
-    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ def _messages(act: "Callable[[messages.Desk, argparse.Namespace], bool]") -> Run
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     states = ("open", "all", "pending", "leased", "dead", "suppressed", "sent")
     parser.add_argument("--state", choices=states, default="open", help="default open: pending, leased or dead")
-    parser.add_argument("--limit", type=whole_number(0, 1_000_000), default=50, help="default 50")
+    parser.add_argument("--limit", type=number_argument(0, 1_000_000), default=50, help="default 50")
 
 
 def _ids_arguments(parser: argparse.ArgumentParser) -> None:

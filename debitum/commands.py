@@ -38,13 +38,21 @@ class Command:
     arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
 
 
-def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """What argparse reads an argument by."""
+def whole_number(given: str, least: int, most: int) -> int:
+    """The number that a setting or an argument says. Raises ValueError, in words."""
+    if not re.fullmatch("[0-9]{1,9}", given) or not least <= int(given) <= most:
+        raise ValueError(f"{given!r} is not a whole number from {least} to {most}")
+    return int(given)
+
+
+def number_argument(least: int, most: int) -> Callable[[str], int]:
+    """What argparse reads an argument by; of a ValueError it would not repeat the words."""
 
     def read(given: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", given) or not least <= int(given) <= most:
-            raise argparse.ArgumentTypeError(f"{given!r} is not a whole number from {least} to {most}")
-        return int(given)
+        try:
+            return whole_number(given, least, most)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
     return read
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from api import refusals
 from debitum import crons, dot_env, parts, senders
+from debitum.commands import whole_number
 from domain import retention
 from notifications import links
 from pipelines import spread
@@ -269,26 +270,20 @@ def _read(env_file: Path) -> dict[str, str]:
         raise SettingsError(str(error)) from error
 
 
-def _whole_number(value: str, least: int, most: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
-        raise ValueError(f"{value!r} is not a whole number from {least} to {most}")
-    return int(value)
-
-
 def _port(value: str) -> int:
-    return _whole_number(value, 1, LARGEST_PORT)
+    return whole_number(value, 1, LARGEST_PORT)
 
 
 def _workers(value: str) -> int:
-    return _whole_number(value, 1, MOST_WORKERS)
+    return whole_number(value, 1, MOST_WORKERS)
 
 
 def _ceiling(value: str) -> int:
-    return 0 if value == "0" else _whole_number(value, LEAST_CEILING_MIB, LARGEST_CEILING_MIB)
+    return 0 if value == "0" else whole_number(value, LEAST_CEILING_MIB, LARGEST_CEILING_MIB)
 
 
 def _count(value: str) -> int:
-    return _whole_number(value, 0, 999_999_999)
+    return whole_number(value, 0, 999_999_999)
 
 
 def _switch(value: str) -> bool:

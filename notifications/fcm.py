@@ -125,7 +125,7 @@ class FcmPush:
 
 def _read(file: Path) -> _Credentials:
     account = account_file.read(file)
-    try:
+    try:  # Google's library leaves it untyped
         return _Credentials.from_service_account_info(account, scopes=_SCOPES)  # type: ignore[no-any-return, no-untyped-call]
     except (ValueError, KeyError, TypeError) as error:  # what it says may hold the key
         raise SettingError(f"FCM_CREDENTIALS: {file} is not the JSON file of a service account") from error

@@ -1,6 +1,6 @@
 """One engine a process for all instances of Dagster, which keeps its connections.
 
-Dagster begins a connection for each statement, which takes Postgres a hundred times what most of them take: four fifths of what
+Dagster begins a connection for each statement, which takes Postgres many times what most of them take: four fifths of what
 it does for a run. And the code server makes an instance for each tick and each run that ends, each of which makes three engines
 and looks at its tables: of those, SQLAlchemy's dialect for Postgres keeps the queries for the last 128 dialects in caches of its
 class, so that the code server came to hold 128 dialects with all that they know, and made everything anew for the next.

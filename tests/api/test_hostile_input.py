@@ -5,7 +5,7 @@ import base64
 import gzip
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,34 +18,19 @@ from websockets.exceptions import ConnectionClosed
 from api import pages
 from api.app import ROUTES
 from api.routing import Route
-from api.settings import Settings
-from storage.encryption import KeyRing, new_ring
 from tests.api import hostile
 from tests.api.test_sync import event, lent, verify_chain
-from tests.fixtures.api import PASSWORD, Client, Server, serve
-from tests.fixtures.database import cloned
+from tests.fixtures.api import PASSWORD, Client, Server, of_the_module
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark, database_url, api, _, _ = of_the_module()
 JSON = {"Content-Type": "application/json"}
 CODES = {400: "invalid", 401: "unauthorized", 404: "not_found", 413: "too_large", 415: "unsupported_media_type"}
 BODIES = hostile.bodies()
 
 
-@pytest.fixture(scope="module")
-def database_url(server: str) -> Iterator[str]:
-    with cloned(server) as url:
-        yield url
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(database_url: str) -> AsyncIterator[Server]:
-    """One server, and one user on it, for all that is thrown at them here."""
-    async with serve(Settings(database_url=database_url, keys=KeyRing.parse(new_ring()))) as running:
-        yield running
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def alice(api: Server) -> Client:
+    """One user, as there is one server, for all that is thrown at them here."""
     return await api.register()
 
 
