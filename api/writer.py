@@ -196,13 +196,28 @@ class Writer:
         async with asyncio.timeout(self._seconds):
             if self._connection is None or self._connection.closed:
                 self._connection = await urls.async_connection(self._database_url, "debitum-api-writer")
-            # Two round trips: to the heads and what the decisions need, and to the end of the commit.
-            async with self._connection.pipeline():
-                async with self._connection.transaction():
-                    answers = await ledgers.commit(self._connection, pushes, self._keys)
-                    asked = await current.ask(self._connection, [_place(push) for push in pushes if push.shows])
-                found = await asked.read()
-            return [_shown(push, answer, found) for push, answer in zip(pushes, answers, strict=True)]
+            try:
+                answers, asked = await self._write(self._connection, pushes)
+            except Exception:
+                await self._connection.rollback()
+                raise
+            found = await asked.read()
+        return [_shown(push, answer, found) for push, answer in zip(pushes, answers, strict=True)]
+
+    async def _write(
+        self, connection: ledgers.Connection, pushes: Sequence[Push]
+    ) -> tuple[list[Receipt | errors.DomainError], current.Answer]:
+        """Two round trips: to the heads and what the decisions need, and to the end of the commit.
+
+        psycopg's own transactions wait for what was written before they send `commit`. Where a statement fails, Postgres passes
+        over the rest of the pipeline, `commit` included.
+        """
+        async with connection.pipeline():
+            await connection.execute("begin")
+            answers = await ledgers.commit(connection, pushes, self._keys)
+            asked = await current.ask(connection, [_place(push) for push in pushes if push.shows])
+            await connection.execute("commit")
+        return answers, asked
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

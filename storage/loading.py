@@ -1,8 +1,9 @@
 """What deciding can ask for, brought into the books before it begins: rows in, entities, events and conflicts out."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ Connection = psycopg.AsyncConnection[TupleRow]
 Cursor = psycopg.AsyncCursor[TupleRow]
 
 PLAN_ANEW_FROM = 100
-"""From so many look-ups on a statement is planned anew, and not prepared."""
+"""From so many look-ups on a statement is planned anew that finds rows by other than their keys, and not prepared."""
 LARGEST_MOVE = 2
 """How many times its amount a transaction can move a balance in one fact: an edit reverses the old and posts the new."""
 
@@ -33,36 +34,51 @@ Asked = Sequence[tuple[Book, Item]]
 """Items to decide, each with the book of its ledger."""
 
 
-_LOAD = """
-with wanted as materialized (
-    select * from json_to_recordset(%(wanted)s::json) as w(ledger_id uuid, kind text, id uuid)
-), t as materialized (
-    select t.* from wanted w cross join lateral (
-        select * from debitum.transactions t where t.ledger_id = w.ledger_id and t.id = w.id limit 1
-    ) t where w.kind = 'transaction'
-), r as materialized (
-    select r.* from wanted w cross join lateral (
-        select * from debitum.reminders r where r.ledger_id = w.ledger_id and r.id = w.id limit 1
-    ) r where w.kind = 'reminder'
-), people as (
-    select ledger_id, id from wanted where kind = 'contact'
-    union select ledger_id, contact_id from t
-    union select ledger_id, contact_id from r where contact_id is not null
-)
-select 'transaction', ledger_id::text, row_to_json(t)::text from t
-union all select 'reminder', ledger_id::text, row_to_json(r)::text from r
-union all select 'contact', c.ledger_id::text, row_to_json(c)::text from people p cross join lateral (
-    select * from debitum.contacts c where c.ledger_id = p.ledger_id and c.id = p.id limit 1
-) c
-union all select 'event', e.ledger_id::text, row_to_json(e)::text from wanted w cross join lateral (
-    select e.ledger_id, e.event_id, e.seq, e.fingerprint, e.hash, e.fact, e.sealed
-    from debitum.events e where e.ledger_id = w.ledger_id and e.event_id = w.id limit 1
-) e where w.kind = 'event'
-union all select 'rejection', x.ledger_id::text, row_to_json(x)::text from wanted w cross join lateral (
-    select x.ledger_id, x.event_id, x.fingerprint, x.code, x.detail, coalesce(x.errors, '[]') as errors
-    from debitum.rejections x where x.ledger_id = w.ledger_id and x.event_id = w.id limit 1
-) x where w.kind = 'event'
+_WANTED = "wanted as materialized (select * from json_to_recordset(%(wanted)s::json) as w(ledger_id uuid, kind text, id uuid))"
+_CHANGED = {"transaction": ("transactions", "true"), "reminder": ("reminders", "contact_id is not null")}
+"""By kind: its table, and which of its rows have a contact."""
+_OF_PEOPLE = """
+    select 'contact', c.ledger_id::text, row_to_json(c)::text from people p cross join lateral (
+        select * from debitum.contacts its where its.ledger_id = p.ledger_id and its.id = p.id limit 1
+    ) c
 """
+_OF_COMMANDS = """
+    select 'event', e.ledger_id::text, row_to_json(e)::text from wanted w cross join lateral (
+        select ledger_id, event_id, seq, fingerprint, hash, fact, sealed
+        from debitum.events its where its.ledger_id = w.ledger_id and its.event_id = w.id limit 1
+    ) e where w.kind = 'event'
+    union all
+    select 'rejection', x.ledger_id::text, row_to_json(x)::text from wanted w cross join lateral (
+        select ledger_id, event_id, fingerprint, code, detail, coalesce(errors, '[]') as errors
+        from debitum.rejections its where its.ledger_id = w.ledger_id and its.event_id = w.id limit 1
+    ) x where w.kind = 'event'
+"""
+
+
+@cache
+def _load_of(kinds: frozenset[str]) -> str:
+    """One statement for what is wanted of these kinds, and the contacts of it: a look-up costs to set up, also one of nothing."""
+    tables, people, parts = [_WANTED], [], []
+    if "contact" in kinds:
+        people.append("select ledger_id, id from wanted where kind = 'contact'")
+    for kind, (table, has_contact) in _CHANGED.items():
+        if kind not in kinds:
+            continue
+        tables.append(f"""{table} as materialized (
+            select found.* from wanted w cross join lateral (
+                select * from debitum.{table} its where its.ledger_id = w.ledger_id and its.id = w.id limit 1
+            ) found where w.kind = '{kind}'
+        )""")  # noqa: S608 - our own names
+        people.append(f"select ledger_id, contact_id from {table} where {has_contact}")  # noqa: S608 - our own names
+        parts.append(f"select '{kind}', ledger_id::text, row_to_json({table})::text from {table}")  # noqa: S608 - our own names
+    if people:
+        named = " union all ".join(people)
+        tables.append(f"people as (select distinct ledger_id, id from ({named}) named (ledger_id, id))")  # noqa: S608 - the same
+        parts.append(_OF_PEOPLE)
+    if "event" in kinds:
+        parts.append(_OF_COMMANDS)
+    return f"with {', '.join(tables)} {' union all '.join(parts)}"
+
 
 _LOAD_DEPENDANTS = """
 with wanted as materialized (
@@ -132,8 +148,10 @@ async def ask(connection: Connection, items: Iterable[tuple[str, Item]]) -> Name
     items = list(items)
     wanted = {(ledger_id, *key) for ledger_id, item in items for key in _keys(item)}
     settlements = {(ledger_id, *key) for ledger_id, item in items for key in _settlements(item)}
-    questions = ((_LOAD, wanted), (_LOAD_SETTLEMENTS, settlements))
-    return Named(wanted, [await _ask(connection, query, _rows(names)) for query, names in questions if names])
+    answers = [await _look_up(connection, wanted)] if wanted else []
+    if settlements:
+        answers.append(await _ask(connection, _LOAD_SETTLEMENTS, _rows(settlements)))
+    return Named(wanted, answers)
 
 
 async def load(connection: Connection, asked: Asked, named: Named) -> None:
@@ -144,13 +162,13 @@ async def load(connection: Connection, asked: Asked, named: Named) -> None:
     asked = _distinct(asked)
     touched = {(book.ledger.id, *key) for book, item in asked for key in _undone_keys(book, item)}
     if touched - named.wanted:
-        await _fetch(connection, books, _LOAD, _rows(touched - named.wanted))
+        await _read(await _look_up(connection, touched - named.wanted), books)
     items: defaultdict[str, list[Item]] = defaultdict(list)
     for book, item in asked:
         items[book.ledger.id].append(item)
     dependants = [row for ledger_id, book in books.items() for row in _once(_dependants(book, items[ledger_id]))]
     if dependants:
-        await _fetch(connection, books, _LOAD_DEPENDANTS, dependants)
+        await _read(await _ask(connection, _LOAD_DEPENDANTS, dependants), books)
     for ledger_id, book in books.items():
         if book.ledger.turnover + _moved_at_most(book, items[ledger_id]) > money.MAX_AMOUNT:
             await _load_balances(connection, book)
@@ -262,15 +280,20 @@ def _of(book: Book, key: facts.Key) -> dict[str, Any]:
     return {"ledger_id": book.ledger.id, "kind": f"of {key[0]}", "id": key[1]}
 
 
-async def _fetch(connection: Connection, books: Mapping[str, Book], query: str, wanted: list[dict[str, Any]]) -> None:
-    await _read(await _ask(connection, query, wanted), books)
+async def _look_up(connection: Connection, wanted: Set[tuple[str, str, str]]) -> Cursor:
+    """Ask for what has these keys: each row is found by one, whatever the planner knows of its table, and the plan is kept."""
+    query = _load_of(frozenset(kind for _, kind, _ in wanted))
+    return await connection.execute(query, {"wanted": _json(_rows(wanted))})
 
 
 async def _ask(connection: Connection, query: str, wanted: list[dict[str, Any]]) -> Cursor:
     # A prepared plan may be of the time when the tables were empty; where many rows are wanted, a new one pays for itself.
     prepare = None if len(wanted) < PLAN_ANEW_FROM else False
-    values = {"wanted": msgspec.json.encode(wanted).decode(), "most": facts.MAX_CHANGES + 1}
-    return await connection.execute(query, values, prepare=prepare)
+    return await connection.execute(query, {"wanted": _json(wanted), "most": facts.MAX_CHANGES + 1}, prepare=prepare)
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 async def _read(cursor: Cursor, books: Mapping[str, Book]) -> None:

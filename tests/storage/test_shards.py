@@ -109,7 +109,8 @@ def test_the_write_path_and_the_reads_of_many_are_of_given_ledgers() -> None:
     for sql in (
         ledgers._LOCK,
         ledgers._write_of(tuple(ledgers._WRITES)),
-        loading._LOAD,
+        loading._load_of(frozenset({"event", "transaction", "reminder", "contact"})),
+        loading._load_of(frozenset({"transaction"})),
         current.CONTACTS,
         current.TRANSACTIONS,
         balances.CURRENT_OF_MANY,
