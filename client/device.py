@@ -20,6 +20,8 @@ from client.wire import Wire
 
 MOST_EVENTS, MOST_BYTES = 500, 900_000
 """Of a push; the server takes 500 and 1 MiB."""
+MOST_LEVELS = 100
+"""Of lists and objects in a command: the server reads some hundreds, and ours have five."""
 PAGE = 1_000
 MOST_TRIES = 3
 """Of what waits for others, in one sync: they may be writing faster than we ask."""
@@ -154,6 +156,8 @@ class Device:
             "timestamp": self._clock().isoformat(),
             "version": 1,
         }
+        if not _is_flat(item, MOST_LEVELS):
+            raise ValueError(f"a command of more than {MOST_LEVELS} lists and objects in each other")
         if (size := len(facts.canonical(item).encode())) > MOST_BYTES:
             raise ValueError(f"a command of {size} bytes: the server takes {MOST_BYTES} at most")
         self._store.queue(item)
@@ -291,3 +295,10 @@ class Device:
                 there = None
             low, high = (middle, high) if there == self._store.hash_at(middle) else (low, middle - 1)
         return low
+
+
+def _is_flat(value: Any, levels: int) -> bool:
+    if not isinstance(value, Mapping | list | tuple):
+        return True
+    inside = value.values() if isinstance(value, Mapping) else value
+    return levels > 0 and all(_is_flat(one, levels - 1) for one in inside)

@@ -208,15 +208,25 @@ async def test_the_server_says_when_to_come_back(tmp_path: Path) -> None:
         assert told.value.retry_after == 7
 
 
-@pytest.mark.parametrize("notes", ["ñ" * 500_000, float("nan"), float("inf")], ids=["long", "nan", "infinite"])
+def _deep(levels: int) -> Any:
+    return [_deep(levels - 1)] if levels else "deep"
+
+
+@pytest.mark.parametrize(
+    "notes",
+    ["ñ" * 500_000, float("nan"), float("inf"), "\ud83d", _deep(99)],
+    ids=["long", "nan", "infinite", "half a character", "deep"],
+)
 async def test_what_no_request_can_hold_is_refused_at_once(anna: Person, notes: Any) -> None:
     """In the queue it would keep back everything behind it for ever."""
     phone = await anna.device()
-    with pytest.raises(ValueError, match=r"900000 at most|not JSON compliant"):
+    with pytest.raises(ValueError, match=r"900000 at most|not JSON compliant|surrogates not allowed|in each other"):
         phone.create("contact", {"name": "Ana", "notes": notes})
     assert (phone.pending, phone.shown()) == (0, {})
     phone.create("contact", {"name": "Bo"})
+    phone.create("contact", {"name": "Cy", "notes": _deep(98)})  # which is only wrong
     assert (await phone.sync()).version == 1
+    assert [one["code"] for one in phone.attention().rejections] == ["invalid"]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 // One device of one user: acts offline, agrees with the server when it meets it, shows what came of it.
 
-import { BrokenLog, Refused, Reset, Unavailable } from "./errors.js";
+import { BrokenLog, Refused, Reset, Unavailable, Unsendable } from "./errors.js";
 import { balances, foresee } from "./facts.js";
 import { uuid7 } from "./ids.js";
+import { carries, sizeOf } from "./json.js";
 import { Bell, follow } from "./live.js";
 import { Session } from "./session.js";
 import { keyOf, Store } from "./store.js";
@@ -10,6 +11,7 @@ import { Wire } from "./wire.js";
 
 const MOST_EVENTS = 500; // of a push; the server takes that and 1 MiB
 const MOST_BYTES = 900_000;
+const MOST_LEVELS = 100; // of lists and objects in a command: the server reads some hundreds, and ours have five
 const PAGE = 1_000;
 const BEFORE_DEBTS = new Set([undefined, "contact"]); // kinds in the answer of /api/sync/state
 const MOST_TRIES = 3; // of what waits for others, in one sync: they may be writing faster than we ask
@@ -136,7 +138,10 @@ export class Device {
 
   // --- acting, online or not ----------------------------------------------------------------------------------------------
 
-  /** A new contact, transaction or reminder; {id, event}: its id and that of the event. */
+  /**
+   * A new contact, transaction or reminder; {id, event}: its id and that of the event.
+   * Throws, as everything that acts, Unsendable for what no request can hold: it would keep back all behind it for ever.
+   */
   async create(kind, data, id = this.#newId()) {
     return { id, event: await this.#act(kind, id, "CREATED", data) };
   }
@@ -173,6 +178,9 @@ export class Device {
       timestamp: this.#timestamp(),
       version: 1,
     };
+    if (!carries(item, MOST_LEVELS)) throw new Unsendable("a command with something that JSON cannot hold");
+    const size = sizeOf(item);
+    if (size > MOST_BYTES) throw new Unsendable(`a command of ${size} bytes: the server takes ${MOST_BYTES} at most`);
     await this.#store.queue(item, undone);
     return item.id;
   }

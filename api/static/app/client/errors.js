@@ -41,5 +41,10 @@ export class Refused extends ClientError {
   }
 }
 
+/** What no request can hold: it would keep back all behind it for ever, so that it is not kept at all. */
+export class Unsendable extends RangeError {
+  name = "Unsendable";
+}
+
 /** The server has another history than the device: one of its backups was restored. */
 export class Reset extends Refused {}

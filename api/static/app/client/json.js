@@ -17,6 +17,23 @@ export function canonical(value) {
   return `{${members.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(",")}}`;
 }
 
+/** How many bytes `value` is in a request. */
+export const sizeOf = (value) => new Blob([JSON.stringify(value)]).size;
+
+/**
+ * Whether JSON can hold `value`, in `levels` of lists and objects at most, and say all of it: it writes what is no number as null and
+ * a Map as {}, and half of a character is none. Members that are undefined are left out.
+ */
+export function carries(value, levels) {
+  if (value === null || typeof value === "boolean") return true;
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value === "string") return value.isWellFormed();
+  if (levels === 0) return false;
+  if (Array.isArray(value)) return value.every((one) => carries(one, levels - 1));
+  if (Object.prototype.toString.call(value) !== "[object Object]") return false;
+  return Object.entries(value).every(([name, one]) => name.isWellFormed() && (one === undefined || carries(one, levels - 1)));
+}
+
 /** Whether two JSON values are the same. */
 export const same = (one, other) => one === other || canonical(one) === canonical(other);
 

@@ -5,7 +5,7 @@
 
 import { BrokenLog } from "./errors.js";
 import { changed, proven, settles, undoes } from "./facts.js";
-import { canonical } from "./json.js";
+import { sizeOf } from "./json.js";
 
 const SCHEMA = 1;
 const STORES = ["meta", "facts", "entities", "conflicts", "commands"];
@@ -274,7 +274,7 @@ export class Store {
   batch(most, mostBytes) {
     const found = [];
     for (const { item, base_seq } of this.#inOrder("queued").slice(0, most)) {
-      mostBytes -= new Blob([canonical(item)]).size;
+      mostBytes -= sizeOf(item);
       if (found.length > 0 && mostBytes < 0) break;
       found.push({ ...item, base_seq });
     }

@@ -6,6 +6,7 @@ import { short, useCurrencies } from "./format.js";
 import { Book } from "./model.js";
 import { viewOf, VIEWS } from "./routes.js";
 import { toast } from "./toast.js";
+import { inWords } from "./troubles.js";
 import { say, speak } from "./words.js";
 
 /** What the views have in hand: the device, what it shows, and ways to act. */
@@ -184,7 +185,7 @@ class App {
         },
       );
     } catch (error) {
-      toast(error.message);
+      toast(inWords(error));
     }
   }
 }
