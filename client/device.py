@@ -11,7 +11,7 @@ from uuid import UUID
 
 import httpx
 
-from client import facts, live
+from client import answers, facts, live
 from client.errors import BrokenLog, Refused, Reset, Unavailable
 from client.facts import Account, Fact, Fields, Key
 from client.session import Clock, Session
@@ -241,7 +241,7 @@ class Device:
 
     async def first_screen(self) -> tuple[Head, list[dict[str, Any]]]:
         """The live resources at one version, for a device that has not pulled yet; nothing of it is kept."""
-        lines = await self._session.ask("GET", "/api/sync/state")
+        lines = await self._session.ask("GET", "/api/sync/state", shape=answers.is_first_screen)
         return Head(lines[0]["version"], lines[0]["hash"]), lines[1:]
 
     async def follow(self) -> None:
@@ -255,7 +255,8 @@ class Device:
         acknowledged = self._store.acknowledged()
         while True:
             version, digest = self._store.head()
-            page = await self._session.ask("POST", "/api/sync/pull", {"since": version, "hash": digest, "limit": PAGE})
+            since = {"since": version, "hash": digest, "limit": PAGE}
+            page = await self._session.ask("POST", "/api/sync/pull", since, shape=answers.is_page)
             self._store.fold(page["events"], self.id)
             if not page["has_more"]:
                 break
@@ -279,22 +280,27 @@ class Device:
         if not batch:
             return False
         base_hash = self._store.hash_at(max(item["base_seq"] for item in batch))
-        answer = await self._session.ask("POST", "/api/sync/push", {"events": batch, "base_hash": base_hash})
+        body = {"events": batch, "base_hash": base_hash}
+        answer = await self._session.ask("POST", "/api/sync/push", body, shape=answers.are_outcomes_of(batch))
         self._store.settle(answer["results"])
         self._pushed_at = self.head.version
         return True
 
     async def _common_version(self) -> int:
         """The last seq where this device's log and the server's are the same."""
-        low, high = 0, min(self.head.version, (await self._session.ask("GET", "/api/sync/hash"))["version"])
+        low, high = 0, min(self.head.version, (await self._head_there())["version"])
         while low < high:
             middle = (low + high + 1) // 2
             try:
-                there = (await self._session.ask("GET", "/api/sync/hash", query={"seq": middle}))["hash"]
+                there = (await self._head_there(seq=middle))["hash"]
             except Refused:  # the log has become shorter still
                 there = None
             low, high = (middle, high) if there == self._store.hash_at(middle) else (low, middle - 1)
         return low
+
+    async def _head_there(self, **query: int) -> Any:
+        """Where the server's ledger stands, or stood at `seq`. Raises Refused behind its end."""
+        return await self._session.ask("GET", "/api/sync/hash", query=query or None, shape=answers.is_head)
 
 
 def _is_flat(value: Any, levels: int) -> bool:

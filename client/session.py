@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from client import answers
+from client.answers import Shape
 from client.errors import AnotherAccount, MailFollows, Refused, SignedOut, Unavailable
 from client.store import Store
 from client.wire import Wire
@@ -14,6 +16,8 @@ from client.wire import Wire
 EARLY_SECONDS = 60
 """A token is exchanged this long before it expires."""
 
+REGISTER = "/api/auth/register"
+"""Where the tokens may follow by mail."""
 RETRIES = 4
 PATIENCE_SECONDS = 2.0
 """Whoever signs in sits and waits: what takes longer, they are told."""
@@ -47,14 +51,15 @@ class Session:
 
     async def _patiently(self, path: str, body: Mapping[str, Any]) -> Any:
         """Passwords are checked a few at a time: whoever comes when there is no place comes again when the server says."""
+        shape = _registered if path == REGISTER else answers.is_session
         for _ in range(RETRIES):
             try:
-                return await self._wire.ask("POST", path, json=body)
+                return await self._wire.ask("POST", path, json=body, shape=shape)
             except Unavailable as error:
                 if not 0 < error.retry_after <= PATIENCE_SECONDS:
                     raise
                 await asyncio.sleep(error.retry_after * random.uniform(0.5, 1.5))  # noqa: S311  # spreads a crowd, hides nothing
-        return await self._wire.ask("POST", path, json=body)
+        return await self._wire.ask("POST", path, json=body, shape=shape)
 
     async def leave(self) -> None:
         """Sign out, here in any case; where the server cannot be told, its session ends by itself some day."""
@@ -64,13 +69,16 @@ class Session:
         finally:
             self._store.remember(access_token=None, refresh_token=None, expires_at=None)
 
-    async def ask(self, method: str, path: str, json: Any = None, query: Mapping[str, Any] | None = None) -> Any:
-        """A request of the signed-in user; a token that is not good any more is exchanged once."""
+    async def ask(
+        self, method: str, path: str, json: Any = None, *, query: Mapping[str, Any] | None = None, shape: Shape = lambda _: True
+    ) -> Any:
+        """A request of the signed-in user; a token that is not good any more is exchanged once. See Wire.ask."""
         token = await self.token()
         try:
-            return await self._wire.ask(method, path, token=token, json=json, query=query)
+            return await self._wire.ask(method, path, token=token, json=json, query=query, shape=shape)
         except SignedOut:
-            return await self._wire.ask(method, path, token=await self._exchanged(token), json=json, query=query)
+            newer = await self._exchanged(token)
+            return await self._wire.ask(method, path, token=newer, json=json, query=query, shape=shape)
 
     async def token(self) -> str:
         """An access token that is good for a while yet. Raises SignedOut, Unavailable."""
@@ -92,7 +100,8 @@ class Session:
             token = self._store.remembered("refresh_token")
             if token is None:
                 raise SignedOut("nobody is signed in on this device")
-            answer = await self._wire.ask("POST", "/api/auth/refresh", json={"refresh_token": token})
+            body = {"refresh_token": token}
+            answer = await self._wire.ask("POST", "/api/auth/refresh", json=body, shape=answers.is_session)
             self._keep(answer)
             return str(answer["access_token"])
 
@@ -104,3 +113,7 @@ class Session:
             refresh_token=answer["refresh_token"],
             expires_at=self._clock().timestamp() + answer["expires_in"],
         )
+
+
+def _registered(answer: Any) -> bool:
+    return answer is None or answers.is_session(answer)

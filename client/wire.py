@@ -8,12 +8,14 @@ from typing import Any
 
 import httpx
 
+from client import answers
+from client.answers import Shape
 from client.errors import Refused, Reset, SignedOut, Unavailable
 
 TIMEOUT_SECONDS = 30.0
 """Of a request; past it nothing is known."""
 _SAYS_NOTHING = frozenset({408, 425, 429})
-"""Beside 5xx, and what is no problem of our server's: a network that wants somebody to sign in answers in its place."""
+"""Beside 5xx: the same request may pass later."""
 _WITH_A_BODY = frozenset({200, 201})
 """What our server answers with these has one."""
 
@@ -35,33 +37,43 @@ class Wire:
         await self._http.aclose()
 
     async def ask(
-        self, method: str, path: str, *, token: str | None = None, json: Any = None, query: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        json: Any = None,
+        query: Mapping[str, Any] | None = None,
+        shape: Shape = lambda _: True,
     ) -> Any:
         """The JSON of a 2xx, a list of lines where it is NDJSON, None where it has no body.
 
-        Raises Unavailable, SignedOut, Reset and Refused.
+        `shape` says whether an answer is one to this question, see answers.py. Raises Unavailable, SignedOut, Reset and Refused.
         """
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         try:
             answer = await self._http.request(method, path, json=json, params=query, headers=headers)
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
-        return _understood(answer)
+        return _understood(answer, shape)
 
 
-def _understood(answer: httpx.Response) -> Any:
+def _understood(answer: httpx.Response, shape: Shape) -> Any:
     try:
-        members = _decoded(answer) if answer.content else None
+        members: Any = _decoded(answer) if answer.content else None
     except ValueError as error:
         raise Unavailable(f"an answer that is no JSON, with status {answer.status_code}") from error
-    if answer.is_success and not (members is None and answer.status_code in _WITH_A_BODY):
-        return members
-    problem = members if isinstance(members, dict) else {}
-    if answer.status_code >= 500 or answer.status_code in _SAYS_NOTHING or "code" not in problem:
+    if answer.is_success:
+        if shape(members) and not (members is None and answer.status_code in _WITH_A_BODY):
+            return members
+        raise Unavailable(f"an answer to something else, with status {answer.status_code}")
+    if not answers.is_problem(members):
+        raise Unavailable(f"status {answer.status_code}, and no problem of our server's")
+    if answer.status_code >= 500 or answer.status_code in _SAYS_NOTHING:
         raise Unavailable(f"status {answer.status_code}", _seconds(answer.headers.get("retry-after", "")))
     if answer.status_code == 401:
-        raise SignedOut(str(problem.get("detail") or "sign in again"))
-    raise (Reset if problem.get("code") == "reset" else Refused)(problem)
+        raise SignedOut(str(members.get("detail") or "sign in again"))
+    raise (Reset if members["code"] == "reset" else Refused)(members)
 
 
 def _decoded(answer: httpx.Response) -> Any:

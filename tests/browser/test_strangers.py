@@ -1,11 +1,119 @@
-"""What the client of the page does not take from its user."""
+"""What comes to the client of the page in the place of its server's answers, and what it does not take from its user."""
 
-from playwright.async_api import Browser
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import ONE_LOOP, visiting
+from tests.browser.test_devices import friend, write_down
+from tests.fakes.portal import http, portal
 from tests.fixtures.api import PASSWORD, Client, Server
 
 pytestmark = ONE_LOOP
+
+DATA = Path(__file__).parents[1] / "data"
+WELCOME = "<form>Welcome to our hotel</form>"
+OTHERS = {
+    "a page": http(200, WELCOME),
+    "nothing": http(200),
+    "nothing, and says so": http(204),
+    "another's JSON": http(200, '{"status": "ok"}', kind="application/json"),
+    "JSON that is no object": http(200, "[]", kind="application/json"),
+    "no outcome": http(200, '{"results": [], "version": 9, "hash": null}', kind="application/json"),
+    "more, and nothing": http(200, '{"events": [], "version": 9, "hash": null, "has_more": true}', kind="application/json"),
+    "half of a page": http(200, '{"events": [], "version": 0, "ha', kind="application/json"),
+    "a body that is cut off": http(200, '{"events": [], "version": 0, "ha', kind="application/json", Content_Length="900"),
+    "a way to a page": http(302, Location="/docs/page"),
+    "a way to JSON": http(307, Location="/docs/openapi.json"),
+    "a way to elsewhere": http(302, Location="http://portal.example/"),
+    "a page that forbids": http(403, WELCOME),
+    "a page that is not found": http(404, WELCOME),
+    "a page that wants a sign-in": http(401, WELCOME),
+    "a sign-in to nowhere": http(401),
+    "another's sign-in": http(401, '{"code": "unauthorized", "message": "Pay first"}', kind="application/json"),
+    "another's refusal": http(403, '{"message": "Forbidden"}', kind="application/json"),
+    "another's reset": http(409, '{"code": "reset", "common_version": 0}', kind="application/json"),
+    "a network that wants a sign-in": http(511, WELCOME),
+}
+OPEN = """async (password) => {
+    const { Device } = await import("/app/client/index.js");
+    globalThis.late = 0;
+    globalThis.device = await Device.open("guest", { clock: () => Date.now() + late * 1000 });
+    await device.login(...password);
+    await device.create("contact", { name: "Ana" });
+    await device.sync();
+    await device.create("contact", { name: "Bo" });
+}"""
+MEET = """async ([seconds, password]) => {
+    globalThis.late = seconds;
+    const met = async (work) => work().then(() => "fine", ({ name }) => name);
+    return [
+        await met(() => device.sync()),
+        await met(() => device.login(...password)),
+        await met(() => device.firstScreen()),
+        device.pending, device.signedIn, device.head.version, device.shown().length, device.troubles.rejections,
+    ];
+}"""
+HELD = ["Unavailable", "Unavailable", "Unavailable", 1, True, 1, 2, 0]
+STALE_SECONDS = 595
+"""Past which a token is exchanged before anything is asked."""
+
+
+@contextlib.asynccontextmanager
+async def guest(api: Server, alice: Client, chromium: Browser) -> AsyncIterator[Any]:
+    """A portal, the page of somebody behind it who has written down something more than the server has, and the password."""
+    async with portal(api.url) as hotel, visiting(chromium, hotel.url) as visitor:
+        password = [alice.user["email"], PASSWORD]
+        await visitor.page.evaluate(OPEN, password)
+        yield hotel, visitor.page, password
+        hotel.answer = None
+        assert await visitor.page.evaluate("async () => [(await device.sync()).version, device.pending]") == [2, 0]
+        await visitor.page.evaluate("device.close()")
+
+
+async def test_the_answer_of_another_says_nothing(api: Server, alice: Client, chromium: Browser) -> None:
+    """Neither to what is asked, nor where a token is exchanged for it, nor to who signs in; no redirect is followed."""
+    async with guest(api, alice, chromium) as (hotel, page, password):
+        for name, answer in OTHERS.items():
+            for seconds in (0, STALE_SECONDS):
+                hotel.close_in(answer)
+                assert await page.evaluate(MEET, [seconds, password]) == HELD, (name, seconds)
+        assert not any("/docs/" in line for line in hotel.passed)
+
+
+@pytest.mark.parametrize("captive", ["/api/sync/push", "/api/auth/refresh"])
+async def test_a_network_that_closes_in_the_middle(api: Server, alice: Client, chromium: Browser, captive: str) -> None:
+    """The pull is the server's, and the push is not; or the exchange of a token is not, before which nothing is asked."""
+    async with guest(api, alice, chromium) as (hotel, page, _):
+        hotel.captive = captive
+        seconds = STALE_SECONDS if "refresh" in captive else 0
+        for name, answer in OTHERS.items():
+            hotel.close_in(answer)
+            known = len(hotel.kept)
+            met = await page.evaluate(
+                """async (seconds) => {
+                    globalThis.late = seconds;
+                    return [await device.sync().then(() => "fine", ({ name }) => name), device.pending, device.signedIn];
+                }""",
+                seconds,
+            )
+            assert (met, len(hotel.kept) > known) == (["Unavailable", 1, True], True), name
+    assert [one["name"] for one in (await alice.get("/api/contacts", sort="name"))["items"]] == ["Ana", "Bo"]
+
+
+BUSY = '{"type": "/docs/problems/unavailable", "title": "Try again in a moment", "status": 503, "code": "unavailable"}'
+
+
+async def test_the_server_alone_says_when_to_come_back(api: Server, alice: Client, chromium: Browser) -> None:
+    async with guest(api, alice, chromium) as (hotel, page, _):
+        for body, seconds in ((BUSY, 7), ('{"message": "busy"}', 0)):
+            hotel.close_in(http(503, body, kind="application/json", Retry_After="7"))
+            assert await page.evaluate("device.sync().catch(({ retryAfter }) => retryAfter)") == seconds
+
 
 REFUSED = r"""async (password) => {
     const { Device } = await import("/app/client/index.js");
@@ -42,3 +150,36 @@ async def test_what_no_request_can_hold_is_refused_at_once(api: Server, alice: C
     assert (found["held"], found["version"], found["rejections"]) == ([1, ["Ana"]], 1, ["invalid"])
     [ana] = (await alice.get("/api/contacts"))["items"]
     assert (ana["name"], ana["notes"]) == ("Ana", "\U0001f642")
+
+
+async def test_the_page_says_that_it_cannot_reach_the_server(api: Server, alice: Client, chromium: Browser) -> None:
+    """And goes on by itself when somebody has paid. What cannot be sent it does not take."""
+    contact = await friend(alice)
+    unreachable = "The server cannot be reached. Try again later."
+    async with portal(api.url) as hotel, visiting(chromium, hotel.url) as phone:
+        await phone.sign_in(alice.user["email"])
+        page = phone.page
+        await phone.go(f"/person/{contact}")
+        hotel.close_in(OTHERS["another's sign-in"])
+        await write_down(page, "7", "soup")
+        await expect(page.locator("#live")).not_to_have_text("Live")
+        await phone.go("/settings")
+        await page.locator("#export-json").click()
+        await expect(page.locator("#toasts")).to_have_text(unreachable)
+        hotel.answer = OTHERS["another's JSON"]
+        await page.locator("#import").set_input_files(DATA / "debitum-small.zip")
+        await expect(page.locator("#imported")).to_have_text(unreachable)
+        await page.get_by_label("Currency of new debts").select_option("JPY")
+        await expect(page.locator("#toasts")).to_have_text(unreachable)
+        await expect(page.get_by_label("Currency of new debts")).to_have_value("EUR")
+        await expect(page.locator("#pending")).to_have_text("Waiting to be sent: 1")
+        await expect(page.locator("main [role=alert]:not(:empty)")).to_have_count(0)
+        hotel.answer = None
+        await phone.live()
+        await phone.go("/")
+        await page.locator("#add-person").click()
+        await page.get_by_label("Name").evaluate("field => { field.value = 'Bo \\ud83d' }")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("#toasts")).to_contain_text("This was not written down")
+        await phone.live()
+    assert [one["description"] for one in (await alice.get("/api/transactions"))["items"]] == ["soup"]

@@ -47,6 +47,19 @@ class Between(httpx.AsyncHTTPTransport):
         return httpx.Response(response.status_code, json=answer, request=request)
 
 
+class Stranger(httpx.AsyncHTTPTransport):
+    """A network that answers by itself to whatever is asked under a path."""
+
+    def __init__(self, path: str, answer: Answer) -> None:
+        super().__init__()
+        self.path, self.answer = path, answer
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith(self.path):
+            return httpx.Response(**self.answer, request=request)
+        return await super().handle_async_request(request)
+
+
 def _take_out(answer: Answer) -> None:
     del answer["events"][1]
 
@@ -198,14 +211,19 @@ async def test_pauses_grow_to_a_bound_and_are_not_in_step() -> None:
         assert min(some) < 0.1 * bound
 
 
-async def test_the_server_says_when_to_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("problem", "seconds"),
+    [({"type": "/docs/problems/unavailable", "code": "unavailable"}, 7), ({"message": "busy"}, 0)],
+    ids=["the server", "another"],
+)
+async def test_the_server_alone_says_when_to_come_back(tmp_path: Path, problem: dict[str, str], seconds: int) -> None:
     def busy(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(503, headers={"Retry-After": "7"}, json={"code": "unavailable"}, request=request)
+        return httpx.Response(503, headers={"Retry-After": "7"}, json=problem, request=request)
 
     async with Device(tmp_path / "file", "http://busy", transport=httpx.MockTransport(busy)) as device:
         with pytest.raises(Unavailable) as told:
             await device.login("anna@example.org", PASSWORD)
-        assert told.value.retry_after == 7
+        assert told.value.retry_after == seconds
 
 
 def _deep(levels: int) -> Any:
@@ -229,10 +247,18 @@ async def test_what_no_request_can_hold_is_refused_at_once(anna: Person, notes: 
     assert [one["code"] for one in phone.attention().rejections] == ["invalid"]
 
 
+@pytest.mark.parametrize("path", ["/api/sync/", "/api/sync/push", "/api/auth/"], ids=["all", "push", "refresh"])
 @pytest.mark.parametrize(
     "answer",
     [
         {"status_code": 200},
+        {"status_code": 204},
+        {"status_code": 200, "json": {"status": "ok"}},
+        {"status_code": 200, "json": []},
+        {"status_code": 200, "json": {"results": [], "version": 9, "hash": None}},
+        {"status_code": 200, "json": {"events": [], "version": 9, "hash": None, "has_more": True}},
+        {"status_code": 401, "json": {"code": "unauthorized", "message": "Pay first"}},
+        {"status_code": 409, "json": {"code": "reset", "common_version": 0}},
         {"status_code": 200, "html": "<form>Welcome to our hotel</form>"},
         {"status_code": 302, "headers": {"Location": "http://portal.example/"}},
         {"status_code": 401},
@@ -240,15 +266,27 @@ async def test_what_no_request_can_hold_is_refused_at_once(anna: Person, notes: 
         {"status_code": 404, "json": []},
     ],
 )
-async def test_the_answer_of_another_says_nothing(anna: Person, api: Server, tmp_path: Path, answer: dict[str, Any]) -> None:
+async def test_the_answer_of_another_says_nothing(
+    anna: Person, api: Server, tmp_path: Path, answer: dict[str, Any], path: str
+) -> None:
     """The network of a hotel answers in the server's place until somebody signs in there: nobody is signed out of here."""
+    late = datetime.timedelta(seconds=595 if path == "/api/auth/" else 0)  # a token is exchanged before anything is asked
     async with Device(tmp_path / "file", api.url) as here:
         await here.login(anna.email, PASSWORD)
-    stranger = httpx.MockTransport(lambda request: httpx.Response(**answer))
-    async with Device(tmp_path / "file", api.url, transport=stranger) as there:
+    there = Device(
+        tmp_path / "file", api.url, transport=Stranger(path, answer), clock=lambda: datetime.datetime.now(datetime.UTC) + late
+    )
+    async with there:
         there.create("contact", {"name": "Ana"})
         with pytest.raises(Unavailable):
             await there.sync()
+        if path != "/api/sync/push":
+            with pytest.raises(Unavailable):
+                await there.first_screen()
+        if path == "/api/auth/":
+            with pytest.raises(Unavailable):
+                await there.login(anna.email, PASSWORD)
+        assert (there.pending, there.head.version, there.attention().rejections) == (1, 0, [])
     async with Device(tmp_path / "file", api.url) as here:
         assert (await here.sync()).version == 1
 

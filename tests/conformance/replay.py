@@ -18,6 +18,7 @@ from tests.conformance.acting import Act, Given, Line
 
 Case = dict[str, Any]
 Exchange = dict[str, Any]
+NOT_FOUND = {"type": "/docs/problems/not_found", "title": "There is nothing here", "status": 404, "code": "not_found"}
 PULL, PUSH, HASH = "/api/sync/pull", "/api/sync/push", "/api/sync/hash"
 
 
@@ -62,7 +63,7 @@ class Lenient(Replayer):
         log = [fact for one in ahead if one["request"]["path"] == PULL for fact in one["response"]["body"]["events"]]
         seq = int(request.url.params.get("seq", len(log)))
         if seq > len(log):
-            return httpx.Response(404, json={"status": 404, "code": "not_found"}, request=request)
+            return httpx.Response(404, json=NOT_FOUND, request=request)
         return httpx.Response(200, json={"version": seq, "hash": log[seq - 1]["hash"] if seq else None}, request=request)
 
 

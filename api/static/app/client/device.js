@@ -1,5 +1,6 @@
 // One device of one user: acts offline, agrees with the server when it meets it, shows what came of it.
 
+import { areOutcomesOf, isHead, isMeta, isPage } from "./answers.js";
 import { BrokenLog, Refused, Reset, Unavailable, Unsendable } from "./errors.js";
 import { balances, foresee } from "./facts.js";
 import { uuid7 } from "./ids.js";
@@ -114,6 +115,11 @@ export class Device {
   /** The user who signed in here first: the members of /api/me as of then. */
   get user() {
     return this.#store.remembered("user");
+  }
+
+  /** What the server says of itself, whether or not anybody is signed in: /api/meta. Throws Unavailable. */
+  async meta() {
+    return this.#wire.ask("GET", "/api/meta", { shape: isMeta });
   }
 
   /** A request of the signed-in user beside the log; see Wire.ask. */
@@ -293,21 +299,22 @@ export class Device {
 
   /**
    * What is there by the server's word, for a device that has not pulled yet: shown until the log is folded, and never kept.
-   * Contacts come first, with their balances: they are shown while the rest is still on its way.
+   * Contacts come first, with their balances: they are shown while the rest is still on its way. Throws as `ask`.
    */
   async firstScreen() {
     const found = new Map();
-    let ahead = false;
+    let ahead; // of what is folded here; unknown until the first line has come
     const take = (lines) => {
       for (const { kind, ...fields } of lines) {
-        if (kind === undefined) ahead = fields.version > this.head.version;
-        else found.set(keyOf(kind, fields.id), withoutNulls(fields));
+        if (kind !== undefined) found.set(keyOf(kind, fields.id), withoutNulls(fields));
+        else if (isHead(fields)) ahead = fields.version > this.head.version;
       }
       if (!ahead || this.#preview === found || BEFORE_DEBTS.has(lines.at(-1).kind)) return;
       this.#preview = found;
       this.#onChange();
     };
     await this.ask("GET", "/api/sync/state", { onLines: take });
+    if (ahead === undefined) throw new Unavailable("an answer without a head");
     if (ahead) this.#preview = found;
     this.#onChange();
   }
@@ -359,7 +366,7 @@ export class Device {
     let page;
     do {
       const { version, hash } = this.head;
-      page = await this.ask("POST", "/api/sync/pull", { json: { since: version, hash, limit: PAGE } });
+      page = await this.ask("POST", "/api/sync/pull", { json: { since: version, hash, limit: PAGE }, shape: isPage });
       await this.#store.fold(page.events, this.id);
     } while (page.has_more);
     const { version, hash } = this.head;
@@ -391,7 +398,7 @@ export class Device {
     const events = this.#store.batch(MOST_EVENTS, MOST_BYTES);
     if (events.length === 0) return false;
     const base_hash = await this.#store.hashAt(Math.max(...events.map(({ base_seq }) => base_seq)));
-    const answer = await this.ask("POST", "/api/sync/push", { json: { events, base_hash } });
+    const answer = await this.ask("POST", "/api/sync/push", { json: { events, base_hash }, shape: areOutcomesOf(events) });
     await this.#store.settle(answer.results);
     this.#pushedAt = this.head.version;
     return true;
@@ -399,7 +406,7 @@ export class Device {
 
   // The last seq where this device's log and the server's are the same.
   async #commonVersion() {
-    const { version } = await this.ask("GET", "/api/sync/hash");
+    const { version } = await this.ask("GET", "/api/sync/hash", { shape: isHead });
     let [low, high] = [0, Math.min(this.head.version, version)];
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
@@ -412,7 +419,7 @@ export class Device {
 
   async #hashThere(seq) {
     try {
-      return (await this.ask("GET", "/api/sync/hash", { query: { seq } })).hash;
+      return (await this.ask("GET", "/api/sync/hash", { query: { seq }, shape: isHead })).hash;
     } catch (error) {
       if (error instanceof Refused) return null; // the log has become shorter still
       throw error;

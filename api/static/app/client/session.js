@@ -1,9 +1,11 @@
 // Who is signed in on a device: the device's id and tokens, kept across restarts and exchanged before they expire.
 
+import { isSession } from "./answers.js";
 import { AnotherAccount, ClientError, MailFollows, Refused, SignedOut, Unavailable } from "./errors.js";
 
 /** A token is exchanged this long before it expires. */
 export const EARLY_SECONDS = 60;
+const REGISTER = "/api/auth/register"; // where the tokens may follow by mail
 const RETRIES = 4;
 const PATIENCE_SECONDS = 2; // whoever signs in sits and waits: what takes longer, they are told
 
@@ -42,9 +44,10 @@ export class Session {
 
   // Passwords are checked a few at a time: whoever comes when there is no place comes again when the server says.
   async #patiently(path, json) {
+    const shape = path === REGISTER ? (answer) => answer === null || isSession(answer) : isSession;
     for (let left = RETRIES; ; left -= 1) {
       try {
-        return await this.#wire.ask("POST", path, { json });
+        return await this.#wire.ask("POST", path, { json, shape });
       } catch (error) {
         const wait = error instanceof Unavailable ? error.retryAfter : 0;
         if (left === 0 || wait <= 0 || wait > PATIENCE_SECONDS) throw error;
@@ -93,7 +96,7 @@ export class Session {
       if (current !== undefined && current !== stale) return current;
       const refresh_token = this.#store.remembered("refresh_token");
       if (refresh_token === undefined) throw new SignedOut("nobody is signed in on this device");
-      const answer = await this.#wire.ask("POST", "/api/auth/refresh", { json: { refresh_token } });
+      const answer = await this.#wire.ask("POST", "/api/auth/refresh", { json: { refresh_token }, shape: isSession });
       await this.#keep(answer);
       return answer.access_token;
     });

@@ -1,10 +1,12 @@
 // HTTP as a device uses it: JSON in and out, and each failure as what it means for the device.
 
+import { isProblem } from "./answers.js";
 import { Refused, Reset, SignedOut, Unavailable } from "./errors.js";
 import { parse } from "./json.js";
 
 const TIMEOUT_MILLISECONDS = 30_000; // of a request; past it nothing is known
 const SAYS_NOTHING = new Set([408, 425, 429]); // beside 5xx: the same request may pass later
+const WITH_A_BODY = new Set([200, 201]); // what our server answers with these has one
 
 /** One server; `network` is `fetch`, or what stands for it. */
 export class Wire {
@@ -18,9 +20,9 @@ export class Wire {
 
   /**
    * The JSON of a 2xx, null where it has no body. With `onLines`, NDJSON goes there as it comes, some parsed lines at a time.
-   * Throws Unavailable, SignedOut, Reset and Refused.
+   * `shape` says whether an answer is one to this question, see answers.js. Throws Unavailable, SignedOut, Reset and Refused.
    */
-  async ask(method, path, { token, json, query, onLines } = {}) {
+  async ask(method, path, { token, json, query, onLines, shape } = {}) {
     const headers = { Accept: "application/json" };
     if (token !== undefined) headers.Authorization = `Bearer ${token}`;
     if (json !== undefined) headers["Content-Type"] = "application/json";
@@ -28,34 +30,41 @@ export class Wire {
     for (const [name, value] of Object.entries(query ?? {})) url.searchParams.set(name, value);
     const body = json === undefined ? undefined : JSON.stringify(json);
     const signal = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
+    const options = { method, headers, body, signal, cache: "no-store", credentials: "omit", redirect: "error" };
     let answer, text;
     try {
-      answer = await this.#network(url.href, { method, headers, body, signal, cache: "no-store", credentials: "omit" });
-      text = onLines && answer.ok ? await handOver(answer.body, onLines) : await answer.text();
+      answer = await this.#network(url.href, options);
+      if (onLines && answer.ok) return await handOver(answer.body, onLines);
+      text = await answer.text();
     } catch (error) {
       throw new Unavailable(`${error.name}: ${error.message}`);
     }
-    return understood(answer, text);
+    return understood(answer.status, text, { shape, retryAfter: answer.headers.get("Retry-After") });
   }
 }
 
-function understood(answer, text) {
-  let members;
+/** What an answer with that status and body means, see `ask`; `retryAfter`: the header. Throws what `ask` does. */
+export function understood(status, text, { shape = () => true, retryAfter } = {}) {
+  const members = decoded(status, text);
+  if (status >= 200 && status < 300) {
+    if (shape(members) && !(members === null && WITH_A_BODY.has(status))) return members;
+    throw new Unavailable(`an answer to something else, with status ${status}`);
+  }
+  if (!isProblem(members)) throw new Unavailable(`status ${status}, and no problem of our server's`);
+  if (status >= 500 || SAYS_NOTHING.has(status)) throw new Unavailable(`status ${status}`, seconds(retryAfter));
+  if (status === 401) throw new SignedOut(String(members.detail ?? "sign in again"));
+  throw members.code === "reset" ? new Reset(members) : new Refused(members);
+}
+
+function decoded(status, text) {
   try {
-    members = text === "" ? null : parse(text);
+    return text === "" ? null : parse(text);
   } catch {
-    throw new Unavailable(`an answer that is no JSON, with status ${answer.status}`);
+    throw new Unavailable(`an answer that is no JSON, with status ${status}`);
   }
-  if (answer.ok) return members;
-  if (answer.status >= 500 || SAYS_NOTHING.has(answer.status)) {
-    throw new Unavailable(`status ${answer.status}`, seconds(answer.headers.get("Retry-After")));
-  }
-  const problem = members !== null && typeof members === "object" ? members : { status: answer.status };
-  if (answer.status === 401) throw new SignedOut(String(problem.detail ?? "sign in again"));
-  throw problem.code === "reset" ? new Reset(problem) : new Refused(problem);
 }
 
-// NDJSON, as much of it at a time as has come; what is left over is no line.
+// NDJSON, as much of it at a time as has come; what is left over is no line, but what was cut off of one.
 async function handOver(body, onLines) {
   let rest = "";
   for await (const chunk of chunks(body.pipeThrough(new TextDecoderStream()))) {
@@ -63,7 +72,8 @@ async function handOver(body, onLines) {
     rest = lines.pop();
     if (lines.length > 0) onLines(lines.map(parse));
   }
-  return rest;
+  if (rest !== "") throw new SyntaxError("the last line is cut off");
+  return null;
 }
 
 // Streams are iterable by themselves in newer browsers only.

@@ -47,7 +47,7 @@ class App {
   // Currencies and the kind of registration: asked whenever the page opens, kept for when it opens offline.
   async learn() {
     try {
-      const meta = await (await this.line.network("/api/meta")).json();
+      const meta = await this.device.meta();
       useCurrencies(meta.currencies);
       await this.device.remember({ meta });
     } catch {
@@ -158,7 +158,7 @@ class App {
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof SignedOut) await this.device.logout();
-      this.trouble = error instanceof SignedOut ? say("Sign in again: what you wrote down is kept.") : error.message;
+      this.trouble = error instanceof SignedOut ? say("Sign in again: what you wrote down is kept.") : inWords(error);
       this.changed();
     }
   }

@@ -5,6 +5,7 @@ import { h } from "../dom.js";
 import { editable, money, short, signed, typed } from "../format.js";
 import { complain, field } from "../forms.js";
 import { Book, explained, isLive } from "../model.js";
+import { inWords } from "../troubles.js";
 import { say, spoken } from "../words.js";
 import { conflict } from "./attention.js";
 import { row } from "./log.js";
@@ -59,7 +60,7 @@ function entrance(app) {
       await second.login(email.value.trim(), password.value);
       panels.forEach((panel) => panel.follow());
     } catch (error) {
-      said.textContent = error.message;
+      said.textContent = inWords(error);
     }
     app.changed();
   };
@@ -108,7 +109,7 @@ class Panel {
     try {
       await this.device.follow(new AbortController().signal);
     } catch (error) {
-      this.trouble = error.message;
+      this.trouble = inWords(error);
       this.app.changed();
     }
   }

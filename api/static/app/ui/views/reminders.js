@@ -1,5 +1,6 @@
 // Reminders that were written down, and what the server will send within the next month if nothing changes.
 
+import { isList } from "../../client/answers.js";
 import { h } from "../dom.js";
 import { date, moment, today } from "../format.js";
 import { askReminder } from "../forms.js";
@@ -128,7 +129,7 @@ async function foresee(app) {
   if (preview.version === version || !app.device.signedIn) return;
   preview = { version, items: preview.items };
   try {
-    const { items } = await app.device.ask("GET", "/api/reminders/preview", { query: { days: 30 } });
+    const { items } = await app.device.ask("GET", "/api/reminders/preview", { query: { days: 30 }, shape: isList });
     preview = { version, items };
     app.changed();
   } catch {

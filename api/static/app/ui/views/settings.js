@@ -1,8 +1,12 @@
 // This device and its user: language, look, import and export, signing out.
 
+import { isImport, isUser } from "../../client/answers.js";
+import { Unavailable } from "../../client/index.js";
+import { understood } from "../../client/wire.js";
 import { h } from "../dom.js";
 import { confirm, field, select } from "../forms.js";
 import { toast } from "../toast.js";
+import { inWords } from "../troubles.js";
 import { LANGUAGES, say, speak, spoken } from "../words.js";
 
 const IMPORT_MILLISECONDS = 15 * 60_000; // what the server allows
@@ -93,10 +97,10 @@ function currency(app) {
   );
   control.onchange = async ({ target }) => {
     try {
-      const user = await app.device.ask("PATCH", "/api/me", { json: { default_currency: target.value } });
+      const user = await app.device.ask("PATCH", "/api/me", { json: { default_currency: target.value }, shape: isUser });
       await app.device.remember({ user });
     } catch (error) {
-      toast(error.message);
+      toast(inWords(error));
       app.changed();
     }
   };
@@ -121,7 +125,7 @@ function importing(app) {
       });
       app.device.stir();
     } catch (error) {
-      said.textContent = error.message;
+      said.textContent = inWords(error);
     }
     bar.hidden = true;
     file.value = "";
@@ -132,7 +136,7 @@ function importing(app) {
 
 // XMLHttpRequest: fetch does not tell how much has been sent.
 async function upload(app, file, onProgress) {
-  if (app.line.cut) throw new Error(say("The server cannot be reached."));
+  if (app.line.cut) throw new Unavailable("the network is switched off");
   const token = await app.device.token();
   const request = new XMLHttpRequest();
   request.open("POST", "/api/import/debitum");
@@ -142,12 +146,10 @@ async function upload(app, file, onProgress) {
   request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
   await new Promise((resolve, reject) => {
     request.onload = resolve;
-    request.onerror = request.ontimeout = () => reject(new Error(say("The server cannot be reached.")));
+    request.onerror = request.ontimeout = () => reject(new Unavailable("the upload broke off"));
     request.send(file);
   });
-  const answer = JSON.parse(request.responseText);
-  if (request.status !== 200) throw new Error(answer.detail ?? answer.title);
-  return answer;
+  return understood(request.status, request.responseText, { shape: isImport });
 }
 
 const exporting = (app) =>
@@ -161,14 +163,14 @@ const exporting = (app) =>
 async function download(app, format) {
   try {
     const headers = { Authorization: `Bearer ${await app.device.token()}` };
-    const answer = await app.line.network(`/api/export?format=${format}`, { headers });
-    if (!answer.ok) throw new Error(`${answer.status}`);
+    const answer = await app.line.network(`/api/export?format=${format}`, { headers, redirect: "error" }).catch(() => null);
+    if (!answer?.ok || !answer.headers.has("Content-Disposition")) throw new Unavailable("what came is no export");
     const address = URL.createObjectURL(await answer.blob());
     const link = h("a", { href: address, download: `debitum.${format === "csv" ? "zip" : "json"}` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   } catch (error) {
-    toast(error.message);
+    toast(inWords(error));
   }
 }
 

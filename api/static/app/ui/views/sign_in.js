@@ -3,6 +3,7 @@
 import { AnotherAccount, MailFollows } from "../../client/index.js";
 import { h } from "../dom.js";
 import { complain, field } from "../forms.js";
+import { inWords } from "../troubles.js";
 import { say, spoken } from "../words.js";
 
 /** The form; the server says in /api/meta whether somebody may register. */
@@ -34,7 +35,7 @@ function form(app, registration) {
       await how(email.value.trim(), password.value);
       app.follow();
     } catch (error) {
-      said.textContent = inWords(error);
+      said.textContent = whyNot(error);
     }
     app.changed();
   };
@@ -62,10 +63,10 @@ function profile(invite) {
   return { time_zone, locale: spoken(), ...(invite && { invite }) };
 }
 
-function inWords(error) {
+function whyNot(error) {
   if (error instanceof MailFollows) return say("Look into your mail: there is a link to go on.");
   if (error instanceof AnotherAccount) return say("This device belongs to another account. Erase it first, in its settings.");
   if (error.code === "email_taken") return say("There is an account with this address.");
   if (error.code === "invalid_credentials") return say("The address or the password is wrong.");
-  return error.message;
+  return inWords(error);
 }
