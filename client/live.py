@@ -9,6 +9,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from client import answers
 from client.errors import Unavailable
 from client.session import EARLY_SECONDS, Session
 
@@ -63,7 +64,7 @@ async def _authenticate(socket: ClientConnection, session: Session) -> None:
 async def _listen(socket: ClientConnection, session: Session, sync: Sync, is_news: IsNews, stirred: asyncio.Event) -> None:
     """Until the connection ends, which raises ConnectionClosed."""
     async with asyncio.timeout(READY_SECONDS):
-        heads = [_head(await socket.recv())]
+        heads = [await _head(socket)]
     reading = asyncio.create_task(_read(socket, heads, stirred))
     try:
         while not reading.done():
@@ -83,7 +84,7 @@ async def _read(socket: ClientConnection, heads: list[tuple[int, str | None]], s
     """Keep the newest head. It is read even while a sync is under way: what is not read keeps a socket from being closed."""
     try:
         while True:
-            heads[:] = [_head(await socket.recv())]
+            heads[:] = [await _head(socket)]
             stirred.set()
     finally:
         stirred.set()
@@ -97,6 +98,15 @@ async def _rest(stirred: asyncio.Event, seconds: float) -> None:
         pass
 
 
-def _head(message: str | bytes) -> tuple[int, str | None]:
-    said = json.loads(message)
+async def _head(socket: ClientConnection) -> tuple[int, str | None]:
+    """The next that is said; what a later server also says, or somebody on the way, is no head."""
+    while not answers.is_head(said := _understood(await socket.recv())):
+        pass
     return said["version"], said["hash"]
+
+
+def _understood(message: str | bytes) -> Any:
+    try:
+        return json.loads(message)
+    except ValueError:
+        return None

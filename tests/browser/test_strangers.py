@@ -183,3 +183,49 @@ async def test_the_page_says_that_it_cannot_reach_the_server(api: Server, alice:
         await expect(page.locator("#toasts")).to_contain_text("This was not written down")
         await phone.live()
     assert [one["description"] for one in (await alice.get("/api/transactions"))["items"]] == ["soup"]
+
+
+FOLLOWED = """async (password) => {
+    const { Device } = await import("/app/client/index.js");
+    const chatty = (url) => {
+        const socket = new WebSocket(url);
+        const say = (data) => socket.dispatchEvent(new MessageEvent("message", { data }));
+        socket.addEventListener("open", () => ["<form>", "[]", '{"type":"hello"}'].forEach(say));
+        globalThis.say = say;
+        return socket;
+    };
+    globalThis.asked = 0;
+    const network = (...request) => {
+        globalThis.asked += 1;
+        return fetch(...request);
+    };
+    globalThis.device = await Device.open("follower", { connect: chatty, network });
+    await device.login(...password);
+    globalThis.leave = new AbortController();
+    globalThis.following = device.follow(leave.signal);
+}"""
+
+
+STANDS = """async (version) => {
+    for (const end = Date.now() + 60_000; !device.live || device.head.version !== version; ) {
+        if (Date.now() > end) throw new Error(`${device.live} at ${device.head.version}`);
+        await new Promise((resume) => setTimeout(resume, 20));
+    }
+}"""
+
+
+async def test_a_feed_may_say_more_than_heads(api: Server, alice: Client, chromium: Browser) -> None:
+    """A later server does, and somebody on the way could: what is no head is left alone, and asks nothing of the server."""
+    async with visiting(chromium, api.url) as visitor:
+        page = visitor.page
+        await page.evaluate(FOLLOWED, [alice.user["email"], PASSWORD])
+        await page.evaluate(STANDS, 0)
+        await friend(alice)
+        await page.evaluate(STANDS, 1)
+        quiet = await page.evaluate("asked")
+        await page.evaluate("""['{"type":"more"}', "", "7"].forEach(say)""")
+        await page.wait_for_timeout(300)
+        assert await page.evaluate("asked") == quiet
+        await friend(alice, "Bo")
+        await page.evaluate(STANDS, 2)
+        await page.evaluate("async () => { leave.abort(); await following; device.close(); }")

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from api import tokens
 from client import BrokenLog, Device, Refused, SignedOut, Unavailable, live, session
@@ -312,6 +313,37 @@ async def test_a_feed_that_is_redirected_is_tried_again(monkeypatch: pytest.Monk
         nobody = session.Session(Wire(url), Store(":memory:"), lambda: datetime.datetime.now(datetime.UTC), {})
         with pytest.raises(SignedOut, match="enough"):
             await live.follow(url, nobody, sync, lambda _: False, asyncio.Event(), random.Random(1))
+
+
+async def test_a_feed_may_say_more_than_heads() -> None:
+    """A later server does, and somebody on the way could: what is no head is left alone."""
+    said: list[str | bytes] = ['{"type": "hello"}', "<form>Welcome to our hotel</form>", "[]"]
+    said += ['{"type": "ready", "version": 1, "hash": null}', '{"type": "more"}', b"\xff\xfe"]
+    said += ['{"type": "head", "version": 2, "hash": null}']
+    met: list[tuple[int, str | None]] = []
+
+    async def talk(socket: ServerConnection) -> None:
+        for message in said:
+            await socket.send(message)
+        await socket.wait_closed()
+
+    async def sync() -> None:
+        if (2, None) in met:
+            raise SignedOut("enough")
+
+    def is_news(head: tuple[int, str | None]) -> bool:
+        met.append(head)
+        return head == (2, None)
+
+    async with serve(talk, "127.0.0.1", 0) as feed:
+        url = f"http://127.0.0.1:{next(iter(feed.sockets)).getsockname()[1]}"
+        store = Store(":memory:")
+        in_an_hour = datetime.datetime.now(datetime.UTC).timestamp() + 3_600
+        store.remember(access_token="a", expires_at=in_an_hour)
+        somebody = session.Session(Wire(url), store, lambda: datetime.datetime.now(datetime.UTC), {})
+        with pytest.raises(SignedOut, match="enough"):
+            await asyncio.wait_for(live.follow(url, somebody, sync, is_news, asyncio.Event(), random.Random(1)), 10)
+    assert set(met) <= {(1, None), (2, None)}
 
 
 async def test_the_readme_shows_what_works(api: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 // Staying in sync: the feed says that something changed, and connections that break are made again, ever more patiently.
 
+import { isHead } from "./answers.js";
 import { Unavailable } from "./errors.js";
 import { EARLY_SECONDS } from "./session.js";
 
@@ -78,11 +79,20 @@ function rest(seconds, signal) {
 // Seconds before the next attempt: up to a bound that doubles (full jitter, so that devices do not come back in step).
 const pause = (failures) => Math.random() * Math.min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** Math.max(failures - 1, 0));
 
+function understood(message) {
+  try {
+    return JSON.parse(message);
+  } catch {
+    return null;
+  }
+}
+
 // Until the socket closes; its close code.
 async function attend(socket, { session, sync, isNews, bell, onLive, ready }) {
   let head, closed;
   socket.onmessage = ({ data }) => {
-    const said = JSON.parse(data);
+    const said = understood(data);
+    if (!isHead(said)) return; // what a later server also says, or somebody on the way
     head = { version: said.version, hash: said.hash };
     bell.ring();
   };
