@@ -229,3 +229,36 @@ async def test_a_feed_may_say_more_than_heads(api: Server, alice: Client, chromi
         await friend(alice, "Bo")
         await page.evaluate(STANDS, 2)
         await page.evaluate("async () => { leave.abort(); await following; device.close(); }")
+
+
+SLOW = """async (body) => {
+    const { Wire } = await import("/app/client/wire.js");
+    const network = async (_, { signal }) => {
+        const answer = new ReadableStream({ start: (line) => { globalThis.line = line; } });
+        signal.onabort = () => line.error(signal.reason);
+        return new Response(answer.pipeThrough(new TextEncoderStream()), { status: 200 });
+    };
+    globalThis.answer = globalThis.line = undefined;
+    const wire = new Wire(location.href, network);
+    wire.ask("POST", "/api/slow", { json: body }).then(({ a }) => { answer = a; }, ({ name }) => { answer = name; });
+}"""
+
+
+async def test_a_slow_line_is_no_dead_one(api: Server, chromium: Browser) -> None:
+    """What counts is how long nothing comes, and not how long the whole of it takes."""
+    async with visiting(chromium, api.url) as visitor:
+        page = visitor.page
+        await page.clock.install()
+
+        async def said(text: str, then_seconds: int) -> None:
+            await page.evaluate("async (text) => { while (!line) await null; line.enqueue(text); }", text)
+            await page.clock.run_for(then_seconds * 1000)
+
+        await page.evaluate(SLOW, {})
+        for each in ('{"a":', "7", "0", "}"):
+            await said(each, 25)
+        await page.evaluate("line.close()")
+        await page.wait_for_function("answer === 70")
+        await page.evaluate(SLOW, {})
+        await said('{"a":', 31)
+        await page.wait_for_function("answer === 'Unavailable'")

@@ -4,7 +4,8 @@ import { isProblem } from "./answers.js";
 import { Refused, Reset, SignedOut, Unavailable } from "./errors.js";
 import { parse } from "./json.js";
 
-const TIMEOUT_MILLISECONDS = 30_000; // of a request; past it nothing is known
+const PATIENCE_MILLISECONDS = 30_000; // for what comes next; past it nothing is known
+const SLOWEST = 2; // bytes a millisecond of what is sent, of which nobody tells us how far it is: a phone at the edge of its cell
 const SAYS_NOTHING = new Set([408, 425, 429]); // beside 5xx: the same request may pass later
 const WITH_A_BODY = new Set([200, 201]); // what our server answers with these has one
 
@@ -29,15 +30,20 @@ export class Wire {
     const url = new URL(path, this.#server);
     for (const [name, value] of Object.entries(query ?? {})) url.searchParams.set(name, value);
     const body = json === undefined ? undefined : JSON.stringify(json);
-    const signal = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
-    const options = { method, headers, body, signal, cache: "no-store", credentials: "omit", redirect: "error" };
-    let answer, text;
+    const patience = new Patience();
+    const options = { method, headers, body, signal: patience.signal, cache: "no-store", credentials: "omit", redirect: "error" };
+    let answer;
+    let text = "";
     try {
+      patience.lasts(PATIENCE_MILLISECONDS + (body ?? "").length / SLOWEST);
       answer = await this.#network(url.href, options);
-      if (onLines && answer.ok) return await handOver(answer.body, onLines);
-      text = await answer.text();
+      const coming = texts(answer.body, patience);
+      if (onLines && answer.ok) return await handOver(coming, onLines);
+      for await (const chunk of coming) text += chunk;
     } catch (error) {
       throw new Unavailable(`${error.name}: ${error.message}`);
+    } finally {
+      patience.ends();
     }
     return understood(answer.status, text, { shape, retryAfter: answer.headers.get("Retry-After") });
   }
@@ -64,22 +70,46 @@ function decoded(status, text) {
   }
 }
 
+// With a request until nothing more of it has come for a while: however long the whole takes, a slow line is no dead one.
+class Patience {
+  #controller = new AbortController();
+  #timer;
+
+  get signal() {
+    return this.#controller.signal;
+  }
+
+  lasts(milliseconds = PATIENCE_MILLISECONDS) {
+    this.ends();
+    this.#timer = setTimeout(() => this.#controller.abort(new DOMException("nothing came", "TimeoutError")), milliseconds);
+  }
+
+  ends() {
+    clearTimeout(this.#timer);
+  }
+}
+
+// The text of a body as it comes, if there is one. Streams are iterable by themselves in newer browsers only.
+async function* texts(body, patience) {
+  if (body === null) return;
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  patience.lasts();
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+    yield value;
+    patience.lasts();
+  }
+}
+
 // NDJSON, as much of it at a time as has come; what is left over is no line, but what was cut off of one.
-async function handOver(body, onLines) {
+async function handOver(coming, onLines) {
   let rest = "";
-  for await (const chunk of chunks(body.pipeThrough(new TextDecoderStream()))) {
+  for await (const chunk of coming) {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop();
     if (lines.length > 0) onLines(lines.map(parse));
   }
   if (rest !== "") throw new SyntaxError("the last line is cut off");
   return null;
-}
-
-// Streams are iterable by themselves in newer browsers only.
-async function* chunks(stream) {
-  const reader = stream.getReader();
-  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) yield value;
 }
 
 const seconds = (retryAfter) => (/^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) : 0);
