@@ -153,6 +153,32 @@ async def test_tabs_of_one_device(api: Server, alice: Client, chromium: Browser)
     assert len({fact["device_id"] for fact in facts[:2]}) == 1
 
 
+BUSY = """async () => {
+    const { Device } = await import("/app/client/index.js");
+    const device = await Device.open("busy", { network: () => Promise.reject(new TypeError("offline")) });
+    const { getAll } = IDBObjectStore.prototype;
+    let read = 0;
+    IDBObjectStore.prototype.getAll = function (...range) {
+        read += 1;
+        return getAll.apply(this, range);
+    };
+    for (let turn = 0; turn < 20; turn += 1) {
+        const attempt = device.sync().catch(() => {});
+        for (let more = 0; more < 5; more += 1) await device.create("contact", { name: "Ana" });
+        await attempt;
+    }
+    IDBObjectStore.prototype.getAll = getAll;
+    device.close();
+    return [read, device.pending];
+}"""
+
+
+async def test_what_is_done_during_a_sync_reads_nothing_again(api: Server, chromium: Browser) -> None:
+    """What this tab writes while it looks for what other tabs have written is none of theirs: to read all again takes long."""
+    async with visiting(chromium, api.url) as visitor:
+        assert await visitor.page.evaluate(BUSY) == [0, 100]
+
+
 async def test_tokens_end(api: Server, alice: Client, chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page exchanges its token in time and stays on the feed; once its session is ended elsewhere, it asks to sign in."""
     contact = await friend(alice)

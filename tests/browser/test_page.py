@@ -67,6 +67,22 @@ async def test_everybody_can_use_every_view(api: Server, alice: Client, chromium
         assert await grave(phone) == []
 
 
+async def test_lines_that_say_the_same_are_left_alone(api: Server, alice: Client, chromium: Browser) -> None:
+    """Of a thousand people only the line of one is made anew when that one owes more, or has another name."""
+    ana, bilal = await friend(alice), await friend(alice, "Bilal")
+    await lunch(alice, bilal, direction="owed")
+    async with signed_in(chromium, api, alice.user["email"]) as laptop:
+        lines = {one: laptop.page.locator(f'#people [data-key="{one}"] a') for one in (ana, bilal)}
+        await expect(lines[bilal]).to_contain_text("you owe €10.00")
+        await laptop.page.evaluate("for (const line of document.querySelectorAll('#people a')) line.dataset.old = ''")
+        await lunch(alice, ana, amount=100_000)
+        await expect(lines[ana]).to_contain_text("owes you €1,000.00")
+        assert [await line.get_attribute("data-old") for line in lines.values()] == [None, ""]
+        await alice.http.patch(f"/api/contacts/{bilal}", json={"name": "Bilal the Younger"})
+        await expect(lines[bilal]).to_contain_text("Bilal the Younger")
+        assert await lines[bilal].get_attribute("data-old") is None
+
+
 async def test_a_keyboard_is_enough(api: Server, alice: Client, chromium: Browser) -> None:
     """A debt is written down and taken back without a pointer; a dialog gives the focus back, and Escape leaves it."""
     await friend(alice)

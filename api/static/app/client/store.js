@@ -73,8 +73,9 @@ export class Store {
 
   /** Read again what another tab has changed, if any has. */
   async refresh() {
+    const known = this.#revision; // this tab may go on to write while it asks
     const row = await done(this.#file.transaction("meta").objectStore("meta").get("revision"));
-    if (this.#stale || row?.value !== this.#revision) await this.#load();
+    if (this.#stale || row?.value !== known) await this.#load();
   }
 
   async #load() {

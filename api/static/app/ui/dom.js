@@ -3,6 +3,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 const HANDLERS = ["onclick", "onchange", "oninput", "onsubmit"];
 // Copied as properties: an element that stays gets the handlers of the one that would have taken its place.
+const abouts = new WeakMap(); // what elements that are made once show, as JSON
+const unmade = new WeakMap(); // and how their children are made, where they have none yet
 
 /**
  * An element. `props`: attributes, handlers (`onclick`), `class`; null, undefined and false leave an attribute out, true sets it empty.
@@ -15,6 +17,17 @@ export function h(tag, props = {}, ...children) {
 /** The same of SVG. */
 export function svg(tag, props = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), props, children);
+}
+
+/**
+ * An element whose children are made only where there is none yet that was made for the same: `about`, JSON, is all that `children()`
+ * shows. It needs a `data-key`, and its children no handlers that know more than that.
+ */
+export function madeOnce(tag, props, about, children) {
+  const element = h(tag, props);
+  abouts.set(element, JSON.stringify(about));
+  unmade.set(element, children);
+  return element;
 }
 
 function filled(element, props, children) {
@@ -48,6 +61,7 @@ function morphChildren(old, fresh) {
       else here = here.nextSibling;
       morph(known, wanted);
     } else {
+      makeWhole(wanted);
       old.insertBefore(wanted, here);
     }
   }
@@ -58,6 +72,18 @@ function morphChildren(old, fresh) {
   }
 }
 
+function make(wanted) {
+  const children = unmade.get(wanted);
+  unmade.delete(wanted);
+  if (children) filled(wanted, {}, [children()]);
+}
+
+// Also what is in it: nothing of it is there yet.
+function makeWhole(wanted) {
+  make(wanted);
+  for (const child of wanted.children ?? []) makeWhole(child);
+}
+
 const alike = (one, other) => one.nodeType === other.nodeType && one.nodeName === other.nodeName;
 
 function morph(old, fresh) {
@@ -66,6 +92,10 @@ function morph(old, fresh) {
     return;
   }
   if (old.dataset.keep !== undefined && fresh.dataset.keep !== undefined) return;
+  const about = abouts.get(fresh);
+  if (about !== undefined && about === abouts.get(old)) return;
+  make(fresh);
+  abouts.set(old, about);
   for (const { name } of [...old.attributes]) {
     if (!fresh.hasAttribute(name) && !(name === "open" && old.tagName === "DETAILS")) old.removeAttribute(name);
   }

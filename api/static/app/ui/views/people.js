@@ -1,6 +1,6 @@
 // Everybody, with what they owe or are owed: the first screen.
 
-import { h } from "../dom.js";
+import { h, madeOnce } from "../dom.js";
 import { money, whoOwes } from "../format.js";
 import { askContact, askDebt } from "../forms.js";
 import { say, spoken } from "../words.js";
@@ -60,9 +60,7 @@ const total = (word, amount, kind) => h("div", { class: kind }, h("dt", {}, word
 function row(book, { id, name }) {
   const balances = book.balances(id);
   const things = book.openItems(id);
-  return h(
-    "li",
-    { "data-key": id },
+  return madeOnce("li", { "data-key": id }, [spoken(), name, balances, things], () =>
     h(
       "a",
       { href: `#/person/${id}` },
