@@ -157,7 +157,12 @@ def test_what_a_killed_supervisor_leaves_is_taken_over(folder: Path) -> None:
 
 
 def test_a_part_that_asks_a_code_server_elsewhere_waits_for_it(folder: Path, database_url: str) -> None:
-    elsewhere = {"DATABASE_URL": database_url, "DEBITUM_CODE_SOCKET": str(folder / "code.sock")}
+    """And a person is told so in sentences."""
+    elsewhere = {
+        "DATABASE_URL": database_url,
+        "DEBITUM_CODE_SOCKET": str(folder / "code.sock"),
+        "DEBITUM_LOG_FORMAT": "console",
+    }
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -165,6 +170,8 @@ def test_a_part_that_asks_a_code_server_elsewhere_waits_for_it(folder: Path, dat
         up = Up(folder, api_port, {**elsewhere, "DEBITUM_PARTS": "dagster", "DEBITUM_DAGSTER_PORT": str(free_port())})
         try:
             up.wait_for(f"waiting for the code server, which runs elsewhere, at {folder / 'code.sock'}")
+            told = r"Debitum \S+, data in \S+\npostgres runs: .* s\)\nschema is at .* s\)\nwaiting for the code server, .*\n"
+            assert re.fullmatch(told, up.said()), up.said()
             assert psutil.Process(up.process.pid).children() == []
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(str(folder / "code.sock"))
@@ -173,16 +180,6 @@ def test_a_part_that_asks_a_code_server_elsewhere_waits_for_it(folder: Path, dat
             assert up.end(signal.SIGTERM) == 0, up.said()
         finally:
             up.clean_up()
-
-
-def test_a_person_is_told_in_sentences(folder: Path) -> None:
-    up = Up(folder, free_port(), {"DEBITUM_LOG_FORMAT": "console"})
-    try:
-        up.wait_for("schema is at")
-        assert re.fullmatch(r"Debitum \S+, data in \S+\npostgres runs: .* s\)\nschema is at .* s\)\n", up.said())
-        assert up.end(signal.SIGTERM) == 0
-    finally:
-        up.clean_up()
 
 
 def test_a_port_in_use_is_named_before_anything_starts(
