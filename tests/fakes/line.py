@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -73,10 +73,18 @@ class Line:
 async def line(server: str | None) -> AsyncIterator[Line]:
     """A line to `server`, on a port of its own."""
     made = Line(server)
-    listener = await asyncio.start_server(made._serve, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with listening(made._serve) as made.url:
+        try:
+            yield made
+        finally:
+            made.cut()
+
+
+@asynccontextmanager
+async def listening(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
+    """The address at which `serve` is called for each connection."""
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
-        yield made
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     finally:
         listener.close()
-        made.cut()

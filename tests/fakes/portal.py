@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tests.fakes.line import CHUNK_BYTES
+from tests.fakes.line import CHUNK_BYTES, listening
 
 _LENGTH = re.compile(rb"(?im)^content-length: *(\d+)")
 
@@ -30,6 +30,10 @@ class Portal:
     def close_in(self, answer: bytes) -> None:
         """Answer that from now on; what is open breaks off."""
         self.answer = answer
+        self.break_off()
+
+    def break_off(self) -> None:
+        """End what is open."""
         for writer in self._open:
             writer.transport.abort()
 
@@ -75,14 +79,11 @@ async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> 
 async def portal(server: str) -> AsyncIterator[Portal]:
     """One before `server`, on a port of its own, that lets everybody through."""
     made = Portal(server)
-    listener = await asyncio.start_server(made._serve, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    try:
-        yield made
-    finally:
-        listener.close()
-        for writer in made._open:
-            writer.transport.abort()
+    async with listening(made._serve) as made.url:
+        try:
+            yield made
+        finally:
+            made.break_off()
 
 
 def http(status: int, body: bytes | str = b"", *, kind: str = "text/html", **headers: str) -> bytes:
