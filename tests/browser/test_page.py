@@ -225,6 +225,7 @@ async def test_two_devices_agree_in_one_window(visitor: Visitor) -> None:
     """As a visitor plays it: one goes offline, both change a debt, they meet, one tap settles it, the hashes are equal."""
     page = visitor.page
     await visitor.go("/proof")
+    await expect(page.locator("h1")).to_have_text("Two devices, one ledger")  # the form before it has such fields, too
     await page.get_by_label("E-mail").fill("proof@example.org")
     await page.get_by_label("Password").fill(PASSWORD)
     await page.locator("#register").click()

@@ -361,12 +361,21 @@ export class Device {
     return head.version !== here.version || head.hash !== here.hash || this.#store.count("queued") > 0 || this.#mayPassNow();
   }
 
+  #page({ version, hash }) {
+    return this.ask("POST", "/api/sync/pull", { json: { since: version, hash, limit: PAGE }, shape: isPage });
+  }
+
   async #pull() {
     const acknowledged = this.#store.acknowledged();
     let page;
+    let coming = this.#page(this.head);
     do {
-      const { version, hash } = this.head;
-      page = await this.ask("POST", "/api/sync/pull", { json: { since: version, hash, limit: PAGE }, shape: isPage });
+      page = await coming;
+      if (page.has_more) {
+        const { seq, hash } = page.events.at(-1);
+        coming = this.#page({ version: seq, hash }); // while this one is folded
+        coming.catch(() => {}); // it is awaited above, unless this one proves to be wrong
+      }
       await this.#store.fold(page.events, this.id);
     } while (page.has_more);
     const { version, hash } = this.head;
