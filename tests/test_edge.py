@@ -99,7 +99,8 @@ def check_what_is_refused(caddy: Edge) -> None:
     assert client.get("/health", headers={"X-Long": "x" * 40_000}).status_code == 431
     large = client.post("/api/auth/login", content=b"x" * (body.MAX_BODY_BYTES + 1), headers={"Content-Type": "application/json"})
     assert (large.status_code, large.json()["code"]) == (413, "too_large")
-    assert client.get("/verify", params={"token": TOKEN}).status_code < 500
+    # On a connection of its own: what is left of a body that was refused early may be taken for the next request.
+    assert caddy.client(edge.DEBITUM).get("/verify", params={"token": TOKEN}).status_code == 200
 
 
 def check_that_its_log_has_nobodys_data(caddy: Edge) -> None:
