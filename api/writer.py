@@ -198,7 +198,7 @@ class Writer:
                 self._connection = await urls.async_connection(self._database_url, "debitum-api-writer")
             try:
                 answers, asked = await self._write(self._connection, pushes)
-            except Exception:
+            except Exception:  # whatever it is, what comes next on this connection must not find its transaction
                 await self._connection.rollback()
                 raise
             found = await asked.read()

@@ -25,7 +25,7 @@ Connection = psycopg.AsyncConnection[TupleRow]
 Cursor = psycopg.AsyncCursor[TupleRow]
 
 PLAN_ANEW_FROM = 100
-"""From so many look-ups on a statement is planned anew that finds rows by other than their keys, and not prepared."""
+"""A statement that finds rows by other than their keys is planned anew, and not prepared, where it is asked for so many."""
 LARGEST_MOVE = 2
 """How many times its amount a transaction can move a balance in one fact: an edit reverses the old and posts the new."""
 
@@ -73,7 +73,7 @@ def _load_of(kinds: frozenset[str]) -> str:
         parts.append(f"select '{kind}', ledger_id::text, row_to_json({table})::text from {table}")  # noqa: S608 - our own names
     if people:
         named = " union all ".join(people)
-        tables.append(f"people as (select distinct ledger_id, id from ({named}) named (ledger_id, id))")  # noqa: S608 - the same
+        tables.append(f"people as (select distinct ledger_id, id from ({named}) named (ledger_id, id))")  # noqa: S608 - ours
         parts.append(_OF_PEOPLE)
     if "event" in kinds:
         parts.append(_OF_COMMANDS)

@@ -72,6 +72,7 @@ function morphChildren(old, fresh) {
   }
 }
 
+// Itself: what is in it is made where it is shown.
 function make(wanted) {
   const children = unmade.get(wanted);
   unmade.delete(wanted);
