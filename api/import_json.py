@@ -85,8 +85,8 @@ def _checked(log: Log, created: dict[str, int]) -> Iterator[Decided]:
     """
     digest = None
     for index, raw in enumerate(log):
-        fact, said = _fact(bytes(raw), index)
-        digest = chain.link(digest, chain.canonical(fact))
+        fact, text, said = _fact(bytes(raw), index)
+        digest = chain.link(digest, text)
         if digest.hex() != said:
             raise _wrong(index, "/hash", "is not that of this fact after the one before")
         for change in (change for change in fact.changes if change.op == "create"):
@@ -95,7 +95,8 @@ def _checked(log: Log, created: dict[str, int]) -> Iterator[Decided]:
         yield Decided(fact, index)
 
 
-def _fact(sent: bytes, index: int) -> tuple[facts.Fact, str]:
+def _fact(sent: bytes, index: int) -> tuple[facts.Fact, bytes, str]:
+    """What an item of the log says, its canonical JSON, and the hash that it is said to have."""
     try:
         wired = body.decode_bytes(sent, facts.WireFact)
         known = structs.asdict(wired)
@@ -111,7 +112,7 @@ def _fact(sent: bytes, index: int) -> tuple[facts.Fact, str]:
         raise _wrong(index, "", "has members that no fact has")
     if b"\\u0000" in text:
         raise _wrong(index, "", "no text has a NUL")
-    return fact, said
+    return fact, text, said
 
 
 def _members(sent: bytes) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts, ids
 from domain.facts import Command, Key, Unreadable
 from domain.sequence import Outcome
-from storage import events
+from storage import events, stretches
 from storage.ledgers import LedgerGone, Push
 
 routes = Routes("sync")
@@ -88,7 +88,7 @@ class _Named(Struct, frozen=True):
 @routes.add("POST", "/api/sync/push", answer=PushResult, body=PushBody, codes=("ledger_gone", "reset"))
 async def push(call: Call[PushBody, Nothing]) -> Reply:
     """Hand in commands; each has an outcome of its own."""
-    items = [_item(raw, index, call.caller.device) for index, raw in enumerate(call.body.events)]
+    items = await stretches.of(_item(raw, index, call.caller.device) for index, raw in enumerate(call.body.events))
     base_hash = None if call.body.base_hash is None else bytes.fromhex(call.body.base_hash)
     receipt = await call.services.writer.submit(
         Push(ids.text(call.caller.ledger_id), items, call.caller.defaults, base_hash=base_hash, dry_run=call.body.dry_run)

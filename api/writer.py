@@ -1,93 +1,74 @@
-"""The queue before commit: whatever arrives while a batch is in flight is the next batch (natural group commit)."""
+"""What writes: lanes for what devices push, and a connection of its own for each ledger that is taken over."""
 
 import asyncio
 import contextlib
 import math
-import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Iterable
+from typing import Final
 
 import psycopg
-import structlog
-from msgspec import Struct, structs
 
-from api import problems
+from api import held, problems
+from api.lane import Lane, Moved, Waiting, head
 from api.metrics import Metrics
-from domain import errors, ids
-from storage import current, ledgers, roles, urls
+from storage import ledgers, roles, urls
 from storage.encryption import KeyRing
-from storage.feed import Head
 from storage.ledgers import Push, Receipt
 
-BATCH_COMMANDS = 500
-"""Commands a transaction: enough to share a flush, few enough to keep the others' wait short."""
-RECONNECT_SECONDS = 0.2
-HELD_SECONDS = 5.0
-"""For so long nobody waits again for a ledger that somebody keeps: all others of a batch would wait too."""
-LOGGED_REQUESTS = 20
-"""Of a batch that many share."""
-_log = structlog.get_logger(__name__)
-
-Moved = Callable[[Iterable[Head]], None]
-"""Told of the heads that a commit has moved."""
-
-
-class _Waiting(Struct, frozen=True):
-    """A push, who waits for its answer, and of which request it is: the writer's task has none of its own."""
-
-    push: Push
-    answer: "asyncio.Future[Receipt]"
-    request_id: str
-    """Empty: of none."""
+FEW: Final = 20
+"""Commands that do not keep others waiting."""
+LANES: Final = 3
+"""One for pushes of few commands, the others for those of many: while Postgres stores one, another is decided."""
 
 
 class Writer:
-    """One writing connection of this process, fed from a queue of at most `limit`; a batch takes `seconds` at most."""
+    """The lanes of this process, in which at most `limit` pushes wait; a batch takes `seconds` at most."""
 
     def __init__(self, database_url: str, keys: KeyRing, *, limit: int, seconds: float, moved: Moved, metrics: Metrics) -> None:
         self._database_url = database_url
         self._keys = keys
+        self._limit = limit
         self._moved = moved
         self._metrics = metrics
-        self._seconds = seconds
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limit)
-        self._connection: ledgers.Connection | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._held: dict[str, float] = {}
-        """Ledgers that somebody keeps for long, an import or another process; by id, until when (time.monotonic)."""
+        self._held = held.Held()
+        self._lanes = [Lane(database_url, keys, self._held, seconds=seconds, moved=moved, metrics=metrics) for _ in range(LANES)]
 
     @property
     def waiting(self) -> int:
-        """Pushes in the queue."""
-        return self._queue.qsize()
+        """Pushes in the queues."""
+        return sum(lane.waiting for lane in self._lanes)
 
     def start(self) -> None:
         """Begin to take pushes."""
-        self._task = asyncio.create_task(self._run(), name="writer")
+        for lane in self._lanes:
+            lane.start()
 
     async def stop(self) -> None:
-        """Finish what is queued, then close the connection."""
-        await self._queue.join()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        await self._disconnect()
+        """Finish what is queued, then close the connections."""
+        for lane in self._lanes:
+            await lane.stop()
 
     async def submit(self, push: Push) -> Receipt:
         """Decide and store `push`; returns after the commit that holds its events.
 
-        Raises errors.Reset and LedgerGone, or problems.Unavailable when the queue is full or Postgres does not answer:
+        Raises errors.Reset and LedgerGone, or problems.Unavailable when the queues are full or Postgres does not answer:
         then nothing is known, and the same ids may be sent again. Cancelled, a push that still waits is left out of its
         batch; of one that is being written the answer is lost.
         """
+        if self.waiting >= self._limit:
+            raise problems.Unavailable("too many changes are waiting")
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        try:
-            self._queue.put_nowait(_Waiting(push, answer, roles.asker.get()))
-        except asyncio.QueueFull as error:
-            raise problems.Unavailable("too many changes are waiting") from error
+        self._lane_for(push).put(Waiting(push, answer, roles.asker.get()))
         return await answer
+
+    def _lane_for(self, push: Push) -> Lane:
+        """That in which its ledger is already, whose lock every other would wait for; else by how many commands it has."""
+        for lane in self._lanes:
+            if lane.has(push.ledger_id):
+                return lane
+        few, *many = self._lanes
+        return few if len(push.items) <= FEW else min(many, key=lambda lane: lane.commands)
 
     async def take_over(self, ledger_id: str, pushes: Iterable[Push]) -> int:
         """Store `pushes` of one ledger in one transaction, on a connection of its own; returns the ledger's version.
@@ -95,10 +76,10 @@ class Writer:
         It keeps the ledger until its end: meanwhile changes of that ledger, and only these, are refused. Raises what the
         first push is refused for, and problems.Unavailable: then nothing is stored.
         """
-        if self._is_held(ledger_id):
-            raise _held()
+        if ledger_id in self._held:
+            raise held.refusal()
         last, decided = Receipt([], 0, None), Counter[str]()
-        self._held[ledger_id] = math.inf
+        self._held.keep(ledger_id, math.inf)
         try:
             async with (
                 await urls.async_connection(self._database_url, "debitum-api-import") as connection,
@@ -112,118 +93,14 @@ class Writer:
                     last = answer
                     decided.update(outcome.status for outcome in answer.outcomes)
         except ledgers.LockNotAvailable as error:
-            raise _held() from error
+            raise held.refusal() from error
         except (psycopg.OperationalError, ConnectionError) as error:
             raise problems.Unavailable("the database does not answer") from error
         finally:
-            self._held.pop(ledger_id, None)
+            self._held.free(ledger_id)
         self._metrics.took_over(decided)
-        self._moved([_head(ledger_id, last)])
+        self._moved([head(ledger_id, last)])
         return last.version
-
-    async def _run(self) -> None:
-        while True:
-            batch = [await self._queue.get()]
-            commands = len(batch[0].push.items)
-            while not self._queue.empty() and commands < BATCH_COMMANDS:
-                batch.append(self._queue.get_nowait())
-                commands += len(batch[-1].push.items)
-            wanted = [one for one in batch if not one.answer.done()]  # the others have given up waiting
-            try:
-                if wanted:
-                    await self._process(wanted)
-            finally:
-                for _ in batch:
-                    self._queue.task_done()
-
-    async def _process(self, batch: Sequence[_Waiting]) -> None:
-        """Commit a batch; where it fails for a reason of its content, or for a ledger that is kept, each push by itself."""
-        batch = self._without_held(batch)
-        if not batch:
-            return
-        _name_requests(batch)
-        began = time.perf_counter()
-        try:
-            answers = await self._commit([one.push for one in batch])
-        except ledgers.LockNotAvailable as error:
-            if len(batch) == 1:
-                _log.warning("write_unavailable", error=type(error).__name__, pushes=1)
-                self._held[batch[0].push.ledger_id] = time.monotonic() + HELD_SECONDS
-            for single in batch:
-                await self._process([single])
-        except (psycopg.OperationalError, ConnectionError, TimeoutError) as error:
-            self._metrics.commit("unavailable", time.perf_counter() - began)
-            await self._disconnect()
-            _log.warning("write_unavailable", error=type(error).__name__, pushes=len(batch))
-            await asyncio.sleep(0 if self._queue.empty() else RECONNECT_SECONDS)
-            for one in batch:
-                _settle(one.answer, problems.Unavailable("the database does not answer"))
-        except Exception as error:
-            self._metrics.commit("failed", time.perf_counter() - began)
-            _log.exception("write_failed", pushes=len(batch))
-            if len(batch) == 1:
-                _settle(batch[0].answer, error)
-                return
-            for single in batch:
-                await self._process([single])
-        else:
-            self._metrics.commit("stored", time.perf_counter() - began)
-            self._moved(_heads([one.push for one in batch], answers))
-            for one, answer in zip(batch, answers, strict=True):
-                if not one.push.dry_run:
-                    self._metrics.decided(answer)
-                _settle(one.answer, answer)
-
-    def _without_held(self, batch: Sequence[_Waiting]) -> Sequence[_Waiting]:
-        """Those whose ledgers nobody keeps; the others have their answer."""
-        if not self._held:
-            return batch
-        free = []
-        for one in batch:
-            if self._is_held(one.push.ledger_id):
-                _settle(one.answer, _held())
-            else:
-                free.append(one)
-        return free
-
-    def _is_held(self, ledger_id: str) -> bool:
-        if time.monotonic() < self._held.get(ledger_id, 0.0):
-            return True
-        self._held.pop(ledger_id, None)
-        return False
-
-    async def _commit(self, pushes: Sequence[Push]) -> list[Receipt | errors.DomainError]:
-        async with asyncio.timeout(self._seconds):
-            if self._connection is None or self._connection.closed:
-                self._connection = await urls.async_connection(self._database_url, "debitum-api-writer")
-            try:
-                answers, asked = await self._write(self._connection, pushes)
-            except Exception:  # whatever it is, what comes next on this connection must not find its transaction
-                await self._connection.rollback()
-                raise
-            found = await asked.read()
-        return [_shown(push, answer, found) for push, answer in zip(pushes, answers, strict=True)]
-
-    async def _write(
-        self, connection: ledgers.Connection, pushes: Sequence[Push]
-    ) -> tuple[list[Receipt | errors.DomainError], current.Answer]:
-        """Two round trips: to the heads and what the decisions need, and to the end of the commit.
-
-        psycopg's own transactions wait for what was written before they send `commit`. Where a statement fails, Postgres passes
-        over the rest of the pipeline, `commit` included.
-        """
-        async with connection.pipeline():
-            await connection.execute("begin")
-            answers = await ledgers.commit(connection, pushes, self._keys)
-            asked = await current.ask(connection, [_place(push) for push in pushes if push.shows])
-            await connection.execute("commit")
-        return answers, asked
-
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(Exception):  # it is broken already: nothing more can be lost by closing it
-                await connection.close()
 
 
 async def _ahead(pushes: Iterable[Push]) -> AsyncGenerator[Push, None]:
@@ -236,53 +113,3 @@ async def _ahead(pushes: Iterable[Push]) -> AsyncGenerator[Push, None]:
             yield push
     finally:
         following.cancel()
-
-
-def _held() -> problems.Unavailable:
-    return problems.Unavailable("this ledger is being written by an import, or by another server")
-
-
-def _place(push: Push) -> current.Place:
-    assert push.shows is not None
-    return (ids.parse(push.ledger_id), push.shows)
-
-
-def _shown(push: Push, answer: Receipt | errors.DomainError, found: Mapping[current.Place, current.Transaction]) -> Any:
-    """The answer, with what the push wants to see."""
-    if push.shows is None or not isinstance(answer, Receipt):
-        return answer
-    return structs.replace(answer, shown=found.get(_place(push)))
-
-
-def _name_requests(batch: Sequence[_Waiting]) -> None:
-    """What is logged while a batch is under way bears the id of its request, or the ids of the first of several.
-
-    Postgres is told the first, and how many others there are.
-    """
-    structlog.contextvars.clear_contextvars()
-    found = list(dict.fromkeys(one.request_id for one in batch if one.request_id))
-    roles.asker.set("".join(found[:1]) + (f" +{len(found) - 1}" if len(found) > 1 else ""))
-    if len(found) == 1:
-        structlog.contextvars.bind_contextvars(request_id=found[0])
-    elif found:
-        structlog.contextvars.bind_contextvars(request_ids=found[:LOGGED_REQUESTS])
-
-
-def _heads(pushes: Sequence[Push], answers: Sequence[Receipt | errors.DomainError]) -> list[Head]:
-    """Where each ledger stands after the batch: the last answer says it; a dry run moves nothing."""
-    stored = zip(pushes, answers, strict=True)
-    found = {push.ledger_id: answer for push, answer in stored if isinstance(answer, Receipt) and not push.dry_run}
-    return [_head(ledger_id, answer) for ledger_id, answer in found.items()]
-
-
-def _head(ledger_id: str, receipt: Receipt) -> Head:
-    return Head(ledger_id, receipt.version, None if receipt.hash is None else receipt.hash.hex())
-
-
-def _settle(waiting: "asyncio.Future[Receipt]", answer: Any) -> None:
-    if waiting.done():  # the client went away; what was committed stays
-        return
-    if isinstance(answer, BaseException):
-        waiting.set_exception(answer)
-    else:
-        waiting.set_result(answer)

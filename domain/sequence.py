@@ -1,6 +1,6 @@
 """The sequencer of one ledger: takes commands in order, answers retries, decides the rest and chains the facts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -124,8 +124,13 @@ def take(book: Book, items: Iterable[Item], *, defaults: Defaults, skip_known: b
 
     `skip_known`: an id that is in the log is a duplicate whatever its content (imports).
     """
+    return list(outcomes(book, items, defaults=defaults, skip_known=skip_known))
+
+
+def outcomes(book: Book, items: Iterable[Item], *, defaults: Defaults, skip_known: bool) -> Iterator[Outcome]:
+    """The same one after the other: each is decided when its outcome is asked for."""
     failed: set[tuple[str, str]] = set()
-    return [_take_one(book, item, defaults, skip_known, failed) for item in items]
+    return (_take_one(book, item, defaults, skip_known, failed) for item in items)
 
 
 def _take_one(book: Book, item: Item, defaults: Defaults, skip_known: bool, failed: set[tuple[str, str]]) -> Outcome:

@@ -18,8 +18,8 @@ from domain import errors, facts
 from domain.adoption import Decided
 from domain.case import Defaults
 from domain.fold import Ledger
-from domain.sequence import Book, Item, Known, Outcome, Refusal, take
-from storage import arrays, loading, projecting, roles, sealing
+from domain.sequence import Book, Item, Known, Outcome, Refusal, outcomes
+from storage import arrays, loading, projecting, roles, sealing, stretches
 from storage.current import Transaction
 from storage.encryption import Cipher, KeyRing
 
@@ -95,21 +95,21 @@ async def commit(connection: Connection, pushes: Sequence[Push], keys: KeyRing) 
     await loading.load(connection, [(books[push.ledger_id], item) for push in good for item in push.items], named)
     for index, push in enumerate(pushes):
         if index not in answers:
-            answers[index] = _decide(books[push.ledger_id], push)
+            answers[index] = await _decide(books[push.ledger_id], push)
     await _write(connection, books)
     return [answers[index] for index in range(len(pushes))]
 
 
-def _decide(book: Book, push: Push) -> Receipt | Moved:
+async def _decide(book: Book, push: Push) -> Receipt | Moved:
     known = not push.adopts and any(item.id in book.known for item in push.items)
     if push.expected_version not in (None, book.ledger.version) and not known:
         return Moved("the ledger has changed meanwhile")
     book = book.copy() if push.dry_run else book
     if push.adopts:
         book.recorded_at = book.head_recorded_at or book.recorded_at
-    outcomes = take(book, push.items, defaults=push.defaults, skip_known=push.skip_known)
+    found = await stretches.of(outcomes(book, push.items, defaults=push.defaults, skip_known=push.skip_known))
     events = {item.id: book.known[item.id] for item in push.items if item.id in book.known}
-    return Receipt(outcomes, book.ledger.version, book.ledger.hash, events)
+    return Receipt(found, book.ledger.version, book.ledger.hash, events)
 
 
 _LOCK = """
@@ -203,17 +203,17 @@ def _write_of(names: tuple[str, ...]) -> str:
 async def _write(connection: Connection, books: Mapping[str, Book]) -> None:
     rows: projecting.Rows = {name: [] for name in _WRITES}
     for book in books.values():
-        _add_rows(rows, book)
+        await _add_rows(rows, book)
     sections = {name: msgspec.json.encode(section).decode() for name, section in rows.items() if section}
     if sections:
         await connection.execute(_write_of(tuple(sections)), sections)
 
 
-def _add_rows(rows: projecting.Rows, book: Book) -> None:
+async def _add_rows(rows: projecting.Rows, book: Book) -> None:
     ledger_id, ledger, cipher = book.ledger.id, book.ledger, Cipher(book.ledger.id, book.data_key)
     for name, found in projecting.rows(cipher, ledger, book.steps).items():
         rows[name] += found
-    rows["events"] += [{"ledger_id": ledger_id} | _event(cipher, fact, book.known[fact.id]) for fact, _ in book.steps]
+    rows["events"] += await stretches.of(_event(cipher, fact, book.known[fact.id]) for fact, _ in book.steps)
     for event_id, refusal in book.refusals.items():
         rows["rejections"].append({"ledger_id": ledger_id} | _rejection(cipher, event_id, refusal, book.recorded_at))
     if book.steps:
@@ -224,6 +224,7 @@ def _add_rows(rows: projecting.Rows, book: Book) -> None:
 
 def _event(cipher: Cipher, fact: facts.Fact, known: Known) -> dict[str, Any]:
     return {
+        "ledger_id": cipher.ledger_id,
         "seq": fact.seq,
         "event_id": fact.id,
         "aggregate_type": fact.aggregate_type,

@@ -12,10 +12,12 @@ import pytest
 import structlog
 from sqlalchemy import Engine, text
 
-from api import writer
+from api import held
 from api.settings import Settings
 from domain.case import Defaults
+from storage import current
 from storage.ledgers import Push
+from tests.api.test_sync import event
 from tests.fixtures.api import PASSWORD, Client, Server
 
 
@@ -76,7 +78,7 @@ async def test_changes_that_wait_for_a_locked_ledger_are_answered_when_it_is_fre
 async def test_a_ledger_that_somebody_keeps_makes_nobody_else_wait(
     alice: Client, bob: Client, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "HELD_SECONDS", 60.0)
+    monkeypatch.setattr(held, "SECONDS", 60.0)
     with structlog.testing.capture_logs() as logged, database.begin() as connection:
         connection.execute(text("select from debitum.ledgers where id = :id for update"), {"id": alice.ledger_id})
         both = [client.http.post("/api/contacts", json={"name": "Ana"}) for client in (alice, bob) * 5]
@@ -85,6 +87,27 @@ async def test_a_ledger_that_somebody_keeps_makes_nobody_else_wait(
         assert answers[0].headers["Retry-After"] == "1"
         assert (await alice.http.post("/api/contacts", json={"name": "Ana"})).status_code == 503
     assert [line["error"] for line in logged if line["event"] == "write_unavailable"] == ["LockNotAvailable"], "waited for once"
+
+
+def contacts(count: int) -> list[dict[str, Any]]:
+    return [event("contact", "CREATED", {"name": f"contact {number}"}) for number in range(count)]
+
+
+async def test_a_push_of_many_commands_that_waits_keeps_only_its_own_ledger_waiting(
+    alice: Client, bob: Client, api: Server, database: Engine
+) -> None:
+    carol = await api.register()
+    with database.begin() as connection:
+        connection.execute(text("select from debitum.ledgers where id = :id for update"), {"id": alice.ledger_id})
+        many = asyncio.create_task(alice.push(*contacts(100)))
+        await asyncio.sleep(0.1)
+        own = asyncio.create_task(alice.push(*contacts(1)))
+        few, others = await asyncio.gather(bob.push(*contacts(1)), carol.push(*contacts(100)))
+        assert (few["version"], others["version"]) == (1, 100)
+        assert not many.done()
+        assert not own.done()
+    assert (await many)["version"] == 100
+    assert [outcome["seq"] for outcome in (await own)["results"]] == [101]
 
 
 async def test_while_a_ledger_is_taken_over_only_its_own_changes_are_refused(alice: Client, bob: Client, api: Server) -> None:
@@ -126,6 +149,26 @@ async def test_what_is_logged_of_a_batch_bears_the_ids_of_its_requests(alice: Cl
     assert "request_ids" not in alone
     [failed] = [line for line in logged if line["event"] == "request_failed"]
     assert failed["request_id"] == "r-poison"
+
+
+async def test_what_postgres_passes_over_behind_a_failure_is_no_news(
+    alice: Client, database: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failure that is known before the rest has been sent: psycopg warned of the rest, depending on who was faster."""
+    ask = current.ask
+
+    async def slowly(connection: Any, places: Any) -> current.Answer:
+        await asyncio.sleep(0.1)
+        answer = await ask(connection, places)
+        await asyncio.sleep(0.1)
+        return answer
+
+    monkeypatch.setattr(current, "ask", slowly)
+    with database.begin() as connection:
+        connection.execute(text("alter table debitum.contacts add constraint poison check (name <> 'poison')"))
+    answers = [await alice.http.post("/api/contacts", json={"name": name}) for name in ("poison", "Ana")]
+    assert [answer.status_code for answer in answers] == [500, 201]
+    assert [record.name for record in caplog.records if record.name == "psycopg"] == []
 
 
 class TestFullQueue:
