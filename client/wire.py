@@ -14,6 +14,8 @@ from client.errors import Refused, Reset, SignedOut, Unavailable
 
 TIMEOUT_SECONDS = 30.0
 """Of a request; past it nothing is known."""
+LONGEST_WAIT_SECONDS = 3_600.0
+"""However long an answer would have a device wait: whoever made it may be wrong, or be someone else."""
 _SAYS_NOTHING = frozenset({408, 425, 429})
 """Beside 5xx: the same request may pass later."""
 _WITH_A_BODY = frozenset({200, 201})
@@ -83,4 +85,4 @@ def _decoded(answer: httpx.Response) -> Any:
 
 
 def _seconds(retry_after: str) -> float:
-    return float(retry_after) if retry_after.isdecimal() else 0.0
+    return min(float(retry_after), LONGEST_WAIT_SECONDS) if retry_after.isdecimal() else 0.0

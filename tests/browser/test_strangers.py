@@ -110,8 +110,8 @@ BUSY = '{"type": "/docs/problems/unavailable", "title": "Try again in a moment",
 
 async def test_the_server_alone_says_when_to_come_back(api: Server, alice: Client, chromium: Browser) -> None:
     async with guest(api, alice, chromium) as (hotel, page, _):
-        for body, seconds in ((BUSY, 7), ('{"message": "busy"}', 0)):
-            hotel.close_in(http(503, body, kind="application/json", Retry_After="7"))
+        for body, said, seconds in ((BUSY, "7", 7), (BUSY, "9" * 20, 3_600), ('{"message": "busy"}', "7", 0)):
+            hotel.close_in(http(503, body, kind="application/json", Retry_After=said))
             assert await page.evaluate("device.sync().catch(({ retryAfter }) => retryAfter)") == seconds
 
 
@@ -172,6 +172,9 @@ async def test_the_page_says_that_it_cannot_reach_the_server(api: Server, alice:
         await page.get_by_label("Currency of new debts").select_option("JPY")
         await expect(page.locator("#toasts")).to_have_text(unreachable)
         await expect(page.get_by_label("Currency of new debts")).to_have_value("EUR")
+        hotel.answer = http(503, BUSY, kind="application/problem+json", Retry_After="7")
+        await page.get_by_label("Currency of new debts").select_option("JPY")
+        await expect(page.locator("#toasts")).to_have_text("The server is busy. Try again later.")
         await expect(page.locator("#pending")).to_have_text("Waiting to be sent: 1")
         await expect(page.locator("main [role=alert]:not(:empty)")).to_have_count(0)
         hotel.answer = None

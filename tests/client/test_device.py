@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from api import tokens
-from client import BrokenLog, Device, Refused, SignedOut, Unavailable, live, session
+from client import BrokenLog, Device, Refused, SignedOut, Unavailable, live, session, wire
 from client.store import Store
 from client.wire import Wire
 from tests.client.conftest import Person, agree, until
@@ -213,13 +213,17 @@ async def test_pauses_grow_to_a_bound_and_are_not_in_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("problem", "seconds"),
-    [({"type": "/docs/problems/unavailable", "code": "unavailable"}, 7), ({"message": "busy"}, 0)],
-    ids=["the server", "another"],
+    ("problem", "said", "seconds"),
+    [
+        ({"type": "/docs/problems/unavailable", "code": "unavailable"}, "7", 7),
+        ({"type": "/docs/problems/unavailable", "code": "unavailable"}, "9" * 400, wire.LONGEST_WAIT_SECONDS),
+        ({"message": "busy"}, "7", 0),
+    ],
+    ids=["the server", "for ever", "another"],
 )
-async def test_the_server_alone_says_when_to_come_back(tmp_path: Path, problem: dict[str, str], seconds: int) -> None:
+async def test_the_server_alone_says_when_to_come_back(tmp_path: Path, problem: dict[str, str], said: str, seconds: int) -> None:
     def busy(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(503, headers={"Retry-After": "7"}, json=problem, request=request)
+        return httpx.Response(503, headers={"Retry-After": said}, json=problem, request=request)
 
     async with Device(tmp_path / "file", "http://busy", transport=httpx.MockTransport(busy)) as device:
         with pytest.raises(Unavailable) as told:

@@ -6,6 +6,7 @@ import { parse } from "./json.js";
 
 const PATIENCE_MILLISECONDS = 30_000; // for what comes next; past it nothing is known
 const SLOWEST = 2; // bytes a millisecond of what is sent, of which nobody tells us how far it is: a phone at the edge of its cell
+const LONGEST_WAIT_SECONDS = 3_600; // however long an answer would have a device wait: a timer of a month is one of no time at all
 const SAYS_NOTHING = new Set([408, 425, 429]); // beside 5xx: the same request may pass later
 const WITH_A_BODY = new Set([200, 201]); // what our server answers with these has one
 
@@ -112,4 +113,4 @@ async function handOver(coming, onLines) {
   return null;
 }
 
-const seconds = (retryAfter) => (/^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) : 0);
+const seconds = (retryAfter) => (/^\d+$/.test(retryAfter ?? "") ? Math.min(Number(retryAfter), LONGEST_WAIT_SECONDS) : 0);
