@@ -15,7 +15,13 @@ from hypothesis import settings
 from tests.fixtures import memory
 
 gc.disable()  # until all tests are loaded
-pytest_plugins = ["tests.fixtures.database", "tests.fixtures.api", "tests.fixtures.statements", "tests.fixtures.instances"]
+pytest_plugins = [
+    "tests.fixtures.database",
+    "tests.fixtures.api",
+    "tests.fixtures.statements",
+    "tests.fixtures.instances",
+    "tests.fixtures.loaded",
+]
 
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory.home()))  # of tmp_path; pytest reads it after this file
 

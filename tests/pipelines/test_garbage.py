@@ -1,13 +1,10 @@
 """Dagster's programs find the garbage of ticks soon, however much they have loaded."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
 from storage.encryption import new_ring
+from tests.fixtures.loaded import Loaded
 
 BEGINS = """
 import gc, runpy, sys, weakref
@@ -37,13 +34,16 @@ runpy.run_module("pipelines", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize("program", ["code-server --socket socket -f empty.py", "daemon --empty-workspace"])
-def test_what_ticks_leave_is_found_soon(program: str, tmp_path: Path) -> None:
-    """In a process of its own, whose collector is Python's, asked by nobody. What it would do then is replaced by ticks."""
+PROGRAMS = "code-server --socket socket -f empty.py", "daemon --empty-workspace"
+
+
+def test_what_ticks_leave_is_found_soon(loaded: Loaded, tmp_path: Path) -> None:
+    """In processes of their own, whose collector is Python's, asked by nobody. What they would do then is replaced by ticks."""
     (tmp_path / "empty.py").write_text("import dagster\ndefs = dagster.Definitions()\n")
-    command, home = (sys.executable, "-c", BEGINS, *program.split()), os.environ | {"DAGSTER_HOME": str(tmp_path)}
-    ended = subprocess.run(command, cwd=tmp_path, env=home, capture_output=True, text=True, check=False)
-    assert "left: 0" in ended.stdout, ended.stdout + ended.stderr
+    for program in PROGRAMS:
+        home = os.environ | {"DAGSTER_HOME": str(tmp_path)}
+        ended = loaded.run(BEGINS, *program.split(), environment=home, cwd=tmp_path)
+        assert "left: 0" in ended.stdout, program + ended.stdout + ended.stderr
 
 
 WORKS = """
@@ -59,12 +59,12 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize(
-    ("program", "work"), [("api", "api.serving.run"), ("pipelines webserver", "dagster_webserver.cli.dagster_webserver.main")]
-)
-def test_it_is_looked_for_once_all_is_loaded(program: str, work: str) -> None:
+BEGIN_WORK = {"api": "api.serving.run", "pipelines webserver": "dagster_webserver.cli.dagster_webserver.main"}
+
+
+def test_it_is_looked_for_once_all_is_loaded(loaded: Loaded) -> None:
     """And not before. What they would do then is replaced; nobody answers where Postgres should be."""
     settings = {"DATABASE_URL": "postgresql://127.0.0.1:1/none", "DEBITUM_KEYS": new_ring(), "DEBITUM_PORT": "0"}
-    command = (sys.executable, "-c", WORKS, work, *program.split())
-    ended = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
-    assert "is found: True" in ended.stdout, ended.stdout + ended.stderr
+    for program, work in BEGIN_WORK.items():
+        ended = loaded.run(WORKS, work, *program.split(), environment=os.environ | settings)
+        assert "is found: True" in ended.stdout, program + ended.stdout + ended.stderr

@@ -1,13 +1,13 @@
 """How jobs are spread is said by settings: what is default, what is refused, and that nothing of Celery is needed otherwise."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
+from subprocess import CompletedProcess
 
 import pytest
 
 from pipelines import spread
+from tests.fixtures.loaded import Loaded
 
 REDIS = "redis://:hunter2@broker/0"
 MAP = """
@@ -20,16 +20,14 @@ print(*sorted(name for name in sys.modules if name.split(".")[0] in ("celery", "
 """
 
 
-def mapped(environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+def mapped(loaded: Loaded, environment: Mapping[str, str]) -> "CompletedProcess[str]":
     """The code location in a process of its own: it reads the environment when it is loaded."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEBITUM_")}
-    return subprocess.run(
-        (sys.executable, "-c", MAP), env={**kept, **environment}, capture_output=True, text=True, check=False, timeout=60
-    )
+    return loaded.run(MAP, environment={**kept, **environment})
 
 
-def test_by_default_a_run_is_one_process_and_balances_one_step() -> None:
-    found = mapped({})
+def test_by_default_a_run_is_one_process_and_balances_one_step(loaded: Loaded) -> None:
+    found = mapped(loaded, {})
     assert found.stdout.splitlines() == [
         "materialise_balances in_process 2",
         "check_balances in_process 1",
@@ -41,13 +39,13 @@ def test_by_default_a_run_is_one_process_and_balances_one_step() -> None:
     ], found.stderr
 
 
-def test_buckets_are_steps_of_the_same_job() -> None:
-    found = mapped({"DEBITUM_BALANCE_BUCKETS": "4"})
+def test_buckets_are_steps_of_the_same_job(loaded: Loaded) -> None:
+    found = mapped(loaded, {"DEBITUM_BALANCE_BUCKETS": "4"})
     assert found.stdout.splitlines()[0] == "materialise_balances in_process 6", found.stderr  # four, their report, the check
 
 
-def test_celery_is_asked_for_in_vain_where_it_is_not_installed() -> None:
-    found = mapped({"DEBITUM_EXECUTOR": "celery", "DEBITUM_CELERY_BROKER": REDIS})
+def test_celery_is_asked_for_in_vain_where_it_is_not_installed(loaded: Loaded) -> None:
+    found = mapped(loaded, {"DEBITUM_EXECUTOR": "celery", "DEBITUM_CELERY_BROKER": REDIS})
     assert found.returncode != 0
     assert "celery needs the package dagster-celery, which has to be installed beside Debitum" in found.stderr
     assert "hunter2" not in found.stderr
