@@ -1,5 +1,6 @@
 """What a crash leaves in the data folder: pid files of servers that are gone, and a server's processes without their first."""
 
+import json
 import os
 import signal
 import threading
@@ -11,9 +12,8 @@ from pathlib import Path
 import httpx
 import psutil
 import psycopg
-import pytest
 
-from debitum import cli, commands
+from debitum import cli, commands, instance
 from storage import embedded
 from tests.debitum.test_children import gone, wait_until
 from tests.debitum.test_up import START_SECONDS, Up, folder, free_port
@@ -24,34 +24,45 @@ BUSY = "select count(*) from generate_series(1, 1000000000000)"
 """A backend at this does not notice that the first process of its server is gone."""
 
 
-def test_everything_acknowledged_is_there_after_postgres_was_killed_and_a_backend_lives_on(folder: Path) -> None:
-    first = Up(folder, free_port())
+def test_everything_acknowledged_is_there_after_the_supervisor_and_postgres_were_killed(folder: Path) -> None:
+    """The supervisor alone, whose Postgres the next one takes over; then both, and a backend lives on."""
+    ups = [Up(folder, free_port())]
     try:
-        first.wait_for("everything answers")
-        with httpx.Client(base_url=f"http://127.0.0.1:{first.port}", timeout=30) as http:
+        ups[0].wait_for("everything answers")
+        with httpx.Client(base_url=f"http://127.0.0.1:{ups[0].port}", timeout=30) as http:
             account = {"email": "ada@example.org", "password": PASSWORD}
             http.headers["Authorization"] = f"Bearer {http.post('/api/auth/register', json=account).json()['access_token']}"
             contact = str(uuid.uuid4())
             assert http.post("/api/contacts", json={"id": contact, "name": "Ana"}).status_code == 201
-        postgres = embedded.running(first.data_dir)
+        postgres = embedded.running(ups[0].data_dir)
         assert postgres is not None
+        (api,) = psutil.Process(ups[0].process.pid).children()
+        ups[0].end(signal.SIGKILL)
+        wait_until(lambda: gone(api.pid))
+        assert json.loads((folder / "data" / "up.json").read_text())["pid"] == ups[0].process.pid
+        assert instance.holder(folder / "data") is None
+
+        ups.append(Up(folder, ups[0].port))
+        ups[1].wait_for("schema is at")
+        assert "was killed; this one takes over" in ups[1].said()
+        assert embedded.running(folder / "data") == postgres
         with _busy(postgres.url) as backend:
-            first.end(signal.SIGKILL)
+            ups[1].end(signal.SIGKILL)
             os.kill(postgres.pid, signal.SIGKILL)
             wait_until(lambda: gone(postgres.pid))
-            second = Up(folder, first.port)
-            try:
-                second.wait_for("everything answers")
-                assert gone(backend), "nobody works on the data without a server"
-                with httpx.Client(base_url=f"http://127.0.0.1:{first.port}", timeout=30) as http:
-                    signed_in = http.post("/api/auth/login", json=account)
-                    http.headers["Authorization"] = f"Bearer {signed_in.json()['access_token']}"
-                    assert http.get(f"/api/contacts/{contact}").json()["name"] == "Ana"
-                assert second.end(signal.SIGTERM) == 0, second.said()
-            finally:
-                second.clean_up()
+
+            ups.append(Up(folder, ups[0].port))
+            ups[2].wait_for("everything answers")
+            assert gone(backend), "nobody works on the data without a server"
+            with httpx.Client(base_url=f"http://127.0.0.1:{ups[0].port}", timeout=30) as http:
+                signed_in = http.post("/api/auth/login", json=account)
+                http.headers["Authorization"] = f"Bearer {signed_in.json()['access_token']}"
+                assert http.get(f"/api/contacts/{contact}").json()["name"] == "Ana"
+            assert ups[2].end(signal.SIGINT) == 0, ups[2].said()
+            assert embedded.running(folder / "data") is None
     finally:
-        first.clean_up()
+        for up in reversed(ups):
+            up.clean_up()
 
 
 @contextmanager
@@ -75,20 +86,20 @@ def _busy(url: str) -> Iterator[int]:
         connection.close()
 
 
-@pytest.mark.parametrize("whose", ["nobody's", "another program's", "another cluster's"])
-def test_a_pid_file_whose_server_is_gone_is_no_obstacle(whose: str, folder: Path, server: str) -> None:
+def test_a_pid_file_whose_server_is_gone_is_no_obstacle(folder: Path, server: str) -> None:
     migrate = ["migrate", "--data-dir", str(folder)]
     assert cli.main(migrate) == commands.OK
-    address = embedded.start(folder)
     locks = [folder / "pgdata" / name for name in ("postmaster.pid", ".s.PGSQL.5432.lock")]
     try:
-        written = [lock.read_text() for lock in locks]
-        os.kill(address.pid, signal.SIGKILL)
-        wait_until(lambda: not _of(folder / "pgdata"), START_SECONDS)
-        for lock, content in zip(locks, written, strict=True):
-            lock.write_text(content.replace(str(address.pid), str(_pid(whose, address, server)), 1))
-        assert cli.main(migrate) == commands.OK
-        assert not any(lock.exists() for lock in locks), "it was started, and stopped"
+        for whose in ("nobody's", "another program's", "another cluster's"):
+            address = embedded.start(folder)
+            written = [lock.read_text() for lock in locks]
+            os.kill(address.pid, signal.SIGKILL)
+            wait_until(lambda: not _of(folder / "pgdata"), START_SECONDS)
+            for lock, content in zip(locks, written, strict=True):
+                lock.write_text(content.replace(str(address.pid), str(_pid(whose, address, server)), 1))
+            assert cli.main(migrate) == commands.OK, whose
+            assert not any(lock.exists() for lock in locks), f"it was started, and stopped: {whose}"
     finally:
         embedded.stop(folder, mode="immediate")
 

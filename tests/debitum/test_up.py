@@ -1,6 +1,5 @@
 """`debitum up` as a person starts it: real processes, a real embedded Postgres, the real API."""
 
-import json
 import os
 import re
 import signal
@@ -16,9 +15,9 @@ import psutil
 import psycopg
 import pytest
 
-from debitum import cli, commands, instance, processes
+from debitum import cli, commands, processes
 from storage import embedded, urls
-from tests.debitum.test_children import gone, wait_until
+from tests.debitum.test_children import wait_until
 from tests.fixtures import logs
 
 START_SECONDS = 120
@@ -129,31 +128,6 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         assert embedded.running(up.data_dir) is None
     finally:
         up.clean_up()
-
-
-def test_what_a_killed_supervisor_leaves_is_taken_over(folder: Path) -> None:
-    first = Up(folder, free_port())
-    try:
-        first.wait_for("schema is at")
-        wait_until(lambda: (first.data_dir / "logs" / "api.log").exists() and psutil.Process(first.process.pid).children())
-        postgres = embedded.running(first.data_dir)
-        (api,) = psutil.Process(first.process.pid).children()
-        first.end(signal.SIGKILL)
-        wait_until(lambda: gone(api.pid))
-        assert json.loads((first.data_dir / "up.json").read_text())["pid"] == first.process.pid
-        assert instance.holder(first.data_dir) is None
-
-        second = Up(folder, first.port)
-        try:
-            second.wait_for("schema is at")
-            assert "was killed; this one takes over" in second.said()
-            assert embedded.running(first.data_dir) == postgres
-            assert second.end(signal.SIGINT) == 0
-            assert embedded.running(first.data_dir) is None
-        finally:
-            second.clean_up()
-    finally:
-        first.clean_up()
 
 
 def test_a_part_that_asks_a_code_server_elsewhere_waits_for_it(folder: Path, database_url: str) -> None:

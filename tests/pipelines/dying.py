@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.defs import resources
+from pipelines.defs.dispatch import delivery  # resources would load Dagster
 from pipelines.defs.erasure import erasing
 from storage.snapshots.places import Root
 
@@ -22,7 +22,8 @@ def main(url: str, folder: str) -> None:
         child = os.fork()
         if child == 0:
             sys.addaudithook(_deadly(folder, nth))
-            erasing.erase_all(resources.Database(url=url).begin, Root(Path(folder)), now=datetime.now(UTC))
+            with delivery.transactions(url) as begin:
+                erasing.erase_all(begin, Root(Path(folder)), now=datetime.now(UTC))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         ended.append(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0)
