@@ -58,7 +58,7 @@ async def _stops(folder: Path) -> Figures:
         stopped = await scenes.postgres_is_stopped(
             folder, folder / "data", url, stops=STOPS, writers=16, pauses=(1.0, 5.0), seed=SEED
         )
-        control = await scenes.nothing_is_flushed(folder, folder / "data", url, workers=2, writers=16, most_stops=20, seed=SEED)
+        control = await scenes.nothing_is_flushed(folder, folder / "data", url, writers=16, most_stops=20, seed=SEED)
     return stopped + Figures(control_lost=control.control_lost)
 
 

@@ -153,14 +153,12 @@ async def _stop_and_start(data: Path, asking: Probe) -> None:
         await asyncio.sleep(0.02)
 
 
-async def nothing_is_flushed(
-    folder: Path, data: Path, database_url: str, *, workers: int, writers: int, most_stops: int, seed: int
-) -> Figures:
+async def nothing_is_flushed(folder: Path, data: Path, database_url: str, *, writers: int, most_stops: int, seed: int) -> Figures:
     """The control: with synchronous_commit off under the running server the same stop must lose acknowledged events.
 
     A suite that finds nothing lost here would find nothing anywhere. The devices bring everything back, as after a restore.
     """
-    async with inhabited(folder, database_url, workers, writers, seed) as (process, home), probe(process.url) as asking:
+    async with inhabited(folder, database_url, 2, writers, seed) as (process, home), probe(process.url) as asking:
         _set(database_url, "alter system set synchronous_commit = off")
         try:
             ready = await asking.http.get("/health/ready")

@@ -30,7 +30,7 @@ async def test_postgres_is_stopped_and_a_control_loses(folder: Path) -> None:
         figures = await scenes.postgres_is_stopped(folder, folder / "data", url, stops=1, writers=6, pauses=(0.5, 1.0), seed=1)
         assert (figures.lost, figures.twice, figures.stops) == (0, 0, 1)
         assert figures.acknowledged > 50
-        control = await scenes.nothing_is_flushed(folder, folder / "data", url, workers=1, writers=6, most_stops=10, seed=2)
+        control = await scenes.nothing_is_flushed(folder, folder / "data", url, writers=6, most_stops=10, seed=2)
         assert control.control_lost > 0
         await scenes.what_could_forget_is_refused(folder, url)
 

@@ -15,7 +15,7 @@ def test_senders_are_killed(tmp_path: Path, database_url: str) -> None:
 
 def test_providers_misbehave(tmp_path: Path, database_url: str) -> None:
     figures, endured = sending.providers_misbehave(
-        tmp_path, database_url, messages=120, senders=4, timeout_seconds=0.8, waits=(1,), seed=1
+        tmp_path, database_url, messages=120, senders=8, timeout_seconds=0.8, waits=(1,), seed=1
     )
     assert (figures.messages, figures.lost) == (120, 0)
     assert figures.duplicates == figures.duplicates_counted

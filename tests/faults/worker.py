@@ -3,7 +3,6 @@
 Lines in: {"job": …, "tags": {…}}. Lines out, two for each: the worker's pid, and how it ended (0, an exit code, -signal).
 """
 
-import gc
 import json
 import os
 import sys
@@ -12,20 +11,15 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from pipelines.definitions import defs
+
 
 def main() -> None:
     """Until nothing comes in any more."""
-    gc.disable()  # while all is loaded, as the code server does it
-    from pipelines.definitions import defs
-    from tests.fixtures import instances
-
-    assert instances  # tables in memory are not asked for their revision
-    gc.freeze()
-    gc.enable()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            _work(defs, **json.loads(line))
+            _work(**json.loads(line))
         _say(child)
         _say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
@@ -35,7 +29,7 @@ def _say(number: int) -> None:
     sys.stdout.flush()
 
 
-def _work(defs: dg.Definitions, job: str, tags: Mapping[str, str]) -> None:
+def _work(job: str, tags: Mapping[str, str]) -> None:
     """Does not return."""
     try:
         with dg.DagsterInstance.ephemeral() as instance:
