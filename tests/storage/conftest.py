@@ -14,8 +14,7 @@ from storage import roles
 from storage.snapshots.places import Root
 
 
-@pytest.fixture
-def begin(database: Engine) -> Callable[[], AbstractContextManager[Connection]]:
+def as_jobs(database: Engine) -> Callable[[], AbstractContextManager[Connection]]:
     """Opens a transaction in the role of the jobs, which commits at its end."""
 
     @contextmanager
@@ -25,6 +24,12 @@ def begin(database: Engine) -> Callable[[], AbstractContextManager[Connection]]:
             yield connection
 
     return opened
+
+
+@pytest.fixture
+def begin(database: Engine) -> Callable[[], AbstractContextManager[Connection]]:
+    """The same, of the test's database."""
+    return as_jobs(database)
 
 
 @pytest.fixture

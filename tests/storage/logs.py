@@ -1,6 +1,7 @@
 """Ledgers with a past: commands decided by the domain, recorded at moments of one's choice, and all that follows from them."""
 
 import datetime
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,8 @@ def past(connection: Connection, seed: int, first: datetime.datetime, every: dat
         chaos.hear(outcomes)
         return outcomes
 
-    return _told(connection, UUID(int=seed, version=4), [(first + number * every, at_random) for number in range(length)])
+    ledger_id = UUID(int=random.Random(seed).getrandbits(128), version=4)  # anywhere among all ids
+    return _told(connection, ledger_id, [(first + number * every, at_random) for number in range(length)])
 
 
 def told(connection: Connection, *said: tuple[datetime.datetime, Command]) -> Past:

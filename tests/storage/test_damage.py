@@ -48,26 +48,26 @@ def damage(root: Root, table: Table, day: datetime.date, how: str = "cut off") -
     return path
 
 
-@pytest.mark.parametrize("how", DAMAGES)
-def test_a_day_that_can_be_made_anew_is_asked_for_and_is_what_it_was(begin: Begin, root: Root, how: str) -> None:
+def test_a_day_that_can_be_made_anew_is_asked_for_and_is_what_it_was(begin: Begin, root: Root) -> None:
     whole = written(begin, root, BALANCES)
-    for day in (MONDAY, TUESDAY):
-        damage(root, BALANCES, day, how)
-    asked = progress.unfinished(root, MONDAY, WEDNESDAY + timedelta(days=1), tables=[BALANCES])
-    assert asked == [MONDAY, TUESDAY]
-    assert progress.newest_final(root, BALANCES) == WEDNESDAY
-    for day in asked:
-        writing.write(begin, root, BALANCES, day)
-    assert [files.path_of(root, BALANCES, day).read_bytes() for day in DAYS] == whole
+    for how in DAMAGES:
+        for day in (MONDAY, TUESDAY):
+            damage(root, BALANCES, day, how)
+        asked = progress.unfinished(root, MONDAY, WEDNESDAY + timedelta(days=1), tables=[BALANCES])
+        assert asked == [MONDAY, TUESDAY], how
+        assert progress.newest_final(root, BALANCES) == WEDNESDAY, how
+        for day in asked:
+            writing.write(begin, root, BALANCES, day)
+        assert [files.path_of(root, BALANCES, day).read_bytes() for day in DAYS] == whole, how
 
 
-@pytest.mark.parametrize("how", DAMAGES)
-def test_a_day_that_reads_all_days_before_it_mends_them(begin: Begin, root: Root, how: str) -> None:
+def test_a_day_that_reads_all_days_before_it_mends_them(begin: Begin, root: Root) -> None:
     whole = written(begin, root, TRANSACTIONS)
-    damage(root, TRANSACTIONS, MONDAY, how)
-    assert files.final(root, TRANSACTIONS, TUESDAY), "by which days before it are taken for whole"
-    writing.write(begin, root, TRANSACTIONS, WEDNESDAY)
-    assert [files.path_of(root, TRANSACTIONS, day).read_bytes() for day in DAYS] == whole
+    for how in DAMAGES:
+        damage(root, TRANSACTIONS, MONDAY, how)
+        assert files.final(root, TRANSACTIONS, TUESDAY), "by which days before it are taken for whole"
+        writing.write(begin, root, TRANSACTIONS, WEDNESDAY)
+        assert [files.path_of(root, TRANSACTIONS, day).read_bytes() for day in DAYS] == whole, how
 
 
 @pytest.mark.parametrize("table", [DELIVERY, LOG], ids=lambda table: table.name)
@@ -94,23 +94,26 @@ def test_what_cannot_be_fetched_is_not_damaged(begin: Begin, here: Root) -> None
         progress.unfinished(here, MONDAY, WEDNESDAY, tables=[BALANCES])
 
 
-@pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_table_hides_no_other(begin: Begin, root: Root, ledger: UUID, how: str) -> None:
-    for table in (POSTINGS, TRANSACTIONS):
-        written(begin, root, table)
+def test_a_damaged_table_hides_no_other(begin: Begin, root: Root, ledger: UUID) -> None:
+    written(begin, root, POSTINGS)
+    writing.write(begin, root, TRANSACTIONS, TUESDAY)
     writing.write_dimensions(begin, root)
     questions.write_views(root)
     views = (root.data / questions.DATABASE).read_bytes()
-    path = damage(root, TRANSACTIONS, TUESDAY, how)
-    assert questions.query(root, "select count(*) from postings, dim_ledger")[1] == [(3,)]
-    for view in ("transactions", "debts"):
-        with pytest.raises(questions.QueryError, match=f"transactions cannot be asked: {places.called(path)} is damaged: "):
-            questions.query(root, f"select count(*) from {view} where day = '2026-03-02'")
-    with pytest.raises(files.Damaged, match=places.called(path)):
-        questions.write_views(root)
-    assert (root.data / questions.DATABASE).read_bytes() == views
-    with pytest.raises(files.Damaged, match=places.called(path)):
-        erasure.erase(root, [ledger])
+    whole = files.path_of(root, TRANSACTIONS, TUESDAY).read_bytes()
+    for how in DAMAGES:
+        path = damage(root, TRANSACTIONS, TUESDAY, how)
+        assert questions.query(root, "select count(*) from postings, dim_ledger")[1] == [(3,)]
+        for view in ("transactions", "debts"):
+            with pytest.raises(questions.QueryError, match=f"transactions cannot be asked: {places.called(path)} is damaged: "):
+                questions.query(root, f"select count(*) from {view} where day = '2026-03-02'")
+        with pytest.raises(files.Damaged, match=places.called(path)):
+            questions.write_views(root)
+        assert (root.data / questions.DATABASE).read_bytes() == views
+        with pytest.raises(files.Damaged, match=places.called(path)):
+            erasure.erase(root, [ledger])
+        path.write_bytes(whole)
+    damage(root, TRANSACTIONS, TUESDAY)
     path = files.dimension(root, "dim_ledger")
     path.write_bytes(b"PAR1")
     with pytest.raises(questions.QueryError, match=f"dim_ledger cannot be asked: {places.called(path)} is damaged: "):

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from storage import engine, roles, tables
-from tests.fixtures.database import cloned
+from storage import roles, tables
+from tests.fixtures.database import lasting
 
 PRIVILEGES = ("select", "insert", "update", "delete", "truncate", "references", "trigger")
 READ_BY_REPORT = {
@@ -25,10 +25,8 @@ are the jobs' alone (tests/storage/test_erasure.py)."""
 @pytest.fixture(scope="module")
 def migrated(server: str) -> Iterator[Engine]:
     """One database for all: nothing here is committed."""
-    with cloned(server) as url:
-        created = engine.sync_engine(url, "debitum-test")
+    with lasting(server) as created:
         yield created
-        created.dispose()
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """Debts and things lent, day by day: what the fold of files says is what the domain says of the log up to each midnight."""
 
 import datetime
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from uuid import UUID
 
@@ -18,7 +20,9 @@ from storage.snapshots.schema import Table
 from storage.snapshots.tables import BALANCES
 from storage.snapshots.transactions import TRANSACTIONS
 from tests import factories
+from tests.fixtures.database import lasting
 from tests.storage import logs
+from tests.storage.conftest import as_jobs
 
 FIRST = datetime.datetime(2026, 3, 2, 9, tzinfo=UTC)
 LEDGERS, DAYS, LENGTH = 20, 6, 150
@@ -29,6 +33,32 @@ EVERY = DAYS * timedelta(days=1) / (LENGTH + 20)
 def pasts(database: Engine, *, every: timedelta = EVERY, length: int = LENGTH) -> list[logs.Past]:
     with database.begin() as connection:
         return [logs.past(connection, seed, FIRST, every, length=length) for seed in range(1, LEDGERS + 1)]
+
+
+@dataclass(frozen=True)
+class Written:
+    """Ledgers of which each day was written once; whoever writes more has a copy."""
+
+    begin: Begin
+    pasts: list[logs.Past]
+    root: Root
+    written: list[writing.Written]
+    """The days of TRANSACTIONS."""
+
+    def copy(self, root: Root) -> Root:
+        shutil.copytree(self.root.data, root.data, dirs_exist_ok=True)
+        return root
+
+
+@pytest.fixture(scope="module")
+def known(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
+    with lasting(server) as database:
+        begin, root = as_jobs(database), Root(tmp_path_factory.mktemp("known"))
+        found = pasts(database)
+        written = [writing.write(begin, root, TRANSACTIONS, day) for day in ALL_DAYS]
+        for day in ALL_DAYS:
+            writing.write(begin, root, BALANCES, day)
+        yield Written(begin, found, root, written)
 
 
 def opened(ledger: Ledger) -> Mapping[str, int]:
@@ -104,28 +134,25 @@ def ask(root: Root, sql: str) -> list[tuple[object, ...]]:
     return questions.query(root, sql)[1]
 
 
-def test_every_day_is_what_the_domain_says_of_the_log_up_to_its_end(begin: Begin, database: Engine, here: Root) -> None:
-    known = pasts(database)
-    for day in ALL_DAYS:
-        written = writing.write(begin, here, TRANSACTIONS, day)
-        assert (written.base is None) == (day == ALL_DAYS[0])
-    right = {row for past in known for row in expected(past, ALL_DAYS)}
-    assert set(ask(here, ROWS)) == right
+def test_every_day_is_what_the_domain_says_of_the_log_up_to_its_end(known: Written) -> None:
+    assert [written.base is None for written in known.written] == [day == ALL_DAYS[0] for day in ALL_DAYS]
+    right = {row for past in known.pasts for row in expected(past, ALL_DAYS)}
+    assert set(ask(known.root, ROWS)) == right
     assert len(right) > LEDGERS * DAYS
     statuses = "select type, status, count(*) > 5 from transactions group by all"
-    assert len(ask(here, statuses)) == 6
-    assert all(often for *_, often in ask(here, statuses))
+    assert len(ask(known.root, statuses)) == 6
+    assert all(often for *_, often in ask(known.root, statuses))
     later = "select count(distinct settled_on), count(*) filter (where settled_on > opened_on) > 5 from transactions"
-    assert ask(here, later) == [(DAYS, True)]
+    assert ask(known.root, later) == [(DAYS, True)]
 
 
 def test_what_was_closed_long_ago_counts_where_it_is_now(begin: Begin, database: Engine, here: Root) -> None:
     """Days on which little happens: what was closed, moved or reopened is found in the files of days long past."""
-    known = pasts(database, every=timedelta(hours=4), length=144)
+    found = pasts(database, every=timedelta(hours=4), length=144)
     all_days = [(FIRST + timedelta(days=number)).date() for number in range(24)]
     for day in all_days:
         writing.write(begin, here, TRANSACTIONS, day)
-    right = {row for past in known for row in expected(past, all_days)}
+    right = {row for past in found for row in expected(past, all_days)}
     assert set(ask(here, ROWS)) == right
     often = """
         select count(*) filter (where moved_from is not null) > 20, count(*) filter (where carried) > 500,
@@ -135,25 +162,19 @@ def test_what_was_closed_long_ago_counts_where_it_is_now(begin: Begin, database:
     assert ask(here, often) == [(True, True, True)]
 
 
-def test_a_day_asked_for_alone_has_the_days_before_it_written_first(begin: Begin, database: Engine, here: Root) -> None:
-    pasts(database)
+def test_a_day_asked_for_alone_has_the_days_before_it_written_first(known: Written, here: Root) -> None:
+    each, last = known.copy(Root(here.data / "each")), Root(here.data / "last")
+    writing.write(known.begin, last, TRANSACTIONS, ALL_DAYS[-1])
     for day in ALL_DAYS:
-        writing.write(begin, Root(here.data / "each"), TRANSACTIONS, day)
-    writing.write(begin, Root(here.data / "last"), TRANSACTIONS, ALL_DAYS[-1])
-    for day in ALL_DAYS:
-        each, last = (files.path_of(Root(here.data / name), TRANSACTIONS, day).read_bytes() for name in ("each", "last"))
-        assert each == last
-    assert progress.unfinished(Root(here.data / "last"), ALL_DAYS[0], ALL_DAYS[-1], tables=[TRANSACTIONS]) == []
-    files.path_of(Root(here.data / "each"), TRANSACTIONS, ALL_DAYS[2]).unlink()
-    again = writing.write(begin, Root(here.data / "each"), TRANSACTIONS, ALL_DAYS[3])
-    assert again.path.read_bytes() == files.path_of(Root(here.data / "last"), TRANSACTIONS, ALL_DAYS[3]).read_bytes()
+        assert files.path_of(each, TRANSACTIONS, day).read_bytes() == files.path_of(last, TRANSACTIONS, day).read_bytes()
+    assert progress.unfinished(last, ALL_DAYS[0], ALL_DAYS[-1], tables=[TRANSACTIONS]) == []
+    files.path_of(each, TRANSACTIONS, ALL_DAYS[2]).unlink()
+    again = writing.write(known.begin, each, TRANSACTIONS, ALL_DAYS[3])
+    assert again.path.read_bytes() == files.path_of(last, TRANSACTIONS, ALL_DAYS[3]).read_bytes()
 
 
-def test_what_is_open_adds_up_to_the_balances(begin: Begin, database: Engine, here: Root) -> None:
+def test_what_is_open_adds_up_to_the_balances(known: Written) -> None:
     """Σ open(lent) − Σ open(owed) = balance, of every day, ledger, contact and currency; and their counts agree."""
-    pasts(database)
-    for day in ALL_DAYS:
-        writing.write(begin, here, BALANCES, day)
     differing = """
         with opened as (
             select day, ledger_id, contact_id, currency, count(*) filter (where open_amount > 0) as debts,
@@ -164,7 +185,7 @@ def test_what_is_open_adds_up_to_the_balances(begin: Begin, database: Engine, he
                count(*), count(*) filter (where open_debts > 1) > 10
         from balances left join opened using (day, ledger_id, contact_id, currency)
     """
-    [(wrong, compared, several)] = ask(here, differing)
+    [(wrong, compared, several)] = ask(known.root, differing)
     assert (wrong, several) == (0, True)
     assert isinstance(compared, int)
     assert compared > 100
@@ -216,11 +237,12 @@ def test_views_tell_debts_from_things_and_how_late_they_are(begin: Begin, databa
 
 @pytest.mark.parametrize("table", [TRANSACTIONS, BALANCES], ids=lambda table: table.name)
 def test_in_slices_or_at_once_gives_the_same_bytes(
-    table: Table, database: Engine, begin: Begin, here: Root, monkeypatch: pytest.MonkeyPatch
+    table: Table, known: Written, here: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pasts(database)
-    at_once = writing.write(begin, here, table, ALL_DAYS[-1])
-    content = at_once.path.read_bytes()
-    monkeypatch.setattr(writing, "SLICE_ROWS", 10)
-    assert writing.write(begin, here, table, ALL_DAYS[-1]).path.read_bytes() == content
-    assert at_once.rows > 0
+    root = known.copy(here)
+    path = files.path_of(root, table, ALL_DAYS[-1])
+    at_once = path.read_bytes()
+    path.unlink()
+    monkeypatch.setattr(writing, "SLICE_ROWS", 50)
+    assert writing.write(known.begin, root, table, ALL_DAYS[-1]).rows > 0
+    assert path.read_bytes() == at_once
