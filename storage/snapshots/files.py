@@ -60,12 +60,10 @@ def of_table(root: Root, table: Table) -> list[File]:
 
 def footers(root: Root, paths: Sequence[File]) -> dict[str, dict[str, str]]:
     """What is noted in the files' footers, by path: a file without rows has no other place for it."""
-    marks: dict[str, dict[str, str]] = {}
-    if paths:
-        with places.glance(root) as duck:
-            for path, key, value in duck.execute(_FOOTERS, {"paths": [places.called(path) for path in paths]}).fetchall():
-                marks.setdefault(path, {})[bytes(key).decode()] = bytes(value).decode()
-    return marks
+    if not paths:
+        return {}
+    with places.glance(root) as duck:
+        return _footers(duck, paths)
 
 
 def damaged(root: Root, paths: Sequence[File]) -> dict[File, str]:
@@ -73,12 +71,26 @@ def damaged(root: Root, paths: Sequence[File]) -> dict[File, str]:
 
     Raises OSError where one cannot be fetched at all: that says nothing of the file.
     """
+    if not paths:
+        return {}
+    with places.glance(root) as duck:
+        return _damaged(duck, paths)
+
+
+def _footers(duck: duckdb.DuckDBPyConnection, paths: Sequence[File]) -> dict[str, dict[str, str]]:
+    marks: dict[str, dict[str, str]] = {}
+    for path, key, value in duck.execute(_FOOTERS, {"paths": [places.called(path) for path in paths]}).fetchall():
+        marks.setdefault(path, {})[bytes(key).decode()] = bytes(value).decode()
+    return marks
+
+
+def _damaged(duck: duckdb.DuckDBPyConnection, paths: Sequence[File]) -> dict[File, str]:
     try:
-        footers(root, paths)
+        _footers(duck, paths)
     except duckdb.Error as error:
         if len(paths) > 1:  # by halves: each is read by many threads where that counts
             half = len(paths) // 2
-            return damaged(root, paths[:half]) | damaged(root, paths[half:])
+            return _damaged(duck, paths[:half]) | _damaged(duck, paths[half:])
         with paths[0].open("rb") as file:
             file.read(1)
         why = str(error).partition("\n")[0]
