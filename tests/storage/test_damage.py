@@ -86,12 +86,12 @@ def test_what_postgres_may_have_forgotten_is_not_replaced(begin: Begin, root: Ro
 
 def test_what_cannot_be_fetched_is_not_damaged(begin: Begin, here: Root) -> None:
     """Or a bucket that does not answer would have all days written again."""
-    written(begin, here, BALANCES)
-    path = files.path_of(here, BALANCES, TUESDAY)
+    written(begin, here, POSTINGS)
+    path = files.path_of(here, POSTINGS, TUESDAY)
     path.unlink()
     path.mkdir()
     with pytest.raises(IsADirectoryError):
-        progress.unfinished(here, MONDAY, WEDNESDAY, tables=[BALANCES])
+        progress.unfinished(here, MONDAY, WEDNESDAY, tables=[POSTINGS])
 
 
 def test_a_damaged_table_hides_no_other(begin: Begin, root: Root, ledger: UUID) -> None:

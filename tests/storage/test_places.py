@@ -16,7 +16,7 @@ from storage.engine import Begin
 from storage.snapshots import audit, erasure, files, places, progress, questions, writing
 from storage.snapshots.places import Root
 from storage.snapshots.schema import COPY, SNAPSHOTS
-from storage.snapshots.tables import BALANCES
+from storage.snapshots.tables import BALANCES, POSTINGS
 
 MONDAY, TUESDAY = datetime.date(2026, 3, 2), datetime.date(2026, 3, 3)
 
@@ -29,7 +29,7 @@ def names(folder: places.File) -> list[str]:
 def test_a_file_url_is_a_folder_like_another(begin: Begin, tmp_path: Path) -> None:
     plain, mounted = Root(tmp_path / "plain"), Root.of(tmp_path / "data", f"file://{tmp_path}/a mount, 100%")
     for root in (plain, mounted):
-        writing.write(begin, root, BALANCES, MONDAY)
+        writing.write(begin, root, POSTINGS, MONDAY)
     assert isinstance(mounted.elsewhere, Path)
     found, expected = tmp_path / "a mount, 100%", tmp_path / "plain"
     assert names(found) == names(expected) != []
@@ -55,8 +55,8 @@ def test_the_data_folder_holds_nothing_of_snapshots_that_lie_elsewhere(begin: Be
 def test_an_upload_that_breaks_off_leaves_what_was_there(
     begin: Begin, root: Root, monkeypatch: pytest.MonkeyPatch, old: bool
 ) -> None:
-    path = files.path_of(root, BALANCES, MONDAY)
-    before = writing.write(begin, root, BALANCES, MONDAY).path.read_bytes()
+    path = files.path_of(root, POSTINGS, MONDAY)
+    before = writing.write(begin, root, POSTINGS, MONDAY).path.read_bytes()
     if not old:
         path.unlink()
 
@@ -70,13 +70,13 @@ def test_an_upload_that_breaks_off_leaves_what_was_there(
     monkeypatch.setattr(shutil, "copyfileobj", breaks)
     monkeypatch.setattr(os, "replace", fails)
     with pytest.raises(OSError, match="connection lost"):
-        writing.write(begin, root, BALANCES, MONDAY)
+        writing.write(begin, root, POSTINGS, MONDAY)
     assert path.exists() == old
     assert not old or path.read_bytes() == before
     assert not list(root.data.glob("**/.building-*"))
     monkeypatch.undo()
-    assert writing.write(begin, root, BALANCES, MONDAY).path.read_bytes() == before
-    assert questions.query(root, "select * from balances")[1] == []
+    assert writing.write(begin, root, POSTINGS, MONDAY).path.read_bytes() == before
+    assert questions.query(root, "select * from postings")[1] == []
 
 
 def test_nothing_but_snapshots_is_read_there(elsewhere: Root) -> None:

@@ -16,7 +16,7 @@ from storage.engine import Begin
 from storage.snapshots import files, places, progress, questions, transfer, writing
 from storage.snapshots.places import Root
 from storage.snapshots.schema import SNAPSHOTS
-from storage.snapshots.tables import BALANCES, TABLES
+from storage.snapshots.tables import BALANCES, POSTINGS, TABLES
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
 
@@ -144,8 +144,8 @@ def test_a_day_without_a_posting_is_finished_too(begin: Begin, root: Root) -> No
 
 def test_a_provisional_day_is_unfinished_once_it_is_over(begin: Begin, here: Root) -> None:
     today = datetime.datetime.now(UTC).date()
-    writing.write(begin, here, BALANCES, today)
-    assert progress.unfinished(here, today, today, tables=[BALANCES]) == []
+    writing.write(begin, here, POSTINGS, today)
+    assert progress.unfinished(here, today, today, tables=[POSTINGS]) == []
     assert progress.unfinished(here, today, today + timedelta(days=1)) == [today]
 
 
@@ -197,21 +197,21 @@ def test_a_role_that_cannot_see_others_says_so(database: Engine) -> None:
 
 
 def test_what_a_killed_run_left_behind_goes(begin: Begin, root: Root) -> None:
-    day = files.path_of(root, BALANCES, MONDAY)
+    day = files.path_of(root, POSTINGS, MONDAY)
     with places.workshop(root, day) as work:
         left = work.with_name(f"{work.name}dead")
     left.mkdir()
     (left / "part-0.parquet").write_text("half a file")
-    assert ask(root, "select * from balances") == []
-    writing.write(begin, root, BALANCES, TUESDAY)
+    assert ask(root, "select * from postings") == []
+    writing.write(begin, root, POSTINGS, TUESDAY)
     assert left.exists()
-    writing.write(begin, root, BALANCES, MONDAY)
+    writing.write(begin, root, POSTINGS, MONDAY)
     assert not left.exists()
 
 
 def test_only_the_owner_may_look(begin: Begin, tmp_path: Path) -> None:
     for root in (Root(tmp_path / "data"), Root.of(tmp_path, f"file://{tmp_path}/mounted")):
-        writing.write(begin, root, BALANCES, MONDAY)
+        writing.write(begin, root, POSTINGS, MONDAY)
     for folder in ("data", "mounted"):
         assert (tmp_path / folder / "snapshots").stat().st_mode & 0o077 == 0
 
@@ -231,40 +231,47 @@ def test_the_columns_have_the_types_that_are_promised(begin: Begin, root: Root, 
     assert empty == [(name, column.kind) for name, column in questions.columns_of(BALANCES).items()]
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "",
-        "selekt 1",
-        "select nothing from balances",
-        "select 1; select 2",
-        "create table t (n int)",
-        "copy (select 1) to '{root}/snapshots/x.csv'",
-        "explain analyze copy (select 1) to '{root}/snapshots/x.csv'",
-        "explain (format json, analyse) copy (select 1) to '{root}/snapshots/x.csv'",
-        "attach '{root}/analytics.duckdb'",
-        "set enable_external_access = true",
-        "install httpfs",
-        "select * from read_text('{root}/secret')",
-        "select * from '{root}/secret.csv'",
-        "select * from read_text('{root}/snapshots/../secret')",
-        "select * from glob('{root}/*')",
-        "select getenv('HOME')",
-    ],
+NO_QUESTIONS = (
+    "",
+    "selekt 1",
+    "select nothing from balances",
+    "select 1; select 2",
+    "create table t (n int)",
+    "copy (select 1) to '{root}/snapshots/x.csv'",
+    "explain analyze copy (select 1) to '{root}/snapshots/x.csv'",
+    "explain (format json, analyse) copy (select 1) to '{root}/snapshots/x.csv'",
+    "attach '{root}/analytics.duckdb'",
+    "set enable_external_access = true",
+    "install httpfs",
+    "select * from read_text('{root}/secret')",
+    "select * from '{root}/secret.csv'",
+    "select * from read_text('{root}/snapshots/../secret')",
+    "select * from glob('{root}/*')",
+    "select getenv('HOME')",
 )
-def test_what_is_not_a_question_is_refused(root: Root, sql: str) -> None:
+
+
+def test_what_is_not_a_question_is_refused(root: Root) -> None:
     row = ", ".join(f"null::{column.kind} as {name}" for name, column in BALANCES.columns.items())
     day = files.path_of(root, BALANCES, MONDAY)
     with places.workshop(root, day) as work:
         duckdb.execute(f"copy (select {row}) to $path (format parquet)", {"path": str(work / "built")})
         places.put(work / "built", day)
     questions.write_views(root)
-    for place in (root.data, root.folder(SNAPSHOTS).parent):
+    for place in {root.data, root.folder(SNAPSHOTS).parent}:
         (place / "secret").write_text("key")
         (place / "secret.csv").write_text("key\n1\n")
-        with pytest.raises(questions.QueryError):
-            questions.query(root, sql.format(root=places.called(place)))
+        asked = [sql.format(root=places.called(place)) for sql in NO_QUESTIONS]
+        assert [sql for sql in asked if answered(root, sql)] == []
         assert not list((place / "snapshots").glob("*.csv"))
+
+
+def answered(root: Root, sql: str) -> bool:
+    try:
+        questions.query(root, sql)
+    except questions.QueryError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("sql", ["describe balances", "summarize balances", "explain select 1", "from balances", "values (1)"])
@@ -277,24 +284,24 @@ def test_the_views_file_holds_no_data_and_is_replaced(begin: Begin, here: Root, 
     root.data.mkdir()
     path = questions.write_views(root)
     with duckdb.connect(str(path), read_only=True) as duck:
-        assert duck.execute("select count(*) from balances").fetchall() == [(0,)]
-    writing.write(begin, root, BALANCES, MONDAY)
+        assert duck.execute("select count(*) from postings").fetchall() == [(0,)]
+    writing.write(begin, root, POSTINGS, MONDAY)
     with duckdb.connect(str(path)) as held:
         assert questions.write_views(root) == path
-        assert held.execute("select count(*) from balances").fetchall() == [(0,)]
+        assert held.execute("select count(*) from postings").fetchall() == [(0,)]
     with duckdb.connect(str(path), read_only=True) as duck:
-        assert duck.execute("select day, sum(amount) from balances group by all").fetchall() == [(MONDAY, 503)]
+        assert duck.execute("select day, sum(amount) from postings group by all").fetchall() == [(MONDAY, 503)]
         assert duck.execute("select table_name from duckdb_tables()").fetchall() == []
     assert not list(root.data.glob(".analytics-*"))
 
 
 def test_a_row_may_be_long_and_a_file_longer_than_a_buffer(tmp_path: Path) -> None:
     """DuckDB takes a row of more than two million bytes for an error, and, told of longer ones, all memory for one buffer."""
-    long, many = "x" * (8 * 1024 * 1024), 2_700_000
+    long, many = "x" * (8 * 1024 * 1024), 27_000
     taken = tmp_path / "taken.csv"
     with taken.open("w") as file:
         file.write(f'0,"{long}"\n')
-        file.writelines(f'{number},"{number:0100}"\n' for number in range(1, many))
+        file.writelines(f'{number},"{number:010000}"\n' for number in range(1, many))
     with files.builder(Root(tmp_path), tmp_path) as duck:
         duck.execute(f"create table t as from {transfer.csv({'n': 'BIGINT', 'text': 'VARCHAR'}, taken)}")
         assert duck.execute("select count(*), max(length(text)) from t").fetchall() == [(many, len(long))]
