@@ -12,6 +12,7 @@ from upath import UPath
 
 from storage import roles
 from storage.snapshots.places import Root
+from tests.fixtures.database import lasting
 
 
 def as_jobs(database: Engine) -> Callable[[], AbstractContextManager[Connection]]:
@@ -32,10 +33,17 @@ def begin(database: Engine) -> Callable[[], AbstractContextManager[Connection]]:
     return as_jobs(database)
 
 
+@pytest.fixture(scope="session")
+def unchanged(server: str) -> Iterator[Engine]:
+    """An engine on a migrated database for all tests that commit nothing."""
+    with lasting(server) as created:
+        yield created
+
+
 @pytest.fixture
-def connection(database: Engine) -> Iterator[Connection]:
-    """A transaction that ends with the test."""
-    with database.begin() as connection:
+def connection(unchanged: Engine) -> Iterator[Connection]:
+    """A transaction that is rolled back after the test: others have the same database."""
+    with unchanged.connect() as connection:
         yield connection
 
 

@@ -51,8 +51,8 @@ def send(connection: Connection, claimed: outbox.Claimed, outcome: delivery.Outc
 
 
 @pytest.fixture
-def connection(database: Engine) -> Any:
-    with database.begin() as connection:
+def connection(unchanged: Engine) -> Any:
+    with unchanged.connect() as connection:
         roles.enter(connection, roles.JOBS)
         yield connection
 

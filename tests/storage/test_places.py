@@ -10,6 +10,7 @@ from typing import IO, Any
 import duckdb
 import polars
 import pytest
+from sqlalchemy import Engine
 from upath import UPath
 
 from storage.engine import Begin
@@ -17,8 +18,15 @@ from storage.snapshots import audit, erasure, files, places, progress, questions
 from storage.snapshots.places import Root
 from storage.snapshots.schema import COPY, SNAPSHOTS
 from storage.snapshots.tables import BALANCES, POSTINGS
+from tests.storage.conftest import as_jobs
 
 MONDAY, TUESDAY = datetime.date(2026, 3, 2), datetime.date(2026, 3, 3)
+
+
+@pytest.fixture
+def begin(unchanged: Engine) -> Begin:
+    """Where the files lie does not depend on what is in them: nobody is in this database."""
+    return as_jobs(unchanged)
 
 
 def names(folder: places.File) -> list[str]:

@@ -1,12 +1,8 @@
 """Who may do what: the roles, what each is granted, and what nobody is."""
 
-from collections.abc import Iterator
-
-import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from storage import roles, tables
-from tests.fixtures.database import lasting
 
 PRIVILEGES = ("select", "insert", "update", "delete", "truncate", "references", "trigger")
 READ_BY_REPORT = {
@@ -20,19 +16,6 @@ HIDDEN_FROM_REPORT = {("ledgers", "data_key"), ("ledgers", "head_hash"), ("ledge
 ABOVE_POLICIES = {"projection_lag_seconds", "erase_user", "mark_resurrected", "renew_statistics"}
 """Functions that run as the owner, who sees every ledger: a number over all of them, for /health/ready; and the erasure's, which
 are the jobs' alone (tests/storage/test_erasure.py)."""
-
-
-@pytest.fixture(scope="module")
-def migrated(server: str) -> Iterator[Engine]:
-    """One database for all: nothing here is committed."""
-    with lasting(server) as created:
-        yield created
-
-
-@pytest.fixture
-def connection(migrated: Engine) -> Iterator[Connection]:
-    with migrated.connect() as opened:
-        yield opened
 
 
 def held(connection: Connection, role: str, table: str) -> set[str]:

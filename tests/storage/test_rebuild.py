@@ -275,45 +275,54 @@ async def test_a_table_that_is_never_free_stops_the_rebuild_and_nothing_else(
 
 
 PLANTED = {
-    "an altered fact": ("update debitum.events set fact = replace(fact, 'EUR', 'USD') where seq = 3", "hash"),
-    "a lost fact": ("delete from debitum.events where seq = 2", "is missing"),
-    "columns": ("update debitum.events set aggregate_id = gen_random_uuid() where seq = 3", "columns"),
-    "the head's hash": ("update debitum.ledgers set head_hash = '\\x00'", "another hash"),
-    "the head's version": ("update debitum.ledgers set version = version + 1", "the log ends"),
-    "turnover": ("update debitum.ledgers set turnover = 1", "turnover"),
-    "a field": ("update debitum.contacts set name = 'Bo'", "contacts"),
-    "a mark": ("update debitum.transactions set marks = '{\"MONEY\": [9, null]}'", "marks"),
-    "a word": ("update debitum.contacts set words = 'x'", "words"),
-    "a missing row": ("delete from debitum.transactions", "is missing"),
-    "a deletion": ("update debitum.contacts set deleted_seq = 1, deleted_at = created_at", "deleted_seq"),
+    "an altered fact": (
+        "update debitum.events set fact = replace(fact, 'EUR', 'USD') where ledger_id = :ledger and seq = 3",
+        "hash",
+    ),
+    "a lost fact": ("delete from debitum.events where ledger_id = :ledger and seq = 2", "is missing"),
+    "columns": ("update debitum.events set aggregate_id = gen_random_uuid() where ledger_id = :ledger and seq = 3", "columns"),
+    "the head's hash": ("update debitum.ledgers set head_hash = '\\x00' where id = :ledger", "another hash"),
+    "the head's version": ("update debitum.ledgers set version = version + 1 where id = :ledger", "the log ends"),
+    "turnover": ("update debitum.ledgers set turnover = 1 where id = :ledger", "turnover"),
+    "a field": ("update debitum.contacts set name = 'Bo' where ledger_id = :ledger", "contacts"),
+    "a mark": ("update debitum.transactions set marks = '{\"MONEY\": [9, null]}' where ledger_id = :ledger", "marks"),
+    "a word": ("update debitum.contacts set words = 'x' where ledger_id = :ledger", "words"),
+    "a missing row": ("delete from debitum.transactions where ledger_id = :ledger", "is missing"),
+    "a deletion": (
+        "update debitum.contacts set deleted_seq = 1, deleted_at = created_at where ledger_id = :ledger",
+        "deleted_seq",
+    ),
     "a surplus row": (
         "insert into debitum.contacts select (jsonb_populate_record(c, jsonb_build_object('id', gen_random_uuid()))).*"
-        " from debitum.contacts c",
+        " from debitum.contacts c where ledger_id = :ledger",
         "not in the log",
     ),
-    "a posting's amount": ("update debitum.postings set amount = 6", "postings line 0"),
-    "a missing posting": ("delete from debitum.postings", "postings line 0"),
-    "a balance": ("update debitum.balances set amount = 6", "balances"),
+    "a posting's amount": ("update debitum.postings set amount = 6 where ledger_id = :ledger", "postings line 0"),
+    "a missing posting": ("delete from debitum.postings where ledger_id = :ledger", "postings line 0"),
+    "a balance": ("update debitum.balances set amount = 6 where ledger_id = :ledger", "balances"),
 }
 
 
-@pytest.mark.parametrize("planted", PLANTED)
 async def test_every_kind_of_corruption_is_named(
     database: Engine,
     connection: ledgers.Connection,  # noqa: F811
-    planted: str,
 ) -> None:
-    statement, expected = PLANTED[planted]
-    ledger_id, ana = new_ledger(database), new_id()
-    await send(connection, ledger_id, contact(ana), contact(new_id()), lent(new_id(), ana, 5))
+    """Each in a ledger of its own, of which it is the first thing that is found."""
+    spoiled = {}
+    for planted in PLANTED:
+        spoiled[planted], ana = new_ledger(database), new_id()
+        await send(connection, spoiled[planted], contact(ana), contact(new_id()), lent(new_id(), ana, 5))
     balances.materialise(lambda: database.begin())
     assert findings(database) == []
     with database.begin() as planting:
-        planting.execute(text(statement))
+        for planted, (statement, _) in PLANTED.items():
+            assert planting.execute(text(statement), {"ledger": spoiled[planted]}).rowcount > 0, planted
     found = findings(database)
-    assert expected in found[0].what, found
-    assert str(found[0].ledger_id) == ledger_id
-    assert "Bo" not in found[0].line()
+    first = {str(finding.ledger_id): finding.what for finding in reversed(found)}
+    assert set(first) == set(spoiled.values())
+    for planted, (_, expected) in PLANTED.items():
+        assert expected in first[spoiled[planted]], planted
+    assert not any("Bo" in finding.line() for finding in found)
 
 
 async def test_a_conflict_that_nobody_settled_is_named(
