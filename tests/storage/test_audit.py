@@ -3,6 +3,7 @@
 import datetime
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +20,9 @@ from storage.encryption import KeyRing
 from storage.engine import Begin
 from storage.snapshots import erasure, files
 from storage.snapshots.places import Root
+from tests.fixtures.database import lasting
 from tests.storage import logs
+from tests.storage.conftest import as_jobs
 from tests.storage.test_ledgers import KEYS
 
 FIRST = datetime.datetime.combine(datetime.datetime.now(UTC).date() - timedelta(days=4), datetime.time(9), UTC)
@@ -27,15 +30,33 @@ LEDGERS, LENGTH = 8, 160
 EVERY = timedelta(days=3) / LENGTH
 
 
-@pytest.fixture
-def known(database: Engine, begin: Begin) -> list[logs.Past]:
-    """Ledgers with everything in them, the last ones recorded today."""
+@dataclass(frozen=True)
+class Known:
+    """A database, and the ledgers that are in it."""
+
+    database: Engine
+    pasts: list[logs.Past]
+
+    @property
+    def begin(self) -> Begin:
+        return as_jobs(self.database)
+
+
+def recorded(database: Engine) -> Known:
+    """Ledgers with everything in them, the last one recorded today."""
     now = datetime.datetime.now(UTC)
     with database.begin() as connection:
         found = [logs.past(connection, seed, FIRST, EVERY, length=LENGTH) for seed in range(1, LEDGERS)]
         found.append(logs.past(connection, LEDGERS, now - timedelta(seconds=LENGTH), timedelta(seconds=1), length=LENGTH))
-    balances.materialise(begin)
-    return found
+    balances.materialise(as_jobs(database))
+    return Known(database, found)
+
+
+@pytest.fixture(scope="module")
+def known(server: str) -> Iterator[Known]:
+    """The same for all tests that change nothing in Postgres."""
+    with lasting(server) as database:
+        yield recorded(database)
 
 
 def days_over() -> list[datetime.date]:
@@ -48,17 +69,17 @@ def audit(database: Engine, begin: Begin, root: Path, keys: KeyRing = KEYS) -> A
     return auditing.audit(begin, resources.Database(url=database.url.render_as_string(hide_password=False)).snapshot, root, keys)
 
 
-def test_nothing_is_found_where_nothing_is_wrong(database: Engine, begin: Begin, known: list[logs.Past], tmp_path: Path) -> None:
+def test_nothing_is_found_where_nothing_is_wrong(known: Known, tmp_path: Path) -> None:
     before = days_over()
-    first = audit(database, begin, tmp_path)
+    first = audit(known.database, known.begin, tmp_path)
     assert first.findings == []
-    assert (first.ledgers, first.facts) == (LEDGERS, sum(len(past.facts) for past in known))
+    assert (first.ledgers, first.facts) == (LEDGERS, sum(len(past.facts) for past in known.pasts))
     assert first.copied in (before, days_over())  # a day may end meanwhile
     kinds = "select count(distinct event_type) = 5 and count(distinct status) = 2 and count(sealed) > 50 from debitum.events"
-    with database.begin() as connection:
+    with known.database.begin() as connection:
         assert connection.scalar(text(kinds))
         assert connection.scalar(text("select count(*) > 20 and count(resolved_by) > 3 from debitum.conflicts"))
-    second = audit(database, begin, tmp_path)
+    second = audit(known.database, known.begin, tmp_path)
     assert (second.copied, second.findings) == ([], [])
     assert not list(tmp_path.glob("audit/replay/.building-*"))
     assert (tmp_path / "audit").stat().st_mode & 0o077 == 0
@@ -191,24 +212,24 @@ def place(connection: Connection, planted: str, ledger_id: UUID) -> int | None:
     return seq
 
 
-def test_a_copy_that_was_changed_is_found(database: Engine, begin: Begin, known: list[logs.Past], tmp_path: Path) -> None:
-    audit(database, begin, tmp_path)
-    erasure.erase(Root(tmp_path), [known[0].ledger_id])
-    assert audit(database, begin, tmp_path).findings[0] == Finding(str(known[0].ledger_id), 1, "events")
+def test_a_copy_that_was_changed_is_found(known: Known, tmp_path: Path) -> None:
+    audit(known.database, known.begin, tmp_path)
+    erasure.erase(Root(tmp_path), [known.pasts[0].ledger_id])
+    found = audit(known.database, known.begin, tmp_path).findings
+    assert found[0] == Finding(str(known.pasts[0].ledger_id), 1, "events")
 
 
-def test_keys_that_do_not_open_are_found_as_broken_facts(
-    database: Engine, begin: Begin, known: list[logs.Past], tmp_path: Path
-) -> None:
+def test_keys_that_do_not_open_are_found_as_broken_facts(known: Known, tmp_path: Path) -> None:
     other = KeyRing.parse("other:" + "QUJD" * 10 + "QUI=")
-    found = audit(database, begin, tmp_path, other).findings
-    assert {one.ledger_id for one in found if one.table == "events"} == {str(past.ledger_id) for past in known}
+    found = audit(known.database, known.begin, tmp_path, other).findings
+    assert {one.ledger_id for one in found if one.table == "events"} == {str(past.ledger_id) for past in known.pasts}
 
 
-def test_who_is_leaving_is_left_out(database: Engine, begin: Begin, known: list[logs.Past], tmp_path: Path) -> None:
+def test_who_is_leaving_is_left_out(database: Engine, begin: Begin, tmp_path: Path) -> None:
+    stays = recorded(database).pasts[1].ledger_id
     with database.begin() as connection:
         connection.execute(text("update debitum.postings set amount = amount + 1"))
         connection.execute(
-            text("update debitum.users set deleting_at = clock_timestamp() where ledger_id <> :one"), {"one": known[1].ledger_id}
+            text("update debitum.users set deleting_at = clock_timestamp() where ledger_id <> :one"), {"one": stays}
         )
-    assert {one.ledger_id for one in audit(database, begin, tmp_path).findings} == {str(known[1].ledger_id)}
+    assert {one.ledger_id for one in audit(database, begin, tmp_path).findings} == {str(stays)}
