@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain import reminders as rules
 from storage import due, engine, outbox, preview, recipients, reminders, roles, tables
@@ -31,16 +32,20 @@ RULES = (
 )
 
 
+@pytest_asyncio.fixture
+async def reader(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """One for all examples of a test: each engine compiles all statements anew."""
+    made = engine.async_engine(database_url, "debitum-test")
+    yield made
+    await made.dispose()
+
+
 @asynccontextmanager
-async def reading(database_url: str, ledger_id: uuid.UUID) -> AsyncIterator[AsyncConnection]:
+async def reading(reader: AsyncEngine, ledger_id: uuid.UUID) -> AsyncIterator[AsyncConnection]:
     """A transaction as the API reads in."""
-    reader = engine.async_engine(database_url, "debitum-test")
-    try:
-        async with reader.begin() as connection:
-            await roles.enter_async(connection, roles.API, [ledger_id])
-            yield connection
-    finally:
-        await reader.dispose()
+    async with reader.begin() as connection:
+        await roles.enter_async(connection, roles.API, [ledger_id])
+        yield connection
 
 
 async def all_pages(
@@ -69,7 +74,7 @@ sketch = st.tuples(hours, st.none() | hours, st.sampled_from(RULES), st.booleans
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_lists_are_sorted_filtered_and_paged_by_the_next_occurrence(
     database: Engine,
-    database_url: str,
+    reader: AsyncEngine,
     sketches: list[tuple[int, int | None, str | None, bool, str]],
     limit: int,
     bounds: tuple[int, int],
@@ -87,7 +92,7 @@ async def test_lists_are_sorted_filtered_and_paged_by_the_next_occurrence(
     remind_at = {row.id: row.remind_at for row in stored}
     everything = sorted(map(expected, stored), key=lambda item: (item[1] or remind_at[item[0]], item[0]))
     first, last = (NOW + hour * HOUR for hour in sorted(bounds))
-    async with reading(database_url, ledger.id) as connection:
+    async with reading(reader, ledger.id) as connection:
         assert await all_pages(connection, ledger.id, reminders.Filter(), limit) == everything
         for state in ("pending", "sent", "done"):
             wanted = reminders.Filter(state, first, last)
@@ -101,14 +106,14 @@ async def test_lists_are_sorted_filtered_and_paged_by_the_next_occurrence(
 
 
 async def test_a_ledger_with_too_many_rules_is_listed_all_the_same(
-    database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+    database: Engine, reader: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limited = reminders._REPEATING.limit(2)
     monkeypatch.setattr(reminders, "_REPEATING", limited)
     with database.begin() as connection:
         ledger = rows.ledger(connection)
         made = [ledger.reminder(NOW - DAY, repeat="FREQ=DAILY;INTERVAL=3") for _ in range(3)]
-    async with reading(database_url, ledger.id) as connection:
+    async with reading(reader, ledger.id) as connection:
         found = await all_pages(connection, ledger.id, reminders.Filter(), 2)
         one = await reminders.one(connection, ledger.id, made[2], now=NOW)
     assert [(reminder_id, state) for reminder_id, _, state in found] == [
@@ -166,20 +171,20 @@ def tick(database: Engine, now: datetime.datetime) -> list[due.Enqueued]:
         return [entry for source in due.SOURCES for entry in due.enqueue_page(connection, source, now=now).enqueued]
 
 
-async def planned(database_url: str, ledger: rows.Ledger, days: int, now: datetime.datetime = NOW) -> list[preview.Planned]:
-    async with reading(database_url, ledger.id) as connection:
+async def planned(reader: AsyncEngine, ledger: rows.Ledger, days: int, now: datetime.datetime = NOW) -> list[preview.Planned]:
+    async with reading(reader, ledger.id) as connection:
         found = await preview.planned(connection, ledger.id, now=now, days=days)
     assert found is not None
     return found
 
 
-async def test_a_preview_is_what_the_runs_of_these_days_send(database: Engine, database_url: str) -> None:
+async def test_a_preview_is_what_the_runs_of_these_days_send(database: Engine, reader: AsyncEngine) -> None:
     with database.begin() as connection:
         ledger = fill(connection)
     now = datetime.datetime(2026, 11, 22, 5, 40, tzinfo=datetime.UTC)  # 06:40 there: what came due at 06:15 waits till 07:30
-    items = await planned(database_url, ledger, 40, now)
+    items = await planned(reader, ledger, 40, now)
     sent = {entry.due.key: entry.next_at for entry in tick(database, now)}
-    assert items == await planned(database_url, ledger, 40, now)  # what is in the outbox and waits is still to come
+    assert items == await planned(reader, ledger, 40, now)  # what is in the outbox and waits is still to come
     end = now + 40 * DAY
     ticks = {end, *(item.due.at for item in items), *(now + number * DAY / 2 for number in range(80))}
     for at in sorted(ticks):
@@ -189,24 +194,24 @@ async def test_a_preview_is_what_the_runs_of_these_days_send(database: Engine, d
     assert {item.due.kind for item in items} == {"due", "reminder"}
 
 
-async def test_a_preview_says_why(database: Engine, database_url: str) -> None:
+async def test_a_preview_says_why(database: Engine, reader: AsyncEngine) -> None:
     with database.begin() as connection:
         ledger = rows.ledger(connection, settings={"due_offsets_days": [-2, -1, 0, 1, 7], "channels": ["push"]})
         contact = ledger.contact()
         money = ledger.money(contact, due_date=(NOW + 5 * DAY).date())
         ledger.reminder(NOW + DAY, transaction_id=money, snoozed_until=NOW + 2 * DAY)
-    items = await planned(database_url, ledger, 30)
+    items = await planned(reader, ledger, 30)
     whys = ["reminder", "snoozed", "due in 2 days", "due in 1 day", "due today", "1 day overdue", "7 days overdue"]
     assert [item.why for item in items] == whys
     assert {item.contact_id for item in items} == {contact}
 
 
-async def test_offsets_may_be_as_far_as_settings_allow(database: Engine, database_url: str) -> None:
+async def test_offsets_may_be_as_far_as_settings_allow(database: Engine, reader: AsyncEngine) -> None:
     with database.begin() as connection:
         ledger = rows.ledger(connection, settings={"due_offsets_days": [-60, 60], "channels": ["push"]})
         for day in (-59, 90):
             ledger.money(ledger.contact(), due_date=(NOW + day * DAY).date())
-    assert [item.why for item in await planned(database_url, ledger, 30)] == ["60 days overdue", "due in 60 days"]
+    assert [item.why for item in await planned(reader, ledger, 30)] == ["60 days overdue", "due in 60 days"]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +219,7 @@ async def test_offsets_may_be_as_far_as_settings_allow(database: Engine, databas
     [("pending", None, True), ("sent", None, False), ("dead", None, False), ("suppressed", "settled", True)],
 )
 async def test_what_was_sent_is_not_sent_again(
-    database: Engine, database_url: str, state: str, reason: str | None, is_there: bool
+    database: Engine, reader: AsyncEngine, state: str, reason: str | None, is_there: bool
 ) -> None:
     with database.begin() as connection:
         ledger = rows.ledger(connection)
@@ -224,23 +229,23 @@ async def test_what_was_sent_is_not_sent_again(
         outbox.enqueue(connection, [message], now=NOW)
         finished_at = None if state == "pending" else NOW
         connection.execute(update(tables.outbox).values(state=state, reason=reason, finished_at=finished_at))
-    assert bool(await planned(database_url, ledger, 1)) == is_there
+    assert bool(await planned(reader, ledger, 1)) == is_there
 
 
-async def test_who_is_leaving_gets_nothing(database: Engine, database_url: str) -> None:
+async def test_who_is_leaving_gets_nothing(database: Engine, reader: AsyncEngine) -> None:
     with database.begin() as connection:
         ledger = rows.ledger(connection, deleting_at=NOW)
         ledger.reminder(NOW + DAY)
-    assert await planned(database_url, ledger, 30) == []
+    assert await planned(reader, ledger, 30) == []
 
 
-async def test_a_preview_that_would_be_too_long_is_none(database: Engine, database_url: str) -> None:
+async def test_a_preview_that_would_be_too_long_is_none(database: Engine, reader: AsyncEngine) -> None:
     every_hour = f"FREQ=DAILY;BYHOUR={','.join(map(str, range(24)))}"
     with database.begin() as connection:
         ledger = rows.ledger(connection)
         ledger.reminder(NOW, repeat=every_hour)
         full = rows.ledger(connection)
         full.reminder(NOW, repeat=every_hour, channels=["email", "push"])
-    assert len(await planned(database_url, ledger, 366)) == 366 * 24
-    async with reading(database_url, full.id) as connection:
+    assert len(await planned(reader, ledger, 366)) == 366 * 24
+    async with reading(reader, full.id) as connection:
         assert await preview.planned(connection, full.id, now=NOW, days=366) is None
