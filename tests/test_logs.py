@@ -299,7 +299,7 @@ def check_that_every_line_of_the_api_is_json_and_those_of_a_request_bear_its_id(
     assert all(line.startswith('{"timestamp":"') for line in said)
     mine = [line for line in lines("\n".join(said)) if line.get("request_id") == scene.marker]
     assert [(line["logger"], line["event"], line["level"]) for line in mine] == [
-        ("api.writer", "write_failed", "error"),
+        ("api.lane", "write_failed", "error"),
         ("api", "request_failed", "error"),
         ("api", "request", "info"),
         ("api", "request_failed", "error"),
@@ -314,7 +314,7 @@ def check_that_a_failure_is_told_by_types_codes_and_frames(scene: Scene) -> None
     [check], [wrapped, raised] = chains
     assert (check["type"], check["sqlstate"]) == ("psycopg.errors.CheckViolation", "23514")
     assert (check["constraint"], check["table"]) == ("leak", "contacts")
-    assert any(frame.startswith("api.writer:") for frame in check["frames"])
+    assert any(frame.startswith("api.lane:") for frame in check["frames"])
     assert (wrapped["type"], raised["type"]) == ("sqlalchemy.exc.ProgrammingError", "psycopg.errors.RaiseException")
     assert any(frame.startswith("storage.identity:") for frame in wrapped["frames"])
     kept = scene.places["Dagster's tables"]
