@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from api import held
 from api.settings import Settings
 from domain.case import Defaults
-from storage import current
+from storage import current, roles
 from storage.ledgers import Push
 from tests.api.test_sync import event
 from tests.fixtures.api import PASSWORD, Client, Server
@@ -94,8 +94,9 @@ def contacts(count: int) -> list[dict[str, Any]]:
 
 
 async def test_a_push_of_many_commands_that_waits_keeps_only_its_own_ledger_waiting(
-    alice: Client, bob: Client, api: Server, database: Engine
+    alice: Client, bob: Client, api: Server, database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(roles, "LOCK_TIMEOUT", roles.LOCK_TIMEOUT.replace("1s", "20s"))  # the others may be slow
     carol = await api.register()
     with database.begin() as connection:
         connection.execute(text("select from debitum.ledgers where id = :id for update"), {"id": alice.ledger_id})
