@@ -54,7 +54,6 @@ class Lane:
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
         self._ledgers: Counter[str] = Counter()
         """By id, how many pushes wait or are being written."""
-        self._commands = 0
         self._connection: ledgers.Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -64,9 +63,9 @@ class Lane:
         return self._queue.qsize()
 
     @property
-    def commands(self) -> int:
+    def pushes(self) -> int:
         """That wait or are being written."""
-        return self._commands
+        return self._ledgers.total()
 
     def has(self, ledger_id: str) -> bool:
         """Whether something of this ledger waits or is being written."""
@@ -88,12 +87,10 @@ class Lane:
     def put(self, waiting: Waiting) -> None:
         """Into the queue; it is left out of its batch where nobody waits for its answer any more."""
         self._ledgers[waiting.push.ledger_id] += 1
-        self._commands += len(waiting.push.items)
         self._queue.put_nowait(waiting)
 
     def _done(self, waiting: Waiting) -> None:
         self._queue.task_done()
-        self._commands -= len(waiting.push.items)
         self._ledgers[waiting.push.ledger_id] -= 1
         if not self._ledgers[waiting.push.ledger_id]:
             del self._ledgers[waiting.push.ledger_id]
@@ -135,7 +132,7 @@ class Lane:
             await asyncio.sleep(0 if self._queue.empty() else RECONNECT_SECONDS)
             for one in batch:
                 _settle(one.answer, problems.Unavailable("the database does not answer"))
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is of one of them: alone, each of the others is stored
             self._metrics.commit("failed", time.perf_counter() - began)
             _log.exception("write_failed", pushes=len(batch))
             if len(batch) == 1:

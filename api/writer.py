@@ -12,14 +12,12 @@ import psycopg
 from api import held, problems
 from api.lane import Lane, Moved, Waiting, head
 from api.metrics import Metrics
-from storage import ledgers, roles, urls
+from storage import ledgers, roles, stretches, urls
 from storage.encryption import KeyRing
 from storage.ledgers import Push, Receipt
 
-FEW: Final = 20
-"""Commands that do not keep others waiting."""
 LANES: Final = 3
-"""One for pushes of few commands, the others for those of many: while Postgres stores one, another is decided."""
+"""One for short pushes, the others for long ones: while Postgres stores one, another is decided."""
 
 
 class Writer:
@@ -63,12 +61,12 @@ class Writer:
         return await answer
 
     def _lane_for(self, push: Push) -> Lane:
-        """That in which its ledger is already, whose lock every other would wait for; else by how many commands it has."""
+        """That in which its ledger is already, whose lock every other would wait for; else by whether it is long work."""
         for lane in self._lanes:
             if lane.has(push.ledger_id):
                 return lane
-        few, *many = self._lanes
-        return few if len(push.items) <= FEW else min(many, key=lambda lane: lane.commands)
+        short, *long = self._lanes
+        return short if len(push.items) < stretches.STEP else min(long, key=lambda lane: lane.pushes)
 
     async def take_over(self, ledger_id: str, pushes: Iterable[Push]) -> int:
         """Store `pushes` of one ledger in one transaction, on a connection of its own; returns the ledger's version.

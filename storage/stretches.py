@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 STEP: Final = 16
-"""Commands of a push that are read, decided or made rows of in one step: a millisecond or two."""
+"""Commands of a push that are read, decided or made rows of in one step: a millisecond or two. What is less is no long work."""
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 """By event loop: whose turn it is. What is long goes one after the other: side by side all of it would end last."""
 
