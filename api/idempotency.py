@@ -1,6 +1,6 @@
 """Idempotency-Key: by it a write may be asked for again, and is answered as the first time."""
 
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 from sanic import Request
@@ -29,14 +29,12 @@ def content(request: Request, members: Any) -> dict[str, Any]:
     return {"method": request.method, "path": request.path.lower(), "body": members}
 
 
-async def refuse(here: Services, who: Caller, request: Request, unfit: errors.Invalid) -> NoReturn:
-    """Raises `unfit`, and remembers under the key of `request`, if it has one, that this body was refused.
+async def refusal(here: Services, who: Caller, request: Request, event_id: UUID, unfit: errors.Invalid) -> errors.DomainError:
+    """What a body that is `unfit` is answered; remembers under `event_id`, the request's key, that this body was refused.
 
     Another body under it raises errors.IdReused. What is no JSON at all has no content that could be asked for again.
     """
-    if (event_id := key(request)) is None:
-        raise unfit
     members = body.decode_bytes(request.body, Any)
     item = Unreadable(ids.text(event_id), unfit, request.body.decode(), content(request, members))
     receipt = await here.writer.submit(Push(ids.text(who.ledger_id), [item], who.defaults))
-    raise problems.rejected(receipt.outcomes[0])
+    return problems.rejected(receipt.outcomes[0])

@@ -227,9 +227,9 @@ async def _body(request: Request, route: Route, who: Caller | None) -> Any:
         if request.body and route.streams is None and route.method != "GET":
             body.decode_bytes(request.body, Nothing)  # what is not read is refused, and not passed over
     except errors.Invalid as unfit:
-        if who is None or not route.replays:
+        if who is None or not route.replays or (event_id := idempotency.key(request)) is None:
             raise
-        await idempotency.refuse(services.of(request), who, request, unfit)
+        raise await idempotency.refusal(services.of(request), who, request, event_id, unfit) from unfit
     return None
 
 

@@ -142,19 +142,25 @@ def _take_one(book: Book, item: Item, defaults: Defaults, skip_known: bool, fail
             if earlier.status == "rejected":
                 failed |= _names(item)
             return earlier
-        if isinstance(item, Unreadable):
-            raise item.error
+        if isinstance(item, Unreadable):  # its error is not raised: it would hold on to the book for as long as it is held
+            return _refuse(book, item, item.error, fingerprint, failed)
         _check_dependencies(book, item, failed)
         _check_effort(book, item)
         return _decide(book, item, fingerprint, defaults)
     except errors.Rejected as error:
-        failed |= _names(item)
-        if error.remembered and _may_come_again(item) and item.id not in book.refused:
-            sent = item.sent if isinstance(item, Unreadable) else chain.canonical(item.item()).decode()
-            refusal = Refusal(fingerprint, error.code, error.detail, error.errors, sent[:KEPT_CHARACTERS])
-            book.refused[item.id] = book.refusals[item.id] = refusal
-        current = error.current if isinstance(error, errors.Stale) else UNSET
-        return _rejected(item.id, error.code, error.detail, error.errors, current)
+        return _refuse(book, item, error, fingerprint, failed)
+
+
+def _refuse(
+    book: Book, item: Command | Unreadable, error: errors.Rejected, fingerprint: bytes, failed: set[tuple[str, str]]
+) -> Outcome:
+    failed |= _names(item)
+    if error.remembered and _may_come_again(item) and item.id not in book.refused:
+        sent = item.sent if isinstance(item, Unreadable) else chain.canonical(item.item()).decode()
+        refusal = Refusal(fingerprint, error.code, error.detail, error.errors, sent[:KEPT_CHARACTERS])
+        book.refused[item.id] = book.refusals[item.id] = refusal
+    current = error.current if isinstance(error, errors.Stale) else UNSET
+    return _rejected(item.id, error.code, error.detail, error.errors, current)
 
 
 def _names(item: Command | Unreadable) -> set[tuple[str, str]]:

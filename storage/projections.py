@@ -171,18 +171,17 @@ async def transactions(connection: AsyncConnection, ledger_id: UUID, wanted: Tra
     """A page of transactions; columns as of `transaction`."""
     columns = tables.transactions.c
     query = TRANSACTIONS.where(*_conditions(wanted))
+    parameters: dict[str, Any] = {"ledger": ledger_id, "contact_ids": [wanted.contact_id]}
     if wanted.open is not None or wanted.overdue_on is not None:
-        is_open = columns.id == func.any(_open_ids(wanted.contact_id))
+        is_open = columns.id == func.any(_OPEN_IDS if wanted.contact_id is None else _OPEN_IDS_OF_CONTACTS)
         query = query.where(is_open if wanted.open is not False else ~is_open)
     match wanted.sort:
         case "date":
-            return await read_page(
-                connection, query, columns.transaction_date, columns.id, page, ledger=ledger_id, descending=True
-            )
+            return await read_page(connection, query, columns.transaction_date, columns.id, page, descending=True, **parameters)
         case "recent":
-            return await read_page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
+            return await read_page(connection, query, columns.changed_seq, columns.id, page, descending=True, **parameters)
         case "due":
-            return await read_page(connection, query, func.coalesce(columns.due_date, _NEVER), columns.id, page, ledger=ledger_id)
+            return await read_page(connection, query, func.coalesce(columns.due_date, _NEVER), columns.id, page, **parameters)
 
 
 async def open_amounts(connection: AsyncConnection, ledger_id: UUID, contact_ids: Collection[UUID]) -> Mapping[UUID, int]:
@@ -198,11 +197,13 @@ _TRANSACTION = TRANSACTIONS.where(tables.transactions.c.id == _ID)
 _OPEN_AMOUNTS = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=bindparam("contact_ids", type_=Uuid, expanding=True))
 
 
-def _open_ids(contact_id: UUID | None) -> ColumnElement[Any]:
+def _ids_of_open(amounts: Select[UUID, UUID, int]) -> ColumnElement[Any]:
     """An array of the ids of what is open: a scalar subquery, evaluated once also without statistics."""
-    contact_ids = None if contact_id is None else [contact_id]
-    amounts = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=contact_ids).subquery("open")
-    return func.array(select(amounts.c.transaction_id).where(amounts.c.open_amount > 0).scalar_subquery())
+    of_each = amounts.subquery("open").c
+    return func.array(select(of_each.transaction_id).where(of_each.open_amount > 0).scalar_subquery())
+
+
+_OPEN_IDS, _OPEN_IDS_OF_CONTACTS = _ids_of_open(allocation.open_amounts(ledger_id=_LEDGER)), _ids_of_open(_OPEN_AMOUNTS)
 
 
 def _conditions(wanted: TransactionFilter) -> list[ColumnElement[bool]]:

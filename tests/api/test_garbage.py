@@ -1,0 +1,121 @@
+"""Requests leave no garbage: what they made goes when the last who holds it lets go, and no collector has to look for it.
+
+An error that is raised where somebody holds it holds that frame, and so itself and all that was decoded there; a statement that
+SQLAlchemy makes of subqueries refers to itself.
+"""
+
+import gc
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.api.test_sync import event, lent
+from tests.fixtures.api import Client, of_the_module
+
+pytestmark, database_url, api, alice, bob = of_the_module()
+OURS = "api", "domain", "storage", "sanic", "sqlalchemy"
+"""Of whose objects none is left over: the client, in the same process, may leave what it likes."""
+TIMES = 20
+
+
+@contextmanager
+def garbage() -> Iterator[Counter[str]]:
+    """How much of each class of ours was left over meanwhile."""
+    found: Counter[str] = Counter()
+    gc.collect()
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield found
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        kinds = (type(one) for one in gc.garbage)
+        found.update(f"{kind.__module__}.{kind.__name__}" for kind in kinds if kind.__module__.split(".")[0] in OURS)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        if was:
+            gc.enable()
+
+
+async def test_an_error_that_is_held_and_raised_is_garbage() -> None:
+    class Held(Exception):
+        pass
+
+    Held.__module__ = OURS[0]
+
+    def raised(error: Held) -> None:
+        raise error
+
+    with garbage() as found:
+        for _ in range(TIMES):
+            with pytest.raises(Held):
+                raised(Held())
+    assert found[f"api.{Held.__name__}"] >= TIMES - 1, "else this could find nothing below"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/balances",
+        "/api/contacts",
+        "/api/transactions?limit=20&open=true&direction=lent",
+        "/api/events?limit=20",
+        "/api/events?aggregate_type=contact&limit=20",
+        "/api/search?q=ana",
+        "/api/sync/hash",
+        "/api/sync/conflicts",
+        "/api/sync/rejections",
+        "/api/reminders",
+        "/api/sync/state",
+        "/api/me",
+        "/api/nothing",
+        "/api/contacts?limit=none",
+        f"/api/contacts/{uuid.UUID(int=0)}",
+    ],
+)
+async def test_nothing_that_was_read(alice: Client, path: str) -> None:
+    await alice.http.get(path)  # what is made once is not meant
+    with garbage() as found:
+        for _ in range(TIMES):
+            await alice.http.get(path)
+    assert _many(found) == {}
+
+
+async def test_nothing_that_was_written(alice: Client) -> None:
+    ana = event("contact", "CREATED", {"name": "Ana"})
+    await alice.push(ana)
+    with garbage() as found:
+        for amount in range(1, TIMES):
+            await alice.push(event("transaction", "CREATED", lent(ana["aggregate_id"], amount)))
+            await alice.post("/api/transactions", lent(ana["aggregate_id"], amount), status=201)
+    assert _many(found) == {}
+
+
+async def test_nothing_that_was_refused(alice: Client) -> None:
+    nobody = str(uuid.uuid4())
+    with garbage() as found:
+        for amount in range(1, TIMES):
+            negative, unknown = lent(nobody, -amount), lent(nobody, amount)
+            answer = await alice.push(
+                event("transaction", "CREATED", negative),
+                event("transaction", "CREATED", unknown),
+                {"id": str(uuid.uuid4()), "aggregate_type": "transaction"},
+            )
+            assert {one["status"] for one in answer["results"]} == {"rejected"}
+            await alice.push({"id": "none"}, status=400)
+            await alice.post("/api/transactions", unknown, status=409)
+            await alice.post("/api/transactions", negative, status=400)
+            key = {"Idempotency-Key": str(uuid.uuid4())}
+            for body in (negative, negative, unknown):  # refused, remembered, and reused for another
+                answer = await alice.http.post("/api/transactions", json=body, headers=key)
+                assert answer.status_code in {400, 422}
+    assert _many(found) == {}
+
+
+def _many(found: Counter[str]) -> dict[str, int]:
+    """Those of which each request, and not some look of the server's in between, left one."""
+    return {kind: left for kind, left in found.items() if left >= TIMES // 2}
