@@ -221,19 +221,18 @@ async def pull(call: Call[PullBody, Nothing]) -> Reply:
     return Reply(f'{{"events":[{",".join(found.facts)}],'.encode() + rest[1:])
 
 
-@routes.add("GET", "/api/sync/hash", answer=Head, query=HashQuery, codes=("not_found",))
+@routes.add("GET", "/api/sync/hash", answer=Head, query=HashQuery, codes=("ledger_gone", "not_found"))
 async def hash_(call: Call[None, HashQuery]) -> Reply:
     """The version and hash of the head, or the hash at a seq: two devices agree where these are equal."""
-    async with call.reading() as connection:
-        version, head_hash = await events.head(connection, call.caller.ledger_id)
-        if call.query.seq is None or call.query.seq == version:
-            return Reply(Head(version, _hex(head_hash)))
-        if call.query.seq == 0:
-            return Reply(Head(0, None))
-        found = await events.hash_at(connection, call.caller.ledger_id, call.query.seq)
+    here, seq = call.services, call.query.seq
+    found = await events.behind(here.together, call.caller.ledger_id, seq or 0, 0, here.ciphers)
     if found is None:
+        raise LedgerGone("this ledger does not exist any more")
+    if seq is None:
+        return Reply(Head(found.version, found.hash))
+    if seq and found.hash_there is None:
         raise problems.NotFound("the ledger has no event of that seq")
-    return Reply(Head(call.query.seq, _hex(found)))
+    return Reply(Head(seq, found.hash_there))
 
 
 def _hex(digest: bytes | None) -> str | None:

@@ -29,11 +29,6 @@ async def head(connection: AsyncConnection, ledger_id: UUID) -> Row[int, bytes |
     return found
 
 
-async def hash_at(connection: AsyncConnection, ledger_id: UUID, seq: int) -> bytes | None:
-    """The chain's hash at `seq`, None where there is no such event."""
-    return await connection.scalar(select(_events.hash).where(_events.ledger_id == ledger_id, _events.seq == seq))
-
-
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """Of facts in one page of the audit log: what follows from the deletion of a contact can be some megabytes each."""
 
