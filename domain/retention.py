@@ -34,7 +34,7 @@ OUTBOX: Final = Kind("outbox", "messages that were sent, given up or suppressed,
 """At least 7 days: the row is what keeps a message from being sent a second time."""
 ATTEMPTS: Final = Kind("attempts", "delivery attempts of finished messages that are kept longer than this", 90)
 """An attempt never outlives its message: this horizon matters where the outbox's is longer or none."""
-SESSIONS: Final = Kind("sessions", "sessions that expired, with their refresh tokens", 7)
+SESSIONS: Final = Kind("sessions", "sessions that expired, with their refresh tokens, and where their devices took pushes", 7)
 REFRESH_TOKENS: Final = Kind("refresh_tokens", "refresh tokens that expired", 7)
 ONE_TIME_TOKENS: Final = Kind("one_time_tokens", "one-time tokens (verify, reset, unsubscribe, invite) that expired", 7)
 REJECTIONS: Final = Kind("rejections", "commands that were refused, and of one ledger all but the latest 1,000", 90)

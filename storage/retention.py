@@ -114,7 +114,24 @@ _OLD: Final = {
           and delivery_attempts.attempt = old.attempt
         returning old.started_at
     """),
-    retention.SESSIONS: _old(tables.sessions, "expires_at"),
+    retention.SESSIONS: text("""
+        with gone as (
+            delete from debitum.sessions using (
+                select id, expires_at from debitum.sessions where expires_at >= :after and expires_at < :before
+                order by expires_at limit :batch
+            ) old
+            where sessions.id = old.id and sessions.expires_at < :before
+            returning sessions.user_id, sessions.device_id, old.expires_at
+        ), silenced as (
+            update debitum.devices set push_kind = null, push_value = null, push_fingerprint = null from gone
+            where devices.user_id = gone.user_id and devices.id = gone.device_id and push_value is not null and not exists (
+                select from debitum.sessions its
+                where its.user_id = devices.user_id and its.device_id = devices.id
+                  and its.revoked_at is null and its.expires_at >= :before
+            )
+        )
+        select expires_at from gone
+    """),  # nothing is pushed to a device on which nobody is signed in any more, as where a session is ended
     retention.REFRESH_TOKENS: _old(tables.refresh_tokens, "expires_at"),
     retention.ONE_TIME_TOKENS: _old(tables.one_time_tokens, "expires_at"),
     retention.REJECTIONS: _old(tables.rejections, "at"),

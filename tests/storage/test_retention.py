@@ -1,7 +1,7 @@
 """Retention: one second either side of each horizon, batches, and what must never go."""
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from domain.retention import Kind
 from storage import retention, tables
 from storage.engine import Begin
 from tests.pipelines import postings
-from tests.storage.overdue import DEFAULT, NOW, SECOND, attempt, count, message, personal_token, plant, rejection, report
+from tests.storage.overdue import DEFAULT, NOW, SECOND, attempt, count, message, personal_token, plant, rejection, report, session
 
 TABLES: dict[Kind, tuple[Table, ...]] = {
     horizons.OUTBOX: (tables.outbox, tables.delivery_attempts),
@@ -77,6 +77,38 @@ def test_a_personal_token_without_an_end_stays(database: Engine, begin: Begin) -
         personal_token(connection, owner, None)
     assert report(retention.remove(begin, DEFAULT, NOW + timedelta(days=3650))) == {}
     assert count(database, tables.personal_tokens) == 1
+
+
+@pytest.mark.parametrize(
+    ("others", "is_silent"),
+    [
+        ([], True),
+        ([("live", NOW + SECOND)], False),
+        ([("ended", NOW + SECOND)], True),
+        ([("live", NOW - timedelta(days=9))], True),
+    ],
+)
+def test_where_the_last_session_expired_nothing_is_pushed(
+    database: Engine, begin: Begin, others: list[tuple[str, datetime]], is_silent: bool
+) -> None:
+    its, sessions = tables.devices.c, tables.sessions
+    with database.begin() as connection:
+        ledger = postings.ledger(connection)
+        owner = connection.execute(select(tables.ledgers.c.owner_id).where(tables.ledgers.c.id == ledger)).scalar_one()
+        first = session(connection, owner, NOW - timedelta(days=8))
+        session(connection, owner, NOW + SECOND)  # on another device
+        connection.execute(update(tables.devices).values(push_kind="token", push_value=b"sealed", push_fingerprint=b"print"))
+        device = connection.execute(select(sessions.c.device_id).where(sessions.c.id == first)).scalar_one()
+        for state, expires_at in others:
+            other = session(connection, owner, expires_at)
+            revoked_at = NOW if state == "ended" else None
+            connection.execute(update(sessions).where(sessions.c.id == other).values(device_id=device, revoked_at=revoked_at))
+    retention.remove(begin, DEFAULT, NOW)
+    with database.begin() as connection:
+        silent = connection.scalars(select(its.id).where(its.push_value.is_(None), its.id == device)).all()
+        takes_pushes = connection.scalars(select(its.id).where(its.push_value.is_not(None))).all()
+    assert (silent == [device]) == is_silent
+    assert len(takes_pushes) == (1 if is_silent else 2)
 
 
 @pytest.mark.parametrize("ledgers", [1, 2, 100])
