@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, Select, Uuid, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import reminders
@@ -88,17 +88,26 @@ def _wanted(connection: Connection, ledger_id: UUID, now: datetime.datetime, day
         )
     )
     furthest = datetime.timedelta(days=reminders.MAX_OFFSET_DAYS + 2)  # a zone is a day ahead or behind, and a look back
-    near = _transactions.c.due_date.between(now.date() - furthest, now.date() + furthest + datetime.timedelta(days=days))
-    opened = allocation.open_amounts(ledger_id=ledger_id).subquery("opened")
-    still_open = (
-        select(_transactions, func.coalesce(near, False).label("near"))
-        .join(opened, (opened.c.ledger_id == _transactions.c.ledger_id) & (opened.c.transaction_id == _transactions.c.id))
-        .where(_transactions.c.ledger_id == ledger_id, opened.c.open_amount > 0)
-    )
-    debts = list(connection.execute(still_open).mappings())
+    near = {"first": now.date() - furthest, "last": now.date() + furthest + datetime.timedelta(days=days)}
+    debts = list(connection.execute(_STILL_OPEN, {"ledger": ledger_id, **near}).mappings())
     contacts = {row["id"]: row["contact_id"] for row in debts}
     relevant = [row for row in asked.mappings() if row["transaction_id"] is None or row["transaction_id"] in contacts]
     return _Wanted(user, [row for row in debts if row["near"]], relevant, contacts)
+
+
+def _still_open() -> Select[*tuple[Any, ...]]:
+    """All that is open; `near`: whether it is due from `first` to `last`."""
+    its, ledger = _transactions.c, bindparam("ledger", type_=Uuid)
+    opened = allocation.open_amounts(ledger_id=ledger).subquery("opened")
+    near = its.due_date.between(bindparam("first"), bindparam("last"))
+    return (
+        select(_transactions, func.coalesce(near, False).label("near"))
+        .join(opened, (opened.c.ledger_id == its.ledger_id) & (opened.c.transaction_id == its.id))
+        .where(its.ledger_id == ledger, opened.c.open_amount > 0)
+    )
+
+
+_STILL_OPEN: Final = _still_open()
 
 
 def _expanded(wanted: _Wanted, now: datetime.datetime, end: datetime.datetime) -> list[Planned] | None:

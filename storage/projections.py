@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Select,
+    Subquery,
     Table,
     Text,
     Uuid,
@@ -65,8 +66,7 @@ async def contact(connection: AsyncConnection, ledger_id: UUID, contact_id: UUID
 async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: ContactFilter, page: Page) -> Rows:
     """A page of contacts; columns as of `contact`."""
     columns = tables.contacts.c
-    query = CONTACTS
-    account = query.selected_columns["balances"]
+    query = _CONTACTS_WITH_AMOUNT if wanted.sort == "balance" else CONTACTS
     if not wanted.deleted:
         query = query.where(columns.deleted_seq.is_(None))
     if wanted.changed_since is not None:
@@ -74,19 +74,15 @@ async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: Contact
     if wanted.search:
         query = query.where(search.matches(columns.words, wanted.search))
     if wanted.balance != "any":
-        empty = func.jsonb_array_length(account) == 0
-        query = query.where(empty if wanted.balance == "zero" else ~empty)
+        query = query.where(_IS_EVEN if wanted.balance == "zero" else ~_IS_EVEN)
     match wanted.sort:
         case "name":
             return await read_page(connection, query, _NAME_BY_LETTERS, columns.id, page, ledger=ledger_id)
         case "recent":
             return await read_page(connection, query, columns.changed_seq, columns.id, page, ledger=ledger_id, descending=True)
         case "balance":
-            amount = _current().alias("sorted")
-            query = query.outerjoin(amount, and_(amount.c.contact_id == columns.id, amount.c.currency == wanted.currency))
-            return await read_page(
-                connection, query, func.coalesce(amount.c.amount, 0), columns.id, page, ledger=ledger_id, descending=True
-            )
+            parameters = {"ledger": ledger_id, "currency": wanted.currency}
+            return await read_page(connection, query, _AMOUNT, columns.id, page, descending=True, **parameters)
 
 
 def _by_letters() -> ColumnElement[str]:
@@ -103,7 +99,7 @@ def _by_letters() -> ColumnElement[str]:
 _NAME_BY_LETTERS: Final = _by_letters()
 
 
-def _current() -> Any:
+def _current() -> Subquery:
     return balances.CURRENT.subquery()
 
 
@@ -139,6 +135,17 @@ def _contacts() -> Select[*tuple[Any, ...]]:
 
 CONTACTS = _contacts()
 _CONTACT = CONTACTS.where(tables.contacts.c.id == _ID)
+_IS_EVEN = func.jsonb_array_length(CONTACTS.selected_columns["balances"]) == 0
+
+
+def _with_amount() -> tuple[Select[*tuple[Any, ...]], ColumnElement[int]]:
+    """Contacts beside their balances in one `currency`, and that amount."""
+    its = _current().alias("sorted")
+    joined = CONTACTS.outerjoin(its, and_(its.c.contact_id == tables.contacts.c.id, its.c.currency == bindparam("currency")))
+    return joined, func.coalesce(its.c.amount, 0)
+
+
+_CONTACTS_WITH_AMOUNT, _AMOUNT = _with_amount()
 
 
 # --- transactions ---------------------------------------------------------------------------------------------------

@@ -70,16 +70,15 @@ async def listed(
     known: Coming | None = None,
 ) -> Rows:
     """A page of live reminders, the next ones first; columns as of `one`. `known`: what `coming` says, for many pages."""
-    query = _ALL.where(_reminders.c.deleted_seq.is_(None))
-    at = func.coalesce(query.selected_columns["next_at"], _reminders.c.remind_at)
+    query = _LIVE
     if wanted.state is not None:
-        query = query.where(query.selected_columns["state"] == wanted.state)
+        query = query.where(_state == wanted.state)
     if wanted.first is not None:
-        query = query.where(at >= wanted.first)
+        query = query.where(_next_at >= wanted.first)
     if wanted.last is not None:
-        query = query.where(at <= wanted.last)
+        query = query.where(_next_at <= wanted.last)
     known = await coming(connection, ledger_id, now=now) if known is None else known
-    return await read_page(connection, query, at, _reminders.c.id, page, ledger=ledger_id, now=now, **_comings(known))
+    return await read_page(connection, query, _next_at, _reminders.c.id, page, ledger=ledger_id, now=now, **_comings(known))
 
 
 def _next(rows: Sequence[Mapping[Any, Any]], now: datetime.datetime) -> dict[UUID, datetime.datetime]:
@@ -116,6 +115,9 @@ def _all() -> Select[*tuple[Any, ...]]:
 
 _ALL = _all()
 _ONE = _ALL.where(_reminders.c.id == _ID)
+_LIVE = _ALL.where(_reminders.c.deleted_seq.is_(None))
+_state: ColumnElement[Any] = _LIVE.selected_columns["state"]
+_next_at = func.coalesce(_LIVE.selected_columns["next_at"], _reminders.c.remind_at)
 _REPEATING = (
     select(_reminders)
     .where(
