@@ -19,7 +19,7 @@ from tests.fixtures.api import Client, of_the_module
 pytestmark, database_url, api, alice, bob = of_the_module()
 OURS = "api", "domain", "storage", "sanic", "sqlalchemy"
 """Of whose objects none is left over: the client, in the same process, may leave what it likes."""
-TIMES = 20
+TIMES = 8
 
 
 @contextmanager
