@@ -49,7 +49,7 @@ async def _kills(folder: Path) -> Figures:
         figures = await scenes.workers_are_killed(
             folder, url, workers=4, writers=16, kills=KILLS, every_seconds=KILL_SECONDS, seed=SEED
         )
-    assert figures.acknowledged >= LEAST_ACKNOWLEDGED
+    assert figures.acknowledged >= LEAST_ACKNOWLEDGED, f"{figures.acknowledged} are too few: is the machine busy?"
     return figures
 
 

@@ -13,11 +13,14 @@ from unittest import mock
 import msgspec
 
 from client import Device, Unavailable, live
+from storage import stretches
 from tests.faults import checker, history, recording
 from tests.fixtures.api import PASSWORD
 
 PATIENCE_SECONDS = 60.0
 """For all to be quiet again once nothing disturbs them any more."""
+LONG = 2 * stretches.STEP
+"""Of one push in ten: it goes the way of long ones."""
 RETRY_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 """Of a device that follows, between attempts to connect: it has 30 s otherwise."""
@@ -64,7 +67,7 @@ class Writer:
         """Until it is over."""
         self.contact = self.contact or self.device.create("contact", {"name": "Ana"})
         while not over.is_set():
-            for _ in range(self.dice.randint(1, 8)):
+            for _ in range(LONG if self.dice.random() < 0.1 else self.dice.randint(1, 8)):
                 self._act()
             await _sync(self.device)
 

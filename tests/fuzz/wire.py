@@ -26,8 +26,11 @@ UNSAYABLE: Final = {
     "as_of": "must not lie in the future",
     "currency": "is required with sort=balance",
     "repeat": "an RRULE of RFC 5545",
+    "from": "must not lie after `to`, nor too long before it",
 }
 """Members for which JSON Schema cannot say all that must hold; their answer is a documented 400 with the pointer to them."""
+OUTSIDE: Final = "outside of the years 1 to 9999"
+"""What any moment of the first and the last day may be refused for: it may be of another year in UTC."""
 OF_WHAT_IS_THERE: Final = ("amount", "currency", "item", "repays", "returned_at")
 """What may stand in an update depends on whether it is money or a thing that is updated."""
 STATE: Final = {
@@ -195,8 +198,9 @@ def _is_id(value: Any) -> bool:
 
 def _is_explained(label: str, problem: Any) -> bool:
     """Whether a well-formed request was refused for what JSON Schema cannot say, and nothing else."""
-    pointers = [error["pointer"] for error in problem.get("errors", ())]
-    return problem["code"] in STATE or (bool(pointers) and all(_is_unsayable(label, pointer) for pointer in pointers))
+    found = problem.get("errors", ())
+    unsayable = (error["detail"] == OUTSIDE or _is_unsayable(label, error["pointer"]) for error in found)
+    return problem["code"] in STATE or (bool(found) and all(unsayable))
 
 
 def _is_unsayable(label: str, pointer: str) -> bool:
