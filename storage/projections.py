@@ -74,7 +74,7 @@ async def contacts(connection: AsyncConnection, ledger_id: UUID, wanted: Contact
     if wanted.search:
         query = query.where(search.matches(columns.words, wanted.search))
     if wanted.balance != "any":
-        query = query.where(_IS_EVEN if wanted.balance == "zero" else ~_IS_EVEN)
+        query = query.where(_IS_SETTLED if wanted.balance == "zero" else ~_IS_SETTLED)
     match wanted.sort:
         case "name":
             return await read_page(connection, query, _NAME_BY_LETTERS, columns.id, page, ledger=ledger_id)
@@ -135,7 +135,7 @@ def _contacts() -> Select[*tuple[Any, ...]]:
 
 CONTACTS = _contacts()
 _CONTACT = CONTACTS.where(tables.contacts.c.id == _ID)
-_IS_EVEN = func.jsonb_array_length(CONTACTS.selected_columns["balances"]) == 0
+_IS_SETTLED = func.jsonb_array_length(CONTACTS.selected_columns["balances"]) == 0
 
 
 def _with_amount() -> tuple[Select[*tuple[Any, ...]], ColumnElement[int]]:
