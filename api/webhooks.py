@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Meta, Struct
 from sanic import HTTPResponse, Request, Sanic
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
@@ -47,17 +46,6 @@ def install(app: "Sanic[Any, Any]", public_key: str) -> None:
         async with services.of(request).transaction() as connection:
             await suppressions.take(connection, reports, now=services.now())
         return HTTPResponse(None, status=204)
-
-
-def check_key(public_key: str) -> str:
-    """The key as SendGrid shows it (base64 of DER). Raises ValueError."""
-    try:
-        key = EventWebhook().convert_public_key_to_ecdsa(public_key)
-    except ValueError as error:
-        raise ValueError("is not a public key as SendGrid shows it") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise ValueError("is not a key of an elliptic curve")
-    return public_key
 
 
 def _check_signature(webhook: EventWebhook, request: Request) -> None:

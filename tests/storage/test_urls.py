@@ -1,8 +1,5 @@
 """A URL of a database as each driver takes it: what SQLAlchemy makes of the same, without SQLAlchemy."""
 
-import subprocess
-import sys
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,11 +46,3 @@ def test_libpq_gets_what_it_can_read() -> None:
 def test_what_is_no_url_is_refused(wrong: str) -> None:
     with pytest.raises(urls.AddressError):
         urls.libpq_url(wrong)
-
-
-def test_the_supervisor_does_not_hold_what_only_migrations_need() -> None:
-    """Some 30 MiB, for as long as it runs."""
-    program = "import sys; from debitum import cli, saying, settings, supervisor; print(*sys.modules)"
-    loaded = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True).stdout.split()
-    assert {"sqlalchemy", "alembic", "dagster"}.isdisjoint(loaded)
-    assert "debitum.supervisor" in loaded
