@@ -77,7 +77,8 @@ async def test_whoever_writes_is_told_that_the_ledger_may_be_gone(api: Server) -
     """Its owner's account can be erased between the look at the token and the commit."""
     paths = (await api.http().get("/docs/openapi.json")).json()["paths"]
     written = {(route.path, route.method.lower()) for route in ROUTES if route.replays or route.streams is not None}
-    for path, method in written | {("/api/sync/push", "post"), ("/api/sync/pull", "post"), ("/api/balances", "get")}:
+    asked = {("/api/sync/push", "post"), ("/api/sync/pull", "post"), ("/api/sync/hash", "get"), ("/api/balances", "get")}
+    for path, method in written | asked:
         assert '"ledger_gone"' in json.dumps(paths[path][method]["responses"]["404"]), (method, path)
 
 
