@@ -158,9 +158,9 @@ class Browser:
         print(f"{picture.name}: {picture.stat().st_size // 1024} KiB")
 
     def close(self) -> None:
-        """End it."""
+        """Ask it to end: what was begun here may be a script around it, whose end would not be the browser's."""
+        self._ask("Browser.close")
         self._socket.close()
-        self._process.kill()
         self._process.communicate()
 
 
