@@ -199,6 +199,8 @@ async def _authenticated(request: Request, message: str | bytes) -> auth.SignedI
         limits.of(request).count_user(request, signed_in.caller.user_id)
     except (problems.RateLimited, problems.Unavailable) as error:
         raise _Close(TRY_AGAIN, error.detail) from error
+    except services.DATABASE_ERRORS as error:
+        raise _Close(TRY_AGAIN, "the database does not answer") from error
     return signed_in
 
 

@@ -90,11 +90,15 @@ class Child:
         failures = 0
         while not self._stopping.is_set():
             began = time.monotonic()
-            log_start = _rotate(self.plan.log)
-            if self.plan.before is not None:
-                await self.plan.before()
-            async with self._launching:  # who stops us meanwhile waits until there is something to stop
-                self._process = process = await self._start()
+            try:
+                log_start, process = await self._launch()
+            except OSError as error:  # no room for a process, or for a line of its log: later there may be
+                failures += 1
+                pause = self._pauses.after(failures)
+                text = f"{self.plan.name} cannot be started ({error.strerror}); again in {pause:g} s"
+                self._say(text, "part_not_started", level="error", part=self.plan.name, pause_seconds=pause)
+                await self._pause(failures)
+                continue
             beside = [asyncio.create_task(self._announce(began)), asyncio.create_task(self._recycle(process))]
             code = await process.wait()
             for task in beside:
@@ -108,10 +112,21 @@ class Child:
                 continue
             lived = time.monotonic() - began
             failures = 1 if lived >= self._pauses.steady_seconds else failures + 1
-            pause = self._pauses.after(failures)
-            self._mourn(code, lived, pause, _tail(self.plan.log, log_start))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+            self._mourn(code, lived, self._pauses.after(failures), _tail(self.plan.log, log_start))
+            await self._pause(failures)
+
+    async def _launch(self) -> tuple[int, asyncio.subprocess.Process]:
+        """Where in its log it begins, and itself. Raises OSError."""
+        log_start = _rotate(self.plan.log)
+        if self.plan.before is not None:
+            await self.plan.before()
+        async with self._launching:  # who stops us meanwhile waits until there is something to stop
+            self._process = await self._start()
+        return log_start, self._process
+
+    async def _pause(self, failures: int) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), self._pauses.after(failures))
 
     async def stop(self) -> None:
         """Ask it to end (SIGTERM); what is left of its process group after the grace is killed."""

@@ -47,9 +47,9 @@ async def run_alone(url: str, daemon: Daemon, say: Say, *, ask_seconds: float = 
 async def _run_while_connected(connection: psycopg.AsyncConnection[Any], daemon: Daemon, say: Say, ask_seconds: float) -> None:
     running = asyncio.create_task(daemon())
     try:
-        while True:
-            await asyncio.sleep(ask_seconds)
+        while not (await asyncio.wait({running}, timeout=ask_seconds))[0]:
             await server.ping(connection)
+        await running  # raises what has ended it: whoever keeps us is to know, and the lock is another's to have
     except psycopg.OperationalError:
         text = "daemon: the connection that held its lock is lost; it is stopped until the lock is ours again"
         say(text, "daemon_lost_its_lock", level="warning")

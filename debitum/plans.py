@@ -57,6 +57,7 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
         "DEBITUM_DAGSTER_HOST": settings.dagster_host,
         "DEBITUM_DAGSTER_PORT": str(settings.dagster_port),
         "DEBITUM_PUBLIC_URL": settings.public_url,
+        "DEBITUM_DAGSTER_URL": settings.dagster_url,
         "DEBITUM_REMINDER_CRON": settings.reminder_cron,
         "DEBITUM_SNAPSHOT_CRON": settings.snapshot_cron,
         "DEBITUM_SNAPSHOT_URL": settings.snapshot_url or "",

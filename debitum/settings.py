@@ -56,6 +56,7 @@ class Settings:
     parts: frozenset[str]
     code_socket: Path | None
     public_url: str
+    dagster_url: str
     production: bool
     keys: str | None = field(repr=False)
     reminder_cron: str
@@ -76,6 +77,8 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
     reader = _Reader(merged)
     host = reader.read("DEBITUM_HOST", "127.0.0.1", _host)
     port = reader.read("DEBITUM_PORT", "8000", _port)
+    dagster_host = reader.read("DEBITUM_DAGSTER_HOST", "127.0.0.1", _host)
+    dagster_port = reader.read("DEBITUM_DAGSTER_PORT", "3000", _port)
     production = reader.read("DEBITUM_ENV", "development", _production)
     loaded = Settings(
         database_url=reader.read("DATABASE_URL", "", _database_url),
@@ -84,15 +87,16 @@ def load(environment: Mapping[str, str], env_file: Path, flags: Mapping[str, str
         host=host,
         port=port,
         workers=reader.read("DEBITUM_WORKERS", "1", _workers),
-        dagster_host=reader.read("DEBITUM_DAGSTER_HOST", "127.0.0.1", _host),
+        dagster_host=dagster_host,
         dagster_exposed=reader.read("DEBITUM_DAGSTER_EXPOSED", "0", _switch),
         dagster_read_only=reader.read("DEBITUM_DAGSTER_READ_ONLY", "0", _switch),
-        dagster_port=reader.read("DEBITUM_DAGSTER_PORT", "3000", _port),
+        dagster_port=dagster_port,
         daemon_ceiling_mib=reader.read(DAEMON_CEILING, "256", _ceiling),
         dagster_ceiling_mib=reader.read(WEBSERVER_CEILING, "384", _ceiling),
         parts=_parts(reader),
         code_socket=reader.read("DEBITUM_CODE_SOCKET", "", _socket),
         public_url=reader.read("DEBITUM_PUBLIC_URL", f"http://{reachable(host)}:{port}", _public_url),
+        dagster_url=reader.read("DEBITUM_DAGSTER_URL", f"http://{reachable(dagster_host)}:{dagster_port}", _public_url),
         production=production,
         keys=reader.read("DEBITUM_KEYS", "", _key_ring),
         reminder_cron=reader.read("DEBITUM_REMINDER_CRON", "*/5 * * * *", crons.parse),

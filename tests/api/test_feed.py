@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +83,16 @@ async def test_a_socket_is_told_where_the_ledger_stands_after_every_change(api: 
         await alice.push(dry_run=True)
         with pytest.raises(TimeoutError):
             await hear(socket, 0.2)
+
+
+async def test_without_postgres_it_is_said_to_come_back(api: Server, alice: Client, tmp_path: Path) -> None:
+    nowhere = f"postgresql://nobody@/nothing?host={tmp_path}"
+    async with (
+        serve(replace(api.settings, database_url=nowhere, direct_url=nowhere)) as running,
+        connect(address(running)) as socket,
+    ):
+        await socket.send(token(alice))
+        assert await closed(socket) == sockets.TRY_AGAIN
 
 
 async def test_ready_says_where_it_stands(api: Server, alice: Client) -> None:

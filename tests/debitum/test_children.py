@@ -71,6 +71,19 @@ async def test_a_child_that_dies_is_started_again_and_the_reason_is_said(tmp_pat
     assert [text.split(" in ")[1].split(" s.")[0] for text in deaths[:3]] == ["0.05", "0.1", "0.2"]
 
 
+async def test_a_child_that_the_system_has_no_room_for_is_started_later(tmp_path: Path) -> None:
+    said: list[str] = []
+    full = tmp_path / "full"
+    child = Child(plan(full, SLEEP), heard(said), pauses=QUICK)
+    running = asyncio.create_task(child.run())
+    await until(lambda: len(said) >= 2)
+    assert said[:2] == [f"part cannot be started (No such file or directory); again in {pause} s" for pause in (0.05, 0.1)]
+    full.mkdir()
+    await until(wrote(full / "part.log"))
+    await child.stop()
+    await running
+
+
 def test_the_last_lines_have_the_error_and_not_its_frames_alone(tmp_path: Path) -> None:
     def deep(left: int) -> None:
         if left:

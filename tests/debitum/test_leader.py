@@ -3,6 +3,7 @@
 import asyncio
 
 import psycopg
+import pytest
 
 from debitum import leader
 from storage import urls
@@ -41,6 +42,16 @@ async def test_a_second_supervisor_waits_for_its_turn(database_url: str) -> None
     assert not first.running
     two.cancel()
     await asyncio.gather(one, two, return_exceptions=True)
+
+
+async def test_a_daemon_that_fails_is_noticed_and_the_lock_is_given_up(database_url: str) -> None:
+    async def fails() -> None:
+        raise BlockingIOError
+
+    with pytest.raises(BlockingIOError):
+        await asyncio.wait_for(leader.run_alone(database_url, fails, heard([]), ask_seconds=0.05), timeout=10)
+    async with leader.led_briefly(database_url) as alone:
+        assert alone
 
 
 async def test_a_lost_connection_stops_the_daemon_until_the_lock_is_ours_again(database_url: str) -> None:

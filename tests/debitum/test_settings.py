@@ -186,6 +186,7 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("DEBITUM_HOST", "a b"),
         ("DEBITUM_PUBLIC_URL", "debitum.example"),
         ("DEBITUM_PUBLIC_URL", "https://["),
+        ("DEBITUM_DAGSTER_URL", "dagster.example"),
         ("DEBITUM_PUBLIC_URL", "https://debitum.example:http"),
         ("DEBITUM_REMINDER_CRON", "every day"),
         ("DEBITUM_SNAPSHOT_CRON", "0 25 * * *"),
@@ -361,6 +362,20 @@ def test_the_pages_without_login_listen_on_loopback_wherever_the_api_listens(tmp
 
     assert listens_on({}) == "127.0.0.1"
     assert listens_on({"DEBITUM_DAGSTER_HOST": "10.0.0.7"}) == "10.0.0.7"
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:3000"),
+        ({"DEBITUM_DAGSTER_HOST": "0.0.0.0", "DEBITUM_DAGSTER_PORT": "3001"}, "http://127.0.0.1:3001"),
+        ({"DEBITUM_DAGSTER_HOST": "::1"}, "http://[::1]:3000"),
+        ({"DEBITUM_DAGSTER_URL": "https://dagster.example.org/"}, "https://dagster.example.org"),
+    ],
+)
+def test_alerts_know_where_operators_reach_the_pages(tmp_path: Path, given: dict[str, str], url: str) -> None:
+    loaded = load(tmp_path, {"DEBITUM_DATA_DIR": str(tmp_path), **given})
+    assert plans.environment(loaded, "postgresql:///debitum", "k1:AAAA")["DEBITUM_DAGSTER_URL"] == url
 
 
 def test_production_makes_no_new_keys_for_a_database_that_may_have_some(tmp_path: Path) -> None:

@@ -67,14 +67,15 @@ def show(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, folder
 
 
 def test_the_first_failure_of_a_row_is_told(
-    webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder
+    webhook: FakeHttp, instance: dg.DagsterInstance, data_folder: resources.DataFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DEBITUM_DAGSTER_URL", "https://dagster.example")
     run(failing, instance, data_folder)
     [asked] = webhook.asked
     said = json.loads(asked.body)
     assert said["what"] == "the job dispatch failed"
     assert said["runbook"] == "docs/operations.md#a-run-failed"
-    assert said["link"].startswith("http://127.0.0.1:3000/runs/")
+    assert said["link"].startswith("https://dagster.example/runs/")
     assert SECRET not in asked.body.decode()
     run(failing, instance, data_folder)
     run(working, instance, data_folder)

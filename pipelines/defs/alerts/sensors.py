@@ -124,6 +124,4 @@ def _tell(alert: alerts.Alert, data_folder: resources.DataFolder) -> None:
 
 
 def _dagster() -> str:
-    host = os.environ.get("DEBITUM_DAGSTER_HOST") or "127.0.0.1"
-    port = os.environ.get("DEBITUM_DAGSTER_PORT") or "3000"
-    return f"http://{host}:{port}"
+    return os.environ.get("DEBITUM_DAGSTER_URL") or "http://127.0.0.1:3000"
