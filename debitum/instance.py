@@ -3,13 +3,17 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from debitum import folders
+
+LOOKED_AT_SECONDS: Final = 0.5
+"""How long we wait for whoever only looks who holds a data folder."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,27 @@ def claim(data_dir: Path) -> Iterator[Claim]:
     Raises AlreadyRunningError, folders.FolderError.
     """
     with _lock_file(data_dir) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunningError(_read(data_dir)) from None
+        if not _locked(lock):
+            raise AlreadyRunningError(_read(data_dir))
         held = Claim(data_dir)
         try:
             yield held
         finally:
             held.forget()
+
+
+def _locked(lock: TextIO) -> bool:
+    """Whether `lock` is ours alone now; `holder`, which only looks, has it for a moment."""
+    deadline = time.monotonic() + LOOKED_AT_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def _lock_file(data_dir: Path) -> TextIO:

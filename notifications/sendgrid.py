@@ -22,7 +22,7 @@ HOST: Final = "https://api.sendgrid.com"
 ACCEPTED: Final = 202
 """What queues a mail; SendGrid's sandbox answers 200 and sends nothing."""
 _NOT_CONNECTED = (ConnectionRefusedError, socket.gaierror, ssl.SSLError)
-"""What urllib wraps that says that nothing was sent."""
+"""What says that nothing was sent, where urllib wraps it: it wraps what happens until the whole request is on its way."""
 
 # At DEBUG the library writes every header and body into the log, the API key among them.
 logging.getLogger("python_http_client").setLevel(logging.WARNING)
@@ -109,7 +109,7 @@ def _broken(error: OSError | http.client.HTTPException) -> Outcome:
         detail = f"the host's name is not resolved: {reason.strerror}"
         return ChannelDown(detail) if reason.errno == socket.EAI_NONAME else Transient(detail)
     detail = f"{type(reason).__name__}: the connection broke"
-    return Transient(detail) if isinstance(reason, _NOT_CONNECTED) else Unknown(detail)
+    return Transient(detail) if reason is not error and isinstance(reason, _NOT_CONNECTED) else Unknown(detail)
 
 
 def _anonymous(detail: str, message: Message) -> str:

@@ -247,12 +247,14 @@ def _unreadable_to_others(server: PostgresServer) -> Iterator[None]:
     """As root the wheel lets everybody list every folder above its own; Postgres only needs to pass through them."""
     folders = {folder for path in (server.pgdata, *POSTGRES_VERSIONS.values()) for folder in path.resolve().parents}
     modes = {folder: stat.S_IMODE(folder.stat().st_mode) for folder in folders}
-    yield
-    if server.system_user is not None:
-        for folder, mode in modes.items():
-            passable = mode | stat.S_IXGRP | stat.S_IXOTH
-            if stat.S_IMODE(folder.stat().st_mode) != passable:
-                folder.chmod(passable)
+    try:
+        yield
+    finally:
+        if server.system_user is not None:
+            for folder, mode in modes.items():
+                passable = mode | stat.S_IXGRP | stat.S_IXOTH
+                if stat.S_IMODE(folder.stat().st_mode) != passable:
+                    folder.chmod(passable)
 
 
 def _configure(pgdata: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, update
+from sqlalchemy import Connection, and_, func, or_, select, true, update
 
 from domain.delivery import Channel
 from storage import outbox, tables
@@ -61,8 +61,11 @@ def listed(connection: Connection, states: Sequence[outbox.State], *, limit: int
 
 
 def retry(connection: Connection, ids: Collection[UUID] | None, *, now: datetime.datetime) -> int:
-    """Have messages sent now that wait or were given up, as if nobody had tried; `ids` None: all that were given up."""
-    which: ColumnElement[bool] = _outbox.state == "dead"
+    """Have messages sent now that wait or were given up, as if nobody had tried.
+
+    `ids` None: all that were given up, but for what an operator dropped.
+    """
+    which = and_(_outbox.state == "dead", _outbox.reason.is_distinct_from(DROPPED))
     if ids is not None:
         which = and_(_outbox.id.in_(ids), _outbox.state.in_(("dead", "pending")))
     again = {"state": "pending", "next_at": now, "attempts": 0, "finished_at": None, "reason": None, "fence": _outbox.fence + 1}

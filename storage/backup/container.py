@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, TypeVar
 
 import msgspec
+from argon2.exceptions import HashingError
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -385,12 +386,15 @@ def _stretched(passphrase: str, how: Stretch) -> bytes:
     most: dict[str, Any] = {"time_cost": MOST_TIME_COST, "memory_kib": MOST_MEMORY_KIB, "lanes": MOST_LANES}
     if any(not 0 < getattr(how, name) <= limit for name, limit in most.items()):
         raise DamagedError("the backup is damaged: what it asks for to make a key of the passphrase is beyond all measure")
-    return hash_secret_raw(
-        passphrase.encode(),
-        how.salt,
-        time_cost=how.time_cost,
-        memory_cost=how.memory_kib,
-        parallelism=how.lanes,
-        hash_len=KEY_BYTES,
-        type=Type.ID,
-    )
+    try:
+        return hash_secret_raw(
+            passphrase.encode(),
+            how.salt,
+            time_cost=how.time_cost,
+            memory_cost=how.memory_kib,
+            parallelism=how.lanes,
+            hash_len=KEY_BYTES,
+            type=Type.ID,
+        )
+    except HashingError as error:
+        raise DamagedError(f"the backup is damaged: no key can be made as it asks ({error})") from error

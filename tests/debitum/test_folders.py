@@ -1,6 +1,8 @@
 """The data folder: modes, and the keys that are made once."""
 
 import base64
+import fcntl
+import threading
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,16 @@ def test_one_supervisor_holds_a_folder(tmp_path: Path) -> None:
         assert instance.holder(tmp_path) == note
     assert instance.holder(tmp_path) is None
     assert not (tmp_path / "up.json").exists()
+
+
+def test_who_only_looks_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "up.json").write_text('{"pid": 1, "started_at": "2026-11-22T20:00:00+00:00"}')  # of one that was killed
+    with (tmp_path / "up.lock").open("w") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        done = threading.Timer(0.1, looked_at.close)
+        done.start()
+        with instance.claim(tmp_path):
+            done.join()
 
 
 def test_a_note_that_a_killed_supervisor_left_is_noticed(tmp_path: Path) -> None:

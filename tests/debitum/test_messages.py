@@ -124,9 +124,14 @@ def test_an_operator_sees_retries_and_drops(
     assert "sendgrid" not in run(capsys, tmp_path, "outbox", "list").splitlines()[1], "it is not in use"
     environment.setenv("SENDGRID_API_KEY", "SG.revoked")
     assert f"email: sendgrid is down since {NOW:%F %H:%M} UTC: 401 the key is revoked" in run(capsys, tmp_path, "outbox", "list")
-    assert run(capsys, tmp_path, "outbox", "retry") == "1 messages will be sent, and those that wait\n"
+    with database.begin() as connection:
+        given_up = {"state": "dead", "reason": "permanent", "finished_at": NOW}
+        connection.execute(update(tables.outbox).where(tables.outbox.c.id == first.id).values(given_up))
+    assert run(capsys, tmp_path, "outbox", "retry") == "1 messages will be sent, and those that wait\n", "none that was dropped"
     with database.connect() as connection:
         assert circuits.usable(connection, {"email": ["sendgrid"]}, now=datetime.datetime.now(datetime.UTC)) == {"email"}
         connection.execute(delete(tables.circuits))
         connection.commit()
-    assert run(capsys, tmp_path, "outbox", "list", "--state", "dead").splitlines() == ["2 pending (email)"]
+    [counts, dropped] = run(capsys, tmp_path, "outbox", "list", "--state", "dead").splitlines()
+    assert counts == "1 dead (email), 1 pending (email)"
+    assert dropped.startswith(str(second.id))

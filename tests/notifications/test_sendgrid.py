@@ -5,12 +5,14 @@ import email.policy
 import email.utils
 import gc
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +22,7 @@ from notifications.channel import ChannelDown, Outcome, Permanent, Sent, Transie
 from notifications.message import EmailTarget
 from notifications.sendgrid import SendGridMail
 from tests.fakes.http import DRIBBLE, HANG, RESET, Answer, Asked, FakeHttp, Reply
+from tests.fakes.smtp import Certificate, RawServer, make_certificate
 from tests.notifications.contract import MAIL, NOW, Delivery, MailContract, delivery, parse
 
 SENDER = EmailTarget("debitum@example.net", "Debitum")
@@ -152,6 +155,36 @@ def test_whoever_is_not_reached_has_nothing(sendgrid: FakeHttp) -> None:
     assert nobody.send(MAIL, now=NOW) == Transient("ConnectionRefusedError: the connection broke")
     nowhere = SendGridMail(KEY, sender=SENDER, host="http://sendgrid.invalid")
     assert isinstance(nowhere.send(MAIL, now=NOW), ChannelDown | Transient)
+
+
+class TestTls:
+    """What breaks below HTTP, with a server that speaks TLS."""
+
+    @pytest.fixture(autouse=True)
+    def certificate(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
+        made = make_certificate(tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.file))  # urllib's trust
+        return made
+
+    def outcome(self, talk: Callable[[socket.socket], None]) -> Outcome:
+        with RawServer(talk) as raw:
+            return SendGridMail(KEY, sender=SENDER, host=f"https://127.0.0.1:{raw.port}").send(MAIL, now=NOW)
+
+    def test_a_handshake_that_fails_has_sent_nothing(self) -> None:
+        assert self.outcome(lambda connection: connection.sendall(b"HTTP/1.1 400 no TLS\r\n\r\n")) == Transient(
+            "SSLError: the connection broke"
+        )
+
+    def test_of_a_reply_that_nobody_can_read_nobody_knows(self, certificate: Certificate) -> None:
+        def talk(connection: socket.socket) -> None:
+            secret = certificate.context().wrap_socket(connection.dup(), server_side=True)
+            asked = b""
+            while KEY.encode() not in asked or not asked.endswith(b"}"):
+                asked += secret.recv(10_000)
+            connection.sendall(b"no record of TLS's")
+            secret.close()
+
+        assert self.outcome(talk) == Unknown("SSLError: the connection broke")
 
 
 def test_the_key_reaches_no_log(sendgrid: FakeHttp, caplog: pytest.LogCaptureFixture) -> None:

@@ -136,6 +136,9 @@ def test_a_file_cannot_ask_for_all_memory(tmp_path: Path) -> None:
     greedy = msgspec.structs.replace(head, stretch=Stretch(salt=bytes(32), memory_kib=2**31))
     with pytest.raises(DamagedError, match="beyond all measure"):
         BY_PHRASE.key(greedy)
+    for small in (Stretch(salt=bytes(4)), Stretch(salt=bytes(32), memory_kib=8, lanes=4)):
+        with pytest.raises(DamagedError, match="no key can be made as it asks"):
+            BY_PHRASE.key(msgspec.structs.replace(head, stretch=small))
 
 
 def test_a_file_that_is_not_finished_is_not_there(tmp_path: Path) -> None:
