@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from api import guesses, problems, services
 from api.passwords import Given
 from api.routing import Call, Nothing, Reply, Routes
-from domain import errors, facts, money, reminders
+from domain import errors, facts, money, reminders, zones
 from storage import devices, identity, passwords, sessions
 
 routes = Routes("identity")
@@ -116,7 +116,7 @@ def shown(row: Any) -> User:
 def check_profile(time_zone: str | UnsetType, currency: str | UnsetType) -> None:
     """Raises errors.Invalid unless both are known, where they are given."""
     wrong = []
-    if time_zone is not UNSET and not facts.is_zone(time_zone):
+    if time_zone is not UNSET and not zones.is_zone(time_zone):
         wrong.append(errors.FieldError("/time_zone", "not an IANA time zone"))
     if currency is not UNSET and currency not in money.CURRENCIES:
         wrong.append(errors.FieldError("/default_currency", "not an ISO 4217 currency"))

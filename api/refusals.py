@@ -17,9 +17,20 @@ _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)
 """Also of apps that are pages inside, like capacitor://localhost."""
 _PRINTABLE: Final = range(0x20, 0x7F)
 
+MOST_WORKERS: Final = 64
+LARGEST_PORT: Final = 65_535
+MOST: Final = 999_999_999
+"""Of what is only counted."""
 NOT_DIRECT: Final = (
     "must lead to Postgres itself where DATABASE_URL says pooler=transaction: LISTEN and locks belong to a session"
 )
+
+
+def whole_number(text: str, least: int, most: int) -> int:
+    """The number that a setting or an argument says. Raises ValueError."""
+    if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise ValueError(f"{text!r} is not a whole number from {least} to {most}")
+    return int(text)
 
 
 def signup(text: str) -> Signup:

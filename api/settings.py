@@ -64,7 +64,7 @@ class Settings:
             database_url=_required(environment, "DATABASE_URL"),
             keys=keys,
             host=environment.get("DEBITUM_HOST") or "127.0.0.1",
-            port=_number(environment, "DEBITUM_PORT", 8000, least=0),
+            port=_number(environment, "DEBITUM_PORT", 8000, most=refusals.LARGEST_PORT),
             direct_url=environment.get("DATABASE_DIRECT_URL", ""),
             cors_origins=_accepted("DEBITUM_CORS_ORIGINS", environment.get("DEBITUM_CORS_ORIGINS", ""), refusals.origins),
             sendgrid_webhook_key=_accepted(
@@ -74,10 +74,10 @@ class Settings:
             metrics_token=_accepted(
                 "DEBITUM_METRICS_TOKEN", environment.get("DEBITUM_METRICS_TOKEN", ""), refusals.metrics_token
             ),
-            auth_per_minute=_number(environment, "DEBITUM_RATE_AUTH_PER_MINUTE", AUTH_PER_MINUTE, least=0) or None,
-            user_per_second=_number(environment, "DEBITUM_RATE_USER_PER_SECOND", USER_PER_SECOND, least=0) or None,
-            trusted_proxies=_number(environment, "DEBITUM_TRUSTED_PROXIES", 0, least=0),
-            workers=_number(environment, "DEBITUM_WORKERS", 1, least=1),
+            auth_per_minute=_number(environment, "DEBITUM_RATE_AUTH_PER_MINUTE", AUTH_PER_MINUTE) or None,
+            user_per_second=_number(environment, "DEBITUM_RATE_USER_PER_SECOND", USER_PER_SECOND) or None,
+            trusted_proxies=_number(environment, "DEBITUM_TRUSTED_PROXIES", 0),
+            workers=_number(environment, "DEBITUM_WORKERS", 1, least=1, most=refusals.MOST_WORKERS),
             log=_log(environment),
             signup=_accepted("DEBITUM_SIGNUP", environment.get("DEBITUM_SIGNUP", ""), refusals.signup),
             environment="production" if _choice(environment, "DEBITUM_ENV", ENVIRONMENTS) == "production" else "development",
@@ -127,11 +127,8 @@ def _log(environment: Mapping[str, str]) -> output.Choice:
         raise SettingsError(str(error)) from error
 
 
-def _number(environment: Mapping[str, str], name: str, default: int, *, least: int) -> int:
-    text = environment.get(name) or str(default)
-    if not text.isdecimal() or int(text) < least:
-        raise SettingsError(f"{name}: {text!r} is not a whole number of at least {least}")
-    return int(text)
+def _number(environment: Mapping[str, str], name: str, default: int, *, least: int = 0, most: int = refusals.MOST) -> int:
+    return _accepted(name, environment.get(name) or str(default), partial(refusals.whole_number, least=least, most=most))
 
 
 def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

@@ -1,12 +1,13 @@
 """What a subcommand of the command line is, the flags that several have, and how one ends and speaks."""
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+from api import refusals
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,12 @@ class Command:
     arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
 
 
-def whole_number(given: str, least: int, most: int) -> int:
-    """The number that a setting or an argument says. Raises ValueError, in words."""
-    if not re.fullmatch("[0-9]{1,9}", given) or not least <= int(given) <= most:
-        raise ValueError(f"{given!r} is not a whole number from {least} to {most}")
-    return int(given)
-
-
 def number_argument(least: int, most: int) -> Callable[[str], int]:
     """What argparse reads an argument by; of a ValueError it would not repeat the words."""
 
     def read(given: str) -> int:
         try:
-            return whole_number(given, least, most)
+            return refusals.whole_number(given, least, most)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 

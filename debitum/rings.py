@@ -17,20 +17,20 @@ def ring(settings: Settings) -> KeyRing | None:
 
 
 def required(settings: Settings) -> KeyRing:
-    """The same, where something has been sealed. Raises DatabaseError."""
+    """The keys of DEBITUM_KEYS or of the data folder, by which something has been sealed. Raises DatabaseError."""
     if (found := ring(settings)) is None:
         raise database.DatabaseError(f"DEBITUM_KEYS is not set, and there is no {settings.data_dir / 'secrets'}")
     return found
 
 
 def text(settings: Settings) -> str:
-    """The same as DEBITUM_KEYS takes it, for the environment of the parts. Raises DatabaseError."""
+    """The key ring as DEBITUM_KEYS takes it, for the environment of the parts. Raises DatabaseError."""
     required(settings)
     return settings.keys or folders.key_ring(settings.data_dir)
 
 
 def made(settings: Settings) -> KeyRing:
-    """The same; they are drawn where there are none, and nothing is sealed. Not to be called while holding the data folder.
+    """The key ring, drawn now where there is none and nothing is sealed. Not to be called while holding the data folder.
 
     Raises DatabaseError, FolderError.
     """
@@ -63,7 +63,7 @@ def missing(settings: Settings) -> str:
 
 
 def sealing(settings: Settings) -> KeyRing:
-    """The same, to seal by: what the servers of this data folder lack would be lost to them. Raises DatabaseError."""
+    """The key ring, to seal by; refused where the running servers lack its newest key. Raises DatabaseError."""
     keys, note = required(settings), instance.holder(settings.data_dir)
     if note is not None and note.key_ids and keys.current not in note.key_ids:
         raise database.DatabaseError(f"`debitum up` was started before {keys.current} was drawn: restart it first")

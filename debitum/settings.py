@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from api import refusals
 from debitum import crons, dot_env, parts, senders
-from debitum.commands import whole_number
 from domain import retention
 from notifications import links
 from pipelines import spread
@@ -19,12 +18,10 @@ from storage import urls
 from storage.backup import passphrase
 from telemetry import levels, output
 
-LARGEST_PORT: Final = 65_535
 DAEMON_CEILING: Final = "DEBITUM_DAEMON_CEILING_MIB"
 WEBSERVER_CEILING: Final = "DEBITUM_DAGSTER_CEILING_MIB"
 LEAST_CEILING_MIB, LARGEST_CEILING_MIB = 200, 1_000_000
 """At rest they hold 100 to 135 MiB: below this they would be started again and again."""
-MOST_WORKERS: Final = 64
 """Each has its own pool of connections; Postgres's max_connections ends long before this."""
 
 COUNTS: Final = ("DEBITUM_RATE_AUTH_PER_MINUTE", "DEBITUM_RATE_USER_PER_SECOND", "DEBITUM_TRUSTED_PROXIES")
@@ -275,19 +272,19 @@ def _read(env_file: Path) -> dict[str, str]:
 
 
 def _port(value: str) -> int:
-    return whole_number(value, 1, LARGEST_PORT)
+    return refusals.whole_number(value, 1, refusals.LARGEST_PORT)
 
 
 def _workers(value: str) -> int:
-    return whole_number(value, 1, MOST_WORKERS)
+    return refusals.whole_number(value, 1, refusals.MOST_WORKERS)
 
 
 def _ceiling(value: str) -> int:
-    return 0 if value == "0" else whole_number(value, LEAST_CEILING_MIB, LARGEST_CEILING_MIB)
+    return 0 if value == "0" else refusals.whole_number(value, LEAST_CEILING_MIB, LARGEST_CEILING_MIB)
 
 
 def _count(value: str) -> int:
-    return whole_number(value, 0, 999_999_999)
+    return refusals.whole_number(value, 0, refusals.MOST)
 
 
 def _switch(value: str) -> bool:

@@ -1,10 +1,9 @@
 """What must hold of an aggregate as a whole, beyond the types of its single fields."""
 
-import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from domain import errors, facts, money, recurrence
+from domain import errors, facts, money, recurrence, zones
 
 PRIVATE = frozenset({"phone", "email"})
 """Fields of a contact that are worth hiding: facts that hold one carry a salt."""
@@ -73,7 +72,7 @@ def _currency(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
 
 
 def _reminder(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
-    if not facts.is_zone(fields["time_zone"]):
+    if not zones.is_zone(fields["time_zone"]):
         yield errors.FieldError("/time_zone", "not an IANA time zone")
     elif fields["repeat"] is not None and (reason := _wrong_with_rule(fields)) is not None:
         yield errors.FieldError("/repeat", reason)
@@ -83,7 +82,7 @@ def _reminder(fields: dict[str, Any]) -> Iterator[errors.FieldError]:
 
 def _wrong_with_rule(fields: dict[str, Any]) -> str | None:
     try:
-        start = facts.parse_time(fields["remind_at"]).astimezone(zoneinfo.ZoneInfo(fields["time_zone"]))
+        start = facts.parse_time(fields["remind_at"]).astimezone(zones.zone(fields["time_zone"]))
     except OverflowError:
         return "remind_at lies at the end of the calendar, where nothing repeats"
     try:

@@ -1,13 +1,12 @@
 """The rules of decision: from a ledger and a command to a fact. Pure, and the same for every way a command comes in."""
 
 import datetime
-import zoneinfo
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import UNSET
 
-from domain import checks, errors, facts, ids
+from domain import checks, errors, facts, ids, zones
 from domain.balance_range import check_range
 from domain.case import Case, Defaults, Draft, live, live_repayments, pointing_to, restored
 from domain.facts import Change, Command, Conflict, Fact
@@ -247,5 +246,5 @@ def references(command: Command) -> list[facts.Key]:
 
 
 def today(recorded_at: str, time_zone: str) -> datetime.date:
-    """The date in `time_zone` at an RFC 3339 moment."""
-    return facts.parse_time(recorded_at).astimezone(zoneinfo.ZoneInfo(time_zone)).date()
+    """The date in `time_zone` at an RFC 3339 moment; of a zone that is known no longer, in UTC."""
+    return facts.parse_time(recorded_at).astimezone(zones.zone(time_zone)).date()

@@ -64,7 +64,7 @@ class DependencyFailed(Rejected):
 
 
 class TooManyChanges(Rejected):
-    """So much follows from what came just before that this has to come again, a moment later."""
+    """What came before this in the same push changes as much as one push may: sent again, it passes."""
 
     code = "too_many_changes"
     remembered = False

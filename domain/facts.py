@@ -2,8 +2,6 @@
 
 import datetime
 import re
-import zoneinfo
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
@@ -367,21 +365,3 @@ def plain(payload: Payload) -> dict[str, Any]:
     return {
         name: wire_time(value, f"/{name}") if isinstance(value, datetime.datetime) else value for name, value in members.items()
     }
-
-
-MOST_ZONES = 1_024
-"""Names whose answer is kept: twice as many as there are zones, for strangers send others."""
-_NO_ZONES = ("localtime", "Factory", "posixrules", "posix/", "right/")
-"""What lies beside the zones: this machine's own, and others' ways to count."""
-
-
-@lru_cache(maxsize=MOST_ZONES)
-def is_zone(name: str) -> bool:
-    """Whether `name` is an IANA time zone that this machine's data knows."""
-    if name.startswith(_NO_ZONES):
-        return False
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True

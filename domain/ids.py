@@ -29,7 +29,7 @@ def text(one: UUID | str) -> str:
 
 
 def parse(text: str) -> UUID:
-    """The id that we wrote as `text`; UUID() takes three times as long, and reads other ways to write one too.
+    """The id that `text` says, with dashes or without, in either case; UUID() takes three times as long, and reads braces too.
 
     Raises msgspec.ValidationError.
     """

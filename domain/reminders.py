@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from domain import recurrence
 from domain.delivery import Channel
+from domain.zones import zone
 
 CHANNELS: Final[tuple[Channel, ...]] = ("email", "push")
 Kind = Literal["due", "reminder"]
@@ -286,11 +287,3 @@ def send_at(due: Due, settings: Settings, time_zone: str, *, now: datetime.datet
     """
     earliest = max(due.at, now)
     return earliest if due.kind == "reminder" else after_quiet_hours(earliest, settings, time_zone)
-
-
-def zone(name: str) -> zoneinfo.ZoneInfo:
-    """The IANA zone, or UTC where this machine's data no longer knows it: a reminder at an odd hour is better than none."""
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return zoneinfo.ZoneInfo("UTC")

@@ -36,7 +36,7 @@ ATTEMPTS: Final = Kind("attempts", "delivery attempts of finished messages that 
 """An attempt never outlives its message: this horizon matters where the outbox's is longer or none."""
 SESSIONS: Final = Kind("sessions", "sessions that expired, with their refresh tokens, and where their devices took pushes", 7)
 REFRESH_TOKENS: Final = Kind("refresh_tokens", "refresh tokens that expired", 7)
-ONE_TIME_TOKENS: Final = Kind("one_time_tokens", "one-time tokens (verify, reset, unsubscribe, invite) that expired", 7)
+ONE_TIME_TOKENS: Final = Kind("one_time_tokens", "one-time tokens (verify, reset) that expired", 7)
 REJECTIONS: Final = Kind("rejections", "commands that were refused, and of one ledger all but the latest 1,000", 90)
 LOGIN_ATTEMPTS: Final = Kind("login_attempts", "counts of wrong passwords to which none was added for this long", 1, 1)
 """At least a day: until then they make the next guess wait."""

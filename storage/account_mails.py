@@ -31,4 +31,5 @@ def asked(kind: str, ledger_id: UUID, since: datetime.datetime, *, now: datetime
 
 def window(now: datetime.datetime) -> datetime.datetime:
     """When the WINDOW_MINUTES began that `now` is in."""
-    return now.astimezone(datetime.UTC).replace(minute=now.minute - now.minute % WINDOW_MINUTES, second=0, microsecond=0)
+    utc = now.astimezone(datetime.UTC)
+    return utc.replace(minute=utc.minute - utc.minute % WINDOW_MINUTES, second=0, microsecond=0)

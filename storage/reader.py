@@ -35,7 +35,10 @@ class Reader:
         return self._busy
 
     async def rows(self, statement: str, parameters: Mapping[str, Any], ledgers: Iterable[UUID | str] = ()) -> Rows:
-        """What `statement` selects as the api role that sees `ledgers`. Raises psycopg.Error; cancelled, Postgres lets go."""
+        """What `statement` selects as the api role that sees `ledgers`. Raises psycopg.Error.
+
+        Where the caller is cancelled, Postgres lets go of the statement.
+        """
         entering = roles.parameters(roles.API, ledgers)
         async with self._free:
             while self._idle:

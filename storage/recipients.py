@@ -11,7 +11,7 @@ from msgspec import structs
 from sqlalchemy import Connection, RowMapping, Uuid, and_, cast, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from domain import reminders
+from domain import reminders, zones
 from storage import allocation, devices, digests, identity, outbox, sealing, tables, unsubscribing
 from storage.encryption import KeyRing
 
@@ -237,7 +237,7 @@ def _account(
     return AccountNotice(user=user, purpose=purpose, token=token, valid_hours=hours)
 
 
-def mint(connection: Connection, user_id: UUID, purpose: str, *, hours: int, now: datetime.datetime) -> str:
+def mint(connection: Connection, user_id: UUID, purpose: identity.Purpose, *, hours: int, now: datetime.datetime) -> str:
     """A new one-time token; only its SHA-256 is kept. A second attempt mints a second one, and both work."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     connection.execute(
@@ -303,7 +303,7 @@ def _reminder(
     return ReminderNotice(
         user=user,
         reminder_id=row["id"],
-        at=at.astimezone(reminders.zone(row["time_zone"])),
+        at=at.astimezone(zones.zone(row["time_zone"])),
         message=row["message"],
         contact=row["contact"],
         debt=debt,

@@ -31,6 +31,12 @@ def test_what_follows_from_code_is_up_to_date() -> None:
         assert path.read_text() == text, f"{path.name} is out of date"
 
 
+def test_the_quick_start_shows_the_newest_schema() -> None:
+    shown = re.search(r"schema is at revision (\d{4}) ", (DOCS.parent / "README.md").read_text())
+    assert shown is not None
+    assert shown[1] == max(file.name[:4] for file in (DOCS.parent / "storage/migrations/versions").glob("*.py"))
+
+
 def test_every_event_type_has_its_fields_rules_and_an_example() -> None:
     examples = {fact.seq: (fact.aggregate_type, fact.event_type) for fact in _builder().story()}
     for kind, event_type in facts.PAYLOADS:

@@ -246,12 +246,15 @@ select (select count(*) from debitum.ledgers), (select count(*) from debitum.eve
        (select count(*) from debitum.users u join debitum.erasures e on e.ledger_digest = sha256(uuid_send(u.ledger_id)))
 """
 
-_TELL = text("""
+_ERASED = """
 insert into debitum.erasures (id, ledger_digest, due_at, erased_at, removed)
 select gen_random_uuid(), decode(digest, 'hex'), due_at, greatest(due_at, clock_timestamp()), '{}'
-from unnest(cast(:digests as text[]), cast(:due as timestamptz[])) as noted (digest, due_at)
-where not exists (select from debitum.erasures known where known.ledger_digest = decode(noted.digest, 'hex'))
-""")
+from noted where not exists (select from debitum.erasures known where known.ledger_digest = decode(noted.digest, 'hex'))
+"""
+"""Whoever is `noted` (digest, due_at) is known to be erased."""
+_TELL = text(f"""
+with noted (digest, due_at) as (select * from unnest(cast(:digests as text[]), cast(:due as timestamptz[]))) {_ERASED}
+""")  # noqa: S608 - our own
 
 _BEFORE: Final = f"""
 set lock_timeout = '10s';
@@ -269,9 +272,7 @@ _NOTED: Final = b"""
 create temporary table noted (digest text primary key, due_at timestamptz not null) on commit drop;
 copy noted from stdin;
 """
-_APPLIED: Final = rb"""\.
-insert into debitum.erasures (id, ledger_digest, due_at, erased_at, removed)
-select gen_random_uuid(), decode(digest, 'hex'), due_at, greatest(due_at, clock_timestamp()), '{}'
-from noted where not exists (select from debitum.erasures known where known.ledger_digest = decode(noted.digest, 'hex'));
+_APPLIED: Final = f"""\\.
+{_ERASED};
 select debitum.mark_resurrected();
-"""
+""".encode()

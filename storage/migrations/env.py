@@ -1,12 +1,11 @@
-"""Alembic's entry: runs the revisions as the owner role, with a limit on how long a lock is waited for."""
+"""Alembic's entry: runs the revisions on the connection that it is given, as the owner role; for locks it waits only so long."""
 
-from logging.config import dictConfig
 from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, text
 
-from storage import engine, roles
+from storage import roles
 from storage.migrations import LOCK_SECONDS
 from storage.tables import SCHEMA, metadata
 
@@ -31,14 +30,4 @@ def _run(connection: Connection) -> None:
         context.run_migrations()
 
 
-def _main() -> None:
-    connection = context.config.attributes.get("connection")
-    if connection is not None:
-        _run(connection)
-        return
-    dictConfig({"version": 1, "disable_existing_loggers": False})
-    with engine.sync_engine(context.get_x_argument(as_dictionary=True)["url"], "debitum-migrate").connect() as connection:
-        _run(connection)
-
-
-_main()
+_run(context.config.attributes["connection"])

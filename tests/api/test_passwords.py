@@ -11,7 +11,7 @@ from argon2 import Type, extract_parameters
 from sqlalchemy import Engine, text
 
 from api import passwords
-from storage import recipients, roles
+from storage import identity, recipients, roles
 from tests.fixtures.api import PASSWORD, Client, Server
 
 ANOTHER = "wrong battery, wrong staple"
@@ -95,7 +95,7 @@ def test_a_hash_is_as_much_work_as_owasp_asks_for() -> None:
     assert (found.type, found.memory_cost, found.time_cost, found.parallelism) == (Type.ID, 19 * 1024, 2, 1)
 
 
-def mail_token(database: Engine, client: Client, purpose: str = "reset", **age: float) -> str:
+def mail_token(database: Engine, client: Client, purpose: identity.Purpose = "reset", **age: float) -> str:
     """What dispatch does when it writes the mail; `age` is how long ago that was."""
     now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(**age)
     with database.begin() as connection:

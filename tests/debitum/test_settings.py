@@ -11,6 +11,9 @@ import fsspec
 import pytest
 
 from debitum import cli, commands, parts, plans, settings
+from notifications import channels
+from pipelines.defs.reminders import schedules as reminders
+from pipelines.defs.snapshots import schedules as snapshots
 from storage import encryption, urls
 from tests.fakes.fcm import new_private_key
 
@@ -362,6 +365,12 @@ def test_the_pages_without_login_listen_on_loopback_wherever_the_api_listens(tmp
 
     assert listens_on({}) == "127.0.0.1"
     assert listens_on({"DEBITUM_DAGSTER_HOST": "10.0.0.7"}) == "10.0.0.7"
+
+
+def test_what_nobody_sets_is_what_dagster_alone_would_take(tmp_path: Path) -> None:
+    loaded = load(tmp_path, {})
+    assert loaded.mail_from == channels.DEFAULT_SENDER
+    assert (loaded.reminder_cron, loaded.snapshot_cron) == (reminders.DEFAULT_CRON, snapshots.DEFAULT_CRON)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The rules of decision by example: two devices, one ledger, and what the log says in the end."""
 
+import datetime
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from domain import facts, money
+from domain import decide, facts, money
 from domain.fold import Entity, Ledger
 from domain.sequence import Book, Outcome, take
 from tests.factories import DEFAULTS, command
@@ -77,6 +78,11 @@ def story() -> Story:
 
 
 # --- updates ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_zone_that_this_machine_no_longer_knows_is_utc() -> None:
+    assert decide.today("2026-11-30T23:30:00Z", "Europe/Berlin") == datetime.date(2026, 12, 1)
+    assert decide.today("2026-11-30T23:30:00Z", "Europe/Nowhere") == datetime.date(2026, 11, 30)
 
 
 def test_a_newer_description_wins_and_says_what_it_overwrote(story: Story) -> None:

@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from domain import recurrence, recurrence_text, reminders
+from domain.zones import zone as zone_of
 from tests.domain.test_reminders import LONG_AGO, explicit, reminder, utc
 
 DAY = datetime.timedelta(days=1)
@@ -437,12 +438,12 @@ def test_one_occurrence_a_local_time_and_none_before_remind_at(of: reminders.Rem
     dues = explicit(of, after=of.remind_at - DAY, until=of.remind_at + 500 * DAY)
     assert len({due.key for due in dues}) == len(dues)
     assert min((due.at for due in dues), default=of.remind_at) == of.remind_at
-    assert reminders.local_name(of.remind_at, reminders.zone(of.time_zone)) == dues[0].occurrence
+    assert reminders.local_name(of.remind_at, zone_of(of.time_zone)) == dues[0].occurrence
 
 
 def nominal_days(at: datetime.datetime, zone: str) -> Iterator[datetime.date]:
     """The local day of `at`, and the day before where clocks may have skipped to this one."""
-    day = at.astimezone(reminders.zone(zone)).date()
+    day = at.astimezone(zone_of(zone)).date()
     yield from (day, day - DAY)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import reminders
+from domain import reminders, zones
 from domain.delivery import Channel
 
 TRANSACTION = uuid.UUID("0190b2d2-0000-7000-8000-000000000001")
@@ -126,7 +126,7 @@ def test_a_due_date_at_the_end_of_time_is_no_error() -> None:
 )
 def test_local_times_become_moments(day: str, clock: str, zone: str, expected: str) -> None:
     local_time = datetime.time.fromisoformat(clock)
-    assert reminders.instant(datetime.date.fromisoformat(day), local_time, reminders.zone(zone)) == utc(expected)
+    assert reminders.instant(datetime.date.fromisoformat(day), local_time, zones.zone(zone)) == utc(expected)
 
 
 @pytest.mark.parametrize(

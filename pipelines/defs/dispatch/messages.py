@@ -3,7 +3,7 @@
 import datetime
 from typing import Final, cast
 
-from domain import money, reminders
+from domain import money, zones
 from notifications import contexts, message, render
 from notifications.links import Links
 from storage import outbox, recipients
@@ -51,7 +51,7 @@ def _target(claimed: outbox.Claimed, user: recipients.User) -> message.EmailTarg
 
 def _context(notice: recipients.Notice, links: Links, now: datetime.datetime) -> contexts.Context:
     user = notice.user
-    zone = reminders.zone(user.time_zone)
+    zone = zones.zone(user.time_zone)
     today = now.astimezone(zone).date()
     unsubscribe = None if user.unsubscribe is None else links.page("unsubscribe", user.unsubscribe)
     match notice:
