@@ -3,8 +3,13 @@
 Fresh tables grow in a schema of their own, under their own names, so that indexes, constraints and comments need no renaming:
 the swap is `set schema`, twice a table. Facts are applied a page at a time, and each page loads only what it touches: the
 first page and the tail at the end are the same work.
+
+Which table has a name is no matter of snapshots: whoever first reads one after the swap reads the fresh one, by a snapshot that
+may be older, and would miss the rows that were written since. So all of them are committed before the swap, which then waits
+until every transaction is over that began before that.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +34,8 @@ PAGE_FACTS: Final = 1_000
 CATCH_UP_PASSES: Final = 5
 """Passes over what was written meanwhile, before writers are asked to wait."""
 LOCK_SECONDS: Final = 2
-"""How long the swap waits for a lock, and makes others wait behind it, before it lets them go first."""
+"""How long the swap waits for a lock, or for older transactions, and makes writers wait, before it lets them all go first."""
+LOOK_SECONDS: Final = 0.02
 SWAP_ATTEMPTS: Final = 60
 _LOCK_KEY: Final = "debitum rebuild"
 
@@ -214,34 +220,67 @@ def _rows(driver: psycopg.Connection[TupleRow], name: str, which: str, bound: di
 # --- swapping -------------------------------------------------------------------------------------------------------
 
 
+class _InUseError(Exception):
+    """Transactions that began earlier do not end."""
+
+
 def _swap(connection: Connection, versions: dict[UUID, int], keys: KeyRing) -> int:
+    """The number of facts that came last."""
+    tail = 0
     for _ in range(SWAP_ATTEMPTS):
         try:
-            with connection.begin():
-                return _swap_now(connection, versions, keys)
+            with connection.begin(), connection.engine.connect() as beside:
+                # The heads first, as every writer does: whoever writes is either done or has not begun.
+                _as_owner(connection)
+                connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
+                connection.execute(text("lock table debitum.ledgers in exclusive mode"))
+                tail += _finish(beside, versions, keys)
+                _outwait_older(connection)
+                _exchange(connection)
+                return tail
+        except _InUseError:
+            pass
         except OperationalError as error:
             if not isinstance(error.orig, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
                 raise
-            connection.rollback()
-        _catch_up(connection, versions, keys)
+        connection.rollback()
+        tail += _catch_up(connection, versions, keys)
     raise RebuildBlockedError("the tables are in use all the time: nothing was changed; try again at a quieter hour")
 
 
-def _swap_now(connection: Connection, versions: dict[UUID, int], keys: KeyRing) -> int:
-    """The heads first, as every writer does: whoever writes is either done or has not begun."""
-    _as_owner(connection)
-    connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
-    connection.execute(text("lock table debitum.ledgers in exclusive mode"))
-    driver, applied = _driver(connection), 0
-    heads = connection.execute(text("select id, version from debitum.ledgers order by id")).all()
-    if gone := list(versions.keys() - {ledger_id for ledger_id, _ in heads}):  # erased meanwhile: it must not come back
-        for name in projecting.PROJECTED:
-            connection.execute(text(f"delete from {FRESH}.{name} where ledger_id = any(:gone)"), {"gone": gone})  # noqa: S608  # names of ours
-    for ledger_id, version in heads:
-        behind = versions.get(ledger_id, 0)
-        if behind < version:
-            _apply(driver, ledger_id, behind, version, keys)
-            applied += version - behind
+def _finish(beside: Connection, versions: dict[UUID, int], keys: KeyRing) -> int:
+    """Commit what is left to be applied, while nobody writes."""
+    applied = _catch_up(beside, versions, keys)
+    with beside.begin():
+        _as_owner(beside)
+        left = set(beside.scalars(text("select id from debitum.ledgers")))
+        if gone := list(versions.keys() - left):  # erased meanwhile: it must not come back
+            for name in projecting.PROJECTED:
+                beside.execute(text(f"delete from {FRESH}.{name} where ledger_id = any(:gone)"), {"gone": gone})  # noqa: S608  # names of ours
+    return applied
+
+
+def _outwait_older(connection: Connection) -> None:
+    """Until every transaction has ended that runs now, but for those that wait for us. Raises _InUseError."""
+    older, deadline = set(connection.scalars(text(_RUNNING))), time.monotonic() + LOCK_SECONDS
+    while older:
+        if time.monotonic() > deadline:
+            raise _InUseError
+        time.sleep(LOOK_SECONDS)
+        older &= set(connection.scalars(text(_RUNNING)))
+
+
+_RUNNING: Final = """
+    select held.virtualtransaction
+    from pg_locks held join pg_stat_activity its on its.pid = held.pid
+    where held.locktype = 'virtualxid' and held.granted and held.pid <> pg_backend_pid()
+      and its.datname = current_database() and its.backend_type is distinct from 'autovacuum worker'
+      and not pg_backend_pid() = any(pg_blocking_pids(held.pid))
+"""
+
+
+def _exchange(connection: Connection) -> None:
+    """Put the fresh tables into the place of the others."""
     for name in projecting.PROJECTED:
         connection.execute(text(f"drop table debitum.{name}"))
         connection.execute(text(f"alter table {FRESH}.{name} set schema debitum"))
@@ -249,7 +288,6 @@ def _swap_now(connection: Connection, versions: dict[UUID, int], keys: KeyRing) 
     connection.execute(text("delete from debitum.projection_marks"))
     connection.execute(text(_HEADS))
     connection.execute(text(f"drop schema {FRESH}"))
-    return applied
 
 
 _HEADS = """

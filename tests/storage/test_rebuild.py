@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from storage import balances, engine, ledgers, projecting, rebuild, roles, urls, verify
-from storage.encryption import KeyRing
 from storage.ledgers import Push
 from tests.factories import DEFAULTS, Chaos, contact, lent
 from tests.storage.test_ledgers import KEYS, commit, connection, new_id, new_ledger, send  # noqa: F401  # the fixture
@@ -85,9 +84,9 @@ def catalogue(database: Engine) -> list[Any]:
         return [tuple(row) for row in reading.execute(text(CATALOGUE))]
 
 
-def run(database: Engine) -> rebuild.Rebuilt:
+def run(database: Engine, say: rebuild.Say = lambda line: None) -> rebuild.Rebuilt:
     with database.connect() as fresh:
-        return rebuild.rebuild(fresh, KEYS)
+        return rebuild.rebuild(fresh, KEYS, say)
 
 
 async def test_the_rows_are_the_same_and_the_catalogue_is_a_migrated_ones(
@@ -179,24 +178,37 @@ async def test_readers_never_see_less_and_writers_lose_nothing(
     assert len(dump(database)["transactions"]) == 1_500 + written
 
 
+async def test_who_began_before_the_swap_sees_all_that_was_there_however_late_it_looks(
+    database: Engine,
+    connection: ledgers.Connection,  # noqa: F811
+) -> None:
+    """By its snapshot there is nothing in the fresh tables, of which it knows at once, for names are no matter of snapshots."""
+    await histories(database, connection, count=1)
+    before = {name: len(rows) for name, rows in dump(database).items()}
+    with database.execution_options(isolation_level="REPEATABLE READ").begin() as reading:
+        reading.execute(text("select 1"))  # takes the snapshot
+        rebuilding = asyncio.create_task(asyncio.to_thread(run, database))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(rebuilding), 1)
+        seen = {name: reading.scalar(text(f"select count(*) from debitum.{name}")) for name in before}
+    assert seen == before
+    await rebuilding
+    assert findings(database) == []
+
+
 async def test_facts_that_come_meanwhile_are_applied_at_the_end(
     database: Engine,
     connection: ledgers.Connection,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Five rounds of catching up are given up for a writer that never rests: the rest is applied under the lock."""
     [ledger_id] = await histories(database, connection, count=1)
     owner, chaos = database.execution_options(), Chaos(99)
     late = [chaos.next(0) for _ in range(8)]
-    applied = rebuild._catch_up
 
-    def disturbed(fresh: Connection, versions: Any, keys: KeyRing) -> int:
-        result = applied(fresh, versions, keys)
+    def disturb(_: str) -> None:
         asyncio.run(_send_apart(owner.url.render_as_string(hide_password=False), ledger_id, [late.pop()] if late else []))
-        return result
 
-    monkeypatch.setattr(rebuild, "_catch_up", disturbed)
-    done = await asyncio.to_thread(run, database)
+    done = await asyncio.to_thread(run, database, disturb)
     assert done.tail > 0
     assert findings(database) == []
 
@@ -210,21 +222,16 @@ async def _send_apart(url: str, ledger_id: str, items: list[Any]) -> None:
 async def test_a_ledger_that_is_erased_meanwhile_does_not_come_back(
     database: Engine,
     connection: ledgers.Connection,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gone, stays = await histories(database, connection, count=2, length=20)
-    applied = rebuild._catch_up
 
-    def disturbed(fresh: Connection, versions: Any, keys: KeyRing) -> int:
-        result = applied(fresh, versions, keys)
+    def erase(_: str) -> None:
         with database.begin() as erasing:
             for name in ("ledgers", "events", *projecting.PROJECTED):
                 column = "id" if name == "ledgers" else "ledger_id"
                 erasing.execute(text(f"delete from debitum.{name} where {column} = :gone"), {"gone": gone})
-        return result
 
-    monkeypatch.setattr(rebuild, "_catch_up", disturbed)
-    run(database)
+    run(database, erase)
     assert {msgspec.json.decode(row)["ledger_id"] for rows in dump(database).values() for row in rows} == {stays}
     assert findings(database) == []
 
