@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import and_, delete, not_, select, update
+from sqlalchemy import and_, delete, func, not_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -79,6 +79,8 @@ async def change(
     found, target = [], SILENT
     if push is not None:
         found = sealing.push_fingerprints(keys, push.kind, push.value)
+        for fingerprint in sorted(found):  # of two that name one address at once, the second is to see what the first wrote
+            await connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(fingerprint[:8], signed=True))))
         sealed = sealing.store_push_target(cipher, device_id, push.value)
         target = {"push_kind": push.kind, "push_value": sealed, "push_fingerprint": found[0]}
     mine = update(tables.devices).where(_is(user_id, device_id)).values(values | target).returning(tables.devices)

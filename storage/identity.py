@@ -130,10 +130,17 @@ async def verify_email(connection: AsyncConnection, token: str, *, now: datetime
 
 
 async def take_token(connection: AsyncConnection, token: str, purpose: Purpose, *, now: datetime.datetime) -> UUID | None:
-    """Use up a token from a mail; its user, None where it is not good."""
+    """Use up a token from a mail; its user, None where it is not good.
+
+    The user is held first, as by whoever makes tokens void: the other way round they would wait for each other.
+    """
+    user_id = await connection.scalar(select(tables.one_time_tokens.c.user_id).where(_is_good(token, purpose, now)))
+    if user_id is None:
+        return None
+    await hold(connection, user_id)
     used = update(tables.one_time_tokens).where(_is_good(token, purpose, now)).values(used_at=now)
-    user_id: UUID | None = await connection.scalar(used.returning(tables.one_time_tokens.c.user_id))
-    return user_id
+    taken: UUID | None = await connection.scalar(used.returning(tables.one_time_tokens.c.user_id))
+    return taken
 
 
 async def token_owner(

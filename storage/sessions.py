@@ -84,8 +84,13 @@ async def refresh(connection: AsyncConnection, token: str, *, now: datetime.date
 
 
 async def _refreshable(connection: AsyncConnection, given: bytes, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
-    """The token's row and its live session, locked: two uses of one token are decided one after the other."""
+    """The token's row and its live session, locked: uses of the tokens of a session are decided one after the other.
+
+    The lock is a statement of its own: one that has waited for it would show tokens as they were before.
+    """
     tokens, sessions = tables.refresh_tokens.c, tables.sessions.c
+    its = select(tokens.session_id).where(tokens.hash == given).scalar_subquery()
+    await connection.execute(select(sessions.id).where(sessions.id == its).with_for_update())
     query = (
         select(
             tokens.session_id,
@@ -97,7 +102,6 @@ async def _refreshable(connection: AsyncConnection, given: bytes, now: datetime.
         .join(tables.sessions, sessions.id == tokens.session_id)
         .join(tables.users, tables.users.c.id == sessions.user_id)
         .where(tokens.hash == given, tokens.expires_at > now, sessions.revoked_at.is_(None))
-        .with_for_update(of=tables.sessions)
     )
     return (await connection.execute(query)).first()
 

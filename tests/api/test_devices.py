@@ -1,11 +1,14 @@
 """A user's devices, and where pushes to them go."""
 
+import asyncio
 import uuid
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.api.test_deadline import waiting
+from tests.debitum.test_children import until
 from tests.fixtures.api import Client, Server
 
 TARGET = {"kind": "token", "value": "dQw4w9WgXcQ:APA91b"}
@@ -52,6 +55,16 @@ async def test_a_push_target_belongs_to_the_device_that_named_it_last(alice: Cli
     await put(bob, bob.device_id, {"push": TARGET})
     assert [(await devices(client))[0]["push"] for client in (alice, bob)] == [None, TARGET]
     assert targets(database) == 1
+
+
+async def test_so_it_does_where_two_name_it_at_once(alice: Client, bob: Client, database: Engine) -> None:
+    for _ in range(5):
+        with database.begin() as connection:
+            connection.execute(text("select from debitum.devices for update"))
+            both = [asyncio.create_task(put(client, client.device_id, {"push": TARGET})) for client in (alice, bob)]
+            await until(lambda: waiting(database) == 2)
+        await asyncio.gather(*both)
+        assert targets(database) == 1
 
 
 async def test_nothing_is_pushed_to_a_device_on_which_nobody_is_signed_in(alice: Client, api: Server, database: Engine) -> None:

@@ -15,6 +15,8 @@ from api.settings import Settings
 from api.tokens import TYPE
 from storage import recipients, roles
 from storage.encryption import KeyRing, new_key
+from tests.api.test_deadline import waiting
+from tests.debitum.test_children import until
 from tests.fixtures.api import PASSWORD, Client, Server, of_the_module
 
 pytestmark, database_url, api, alice, bob = of_the_module()
@@ -111,6 +113,19 @@ async def test_a_refresh_token_rotates_and_its_theft_ends_the_session(alice: Cli
     assert isinstance(third, str)
     assert await refreshed(alice, first) == 401, "its child has been used: somebody else has it too"
     assert await refreshed(alice, third) == 401
+    assert (await alice.http.get("/api/me")).status_code == 401
+
+
+async def test_a_theft_is_noticed_also_where_thief_and_victim_come_at_once(alice: Client, database: Engine) -> None:
+    first = alice.signed_in["refresh_token"]
+    second = await refreshed(alice, first)
+    with database.begin() as connection:
+        connection.execute(text("select from debitum.sessions for update"))
+        both = [asyncio.create_task(refreshed(alice, token)) for token in (first, second)]
+        await until(lambda: waiting(database) == 2)
+    found = await asyncio.gather(*both)
+    assert 401 in found, "one came second: the parent of a child that was used, or a child that was replaced"
+    assert [await refreshed(alice, token) for token in found if token != 401] in ([401], [])
     assert (await alice.http.get("/api/me")).status_code == 401
 
 

@@ -143,6 +143,26 @@ async def test_a_write_in_flight_is_erased_too_and_a_later_one_finds_no_ledger(
     await writer.close()
 
 
+def test_a_refresh_in_flight_is_waited_for(database: Engine, begin: Begin) -> None:
+    """It locks its session, then changes tokens."""
+    with database.begin() as connection:
+        ada = everything.fill(connection, "adaadaad")
+        leave(connection, ada.ledger_id)
+    removed: list[Any] = []
+
+    def act() -> None:
+        with begin() as connection:
+            removed.append(erasure.erase(connection, ada.user_id, calls_seen=1))
+
+    with database.begin() as connection:
+        connection.execute(text("select from debitum.sessions where user_id = :user for update"), {"user": ada.user_id})
+        erasing = in_thread(act)
+        postings.until(lambda: postings.waiting(database) == 1)
+        connection.execute(text("update debitum.refresh_tokens set used_at = clock_timestamp()"))
+    erasing.join()
+    assert removed[0]["sessions"] > 0
+
+
 @pytest.mark.parametrize("first", ["the balances", "the erasure"])
 @pytest.mark.parametrize("before", ["new", "covered before"])
 def test_balances_that_are_being_brought_up_to_date_leave_nothing_behind(
