@@ -62,7 +62,7 @@ def adopt(ledger: Ledger, fact: Fact, *, recorded_at: str, undone: Fact | None) 
     stamped = _stamped(ledger, fact, recorded_at)
     step = fold(ledger, stamped)
     for number, change in enumerate(fact.changes):
-        _check_result(ledger, step, step.entities[change.key], f"/changes/{number}")
+        _check_result(ledger, step, change, f"/changes/{number}")
     check_range(ledger, step)
     return stamped, step
 
@@ -168,13 +168,15 @@ def _restamped(values: dict[str, Any], recorded_at: str) -> dict[str, Any]:
     return values | ({DELETED_AT: recorded_at} if values.get(DELETED_AT) is not None else {})
 
 
-def _check_result(ledger: Ledger, step: Step, entity: Entity, pointer: str) -> None:
+def _check_result(ledger: Ledger, step: Step, change: Change, pointer: str) -> None:
+    """What an entity names is loaded where a change names it (and its contact always): that is when it must be there."""
+    entity = step.entities[change.key]
     for problem in checks.problems(entity.aggregate_type, entity.fields):
         raise _wrong(f"{pointer}/fields{problem.pointer}", problem.detail)
     for name, kind in (("contact_id", "contact"), ("transaction_id", "transaction"), ("repays", "transaction")):
         named = entity.fields.get(name)
         other = None if named is None else _after(ledger, step, (kind, named))  # type: ignore[arg-type]  # mypy widens the literals of a loop
-        if named is not None and other is None:
+        if named is not None and other is None and name in change.fields:
             raise _wrong(f"{pointer}/fields/{name}", "there is no such thing")
         if name == "contact_id" and other is not None and entity.live and not other.live:
             raise _wrong(f"{pointer}/fields/{name}", "the contact of something live is live")

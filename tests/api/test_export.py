@@ -64,8 +64,12 @@ def timeless(value: Any, fact: dict[str, Any] | None = None) -> Any:
     return {name: timeless(one, fact) for name, one in left.items()} | gone
 
 
+@pytest.mark.parametrize("page", [1, import_json.PAGE], ids=["a fact at a time", "pages"])
 @pytest.mark.parametrize("seed", range(3))
-async def test_export_import_export_is_equal_but_for_when(api: Server, alice: Client, bob: Client, seed: int) -> None:
+async def test_export_import_export_is_equal_but_for_when(
+    api: Server, alice: Client, bob: Client, seed: int, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_json, "PAGE", page)
     await history(alice, await api.login(alice), seed)
     await alice.post("/api/contacts", {"name": "Zoë", "phone": "+34 600", "email": "zoe@example.org"}, status=201)
     first = await exported(alice)
