@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import guesses, problems, services
 from api.passwords import Given
@@ -97,8 +98,11 @@ class SignedIn(Struct, frozen=True):
     expires_in: int
 
 
-def shown(row: Any) -> User:
-    """A row of identity.user as its user sees it."""
+async def profile(connection: AsyncConnection, user_id: UUID) -> User:
+    """The user as they see themselves. Raises problems.Unauthorized where they have been erased meanwhile."""
+    row = await identity.user(connection, user_id)
+    if row is None:
+        raise problems.Unauthorized("this user does not exist any more")
     return User(
         id=row.id,
         email=row.email,
@@ -134,7 +138,7 @@ def new_device(given: DeviceBody | None) -> devices.Device:
 async def signed_in(call: Call[Any, Any], session: sessions.Session, now: datetime.datetime, status: int = 200) -> Reply:
     """The answer that signs a device in."""
     async with call.services.transaction() as connection:
-        user = shown(await identity.user(connection, session.user_id))
+        user = await profile(connection, session.user_id)
     tokens = call.services.tokens
     answer = SignedIn(
         user=user,
@@ -197,7 +201,7 @@ async def logout(call: Call[None, Nothing]) -> Reply:
 async def me(call: Call[None, Nothing]) -> Reply:
     """The signed-in user."""
     async with call.services.transaction() as connection:
-        return Reply(shown(await identity.user(connection, call.caller.user_id)))
+        return Reply(await profile(connection, call.caller.user_id))
 
 
 @routes.add("PATCH", "/api/me", answer=User, body=MeBody, needs="session")
@@ -207,4 +211,4 @@ async def update_me(call: Call[MeBody, Nothing]) -> Reply:
     changed: dict[str, Any] = msgspec.to_builtins(call.body)
     async with call.changing() as connection:
         await identity.update_user(connection, call.caller.user_id, changed)
-        return Reply(shown(await identity.user(connection, call.caller.user_id)))
+        return Reply(await profile(connection, call.caller.user_id))

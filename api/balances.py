@@ -54,6 +54,8 @@ async def read(call: Call[None, PointQuery]) -> Reply:
         return _reply(await call.services.balances.get(call.caller.ledger_id))
     async with call.reading() as connection:
         rows = await reports.balances(connection, call.caller.ledger_id, point)
+    if not rows:
+        raise LedgerGone("this ledger does not exist any more")
     if rows[0].is_future:
         raise errors.Invalid("a member does not fit", errors=(errors.FieldError("/as_of", "lies in the future"),))
     items = [(row.contact_id, row.currency, row.amount) for row in rows if row.contact_id is not None]

@@ -3,11 +3,11 @@
 from msgspec import Struct
 
 from api import credentials, problems, services
-from api.accounts import User, shown
+from api.accounts import User, profile
 from api.passwords import Given
 from api.routing import Call, Nothing, Reply, Routes
 from domain import facts
-from storage import deletion, identity, passwords
+from storage import deletion, passwords
 
 routes = Routes("identity")
 
@@ -43,4 +43,4 @@ async def keep_me(call: Call[None, Nothing]) -> Reply:
     async with call.changing() as connection:
         if not await deletion.cancel(connection, call.caller.user_id):
             raise problems.TooLate("the account is being erased")
-        return Reply(shown(await identity.user(connection, call.caller.user_id)))
+        return Reply(await profile(connection, call.caller.user_id))

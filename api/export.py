@@ -16,7 +16,7 @@ from api.routing import Call, Reply, Routes
 from api.statements import decimal, plain_cell
 from api.streams import snapshot_stream
 from domain import facts
-from storage import events, exports, identity, projections, sealing
+from storage import events, exports, projections, sealing
 from storage.encryption import Cipher
 from storage.pages import Record
 
@@ -52,7 +52,7 @@ class Export(Struct, frozen=True):
     events: list[facts.WireFact]
 
 
-@routes.add("GET", "/api/export", answer=Export, query=ExportQuery, media=("application/zip",))
+@routes.add("GET", "/api/export", answer=Export, query=ExportQuery, media=("application/zip",), codes=("ledger_gone",))
 async def export(call: Call[None, ExportQuery]) -> Reply:
     """Everything of the user, streamed, as one consistent snapshot."""
     write, media_type = (_json, "application/json") if call.query.format == "json" else (_zip, "application/zip")
@@ -63,7 +63,7 @@ async def export(call: Call[None, ExportQuery]) -> Reply:
 
 async def _head(connection: AsyncConnection, call: Call[None, ExportQuery]) -> dict[str, Any]:
     version, digest = await events.head(connection, call.caller.ledger_id)
-    user = accounts.shown(await identity.user(connection, call.caller.user_id))
+    user = await accounts.profile(connection, call.caller.user_id)
     return {
         "format": FORMAT,
         "version": VERSION,

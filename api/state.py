@@ -19,7 +19,7 @@ routes = Routes("sync")
 MEDIA_TYPE = "application/x-ndjson"
 
 
-@routes.add("GET", "/api/sync/state", media=(MEDIA_TYPE,))
+@routes.add("GET", "/api/sync/state", media=(MEDIA_TYPE,), codes=("ledger_gone",))
 async def state(call: Call[None, Nothing]) -> Reply:
     """The live resources at one version, a JSON object a line: first {version, hash}, then {kind, …the resource}."""
     return Reply(content_type=MEDIA_TYPE, chunks=snapshot_stream(call, _lines))

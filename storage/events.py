@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import sequence
 from storage import sealing, tables
+from storage.ledgers import LedgerGone
 from storage.pages import Page, Rows, cut
 from storage.reader import Reader
 from storage.sealing import Ciphers
@@ -23,9 +24,11 @@ STORED_FACT = (_events.event_id, _events.fact, _events.sealed, _events.hash)
 
 
 async def head(connection: AsyncConnection, ledger_id: UUID) -> Row[int, bytes | None]:
-    """(version, head_hash) of the ledger; 0 and None while it is empty."""
+    """(version, head_hash) of the ledger; 0 and None while it is empty. Raises LedgerGone."""
     query: Any = select(_ledgers.version, _ledgers.head_hash).where(_ledgers.id == ledger_id)
-    found: Row[int, bytes | None] = (await connection.execute(query)).one()
+    found: Row[int, bytes | None] | None = (await connection.execute(query)).first()
+    if found is None:
+        raise LedgerGone("this ledger does not exist any more")
     return found
 
 

@@ -106,10 +106,10 @@ async def ledger_of(connection: AsyncConnection, user_id: UUID) -> UUID:
     return found
 
 
-async def user(connection: AsyncConnection, user_id: UUID) -> Row[*tuple[Any, ...]]:
-    """The user's row, without secrets."""
+async def user(connection: AsyncConnection, user_id: UUID) -> Row[*tuple[Any, ...]] | None:
+    """The user's row, without secrets; None where they have been erased."""
     columns = [column for column in tables.users.c if column.name != "password_hash"]
-    return (await connection.execute(select(*columns).where(tables.users.c.id == user_id))).one()
+    return (await connection.execute(select(*columns).where(tables.users.c.id == user_id))).first()
 
 
 async def update_user(connection: AsyncConnection, user_id: UUID, values: dict[str, Any]) -> None:

@@ -4,9 +4,12 @@ import datetime
 import uuid
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, text
 
-from storage import personal_tokens, sessions
+from api import accounts, problems
+from storage import events, personal_tokens, reports, sessions
+from storage.ledgers import LedgerGone
 from tests.fixtures.api import PASSWORD, Client, Server
 
 
@@ -45,6 +48,17 @@ async def test_an_account_that_is_being_erased_is_not_kept(alice: Client, databa
         connection.execute(text("update debitum.users set deleting_at = now()"))
     assert (await alice.post("/api/me/keep", status=409))["code"] == "too_late"
     assert (await alice.get("/api/me"))["deleting_at"] is not None
+
+
+async def test_whoever_was_erased_since_their_token_was_looked_at_is_no_error_of_ours(api: Server) -> None:
+    here, nobody = api.app.ctx.services, uuid.uuid4()
+    async with here.transaction() as connection:
+        with pytest.raises(problems.Unauthorized):
+            await accounts.profile(connection, nobody)
+    async with here.reading(nobody) as connection:
+        with pytest.raises(LedgerGone):
+            await events.head(connection, nobody)
+        assert await reports.balances(connection, nobody, reports.Point(datetime.datetime.now(datetime.UTC), None)) == []
 
 
 async def test_fifty_personal_tokens_and_no_more(alice: Client, database: Engine) -> None:

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 import pytest
 
-from api import import_json
+from api import import_json, transfer
 from domain import chain, sequence
 from domain.case import Defaults
 from domain.sequence import Outcome
@@ -64,7 +64,7 @@ def timeless(value: Any, fact: dict[str, Any] | None = None) -> Any:
     return {name: timeless(one, fact) for name, one in left.items()} | gone
 
 
-@pytest.mark.parametrize("page", [1, import_json.PAGE], ids=["a fact at a time", "pages"])
+@pytest.mark.parametrize("page", [1, transfer.PAGE], ids=["a fact at a time", "pages"])
 @pytest.mark.parametrize("seed", range(3))
 async def test_export_import_export_is_equal_but_for_when(
     api: Server, alice: Client, bob: Client, seed: int, page: int, monkeypatch: pytest.MonkeyPatch

@@ -78,7 +78,8 @@ async def test_whoever_writes_is_told_that_the_ledger_may_be_gone(api: Server) -
     paths = (await api.http().get("/docs/openapi.json")).json()["paths"]
     written = {(route.path, route.method.lower()) for route in ROUTES if route.replays or route.streams is not None}
     asked = {("/api/sync/push", "post"), ("/api/sync/pull", "post"), ("/api/sync/hash", "get"), ("/api/balances", "get")}
-    for path, method in written | asked:
+    streamed = {("/api/export", "get"), ("/api/sync/state", "get")}
+    for path, method in written | asked | streamed:
         assert '"ledger_gone"' in json.dumps(paths[path][method]["responses"]["404"]), (method, path)
 
 
