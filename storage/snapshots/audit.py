@@ -1,5 +1,6 @@
 """Snapshots read back by other means than those that wrote them: Polars for the files, one plain sum in Postgres."""
 
+import bisect
 import datetime
 import random
 from collections import Counter
@@ -40,6 +41,13 @@ def differences(connection: Connection, root: Root, day: datetime.date) -> list[
     differing = (account for account in filed.keys() | posted.keys() if filed[account] != posted[account])
     wrong = sorted(account for account in differing if account[0] not in leaving)
     return [Difference(*account, filed[account], posted[account]) for account in wrong]
+
+
+def first_wrong(connection: Connection, root: Root) -> datetime.date | None:
+    """The first final day that has `differences`, where those behind it have them too, as what is built on a wrong day does."""
+    final = sorted(day for day, is_final in files.states(root, BALANCES) if is_final)
+    place = bisect.bisect_left(final, True, key=lambda day: bool(differences(connection, root, day)))
+    return final[place] if place < len(final) else None
 
 
 def disagreements(connection: Connection, root: Root, day: datetime.date, *, most: int) -> tuple[int, int]:

@@ -86,7 +86,7 @@ def test_the_frequent_job_checks_a_sample_and_the_daily_one_everything() -> None
         return {node.name for node in repository.get_job(job).nodes}
 
     assert names("materialise_balances") == {"balances", "balances_sample_adds_up"}
-    assert names("check_balances") == {"balances_everything_adds_up"}
+    assert names("check_balances") == {"postings_everything_adds_up"}
 
 
 def test_the_sensor_asks_only_when_a_ledger_changed(

@@ -56,9 +56,9 @@ def dispatch(database_url: str, folder: Path) -> dict[str, int]:
     bound = {"database": resources.Database(url=database_url), "data_folder": resources.DataFolder(path=str(folder))}
     with dg.DagsterInstance.ephemeral() as instance:
         result = jobs.dispatch.execute_in_process(resources=bound, instance=instance)
-    (materialization,) = result.asset_materializations_for_node("send")
-    assert materialization.asset_key == dg.AssetKey("deliveries")
-    counts = {name: int(str(value.value)) for name, value in materialization.metadata.items()}
+    (observation,) = result.asset_observations_for_node("send")
+    assert observation.asset_key == dg.AssetKey("deliveries")
+    counts = {name: int(str(value.value)) for name, value in observation.metadata.items()}
     return {name: count for name, count in counts.items() if count}
 
 

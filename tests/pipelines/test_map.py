@@ -35,13 +35,13 @@ upkeep/retention_report
 """
 CHECKS = """
 backup:backup_is_recent
-balances:everything_adds_up
 balances:sample_adds_up
 balances_daily:history_agrees
 balances_daily:newest_file_adds_up
 deliveries:providers_are_up
 ledger_audit:the_log_explains_everything
 outbox:messages_leave
+postings:everything_adds_up
 rehearsal_report:last_backup_restores
 """
 SCHEDULES = """
@@ -106,6 +106,18 @@ def test_checks(repository: dg.RepositoryDefinition) -> None:
 
 def test_schedules(repository: dg.RepositoryDefinition) -> None:
     assert lines([f"{each.name}: {each.cron_schedule} -> {each.job_name}" for each in repository.schedule_defs]) == SCHEDULES
+
+
+def test_whoever_materialises_an_asset_asks_its_checks(repository: dg.RepositoryDefinition) -> None:
+    """Dagster shows what a check found only until its asset is materialised again: it would turn grey with nothing mended."""
+    checks = repository.asset_graph.asset_check_keys
+    for job in repository.get_all_jobs():
+        if job.name.startswith("__"):
+            continue
+        made, asked = job.asset_layer.selected_asset_keys, job.asset_layer.asset_graph.asset_check_keys
+        made = {key for key in made if repository.asset_graph.get(key).is_materializable}
+        hidden = {key for key in checks if key.asset_key in made} - asked
+        assert hidden == set(), job.name
 
 
 def test_what_ticks_may_not_grow_old(repository: dg.RepositoryDefinition) -> None:

@@ -4,16 +4,18 @@ import datetime
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, timedelta
+from pathlib import Path
 
 import dagster as dg
+import polars
 import pytest
 from sqlalchemy import Engine, text
 
 from pipelines import definitions
 from pipelines.defs import resources
 from pipelines.defs.snapshots import assets, checks, schedules
-from storage.snapshots import questions
-from storage.snapshots.tables import TABLES
+from storage.snapshots import audit, files, questions
+from storage.snapshots.tables import BALANCES, TABLES
 from tests.pipelines import postings
 from tests.pipelines.postings import Posting
 
@@ -131,7 +133,7 @@ def tick(bound: dict[str, object], instance: dg.DagsterInstance) -> object:
         return schedules.finish_snapshots_schedule(context)
 
 
-def test_analysts_keep_their_views_where_a_finished_day_does_not_add_up(
+def test_a_run_stops_where_a_finished_day_does_not_add_up(
     database: Engine, bound: dict[str, object], data_folder: resources.DataFolder, instance_on_postgres: dg.DagsterInstance
 ) -> None:
     with_debt(database)
@@ -168,3 +170,21 @@ def test_the_newest_final_file_is_held_against_the_postings(
     with database.begin() as connection:
         connection.execute(text("update debitum.postings set amount = amount - 1, currency = 'JPY'"))
     assert passed() == [False, False]
+
+
+def test_the_first_day_is_named_that_is_wrong(
+    database: Engine, bound: dict[str, object], data_folder: resources.DataFolder, instance: dg.DagsterInstance
+) -> None:
+    with_debt(database)
+    write(bound, instance, "2026-03-01", "2026-03-04", which=[assets.balances_daily])
+    root = data_folder.files
+    spoiled = Path(str(files.path_of(root, BALANCES, TUESDAY)))
+    kept = {name: value for name, value in polars.read_parquet_metadata(spoiled).items() if name != "ARROW:schema"}
+    polars.read_parquet(spoiled).with_columns(amount=polars.col("amount") + 100).write_parquet(spoiled, metadata=kept)
+    write(bound, instance, "2026-03-04", "2026-03-05", which=[assets.balances_daily])
+    with database.begin() as connection:
+        assert audit.first_wrong(connection, root) == TUESDAY
+        assert audit.differences(connection, root, datetime.date(2026, 3, 5)) != []
+    write(bound, instance, "2026-03-03", "2026-03-05", which=[assets.balances_daily])
+    with database.begin() as connection:
+        assert audit.first_wrong(connection, root) is None

@@ -30,7 +30,7 @@ def sample_adds_up(database: resources.Database) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=assets.balances,
+    asset="postings",  # and not balances, whose next run, after any change, would hide what was found
     description="Once a day: is every balance the sum of its postings? Compares all of them, page by page.",
     metadata=runbook.metadata("everything_adds_up"),
 )

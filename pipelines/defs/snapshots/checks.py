@@ -18,10 +18,11 @@ ASKED_LEDGERS: Final = 50
 
 @dg.asset_check(
     asset=assets.balances_daily,
-    blocking=True,  # analysts keep the views that they have
+    blocking=True,  # the run fails, and builds nothing on the file
     description=(
-        "After days were finished: does the newest final file say what the postings up to its end add up to? The file is read "
-        "by another engine than the one that wrote it, and the sums are made from the first posting on."
+        "After every writing: does the newest final file say what the postings up to its end add up to? The file is read "
+        "by another engine than the one that wrote it, and the sums are made from the first posting on. Where it does not, the "
+        "first day is named that does not: each is built on the one before."
     ),
     metadata=runbook.metadata("newest_file_adds_up"),
 )
@@ -32,13 +33,14 @@ def newest_file_adds_up(database: resources.Database, data_folder: resources.Dat
         return dg.AssetCheckResult(passed=True, description="No day is final yet.")
     with database.begin() as connection:
         found = audit.differences(connection, data_folder.files, day)
-    return _result(day, found)
+        first = audit.first_wrong(connection, data_folder.files) if found else None
+    return _result(day, found, first)
 
 
 @dg.asset_check(
     asset=assets.balances_daily,
     description=(
-        "After days were finished: does what the API draws as history (GET /api/reports/history, from Postgres) say the same "
+        "After every writing: does what the API draws as history (GET /api/reports/history, from Postgres) say the same "
         "of the newest final day as its file? Asked of up to 50 ledgers, drawn anew each time."
     ),
     metadata=runbook.metadata("history_agrees"),
@@ -52,18 +54,27 @@ def history_agrees(database: resources.Database, data_folder: resources.DataFold
         wrong, asked = audit.disagreements(connection, data_folder.files, day, most=ASKED_LEDGERS)
     return dg.AssetCheckResult(
         passed=wrong == 0,
-        description=f"Of {wrong} of {asked} ledgers the history of {day} is another than the file's.",
+        description=f"Of {asked} ledgers the history of {day} differs from the file's for {wrong}.",
         metadata={"ledgers": asked, "differ": wrong, "day": day.isoformat()},
     )
 
 
-def _result(day: datetime.date, found: list[audit.Difference]) -> dg.AssetCheckResult:
+def _result(day: datetime.date, found: list[audit.Difference], first: datetime.date | None) -> dg.AssetCheckResult:
     """No ids and no amounts: what Dagster remembers outlives the ledgers."""
     counted = Counter(row.currency for row in found)
     lines = [f"| {currency} | {count} |" for currency, count in sorted(counted.items())]
     preview = "\n".join(["| currency | balances that differ |", "|---|---:|", *lines]) if lines else "No difference."
     return dg.AssetCheckResult(
         passed=not found,
-        description=f"{len(found)} balances of {day} differ from their postings." if found else f"{day} adds up.",
-        metadata={"differences": len(found), "day": day.isoformat(), "preview": dg.MetadataValue.md(preview)},
+        description=(
+            f"{len(found)} balances of {day} differ from their postings; so do the files from {first} on."
+            if found
+            else f"{day} adds up."
+        ),
+        metadata={
+            "differences": len(found),
+            "day": day.isoformat(),
+            "first_day": None if first is None else first.isoformat(),
+            "preview": dg.MetadataValue.md(preview),
+        },
     )

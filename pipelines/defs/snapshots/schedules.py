@@ -18,8 +18,8 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 snapshot_today = dg.define_asset_job(
     "snapshot_today",
-    selection=dg.AssetSelection.assets(*assets.ALL).without_checks(),
-    description="Writes the tables of the running day, provisionally.",
+    selection=dg.AssetSelection.assets(*assets.ALL),
+    description="Writes the tables of the running day, provisionally, and checks the newest day that is over.",
     tags={"group": "reporting"},
 )
 
