@@ -6,6 +6,7 @@ import functools
 from sqlalchemy import Engine
 
 from storage import balances, roles
+from tests.api.test_sync import event
 from tests.api.test_transactions import lend, person
 from tests.fixtures.api import Client, of_the_module
 
@@ -82,10 +83,23 @@ async def test_names_stand_by_their_letters(alice: Client) -> None:
     names = ["Ana", "Émile", "emma", "Lena", "Łucja", "Øre", "Pia", "Zoë", "花"]
     for name in reversed(names):
         await alice.post("/api/contacts", {"name": name}, status=201)
+    assert await crawled(alice, limit=2) == names
+
+
+async def test_every_page_of_names_leads_to_the_next(alice: Client) -> None:
+    """A name of 200 signs may be thousands of letters: the cursor behind one was longer than any cursor that is read."""
+    long = ["가" * 200, "뷁" * 199 + "힣", "ﷺ" * 200, "ﷺ" * 199 + "!", "\U0001d54f" * 200, "ǖ" * 200, "\x01" * 200]
+    names = [f"Ana {number}" for number in range(70)] + [long[number % len(long)] for number in range(30)]
+    await alice.push(*(event("contact", "CREATED", {"name": name}) for name in names))
+    assert sorted(await crawled(alice, limit=1)) == sorted(names)
+    assert await crawled(alice, limit=7) == await crawled(alice, limit=200)
+
+
+async def crawled(client: Client, *, limit: int) -> list[str]:
+    """The names of all contacts by the default order, so many a page."""
     seen, cursor = list[str](), None
     while True:
-        page = await alice.get("/api/contacts", sort="name", limit=2, **({"cursor": cursor} if cursor else {}))
+        page = await client.get("/api/contacts", limit=limit, **({"cursor": cursor} if cursor else {}))
         seen += [one["name"] for one in page["items"]]
         if (cursor := page["next_cursor"]) is None:
-            break
-    assert seen == names
+            return seen
