@@ -156,7 +156,7 @@ async def signed_in(call: Call[Any, Any], session: sessions.Session, now: dateti
 async def login(call: Call[LoginBody, Nothing]) -> Reply:
     """Sign a device in."""
     guess = guesses.of_anybody(call.request, call.body.email)
-    with call.services.hasher.place() as place:
+    async with call.services.hasher.place() as place:
         async with call.services.transaction() as connection:
             await guess.count(connection)
             found = await identity.credentials(connection, call.body.email)

@@ -45,7 +45,7 @@ async def change_password(call: Call[PasswordBody, Nothing]) -> Reply:
     """Change the password; a wrong current one is 401 `invalid_credentials`, as at login, and the session goes on."""
     passwords.refuse_common(call.body.new_password, "/new_password")
     user_id = call.caller.user_id
-    with call.services.hasher.place() as place:
+    async with call.services.hasher.place() as place:
         before = await check(call, place, call.body.current_password)
         after = await place.hash(call.body.new_password)
     async with call.changing() as connection:
@@ -93,7 +93,7 @@ async def reset(here: Services, token: str, new_password: str) -> bool:
     async with here.transaction() as connection:
         if not await identity.has_token(connection, token, "reset", now=services.now()):
             return False
-    with here.hasher.place() as place:
+    async with here.hasher.place() as place:
         after = await place.hash(new_password)
     async with here.transaction() as connection:
         email = await stored.reset(connection, token, after, now=services.now())

@@ -27,7 +27,7 @@ class Deleting(Struct, frozen=True):
 @routes.add("DELETE", "/api/me", answer=Deleting, status=202, body=DeleteMeBody, codes=("invalid_credentials",), needs="session")
 async def delete_me(call: Call[DeleteMeBody, Nothing]) -> Reply:
     """Have the account erased in 7 days. Other sessions and all personal tokens end now; until then everything works."""
-    with call.services.hasher.place() as place:
+    async with call.services.hasher.place() as place:
         password_hash = await credentials.check(call, place, call.body.password)
     user_id, session_id = call.caller.user_id, call.caller.credential_id
     async with call.changing() as connection:

@@ -3,9 +3,9 @@
 import asyncio
 import functools
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -13,8 +13,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from msgspec import Meta
 
-from api import problems
 from api.languages import noted
+from api.places import Line
 from domain import common_passwords, errors
 
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
@@ -23,6 +23,8 @@ Given = Annotated[str, Meta(max_length=128)]
 """One that is compared: of any length, or its length would say something of the password."""
 CONCURRENT_HASHES = 4
 """Of a process; more would be a way to exhaust a server's memory."""
+MOST_WAITING = 100
+"""For a place in a process: so many are hashed on one slow core in the time that they wait at most."""
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 """OWASP's minimum for argon2id: 16 ms on the machine where it was measured."""
 DOES_NOT_FIT: Final = noted("A password has 8 to 128 characters.")
@@ -69,24 +71,19 @@ class Place:
 
 
 class Hasher:
-    """CONCURRENT_HASHES places; who finds none free is told to come back, at once."""
+    """CONCURRENT_HASHES places, for which up to MOST_WAITING wait in the order in which they came."""
 
     def __init__(self) -> None:
         self.argon2 = argon2()
         self.nobody = _nobody()
+        self.line = Line(CONCURRENT_HASHES, waiting=MOST_WAITING, full="too many people sign in at once")
         self._threads = ThreadPoolExecutor(CONCURRENT_HASHES, thread_name_prefix="hash")
-        self._free = CONCURRENT_HASHES
 
-    @contextmanager
-    def place(self) -> Iterator[Place]:
-        """Hold a place. Raises problems.Unavailable."""
-        if self._free == 0:
-            raise problems.Unavailable("too many people sign in at once")
-        self._free -= 1
-        try:
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[Place]:
+        """Hold a place. Raises problems.Unavailable; who asks holds no connection, for it may take some seconds."""
+        async with self.line.hold():
             yield Place(self)
-        finally:
-            self._free += 1
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """The result of `work`, done in a thread: there are as many as places, also where a reader left and work goes on."""

@@ -30,7 +30,7 @@ from storage import identity, invites, registration, sessions
 
 routes = Routes("identity")
 APPLY_SECONDS: Final = 0.4
-"""How long an answer takes where nobody is told what came of it: a hash, and what may follow from it, on a busy machine."""
+"""How long an answer takes from its hash on, where nobody is told what came of it: what may follow, on a busy machine."""
 MailToken = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]
 
 
@@ -102,8 +102,8 @@ async def created(here: Services, wanted: RegisterBody, invite: str | None) -> A
 
 async def _apply(here: Services, wanted: RegisterBody) -> None:
     """The same work and the same answer, whoever has the address."""
-    began = time.monotonic()
     new = await _new_user(here, wanted)
+    began = time.monotonic()  # not before: who waited long for a place would be told by the rest, which is not always the same
     async with here.transaction() as connection:
         await registration.apply(connection, new, here.settings.keys, now=services.now())
     await asyncio.sleep(max(0.0, began + APPLY_SECONDS - time.monotonic()))
@@ -112,7 +112,7 @@ async def _apply(here: Services, wanted: RegisterBody) -> None:
 async def _new_user(here: Services, wanted: RegisterBody) -> identity.NewUser:
     check_profile(wanted.time_zone, wanted.default_currency)
     passwords.refuse_common(wanted.password, "/password")
-    with here.hasher.place() as place:
+    async with here.hasher.place() as place:
         password_hash = await place.hash(wanted.password)
     return identity.NewUser(
         email=wanted.email.lower(),
@@ -148,7 +148,7 @@ async def verify(call: Call[VerifyBody, Nothing]) -> Reply:
 
 async def check(here: Services, token: str, password: str) -> None:
     """Whether the account that the token proves has this password. Raises problems.InvalidToken, problems.InvalidCredentials."""
-    with here.hasher.place() as place:
+    async with here.hasher.place() as place:
         async with here.transaction() as connection:
             owner = await identity.token_owner(connection, token, "verify", now=services.now())
             if owner is None:

@@ -7,14 +7,17 @@ from collections import Counter
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import Engine, text
 
+from api import passwords, places
 from api.passwords import CONCURRENT_HASHES
+from api.settings import Settings
 from domain.throttling import ACCOUNT, ADDRESS
 from storage import throttling
 from tests.api.test_passwords import ANOTHER, changing, mail_token, resetting, signing_in
 from tests.debitum.test_children import until
-from tests.fixtures.api import PASSWORD, Client, Server
+from tests.fixtures.api import PASSWORD, Client, Server, serve
 from tests.fixtures.hashes import watch
 
 NOBODY = "nobody@example.org"
@@ -142,21 +145,51 @@ async def test_saying_the_password_again_is_guarded_by_account(alice: Client, bo
     assert await signing_in(api, alice, ANOTHER) == 200, "who has proven the address does not wait for what others guessed"
 
 
-async def test_four_hash_at_a_time_and_the_others_come_back(alice: Client, api: Server) -> None:
-    hashes, body = watch(api), {"email": alice.user["email"], "password": PASSWORD}
+async def test_four_hash_at_a_time_and_the_others_wait_for_their_turn(api: Server) -> None:
+    """Whoever came fifth was told to come back at once: six people who signed up together could not."""
+    hashes, line = watch(api), api.app.ctx.services.hasher.line
     hashes.gate.clear()
-    async with api.http() as http:
-        logins = [asyncio.create_task(http.post("/api/auth/login", json=body)) for _ in range(12)]
-        done: set[asyncio.Task[httpx.Response]] = set()
-        while len(done) < 12 - CONCURRENT_HASHES:
-            finished, _ = await asyncio.wait(set(logins) - done, timeout=20, return_when=asyncio.FIRST_COMPLETED)
-            assert finished, "the others are told at once"
-            done |= finished
-        assert {(one.result().status_code, one.result().headers["Retry-After"]) for one in done} == {(503, "1")}
-        assert {one.result().json()["code"] for one in done} == {"unavailable"}
-        await until(lambda: hashes.count == CONCURRENT_HASHES, 20)  # each has a place, and asks Postgres first
+    async with asyncio.TaskGroup() as together:
+        users = [together.create_task(api.register()) for _ in range(20)]
+        await until(lambda: (hashes.count, line.waiting) == (CONCURRENT_HASHES, 20 - CONCURRENT_HASHES), 20)
         hashes.gate.set()
-        late = [(await one).status_code for one in logins if one not in done]
-    assert late == [200] * CONCURRENT_HASHES
-    assert (hashes.count, hashes.most) == (CONCURRENT_HASHES, CONCURRENT_HASHES)
-    assert (await guess(api, alice.user["email"], PASSWORD)).status_code == 200
+    assert len({user.result().ledger_id for user in users}) == 20
+    assert (hashes.count, hashes.most, line.waiting) == (20, CONCURRENT_HASHES, 0)
+
+
+async def test_who_finds_too_many_waiting_is_told_to_come_back_at_once(
+    api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "MOST_WAITING", 3)
+    monkeypatch.setattr(places, "WAIT_SECONDS", 60)  # nobody's turn ends by itself
+    async with serve(api_settings) as api:
+        hashes, line = watch(api), api.app.ctx.services.hasher.line
+        hashes.gate.clear()
+        first = [asyncio.create_task(api.register()) for _ in range(CONCURRENT_HASHES + 3)]
+        await until(lambda: (hashes.count, line.waiting) == (CONCURRENT_HASHES, 3), 20)
+        for _ in range(5):
+            answer = await guess(api, NOBODY)
+            assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "unavailable", "1")
+        assert (hashes.count, line.waiting) == (CONCURRENT_HASHES, 3)
+        for one in first:
+            one.cancel()
+        await until(lambda: line.waiting == 0, 20)  # who hangs up waits no more, and others have their turn
+        later = [asyncio.create_task(api.register()) for _ in range(3)]
+        hashes.gate.set()
+        assert len({(await one).ledger_id for one in later}) == 3
+        assert (hashes.count, hashes.most) == (CONCURRENT_HASHES + 3, CONCURRENT_HASHES)
+
+
+async def test_nobody_waits_for_a_turn_for_longer_than_some_seconds(
+    alice: Client, api: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "WAIT_SECONDS", 0.05)
+    hashes, email = watch(api), alice.user["email"]
+    hashes.gate.clear()
+    early = [asyncio.create_task(guess(api, email, PASSWORD)) for _ in range(CONCURRENT_HASHES)]
+    await until(lambda: hashes.count == CONCURRENT_HASHES, 20)
+    late = await guess(api, email, PASSWORD)
+    assert (late.status_code, late.json()["code"], late.headers["Retry-After"]) == (503, "unavailable", "1")
+    hashes.gate.set()
+    assert [(await one).status_code for one in early] == [200] * CONCURRENT_HASHES
+    assert (await guess(api, email, PASSWORD)).status_code == 200

@@ -5,15 +5,15 @@ import functools
 import html
 import itertools
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import httpx
 import pytest
 from sqlalchemy import Engine
 
-from api import catalogues, languages
+from api import catalogues, languages, places
 from api.passwords import CONCURRENT_HASHES
 from tests.api.test_guesses import set_back
 from tests.api.test_passwords import ANOTHER, mail_token
@@ -106,7 +106,7 @@ async def resetting(server: Server, token: str, language: str) -> AsyncIterator[
     short = await http.post("/reset", data=form | {"new_password": "short"})
     yield check(short, language, 400, "A password has 8 to 128 characters.")
     yield check(await http.post("/reset", data=form | {"token": "x"}), language, 400, "This link is not valid any more")
-    with full(server):
+    async with full(server):
         busy = await http.post("/reset", data=form)
         yield check(busy, language, 503, "Too busy just now", "Try again in a few seconds.")
         assert busy.headers["Retry-After"] == "1"
@@ -126,7 +126,7 @@ async def joining(server: Server, language: str) -> AsyncIterator[set[str]]:
         ({"password": COMMON}, "This password is one of the most common ones, which are guessed first: choose another."),
     ):
         yield check(await http.post("/join", data=form | wrong), language, 400, message)
-    with full(server):
+    async with full(server):
         yield check(await http.post("/join", data=form), language, 503, "Too busy just now")
     yield check(await http.post("/join", data=form), language, 200, "Thank you")
     with signing_up(server, "closed"):
@@ -151,13 +151,15 @@ async def asking_too_often(server: Server, language: str) -> AsyncIterator[set[s
             yield check(await http.get(link), language, 429, "Not so often", "Try again in a minute.")
 
 
-@contextmanager
-def full(server: Server) -> Iterator[None]:
-    """Everybody else hashes passwords."""
-    with contextlib.ExitStack() as others:
-        for _ in range(CONCURRENT_HASHES):
-            others.enter_context(server.app.ctx.services.hasher.place())
-        yield
+@asynccontextmanager
+async def full(server: Server) -> AsyncIterator[None]:
+    """Everybody else hashes passwords, for longer than anybody waits."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(places, "WAIT_SECONDS", 0.05)
+        async with contextlib.AsyncExitStack() as others:
+            for _ in range(CONCURRENT_HASHES):
+                await others.enter_async_context(server.app.ctx.services.hasher.place())
+            yield
 
 
 @pytest.mark.parametrize("language", DIRECTIONS)
