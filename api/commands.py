@@ -10,8 +10,8 @@ from msgspec import UNSET
 
 from api import idempotency, problems, services
 from api.routing import Call, Reply
-from domain import errors, facts, ids
-from domain.facts import AggregateType, Command, EventType
+from domain import chain, errors, facts, ids
+from domain.facts import AggregateType, Command, EventType, Unreadable
 from storage.ledgers import Push, Receipt
 
 Represent = Callable[[Call[Any, Any], UUID, Receipt | None], Awaitable[Any]]
@@ -102,6 +102,19 @@ async def submit(call: Call[Any, Any], push: Push, represent: Represent, *, stat
     [command] = push.items
     assert isinstance(command, Command)
     return await _answer(call, command, receipt, represent, status)
+
+
+async def refuse(call: Call[Any, Any], command: Command, unfit: errors.Rejected) -> None:
+    """Refuse a command because of what its route knows; by an Idempotency-Key that is remembered, as what the rules refuse is.
+
+    Raises what is to be answered. Returns where a retry came first, and the very command has been taken meanwhile.
+    """
+    if not command.remembered:
+        raise unfit
+    item = Unreadable(command.id, unfit, chain.canonical(command.item()).decode(), command.fingerprinted)
+    receipt = await call.services.writer.submit(Push(ids.text(call.caller.ledger_id), [item], call.caller.defaults))
+    if receipt.outcomes[0].status == "rejected":
+        raise problems.rejected(receipt.outcomes[0])
 
 
 async def _answer(call: Call[Any, Any], command: Command, receipt: Receipt, represent: Represent, status: int) -> Reply:

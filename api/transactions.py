@@ -231,17 +231,21 @@ async def repay(call: Call[Repay, Nothing]) -> Reply:
     given = call.body.id
     new_id = ids.uuid7(services.now()) if given is UNSET else given
     for _ in range(_LOOKS):
-        version, data = await _repayment(call)
+        version, data, unfit = await _repayment(call)
         command = commands.build(call, KIND, new_id, "CREATED", data)
+        if unfit is not None:
+            await commands.refuse(call, command, unfit)
+            continue
         push = Push(str(call.caller.ledger_id), [command], call.caller.defaults, expected_version=version, shows=new_id)
         with contextlib.suppress(Moved):
             return await commands.submit(call, push, _represent, status=201)
     raise problems.Unavailable("the ledger changes all the time")
 
 
-async def _repayment(call: Call[Repay, Nothing]) -> tuple[int, dict[str, Any]]:
-    """The head that was looked at, and the members of the repayment. Raises errors.RepaysMismatch, errors.Stale."""
+async def _repayment(call: Call[Repay, Nothing]) -> tuple[int, dict[str, Any], errors.Rejected | None]:
+    """The head that was looked at, the members of the repayment, and why that is refused, if it is. Raises problems.NotFound."""
     debt_id, ledger_id, key = call.path["id"], call.caller.ledger_id, idempotency.key(call.request)
+    if_match = commands.if_match(call)
     async with call.reading() as connection:
         head = await events.head(connection, ledger_id)
         known = key is not None and await events.is_known(connection, ledger_id, key)
@@ -249,8 +253,8 @@ async def _repayment(call: Call[Repay, Nothing]) -> tuple[int, dict[str, Any]]:
         if row is None:
             raise problems.NotFound("there is no such transaction")
         amounts = await projections.open_amounts(connection, ledger_id, {row.contact_id})
-    if not known:  # a retry is answered as the first time, whatever is open now
-        _check_repayable(row, amounts.get(debt_id, 0), commands.if_match(call), call.body.amount)
+    # A retry is answered as the first time, whatever is open now.
+    unfit = None if known else _objection(row, amounts.get(debt_id, 0), if_match, call.body.amount)
     amount = (amounts.get(debt_id) or row.amount) if call.body.amount is UNSET else call.body.amount
     members = commands.event_data(call) | {
         "contact_id": str(row.contact_id),
@@ -259,15 +263,16 @@ async def _repayment(call: Call[Repay, Nothing]) -> tuple[int, dict[str, Any]]:
         "currency": row.currency or call.caller.defaults.currency,
         "repays": str(debt_id),
     }
-    return head[0], members
+    return head[0], members, unfit
 
 
-def _check_repayable(row: Record, open_amount: int, version: int | None, amount: int | UnsetType) -> None:
+def _objection(row: Record, open_amount: int, version: int | None, amount: int | UnsetType) -> errors.Rejected | None:
     if version is not None and version != row.changed_seq:
-        raise errors.Stale(row.changed_seq)
+        return errors.Stale(row.changed_seq)
     if row.type == "item":
-        raise errors.RepaysMismatch("a thing is returned, not repaid")
+        return errors.RepaysMismatch("a thing is returned, not repaid")
     if row.deleted_seq is not None:
-        raise errors.RepaysMismatch("this debt has been deleted")
+        return errors.RepaysMismatch("this debt has been deleted")
     if open_amount == 0 and amount is UNSET:
-        raise errors.RepaysMismatch("nothing of this debt is open")
+        return errors.RepaysMismatch("nothing of this debt is open")
+    return None

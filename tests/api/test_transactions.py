@@ -277,3 +277,47 @@ async def test_a_retried_repayment_is_the_same_repayment(alice: Client) -> None:
     stale = await alice.post(f"/api/transactions/{other['id']}/repay", headers={"If-Match": '"1"'}, status=412)
     assert stale["current"] == other["version"]
     await alice.post(f"/api/transactions/{other['id']}/repay", headers={"If-Match": f'"{other["version"]}"'}, status=201)
+
+
+async def test_a_repayment_that_was_refused_is_refused_again_by_its_key(alice: Client) -> None:
+    """It was forgotten: the same key took another body, and the same one once something was open again."""
+    ana, headers = await person(alice), {"Idempotency-Key": str(uuid.uuid4())}
+    debt = await lend(alice, ana, 1000)
+    path = f"/api/transactions/{debt['id']}/repay"
+    paid = await alice.post(path, status=201)
+
+    async def refused() -> list[Any]:
+        answer = await alice.post(path, headers=headers, status=409)
+        return [answer["code"], answer["detail"]]
+
+    assert await refused() == ["repays_mismatch", "nothing of this debt is open"]
+    assert (await alice.post(path, status=409))["code"] == "repays_mismatch"
+    [kept] = (await alice.get("/api/sync/rejections"))["items"]
+    assert (kept["id"], kept["code"]) == (headers["Idempotency-Key"], "repays_mismatch")
+    members = {"contact_id": ana, "direction": "owed", "amount": 1000, "currency": "EUR", "repays": debt["id"]}
+    assert (kept["command"]["event_type"], kept["command"]["event_data"]) == ("CREATED", members)
+    assert (await alice.post(path, {"amount": 7}, headers=headers, status=422))["code"] == "id_reused"
+    await alice.delete(f"/api/transactions/{paid['id']}")
+    assert await refused() == ["repays_mismatch", "nothing of this debt is open"]
+    assert (await alice.post(path, {"amount": 7}, headers=headers, status=422))["code"] == "id_reused"
+    await alice.delete(f"/api/transactions/{debt['id']}")
+    assert await refused() == ["repays_mismatch", "nothing of this debt is open"]
+
+
+async def test_a_repayment_of_another_version_may_come_again_by_its_key(alice: Client) -> None:
+    debt = await lend(alice, await person(alice), 1000)
+    path, key = f"/api/transactions/{debt['id']}/repay", str(uuid.uuid4())
+    stale = await alice.post(path, headers={"Idempotency-Key": key, "If-Match": '"1"'}, status=412)
+    assert (stale["code"], stale["current"]) == ("stale", debt["version"])
+    assert (await alice.get("/api/sync/rejections"))["items"] == []
+    await alice.post(path, headers={"Idempotency-Key": key, "If-Match": f'"{debt["version"]}"'}, status=201)
+
+
+async def test_retries_that_meet_are_one_repayment(alice: Client) -> None:
+    """That nothing is open, because one of them has paid it, is no refusal of the others."""
+    debt, headers = await lend(alice, await person(alice), 1000), {"Idempotency-Key": str(uuid.uuid4())}
+    path = f"/api/transactions/{debt['id']}/repay"
+    answers = await asyncio.gather(*(alice.http.post(path, headers=headers) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [*[200] * 7, 201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert (await alice.get("/api/sync/rejections"))["items"] == []
