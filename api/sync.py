@@ -17,6 +17,8 @@ from storage.ledgers import LedgerGone, Push
 
 routes = Routes("sync")
 MAX_PUSH, MAX_PULL, DEFAULT_PULL = 500, 1_000, 500
+_DATA = "/event_data"
+"""Where an item has what rules point into."""
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
@@ -99,14 +101,12 @@ async def push(call: Call[PushBody, Nothing]) -> Reply:
 
 
 def _located(outcome: Outcome, item: Command | Unreadable) -> Outcome:
-    """The rules point into event_data; an item that was no command points into itself."""
+    """What rules refused before rejections were kept with pointers into the item has pointers into event_data."""
     if outcome.errors is UNSET or isinstance(item, Unreadable):
         return outcome
-    return msgspec.structs.replace(outcome, errors=_inside_event_data(outcome.errors))
-
-
-def _inside_event_data(found: tuple[errors.FieldError, ...]) -> tuple[errors.FieldError, ...]:
-    return tuple(errors.FieldError(f"/event_data{error.pointer}", error.detail) for error in found)
+    rules = {f"/{name}" for name in item.payload.__struct_fields__}  # no member of an item has the name of one of event_data
+    found = (one for error in outcome.errors for one in errors.inside(_DATA if error.pointer in rules else "", (error,)))
+    return msgspec.structs.replace(outcome, errors=tuple(found))
 
 
 def _item(raw: Raw, index: int, device_id: str | None) -> Command | Unreadable:
@@ -158,6 +158,7 @@ def _command(sent: bytes, device_id: str | None) -> Command:
         base_seq=item.base_seq,
         timestamp=members["timestamp"],
         device_id=device_id,
+        within=_DATA,
     )
 
 
@@ -167,7 +168,7 @@ def _typed(sent: bytes) -> tuple[PushItem, facts.Payload]:
     try:
         return item, body.decode_bytes(bytes(item.event_data), shape)
     except errors.Invalid as error:
-        raise errors.Invalid(error.detail, errors=_inside_event_data(error.errors)) from error
+        raise errors.Invalid(error.detail, errors=errors.inside(_DATA, error.errors)) from error
 
 
 def _members(sent: bytes) -> dict[str, Any]:

@@ -12,6 +12,11 @@ class FieldError(msgspec.Struct, frozen=True):
     detail: str
 
 
+def inside(pointer: str, found: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
+    """What is wrong in the value at `pointer`, seen from where that begins."""
+    return tuple(FieldError(f"{pointer}{error.pointer}", error.detail) for error in found)
+
+
 class DomainError(Exception):
     """Base of everything that the domain refuses; `code` is what machines read, the text what people read."""
 

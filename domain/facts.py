@@ -210,6 +210,8 @@ class Command(Struct, frozen=True):
     """The version that the aggregate must have."""
     remembered: bool = True
     """Whether a rejection may be remembered: not where nobody can ask for the id again (REST without a key)."""
+    within: str = ""
+    """The JSON pointer of event_data in what was sent: rules point into the former, rejections into the latter."""
 
     @property
     def key(self) -> Key:

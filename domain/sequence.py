@@ -40,7 +40,10 @@ KEPT_CHARACTERS = 65_536
 
 
 class Refusal(Struct, frozen=True):
-    """A rejection that is remembered; `command` is the JSON of the item, or the beginning of one that is too long."""
+    """A rejection that is remembered; `command` is the JSON of the item, or the beginning of one that is too long.
+
+    `errors` point into what was sent: the same id may come again as an item that is refused elsewhere, or nowhere.
+    """
 
     fingerprint: bytes
     code: str
@@ -155,12 +158,13 @@ def _refuse(
     book: Book, item: Command | Unreadable, error: errors.Rejected, fingerprint: bytes, failed: set[tuple[str, str]]
 ) -> Outcome:
     failed |= _names(item)
+    found = error.errors if isinstance(item, Unreadable) else errors.inside(item.within, error.errors)
     if error.remembered and _may_come_again(item) and item.id not in book.refused:
         sent = item.sent if isinstance(item, Unreadable) else chain.canonical(item.item()).decode()
-        refusal = Refusal(fingerprint, error.code, error.detail, error.errors, sent[:KEPT_CHARACTERS])
+        refusal = Refusal(fingerprint, error.code, error.detail, found, sent[:KEPT_CHARACTERS])
         book.refused[item.id] = book.refusals[item.id] = refusal
     current = error.current if isinstance(error, errors.Stale) else UNSET
-    return _rejected(item.id, error.code, error.detail, error.errors, current)
+    return _rejected(item.id, error.code, error.detail, found, current)
 
 
 def _names(item: Command | Unreadable) -> set[tuple[str, str]]:

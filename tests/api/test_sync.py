@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, text
 
 from tests.fixtures.api import Client, Server, of_the_module
 
@@ -168,6 +169,31 @@ async def test_a_time_that_others_may_not_read_is_none(alice: Client, time: str)
     for good in ("2026-11-22t21:00:00.123456789z", "2026-11-22T21:00:00-23:59"):
         answer = await alice.push(event("contact", "CREATED", {"name": "Ana"}, timestamp=good))
         assert answer["results"][0]["status"] == "accepted"
+
+
+async def test_what_was_wrong_is_where_it_was_whatever_comes_again(alice: Client, database: Engine) -> None:
+    """An item without a fault, but for one that had another, was told of members that it has not."""
+    bad_time = event("contact", "CREATED", {"name": "Ana"}, timestamp="bad")
+    unknown = event("contact", "CREATED", {"name": "Bo"}, colour="red")
+    no_currency = event("transaction", "CREATED", lent(str(uuid.uuid4()), 5, currency="XXX"))
+    bare = {name: value for name, value in unknown.items() if name != "colour"}
+
+    async def pointers(*items: dict[str, Any], **members: Any) -> list[list[str]]:
+        results = (await alice.push(*items, **members))["results"]
+        return [[error["pointer"] for error in result["errors"]] for result in results]
+
+    sent = [bad_time, unknown, no_currency]
+    found = [["/timestamp"], ["/colour"], ["/event_data/currency"]]
+    assert await pointers(*sent, dry_run=True) == await pointers(*sent) == await pointers(*sent) == found
+    again = [bad_time | {"timestamp": no_currency["timestamp"]}, bare, no_currency | {"timestamp": "bad"}]
+    assert await pointers(*again) == found
+    with database.begin() as connection:  # as such a row was written before
+        connection.execute(
+            text("update debitum.rejections set errors = replace(errors::text, '/event_data', '')::jsonb where event_id = :id"),
+            {"id": no_currency["id"]},
+        )
+    assert await pointers(*sent) == found
+    assert await pointers(*again[:2]) == found[:2]
 
 
 async def test_half_a_character_fails_the_item_that_holds_it(alice: Client) -> None:
