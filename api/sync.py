@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from api import body, problems
 from api.routing import Call, Nothing, Reply, Routes
@@ -96,17 +96,7 @@ async def push(call: Call[PushBody, Nothing]) -> Reply:
         Push(ids.text(call.caller.ledger_id), items, call.caller.defaults, base_hash=base_hash, dry_run=call.body.dry_run)
     )
     headers = {"X-Ledger-Version": str(receipt.version)}
-    outcomes = [_located(outcome, item) for outcome, item in zip(receipt.outcomes, items, strict=True)]
-    return Reply(PushResult(outcomes, receipt.version, _hex(receipt.hash)), headers=headers)
-
-
-def _located(outcome: Outcome, item: Command | Unreadable) -> Outcome:
-    """What rules refused before rejections were kept with pointers into the item has pointers into event_data."""
-    if outcome.errors is UNSET or isinstance(item, Unreadable):
-        return outcome
-    rules = {f"/{name}" for name in item.payload.__struct_fields__}  # no member of an item has the name of one of event_data
-    found = (one for error in outcome.errors for one in errors.inside(_DATA if error.pointer in rules else "", (error,)))
-    return msgspec.structs.replace(outcome, errors=tuple(found))
+    return Reply(PushResult(receipt.outcomes, receipt.version, _hex(receipt.hash)), headers=headers)
 
 
 def _item(raw: Raw, index: int, device_id: str | None) -> Command | Unreadable:
