@@ -123,12 +123,13 @@ def _require_room(
         raise BackupError(f"this database holds {what}: restore into an empty one, or with --replace, which backs them up first")
     say(f"this database holds {what}, which are backed up before they are replaced")
     try:
-        made = _dump(settings, started, say, None, passphrase)
+        aside = settings.data_dir / shelf.FOLDER / shelf.name_before_restore(datetime.datetime.now(datetime.UTC))
+        made = _dump(settings, started, say, aside, passphrase)
     except BackupError as error:
         raise BackupError(
             f"they could not be backed up ({error}): restore into another --data-dir, or an empty database"
         ) from error
-    say(f"they are in {made.path}")
+    say(f"they are in {made.path}, which is never thrown away: delete it when nobody needs it any more")
 
 
 def _require_silence(there: Found) -> None:

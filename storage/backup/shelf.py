@@ -27,8 +27,13 @@ class Kept:
 
 
 def name(at: datetime.datetime) -> str:
-    """What a backup that is asked for now is called: to the microsecond, for a restore backs up just before it replaces."""
+    """What a backup that is asked for at this moment is called."""
     return f"debitum-{at.astimezone(datetime.UTC):{_STAMP}}.backup"
+
+
+def name_before_restore(at: datetime.datetime) -> str:
+    """What holds what a restore is about to replace is called: by another name, so that no rotation takes it."""
+    return f"before-restore-{at.astimezone(datetime.UTC):{_STAMP}}.backup"
 
 
 def backups(folder: Path) -> list[Kept]:

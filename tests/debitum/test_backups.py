@@ -126,7 +126,12 @@ def test_what_is_there_is_only_replaced_when_that_is_said_and_is_backed_up_befor
     code, said = desk.run("restore", str(desk.data / "a"), "--replace")
     assert code == commands.OK, said
     assert ledgers(other_url) == {before}
-    code, said = desk.run("restore", str(desk.backup), "--replace")
+    folder = desk.data / shelf.FOLDER
+    assert desk.run("backup")[0] == commands.OK
+    shelf.rotate(folder)
+    [aside] = folder.glob("before-restore-*.backup")
+    assert str(aside) in said, "and no nightly one takes it"
+    code, said = desk.run("restore", str(aside), "--replace")
     assert code == commands.OK, said
     assert ledgers(other_url) == {after}
 
