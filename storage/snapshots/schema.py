@@ -82,7 +82,9 @@ COMMON: Final = {
 }
 """The last columns of every file."""
 LEDGER: Final = Column("VARCHAR", "whose ledger: a pseudonym, no name stands behind it here")
-CONTACT: Final = Column("VARCHAR", "who owes or is owed: a pseudonym, different in each ledger")
+CONTACT: Final = Column(
+    "VARCHAR", "who owes or is owed: a pseudonym, which two ledgers may share: a person is (ledger_id, contact_id)"
+)
 TRANSACTION: Final = Column("VARCHAR", "the debt or repayment: a pseudonym too")
 CURRENCY: Final = Column("VARCHAR", "ISO 4217 code; amounts of different currencies never add up")
 DAY: Final = Column("DATE", "the UTC day (the name of the folder)")

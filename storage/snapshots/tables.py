@@ -86,7 +86,9 @@ ACTIVITY: Final = Table(
         "event_type": Column("VARCHAR", "CREATED, UPDATED, DELETED, RESTORED or UNDO"),
         "status": Column("VARCHAR", "accepted, or conflict where another device had been first"),
         "events": Column("BIGINT", "how many"),
-        "devices": Column("BIGINT", "how many devices they came from; programs with a personal token are none"),
+        "devices": Column(
+            "BIGINT", "how many devices they came from, which do not add up over rows; programs with a personal token are none"
+        ),
         **COMMON,
     },
     ("ledger_id", "aggregate_type", "event_type", "status"),
