@@ -1,5 +1,6 @@
 """Whether this server answers, and whether it is fit to; what it can do (/api/meta)."""
 
+import asyncio
 import importlib.metadata
 from typing import Any
 
@@ -13,6 +14,8 @@ from domain import facts, money
 from storage import condition
 
 routes = Routes("service")
+READY_SECONDS = 3.0
+"""For Postgres to say how it is: whoever asks has a limit too, and is to hear of one that hangs before that."""
 VERSION = importlib.metadata.version("debitum")
 FEATURES = [
     "contacts",
@@ -85,9 +88,9 @@ async def live(call: Call[None, Nothing]) -> Reply:
 async def ready(call: Call[None, Nothing]) -> Reply:
     """200 where requests may come, 503 with the reasons where not."""
     try:
-        async with call.services.transaction() as connection:
+        async with asyncio.timeout(READY_SECONDS), call.services.transaction() as connection:
             found = await condition.examine(connection)
-    except services.DATABASE_ERRORS:
+    except (*services.DATABASE_ERRORS, TimeoutError):
         return Reply(Ready("unavailable", {"postgres": "does not answer"}), 503, {"Retry-After": "1"})
     checks: dict[str, str | float] = {"postgres": "ok", **msgspec.structs.asdict(found)}
     return Reply(Ready("ok" if found.ready else "unavailable", checks), 200 if found.ready else 503)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from jsonschema import Draft202012Validator
 
-from api import problems
+from api import health, problems
 from api.app import ROUTES
 from api.settings import Settings
 from domain import errors
@@ -30,10 +30,12 @@ def another_url(server: str) -> Iterator[str]:
         yield url
 
 
-async def test_health_answers_and_ready_says_what_it_looked_at(another_url: str, api_settings: Settings) -> None:
+async def test_health_answers_and_ready_says_what_it_looked_at(
+    another_url: str, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with serve(replace(api_settings, database_url=another_url)) as api, api.http() as http:
-        health = await http.get("/health")
-        assert (health.status_code, health.text, health.headers["content-type"].split(";")[0]) == (200, "OK", "text/plain")
+        answer = await http.get("/health")
+        assert (answer.status_code, answer.text, answer.headers["content-type"].split(";")[0]) == (200, "OK", "text/plain")
         head = await http.head("/health")
         assert (head.status_code, head.content) == (200, b"")
         assert (await http.get("/health/live")).json() == {"status": "ok"}
@@ -45,6 +47,11 @@ async def test_health_answers_and_ready_says_what_it_looked_at(another_url: str,
         unready = await http.get("/health/ready")
         assert (unready.status_code, unready.json()["status"]) == (503, "unavailable")
         assert "0001" in unready.json()["checks"]["migrations"]
+        monkeypatch.setattr(health, "READY_SECONDS", 0.2)
+        with psycopg.connect(urls.libpq_url(pooler.direct(another_url))) as connection:
+            connection.execute("lock table debitum.alembic_version")
+            hangs = await http.get("/health/ready")
+        assert (hangs.status_code, hangs.json()["checks"]) == (503, {"postgres": "does not answer"})
 
 
 async def test_meta_lists_every_currency_with_its_exponent(api: Server) -> None:

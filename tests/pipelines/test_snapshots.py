@@ -133,6 +133,14 @@ def tick(bound: dict[str, object], instance: dg.DagsterInstance) -> object:
         return schedules.finish_snapshots_schedule(context)
 
 
+def test_a_run_that_is_launched_without_a_day_says_so(bound: dict[str, object], instance_on_postgres: dg.DagsterInstance) -> None:
+    job = definitions.defs.resolve_job_def("snapshot_today")
+    result = job.execute_in_process(instance=instance_on_postgres, resources=bound, raise_on_error=False)
+    failure = result.failure_data_for_node("activity_daily")
+    assert failure is not None
+    assert "Of which days?" in str(failure.user_failure_data)
+
+
 def test_a_run_stops_where_a_finished_day_does_not_add_up(
     database: Engine, bound: dict[str, object], data_folder: resources.DataFolder, instance_on_postgres: dg.DagsterInstance
 ) -> None:

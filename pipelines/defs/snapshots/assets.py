@@ -53,6 +53,8 @@ def _daily(table: Table) -> dg.AssetsDefinition:
     def daily(
         context: dg.AssetExecutionContext, database: resources.Database, data_folder: resources.DataFolder
     ) -> dg.MaterializeResult[None]:
+        if not (context.has_partition_key or context.has_partition_key_range):
+            raise dg.Failure("Of which days? They are chosen where the run is launched.", allow_retries=False)
         # The days that were asked for, oldest first, so that each finds the one before it.
         for key in context.partition_keys:
             started = time.monotonic()
