@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+PREFIX: Final = "DEBITUM_RETAIN_"
+"""Of the settings."""
 REJECTIONS_PER_LEDGER: Final = 1_000
 """Of one ledger the latest so many rejections are remembered, however young they are."""
 MAXIMUM_DAYS: Final = 36_500
@@ -27,7 +29,7 @@ class Kind:
     @property
     def setting(self) -> str:
         """The environment variable that holds the days."""
-        return f"DEBITUM_RETAIN_{self.name.upper()}_DAYS"
+        return f"{PREFIX}{self.name.upper()}_DAYS"
 
 
 OUTBOX: Final = Kind("outbox", "messages that were sent, given up or suppressed, with their delivery attempts", 30, 7)
@@ -72,8 +74,12 @@ Horizons = Mapping[Kind, datetime.timedelta | None]
 def horizons(settings: Mapping[str, str]) -> Horizons:
     """The horizon of every kind: the default where the setting is absent, None where it is empty or "none".
 
-    Raises HorizonError, naming the setting, for anything but a whole number of days of at least the kind's minimum.
+    Raises HorizonError, naming the setting, for anything but a whole number of days of at least the kind's minimum, and for a
+    setting that is of no kind: a slip of the pen would keep what is meant to go.
     """
+    of_none = {name for name in settings if name.startswith(PREFIX)} - {kind.setting for kind in KINDS}
+    if of_none:
+        raise HorizonError(f"{min(of_none)}: there is nothing of this name to keep")
     return {kind: _horizon(kind, settings.get(kind.setting)) for kind in KINDS}
 
 

@@ -231,6 +231,7 @@ def test_a_long_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> None:
         ("SENDGRID_WEBHOOK_KEY", "hunter2"),
         ("DEBITUM_RETAIN_SESSIONS_DAYS", "a week"),
         ("DEBITUM_RETAIN_OUTBOX_DAYS", "1"),
+        ("DEBITUM_RETAIN_OUTBOXES_DAYS", "30"),
     ],
 )
 def test_a_wrong_value_is_named_and_secrets_are_not_repeated(tmp_path: Path, name: str, value: str) -> None:
