@@ -61,7 +61,12 @@ class Supervisor:
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         await asyncio.to_thread(self._clear, unclean=unclean)
         async with migrating.at_hand(self._settings) as migration:
-            found = await self._start_database()
+            try:
+                found = await self._start_database()
+            except database.DatabaseError:
+                if self._stopping.is_set():  # by Ctrl-C, which the terminal sends to initdb as well
+                    return
+                raise
             try:
                 if not self._stopping.is_set():
                     await self._supervise(found, await self._prepare(found, migration))

@@ -130,6 +130,18 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
         up.clean_up()
 
 
+def test_ctrl_c_at_a_terminal_ends_a_first_start_in_peace(folder: Path) -> None:
+    """It reaches initdb too, which then fails."""
+    up = Up(folder, free_port())
+    try:
+        wait_until(lambda: (up.data_dir / "pgdata" / "PG_VERSION").exists() or up.process.poll() is not None, START_SECONDS)
+        os.killpg(up.process.pid, signal.SIGINT)
+        assert up.process.wait(START_SECONDS) == commands.OK, up.said()
+        assert "failed" not in up.said()
+    finally:
+        up.clean_up()
+
+
 def test_a_part_that_asks_a_code_server_elsewhere_waits_for_it(folder: Path, database_url: str) -> None:
     """And a person is told so in sentences."""
     elsewhere = {
