@@ -76,6 +76,10 @@ class _Http(Http):
         assert isinstance(self.protocol, Protocol)
         self.protocol.request_begins()
 
+    async def head_response_ignored(self, data: bytes, end_stream: bool) -> None:  # type: ignore[override]
+        """What a streamed answer to HEAD would have had for a body; Sanic waits for this, and its own is no coroutine."""
+        super().head_response_ignored(data, end_stream)
+
 
 class Protocol(WebSocketProtocol):
     """Sanic counts its REQUEST_TIMEOUT anew from every byte, so that a byte a minute holds a connection for ever.

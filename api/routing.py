@@ -241,7 +241,10 @@ def _id(text: str) -> UUID:
 
 
 async def _stream(request: Request, reply: Reply, chunks: AsyncGenerator[bytes, None]) -> None:
-    """Send `reply` as it comes; what fails before the first chunk is still a problem like any other."""
+    """Send `reply` as it comes; what fails before the first chunk is still a problem like any other.
+
+    HEAD has the head of a GET, that it is in chunks included (RFC 9110, 9.3.2), and no more than the first chunk is made.
+    """
     assert isinstance(request.stream, Http)
     request.stream.protocol.response_timeout = STREAM_SECONDS  # of this connection alone
     headers, packed = {"Vary": "Accept-Encoding", **reply.headers}, chunks
@@ -255,7 +258,7 @@ async def _stream(request: Request, reply: Reply, chunks: AsyncGenerator[bytes, 
             while chunk is not None:
                 async with asyncio.timeout(STALL_SECONDS):
                     await response.send(chunk)
-                chunk = await anext(source, None)
+                chunk = await anext(source, None) if request.method != "HEAD" else None
             await response.send(end_stream=True)
         except BaseException:
             if (transport := request.stream.protocol.transport) is not None:
