@@ -1,6 +1,7 @@
 """The connection of a client: Sanic's own, with a limit to how slowly a request may come in, and to what it may look like."""
 
 import asyncio
+import contextlib
 import re
 from typing import Any
 
@@ -10,12 +11,18 @@ from sanic.http import Http
 from sanic.http.constants import Stage
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
+from api.transfer import MAX_IMPORT_BYTES
+
 RECEIVE_SECONDS = 10.0
 """How long a request may keep us waiting, beside what its bytes earn; and how long a new connection may say nothing."""
 MIN_BYTES_PER_SECOND = 1024
 """What earns a second more: a phone at the edge of its cell is twice as fast, so that even 256 MiB have the time they need."""
 MOST_PATIENCE_SECONDS = 60.0
 """What a request that began fast can save up: enough for a tunnel, not for holding a connection on a few bytes."""
+LINGER_SECONDS = 60.0
+"""How long the rest of a request is read that was answered before it: as long as a connection may rest between requests."""
+LINGER_BYTES = MAX_IMPORT_BYTES
+"""How much of it: nobody who means well sends more than the largest body that is taken."""
 
 
 class TooSlow(BadRequest):
@@ -52,9 +59,16 @@ class StrictRequest(Request):
 
 
 class _Http(Http):
-    """Tells the connection where a request begins."""
+    """Tells the connection where a request begins, and that what comes behind its last one is to be thrown away."""
 
     __slots__ = ()
+
+    async def http1(self) -> None:
+        """Answer requests until the connection is to be closed."""
+        await super().http1()
+        if self.request_body or self.recv_buffer:  # what was answered is not all that was sent
+            assert isinstance(self.protocol, Protocol)
+            await self.protocol.linger()
 
     def create_empty_request(self) -> None:
         """What stands for a request that could not be read, so that it can be answered."""
@@ -75,6 +89,13 @@ class _Http(Http):
         super().init_for_request()
         assert isinstance(self.protocol, Protocol)
         self.protocol.request_begins()
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+        """The head of an answer, which says that it is the last where Sanic will not read the rest of the request's body."""
+        if self.request_body:  # of chunks nobody knows how many there will be
+            known = "transfer-encoding" not in self.request.headers
+            self.keep_alive = self.keep_alive and known and self.request_bytes <= self.protocol.request_max_size
+        await super().http1_response_header(data, end_stream)
 
     async def head_response_ignored(self, data: bytes, end_stream: bool) -> None:  # type: ignore[override]
         """What a streamed answer to HEAD would have had for a body; Sanic waits for this, and its own is no coroutine."""
@@ -125,6 +146,25 @@ class Protocol(WebSocketProtocol):
             earned = (len(self.recv_buffer) - had) / MIN_BYTES_PER_SECOND
             left = self._patience_seconds - (self.loop.time() - began) + earned
             self._patience_seconds = min(left, MOST_PATIENCE_SECONDS)
+
+    async def linger(self) -> None:
+        """Say that nothing more is said, and throw away what still comes, until the client closes too (RFC 9112, 9.6).
+
+        What is unread when a socket is closed is answered by a reset, for which the client's system throws away what it has
+        of our answer: whoever sends all of a body before they read would never know why it was refused. It is read no more
+        slowly than a request, of whose time only RECEIVE_SECONDS are left, and at most LINGER_BYTES and LINGER_SECONDS.
+        """
+        if self.websocket is not None or self.transport is None or self.transport.is_closing():
+            return
+        self._http.stage = Stage.RESPONSE  # which is not over before it can be read: no shutdown takes this for idle
+        with contextlib.suppress(OSError, TooSlow, TimeoutError):  # OSError: the client is gone
+            self.transport.write_eof()
+            left = LINGER_BYTES
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (left := left - len(self.recv_buffer)) > 0:
+                    self.recv_buffer.clear()
+                    self._patience_seconds = min(self._patience_seconds, RECEIVE_SECONDS)
+                    await self._receive_in_time()
 
     async def _receive_first(self) -> None:
         """There is no request yet that could be answered: the connection is closed without a word."""

@@ -19,7 +19,9 @@ from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 
 from api import serving, sockets, workers
+from tests.api import test_early_answers as early
 from tests.api.test_feed import closed, hear
+from tests.api.test_slow_clients import head
 from tests.api.test_sync import event
 from tests.debitum.test_children import gone, until
 from tests.fixtures.process import START_SECONDS, Process
@@ -129,6 +131,22 @@ async def test_sigterm_answers_what_is_in_flight_and_loses_nothing(running: Proc
     assert len(set(ids)) == len(ids)
     assert set(acknowledged) <= set(ids) <= {*acknowledged, *unknown}
     assert len(set(acknowledged)) == len(acknowledged)
+
+
+@pytest.mark.parametrize("count", [1])
+async def test_an_answer_before_the_end_of_a_request_is_read_whatever_the_loop(running: Process) -> None:
+    """Tests serve with asyncio's own event loop, and these processes with uvloop."""
+    await running.listens()
+    for size in early.SIZES:
+        sent = head("POST", early.IMPORT, Content_Length=size)
+        for _ in range(early.TIMES):
+            assert early.only(await asyncio.to_thread(early.told, running, sent, bytes(size))) == (401, "unauthorized")
+    async with early.refused(running) as opened:
+        opened.writer.write(bytes(early.MIB))
+        running.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(PAUSE_SECONDS)
+        assert running.process.poll() is None, "whoever still sends may not have read the answer"
+    assert await running.ended(SOON_SECONDS) == 0
 
 
 @pytest.mark.parametrize("count", [2])

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 from api import protocol
 from tests.api.test_feed import listening, until
 from tests.fixtures.api import PASSWORD, Client, Server
+from tests.fixtures.process import Process
 
 RECEIVE_SECONDS = 0.3
 MIN_BYTES_PER_SECOND = 1_000
@@ -67,7 +68,7 @@ class Line:
 
 
 @asynccontextmanager
-async def line(server: Server) -> AsyncIterator[Line]:
+async def line(server: Server | Process) -> AsyncIterator[Line]:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
     try:
         yield Line(reader, writer)
