@@ -15,12 +15,11 @@ from sqlalchemy import Connection, Select, Text, Update, and_, bindparam, func, 
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from storage import arrays, tables
-from storage.outbox import Outgoing, by_key, is_named
+from storage.outbox import Outgoing
+from storage.outbox_keys import Key, by_key, is_named
 
 IN_DIGEST: Final = "in_digest"
 """The reason of a row that a digest tells of."""
-Key = tuple[UUID, str]
-"""(ledger_id, dedupe_key)."""
 
 _outbox = tables.outbox
 

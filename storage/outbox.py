@@ -6,6 +6,8 @@
                           │ └──release───▶ pending
                           └──its lease ran out: recover──▶ pending | dead
 
+A push that was fanned out follows its devices: where it reached none, it is suppressed too (storage.outbox_keys).
+
 Nothing here waits for a provider: every function is a few statements in the caller's transaction, which ends before a
 message goes out. A message is lost by nobody; it can go out twice only where a sender died, or a reply was lost, between
 the provider's acceptance and `finish`. Such an attempt keeps the outcome null or has `unknown`, and is counted.
@@ -21,17 +23,14 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    FromClause,
     Select,
-    TableValuedAlias,
     and_,
     bindparam,
     case,
-    collate,
-    exists,
     func,
     literal_column,
     not_,
+    or_,
     select,
     tuple_,
     update,
@@ -41,7 +40,8 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from domain import delivery
 from domain.delivery import Channel, Outcome
-from storage import arrays, tables
+from storage import arrays, outbox_keys, tables
+from storage.outbox_keys import FANNED_OUT, Key, by_key, is_named
 
 State = Literal["pending", "leased", "sent", "dead", "suppressed"]
 
@@ -53,8 +53,6 @@ CLAIM_LIMIT: Final = 50
 """Messages a claim: what a sender that dies can hold up for the length of a lease."""
 RECOVER_LIMIT: Final = 1000
 """Lapsed rows a call of `recover`; the next call takes the others."""
-FANNED_OUT: Final = "fanned_out"
-"""The reason of a push in whose place there is one for each device; as such it is sent."""
 
 # Written out and not bound: a plan that is good for any state uses no index that is there for one.
 PENDING: Final[ColumnElement[str]] = literal_column("'pending'")
@@ -108,22 +106,17 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
         """The key of what is to be said, whichever device it is said to."""
         return self.dedupe_key if self.device_id is None else self.dedupe_key.removesuffix(f":{self.device_id}")
 
+    @property
+    def wholes(self) -> list[Key]:
+        """The push to all devices in whose place this one stands; none: it stands for itself."""
+        return [] if self.device_id is None else [(self.ledger_id, self.cause)]
+
 
 class Recovered(msgspec.Struct, frozen=True):
     """Rows whose lease ran out: how many, and of how many a call had begun whose outcome nobody knows."""
 
     rows: int
     unknown: int
-
-
-def is_named(given: TableValuedAlias) -> ColumnElement[bool]:
-    """Whether a row is one that `given` names, by ledger_id and dedupe_key."""
-    return and_(given.c.ledger_id == _outbox.c.ledger_id, given.c.dedupe_key == _outbox.c.dedupe_key)
-
-
-def by_key(rows: FromClause) -> tuple[ColumnElement[Any], ...]:
-    """The order in which rows are locked: two batches that overlap wait for each other, and never in a circle."""
-    return (rows.c.ledger_id, collate(rows.c.dedupe_key, "C"))
 
 
 def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: datetime.datetime) -> set[tuple[UUID, str]]:
@@ -165,8 +158,8 @@ def known(connection: Connection, keys: Collection[tuple[UUID, str]]) -> dict[tu
     """What is in the outbox of the (ledger_id, dedupe_key) asked for."""
     if not keys:
         return {}
-    rows = msgspec.json.encode([{"ledger_id": ledger_id, "dedupe_key": key} for ledger_id, key in keys]).decode()
-    return {(row.ledger_id, row.dedupe_key): Known(row.state, row.reason) for row in connection.execute(_KNOWN, {"rows": rows})}
+    found = connection.execute(_KNOWN, outbox_keys.as_rows(keys))
+    return {(row.ledger_id, row.dedupe_key): Known(row.state, row.reason) for row in found}
 
 
 def _known() -> Select[Any]:
@@ -179,13 +172,18 @@ _KNOWN: Final = _known()
 
 def recover(connection: Connection, *, now: datetime.datetime) -> Recovered:
     """Take back what dead senders held: rows past their lease are pending again, or dead where no attempt is left."""
-    lapsed = connection.execute(
-        select(_outbox.c.ledger_id, _outbox.c.id)
-        .where(_outbox.c.state == LEASED, _outbox.c.lease_until <= now)
-        .order_by(_outbox.c.lease_until)
-        .limit(RECOVER_LIMIT)
-        .with_for_update(skip_locked=True)
-    )
+    has_lapsed = and_(_outbox.c.state == LEASED, _outbox.c.lease_until <= now)
+    is_spent = _outbox.c.attempts >= case(delivery.MAX_ATTEMPTS, value=_outbox.c.channel)
+    ends_device = and_(is_spent, _outbox.c.payload.has_key("device_id"))
+    mine = tuple_(_outbox.c.ledger_id, _outbox.c.id)
+    columns = [_outbox.c[name] for name in Claimed.__struct_fields__]
+    oldest = select(*columns).order_by(_outbox.c.lease_until).limit(RECOVER_LIMIT)
+    # Their wholes are locked before them, so they are looked for twice.
+    ending = [Claimed(**row) for row in connection.execute(oldest.where(has_lapsed, ends_device)).mappings()]
+    wholes = {whole for row in ending for whole in row.wholes}
+    outbox_keys.hold(connection, wholes)
+    is_held = or_(not_(ends_device), mine.in_([(row.ledger_id, row.id) for row in ending]))
+    lapsed = connection.execute(oldest.where(has_lapsed, is_held).with_for_update(skip_locked=True))
     keys = [(row.ledger_id, row.id) for row in lapsed]
     if not keys:
         return Recovered(rows=0, unknown=0)
@@ -196,10 +194,9 @@ def recover(connection: Connection, *, now: datetime.datetime) -> Recovered:
         .where(tuple_(_attempts.c.ledger_id, _attempts.c.outbox_id).in_(keys), unanswered)
         .values(finished_at=now)
     )
-    is_spent = _outbox.c.attempts >= case(delivery.MAX_ATTEMPTS, value=_outbox.c.channel)
     connection.execute(
         update(_outbox)
-        .where(tuple_(_outbox.c.ledger_id, _outbox.c.id).in_(keys))
+        .where(mine.in_(keys))
         .values(
             state=case((is_spent, "dead"), else_="pending"),
             finished_at=case((is_spent, now)),
@@ -207,6 +204,7 @@ def recover(connection: Connection, *, now: datetime.datetime) -> Recovered:
             lease_until=None,
         )
     )
+    outbox_keys.settle(connection, wholes)
     return Recovered(rows=len(keys), unknown=given_up.rowcount)
 
 
@@ -305,6 +303,20 @@ def finish(
     about the message and does not count against it: it waits behind the others for a provider that takes mails again
     (storage.circuits), not for a time of its own. `jitter` gives 0 … 1.
     """
+    calls = claimed.attempts + (outcome != "channel_down")
+    after = delivery.verdict(claimed.channel, outcome, calls)
+    values: dict[str, Any] = {"state": after.state, "attempts": calls, "lease_until": None, "reason": after.reason}
+    if after.state == "pending":
+        is_down = outcome == "channel_down"
+        values["next_at"] = now if is_down else delivery.next_at(calls, jitter(), now=now, retry_at=retry_at)
+    else:
+        values["finished_at"] = now
+    wholes = claimed.wholes if after.state == "dead" else []
+    outbox_keys.hold(connection, wholes)
+    # Also a row that was taken back and that nobody has claimed since: its fence has not moved.
+    states = ("leased", "pending", "dead") if outcome == "sent" else ("leased", "pending")
+    mine = connection.execute(update(_outbox).where(*_held_by(claimed), _outbox.c.state.in_(states)).values(values))
+    # After the row, as `recover` does.
     connection.execute(
         update(_attempts)
         .where(
@@ -314,17 +326,8 @@ def finish(
         )
         .values(finished_at=now, outcome=outcome, detail=detail)
     )
-    calls = claimed.attempts + (outcome != "channel_down")
-    after = delivery.verdict(claimed.channel, outcome, calls)
-    values: dict[str, Any] = {"state": after.state, "attempts": calls, "lease_until": None, "reason": after.reason}
-    if after.state == "pending":
-        is_down = outcome == "channel_down"
-        values["next_at"] = now if is_down else delivery.next_at(calls, jitter(), now=now, retry_at=retry_at)
-    else:
-        values["finished_at"] = now
-    # Also a row that was taken back and that nobody has claimed since: its fence has not moved.
-    states = ("leased", "pending", "dead") if outcome == "sent" else ("leased", "pending")
-    mine = connection.execute(update(_outbox).where(*_held_by(claimed), _outbox.c.state.in_(states)).values(values))
+    if mine.rowcount:
+        outbox_keys.settle(connection, wholes)
     return after.state if mine.rowcount else None
 
 
@@ -354,27 +357,15 @@ def _to_device(claimed: Claimed, device_id: UUID, now: datetime.datetime) -> Out
 
 def suppress(connection: Connection, claimed: Claimed, reason: str, *, now: datetime.datetime) -> bool:
     """Do not send it, because of `reason`; the same key may revive it. False: it is not the caller's any more."""
+    outbox_keys.hold(connection, claimed.wholes)
     mine = connection.execute(
         update(_outbox)
         .where(*_held_by(claimed), _outbox.c.state == "leased")
         .values(state="suppressed", lease_until=None, finished_at=now, reason=reason)
     )
-    if mine.rowcount and claimed.device_id is not None:
-        _suppress_fanned_out(connection, claimed, reason)
+    if mine.rowcount:
+        outbox_keys.settle(connection, claimed.wholes)
     return mine.rowcount == 1
-
-
-def _suppress_fanned_out(connection: Connection, claimed: Claimed, reason: str) -> None:
-    """The push that was to all devices is suppressed too, once it has reached none of them and is on its way to none."""
-    device = _outbox.alias("device")
-    reached = exists().where(
-        device.c.ledger_id == _outbox.c.ledger_id,
-        func.starts_with(device.c.dedupe_key, f"{claimed.cause}:"),
-        device.c.state.in_(("pending", "leased", "sent")),
-    )
-    fanned_out = and_(_outbox.c.state == "sent", _outbox.c.reason == FANNED_OUT)
-    whole = (_outbox.c.ledger_id == claimed.ledger_id, _outbox.c.dedupe_key == claimed.cause)
-    connection.execute(update(_outbox).where(*whole, fanned_out, not_(reached)).values(state="suppressed", reason=reason))
 
 
 def release(connection: Connection, claimed: Sequence[Claimed]) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from domain import delivery
 from domain.delivery import Channel
 from notifications.message import EmailTarget, Message, fingerprint
-from storage import due, engine, outbox, roles, sealing, tables
+from storage import due, engine, outbox_keys, roles, sealing, tables
 from storage.encryption import KeyRing
 from tests.faults.providers import Call, Provider, now
 from tests.storage import rows
@@ -93,7 +93,7 @@ def read(url: str) -> dict[str, Row]:
     found, names = dict[str, Row](), dict[uuid.UUID, str]()
     with database(url) as filled, filled.connect() as connection:
         for row in connection.execute(select(tables.outbox)):
-            if row.reason != outbox.FANNED_OUT:
+            if row.reason != outbox_keys.FANNED_OUT:
                 names[row.id] = row.dedupe_key if row.channel == "push" else _fingerprint(row.id)
                 found[names[row.id]] = Row(row.channel, row.state, row.reason)
         for row in connection.execute(select(tables.delivery_attempts).order_by(tried.attempt)):

@@ -84,22 +84,6 @@ def test_a_suppressed_key_is_revived(connection: Connection) -> None:
     assert claim_one(connection, NOW + SECOND).fence > claimed.fence
 
 
-def test_a_push_that_no_device_wanted_any_more_is_revived_for_all_of_them(connection: Connection) -> None:
-    phone, tablet = uuid.uuid4(), uuid.uuid4()
-    enqueue(connection, outgoing(channel="push"))
-    assert outbox.fan_out(connection, claim_one(connection, channel="push"), [phone, tablet], now=NOW)
-    first, second = outbox.claim(connection, "push", now=NOW)
-    assert outbox.suppress(connection, first, "settled", now=NOW)
-    assert enqueue(connection, outgoing(channel="push")) == set(), "the other may be told yet"
-    assert outbox.suppress(connection, second, "settled", now=NOW)
-    assert enqueue(connection, outgoing(channel="push")) == {"k"}
-    assert outbox.fan_out(connection, claim_one(connection, channel="push"), [phone, tablet], now=NOW)
-    first, second = outbox.claim(connection, "push", now=NOW)
-    send(connection, first, "sent")
-    assert outbox.suppress(connection, second, "settled", now=NOW)
-    assert enqueue(connection, outgoing(channel="push")) == set(), "one device has told it"
-
-
 def test_the_api_may_enqueue_for_the_ledgers_it_works_for(database: Engine) -> None:
     with database.begin() as connection:
         roles.enter(connection, roles.API, [LEDGER])

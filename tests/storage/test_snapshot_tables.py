@@ -9,7 +9,7 @@ from datetime import UTC, timedelta
 
 from sqlalchemy import Engine, delete, insert, update
 
-from storage import digests, outbox, tables
+from storage import digests, outbox_keys, tables
 from storage.engine import Begin
 from storage.snapshots import erasure, files, places, progress, questions, writing
 from storage.snapshots.derived import VIEWS
@@ -205,12 +205,12 @@ def test_reminders_tell_of_each_due_date_once_and_whether_it_was_answered(begin:
         connection.execute(insert(tables.postings).values(_posting(ledger, contact, **repaid)))
     payloads = [{"transaction_id": str(debt), "due_date": str(MONDAY), "offset_days": 0} for debt in debts]
     send(database, ledger, "alone", NOON, "sent", payload=payloads[0])
-    send(database, ledger, "pushed", NOON, channel="push", payload=payloads[0], reason=outbox.FANNED_OUT)
+    send(database, ledger, "pushed", NOON, channel="push", payload=payloads[0], reason=outbox_keys.FANNED_OUT)
     for day in range(2):  # by the first of two devices it is told
         device = str(uuid.uuid4())
         at = NOON + day * DAY
         send(database, ledger, f"pushed:{device}", at, "sent", channel="push", payload=payloads[0] | {"device_id": device})
-    send(database, ledger, "lost", NOON, channel="push", payload=payloads[3], reason=outbox.FANNED_OUT)
+    send(database, ledger, "lost", NOON, channel="push", payload=payloads[3], reason=outbox_keys.FANNED_OUT)
     lost = payloads[3] | {"device_id": str(uuid.uuid4())}
     send(database, ledger, f"lost:{lost['device_id']}", NOON, "target_gone", channel="push", payload=lost, state="dead")
     send(database, ledger, "digest", NOON + 2 * DAY, "sent", kind="digest")
