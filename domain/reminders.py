@@ -93,6 +93,7 @@ class Debt(msgspec.Struct, frozen=True):
 class Reminder(msgspec.Struct, frozen=True, kw_only=True):
     """A live reminder. Times are aware; `schedule_changed_at`: when remind_at … channels last took their values.
 
+    `rescheduled`: these were changed since the reminder was made.
     `repeat` is an RRULE whose DTSTART is `remind_at` in `time_zone`: every day at 09:00 stays 09:00 when clocks change.
     """
 
@@ -101,6 +102,7 @@ class Reminder(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str
     channels: tuple[Channel, ...]
     schedule_changed_at: datetime.datetime
+    rescheduled: bool = False
     repeat: str | None = None
     contact_id: UUID | None = None
     transaction_id: UUID | None = None
@@ -109,7 +111,10 @@ class Reminder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to send over one channel, at `at` (aware). `occurrence` is the local ISO time of an explicit reminder."""
+    """One thing to send over one channel, at `at` (aware). `occurrence` is the name of an explicit reminder's time.
+
+    `formerly`: its key before names told zones and second showings apart, by which the outbox may know it still; None: the same.
+    """
 
     key: str
     kind: Kind
@@ -121,6 +126,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     due_date: datetime.date | None = None
     offset_days: int | None = None
     occurrence: str | None = None
+    formerly: str | None = None
 
 
 def due_dates(
@@ -167,15 +173,17 @@ def days_told(
 
 
 def explicit(reminder: Reminder, settings: Settings, *, after: datetime.datetime, until: datetime.datetime) -> Iterator[Due]:
-    """What an explicit reminder asks for in (after, until], at most once for each local time."""
+    """What an explicit reminder asks for in (after, until], at most once for each time that clocks show."""
     channels = [channel for channel in dict.fromkeys(reminder.channels) if settings.lets_through(channel)]
     if reminder.done or not channels:
         return
-    local_times = {local_name(at, zone(reminder.time_zone)): at for at in occurrences(reminder, after=after, until=until)}
-    for occurrence, at in local_times.items():
+    named = {occurrence_name(reminder, at): at for at in occurrences(reminder, after=after, until=until)}
+    for occurrence, at in named.items():
+        local = occurrence.partition(";")[0]
         for channel in channels:
             yield Due(
                 key=reminder_key(reminder.reminder_id, occurrence, channel),
+                formerly=None if occurrence == local else reminder_key(reminder.reminder_id, local, channel),
                 kind="reminder",
                 channel=channel,
                 at=at,
@@ -187,12 +195,11 @@ def explicit(reminder: Reminder, settings: Settings, *, after: datetime.datetime
 
 
 def occurrences(reminder: Reminder, *, after: datetime.datetime, until: datetime.datetime) -> Iterator[datetime.datetime]:
-    """The times of a reminder in (after, until]: those of its schedule since that last changed, and its snooze."""
-    for at in itertools.chain([reminder.remind_at], _repeats(reminder, after, until)):
+    """The times of a reminder in (after, until] since its schedule last changed: those of the schedule, and its snooze."""
+    snoozes = [] if reminder.snoozed_until is None else [reminder.snoozed_until]
+    for at in itertools.chain([reminder.remind_at], _repeats(reminder, after, until), snoozes):
         if after < at <= until and at >= reminder.schedule_changed_at:
             yield at
-    if reminder.snoozed_until is not None and after < reminder.snoozed_until <= until:
-        yield reminder.snoozed_until
 
 
 def next_occurrence(reminder: Reminder, *, after: datetime.datetime) -> datetime.datetime | None:
@@ -243,7 +250,7 @@ def due_key(transaction_id: UUID, due_date: datetime.date, offset_days: int, cha
 
 
 def reminder_key(reminder_id: UUID, occurrence: str, channel: Channel) -> str:
-    """The deduplication key of an explicit reminder's occurrence, as `local_name` writes it."""
+    """The deduplication key of an explicit reminder's occurrence, as `occurrence_name` writes it."""
     return f"reminder:{reminder_id}:{occurrence}:{channel}"
 
 
@@ -252,9 +259,18 @@ def digest_key(user_id: UUID, due: Due, time_zone: str) -> str:
     return f"digest:{user_id}:{due.at.astimezone(zone(time_zone)).date().isoformat()}:{due.channel}"
 
 
-def local_name(at: datetime.datetime, in_zone: zoneinfo.ZoneInfo) -> str:
-    """`at` as a local ISO time without offset, to the second: it stays the same if a country moves its clocks."""
-    return at.astimezone(in_zone).replace(tzinfo=None).isoformat(timespec="seconds")
+def occurrence_name(reminder: Reminder, at: datetime.datetime) -> str:
+    """What tells the reminder's time `at` from its others: what clocks show then, and no more than is needed beside it.
+
+    `2026-11-22T09:00:00`, local and without an offset: it stays the same if a country moves its clocks, which must not send
+    twice. `;2` follows where clocks show it for the second time: a snooze by an hour is not what it snoozes. `;Europe/Berlin`
+    follows where the schedule was changed since the reminder was made: 09:00 may have been sent already in another zone. In
+    the same zone it cannot have been, for nothing that lies before the last change is sent.
+    """
+    there = at.astimezone(zone(reminder.time_zone))
+    second = ";2" if there.fold else ""
+    moved = f";{reminder.time_zone}" if reminder.rescheduled else ""
+    return f"{there.replace(tzinfo=None).isoformat(timespec='seconds')}{second}{moved}"
 
 
 @functools.lru_cache(maxsize=4096)  # of a million debts most are due on the same days, at the same time of day, in few zones

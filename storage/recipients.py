@@ -11,7 +11,7 @@ from msgspec import structs
 from sqlalchemy import Connection, RowMapping, Uuid, and_, cast, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from domain import reminders, zones
+from domain import facts, reminders, zones
 from storage import allocation, devices, digests, identity, outbox, sealing, tables, unsubscribing
 from storage.encryption import KeyRing
 
@@ -290,7 +290,7 @@ def _reminder(
         return Suppressed("done")
     at = datetime.datetime.fromisoformat(claimed.payload["at"])
     asked = reminders.explicit(reminder_of(row), settings, after=at - datetime.timedelta.resolution, until=at)
-    if claimed.cause not in {due.key for due in asked}:
+    if claimed.cause not in {key for due in asked for key in (due.key, due.formerly)}:
         return Suppressed("rescheduled")
     debt = None
     if row["transaction_id"] is not None:
@@ -318,6 +318,7 @@ def reminder_of(row: Mapping[Any, Any]) -> reminders.Reminder:
         time_zone=row["time_zone"],
         channels=tuple(row["channels"]),
         schedule_changed_at=row["schedule_changed_at"],
+        rescheduled=facts.group("reminder", "remind_at") in row["marks"],
         repeat=row["repeat"],
         contact_id=row["contact_id"],
         transaction_id=row["transaction_id"],

@@ -2,6 +2,7 @@
 
 import datetime
 import uuid
+import zoneinfo
 from typing import Any
 
 import pytest
@@ -207,6 +208,22 @@ async def test_the_preview_shows_what_will_be_sent(alice: Client, bob: Client) -
     assert (await bob.get("/api/reminders/preview"))["items"] == []
     await alice.post("/api/transactions", lent | {"direction": "owed", "repays": debt["id"]}, status=201)
     assert {item["kind"] for item in (await alice.get("/api/reminders/preview"))["items"]} == {"explicit"}
+
+
+async def test_a_reminder_that_is_moved_to_another_zone_has_another_key(alice: Client) -> None:
+    today = datetime.datetime.now(datetime.UTC).date()
+    noon = datetime.datetime.combine(today + datetime.timedelta(days=3), datetime.time(12))
+    created = await remind(alice, remind_at=f"{noon.isoformat()}Z", time_zone="UTC", channels=["push"])
+
+    async def key() -> Any:
+        [item] = (await alice.get("/api/reminders/preview"))["items"]
+        return item["key"]
+
+    assert await key() == f"reminder:{created['id']}:{noon.isoformat()}:push"
+    moved = {"remind_at": noon.replace(tzinfo=zoneinfo.ZoneInfo("America/New_York")).isoformat(), "time_zone": "America/New_York"}
+    answer = (await alice.http.patch(f"/api/reminders/{created['id']}", json=moved)).json()
+    assert (answer["state"], answer["next_at"] > created["next_at"]) == ("pending", True)
+    assert await key() == f"reminder:{created['id']}:{noon.isoformat()};America/New_York:push"
 
 
 async def test_the_preview_follows_the_switches(alice: Client) -> None:

@@ -438,7 +438,7 @@ def test_one_occurrence_a_local_time_and_none_before_remind_at(of: reminders.Rem
     dues = explicit(of, after=of.remind_at - DAY, until=of.remind_at + 500 * DAY)
     assert len({due.key for due in dues}) == len(dues)
     assert min((due.at for due in dues), default=of.remind_at) == of.remind_at
-    assert reminders.local_name(of.remind_at, zone_of(of.time_zone)) == dues[0].occurrence
+    assert reminders.occurrence_name(of, of.remind_at) == dues[0].occurrence
 
 
 def nominal_days(at: datetime.datetime, zone: str) -> Iterator[datetime.date]:

@@ -36,6 +36,7 @@ def reminder(
     snoozed_until: str | None = None,
     done: bool = False,
     repeat: str | None = None,
+    rescheduled: bool = False,
 ) -> reminders.Reminder:
     return reminders.Reminder(
         reminder_id=REMINDER,
@@ -43,6 +44,7 @@ def reminder(
         time_zone=time_zone,
         channels=channels,
         schedule_changed_at=schedule_changed_at,
+        rescheduled=rescheduled,
         repeat=repeat,
         snoozed_until=None if snoozed_until is None else utc(snoozed_until),
         done=done,
@@ -85,6 +87,25 @@ def test_keys_of_explicit_reminders_hold_the_local_time_without_an_offset() -> N
     ]
 
 
+def keys(of: reminders.Reminder) -> list[tuple[str, str | None]]:
+    return [(due.key, due.formerly) for due in explicit(of)]
+
+
+def test_keys_tell_the_second_showing_of_an_hour_from_the_first() -> None:
+    first, second = f"reminder:{REMINDER}:2026-10-25T02:30:00:email", f"reminder:{REMINDER}:2026-10-25T02:30:00;2:email"
+    assert keys(reminder("2026-10-25T00:30", snoozed_until="2026-10-25T01:30")) == [(first, None), (second, first)]
+    assert keys(reminder("2026-10-25T01:30")) == [(second, first)]
+
+
+def test_keys_tell_zones_apart_once_the_schedule_was_changed() -> None:
+    bare = f"reminder:{REMINDER}:2026-11-22T09:00:00:email"
+    moved = reminder("2026-11-22T14:00", "America/New_York", rescheduled=True)
+    assert keys(moved) == [(f"reminder:{REMINDER}:2026-11-22T09:00:00;America/New_York:email", bare)]
+    assert keys(reminder(rescheduled=True)) == [(f"reminder:{REMINDER}:2026-11-22T09:00:00;Europe/Berlin:email", bare)]
+    again = reminder("2026-10-25T01:30", rescheduled=True)
+    assert keys(again)[0][0] == f"reminder:{REMINDER}:2026-10-25T02:30:00;2;Europe/Berlin:email"
+
+
 @pytest.mark.parametrize(
     ("until", "count"),
     [("2026-11-22T07:59:59.999999", 0), ("2026-11-22T08:00", 1), ("2026-11-23T07:59:59.999999", 1), ("2026-11-23T08:00", 0)],
@@ -103,6 +124,7 @@ def test_what_lies_before_the_last_change_is_not_due() -> None:
     assert len(explicit(reminder(schedule_changed_at=on_the_hour))) == 1
     assert explicit(reminder(schedule_changed_at=later)) == []
     assert len(explicit(reminder(schedule_changed_at=later, snoozed_until="2026-11-22T10:00"))) == 1
+    assert explicit(reminder(schedule_changed_at=later, snoozed_until="2026-11-22T08:00")) == []
 
 
 def test_a_reminder_that_is_done_is_not_due() -> None:
