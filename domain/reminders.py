@@ -111,10 +111,7 @@ class Reminder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to send over one channel, at `at` (aware). `occurrence` is the name of an explicit reminder's time.
-
-    `formerly`: its key before names told zones and second showings apart, by which the outbox may know it still; None: the same.
-    """
+    """One thing to send over one channel, at `at` (aware). `occurrence` is the name of an explicit reminder's time."""
 
     key: str
     kind: Kind
@@ -126,7 +123,6 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     due_date: datetime.date | None = None
     offset_days: int | None = None
     occurrence: str | None = None
-    formerly: str | None = None
 
 
 def due_dates(
@@ -179,11 +175,9 @@ def explicit(reminder: Reminder, settings: Settings, *, after: datetime.datetime
         return
     named = {occurrence_name(reminder, at): at for at in occurrences(reminder, after=after, until=until)}
     for occurrence, at in named.items():
-        local = occurrence.partition(";")[0]
         for channel in channels:
             yield Due(
                 key=reminder_key(reminder.reminder_id, occurrence, channel),
-                formerly=None if occurrence == local else reminder_key(reminder.reminder_id, local, channel),
                 kind="reminder",
                 channel=channel,
                 at=at,

@@ -100,11 +100,6 @@ class _Candidate(msgspec.Struct, frozen=True):
     settings: reminders.Settings
 
     @property
-    def former_key(self) -> tuple[UUID, str] | None:
-        """By which the outbox may know it still (reminders.Due.formerly)."""
-        return None if self.due.formerly is None else (self.ledger_id, self.due.formerly)
-
-    @property
     def digest_key(self) -> tuple[UUID, str] | None:
         """Of the digest that tells of it where the user wants one; None: it is always told alone."""
         key = digest_key(self.due, self.user)
@@ -244,8 +239,7 @@ def _due_of(row: RowMapping, source: Source, now: datetime.datetime) -> Iterable
 
 def _unsent(connection: Connection, candidates: Sequence[_Candidate]) -> list[_Candidate]:
     """Those that the outbox does not have, or has suppressed for a reason that is none any more."""
-    formerly = {key for candidate in candidates if (key := candidate.former_key) is not None}
-    known = outbox.known(connection, {candidate.key for candidate in candidates} | formerly)
+    known = outbox.known(connection, {candidate.key for candidate in candidates})
     in_digests = (candidate for candidate in candidates if _is_in_digest(known.get(candidate.key)))
     of_digests = outbox.known(connection, {key for candidate in in_digests if (key := candidate.digest_key) is not None})
     return [candidate for candidate in candidates if _is_unsent(candidate, known, of_digests)]
@@ -259,17 +253,9 @@ def _is_unsent(
     candidate: _Candidate, known: Mapping[tuple[UUID, str], outbox.Known], of_digests: Mapping[tuple[UUID, str], outbox.Known]
 ) -> bool:
     told = known.get(candidate.key)
-    if told is None and candidate.former_key is not None:
-        told = _same(known.get(candidate.former_key), candidate.due)
     if _is_in_digest(told) and (key := candidate.digest_key) is not None:
         told = of_digests.get(key)
     return told is None or is_wanted_again(told, candidate.user)
-
-
-def _same(known: outbox.Known | None, due: reminders.Due) -> outbox.Known | None:
-    """What is known by the key that `due` had formerly, if it is of the same time: another zone's had that key as well."""
-    is_same = known is not None and known.at is not None and datetime.datetime.fromisoformat(known.at) == due.at
-    return known if is_same else None
 
 
 def digest_key(due: reminders.Due, user: Mapping[Any, Any]) -> str | None:

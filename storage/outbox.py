@@ -75,11 +75,10 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What became of a key that is in the outbox; `at`: the occurrence of an explicit reminder, in ISO form."""
+    """What became of a key that is in the outbox."""
 
     state: State
     reason: str | None
-    at: str | None = None
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,14 +159,12 @@ def known(connection: Connection, keys: Collection[tuple[UUID, str]]) -> dict[tu
     if not keys:
         return {}
     found = connection.execute(_KNOWN, outbox_keys.as_rows(keys))
-    return {(row.ledger_id, row.dedupe_key): Known(row.state, row.reason, row.at) for row in found}
+    return {(row.ledger_id, row.dedupe_key): Known(row.state, row.reason) for row in found}
 
 
 def _known() -> Select[Any]:
     wanted = arrays.given(_outbox.c.ledger_id, _outbox.c.dedupe_key)
-    at = _outbox.c.payload["at"].astext.label("at")
-    columns = (_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason, at)
-    return select(*columns).join(wanted, is_named(wanted))
+    return select(_outbox.c.ledger_id, _outbox.c.dedupe_key, _outbox.c.state, _outbox.c.reason).join(wanted, is_named(wanted))
 
 
 _KNOWN: Final = _known()

@@ -290,7 +290,7 @@ def _reminder(
         return Suppressed("done")
     at = datetime.datetime.fromisoformat(claimed.payload["at"])
     asked = reminders.explicit(reminder_of(row), settings, after=at - datetime.timedelta.resolution, until=at)
-    if claimed.cause not in {key for due in asked for key in (due.key, due.formerly)}:
+    if claimed.cause not in {due.key for due in asked}:
         return Suppressed("rescheduled")
     debt = None
     if row["transaction_id"] is not None:

@@ -1,10 +1,9 @@
-"""Reminders that are moved to another zone, or snoozed while clocks go back: told at each time once, also by keys of before."""
+"""Reminders that are moved to another zone, or snoozed while clocks go back: told at each time once."""
 
 import datetime
 import uuid
 from typing import Any
 
-import pytest
 from sqlalchemy import Connection, update
 
 from domain import reminders as rules
@@ -71,54 +70,19 @@ def test_a_snooze_that_was_told_is_not_told_again_once_the_zone_changes(connecti
     assert told(connection, NINE + 2 * HOUR) == []
 
 
-@pytest.mark.parametrize("state", ["pending", "sent", "dead", "suppressed"])
-@pytest.mark.parametrize(
-    ("at", "name", "columns"),
-    [
-        (NINE, "2026-11-22T09:00:00", {"marks": {"SCHEDULE": [9, None]}}),
-        (FIRST + HOUR, "2026-10-25T02:30:00", {}),
-    ],
-    ids=["rescheduled", "second showing"],
-)
-def test_what_has_its_former_key_is_told_once(
-    connection: Connection, state: str, at: datetime.datetime, name: str, columns: dict[str, Any]
-) -> None:
-    ledger = rows.ledger(connection)
-    reminder = ledger.reminder(at, **BERLIN, **columns)
-    enqueue_formerly(connection, ledger.id, reminder, name, at, state)
-    expected = [at] if state in ("pending", "suppressed") else []
-    assert told(connection, at + HOUR) == expected
-    assert told(connection, at + 2 * HOUR) == []
-
-
-def test_another_zones_row_by_the_former_key_holds_nothing_back(connection: Connection) -> None:
-    ledger = rows.ledger(connection)
-    reminder = ledger.reminder(NINE, **BERLIN)
-    enqueue_formerly(connection, ledger.id, reminder, "2026-11-22T09:00:00", NINE, "sent")
-    reschedule(connection, NINE + HOUR, remind_at=NINE + 6 * HOUR, time_zone="America/New_York")
-    assert told(connection, NINE + 6 * HOUR) == [NINE + 6 * HOUR]
-
-
 def test_a_zone_whose_rules_change_has_nobody_told_twice(connection: Connection) -> None:
     """Of a repeating reminder that had been sent the moment moves, and what clocks show stays."""
     ledger = rows.ledger(connection)
     at = NINE - 24 * HOUR
     reminder = ledger.reminder(at, repeat="FREQ=DAILY", **BERLIN)
-    enqueue_formerly(connection, ledger.id, reminder, "2026-11-21T09:00:00", at, "sent")
-    enqueue_formerly(connection, ledger.id, reminder, "2026-11-22T09:00:00", NINE - HOUR, "sent")
+    for name, was_at in (("2026-11-21T09:00:00", at), ("2026-11-22T09:00:00", NINE - HOUR)):
+        sent(connection, ledger.id, rules.reminder_key(reminder, name, "email"), was_at)
     assert told(connection, NINE + HOUR / 2) == []
 
 
-def enqueue_formerly(
-    connection: Connection, ledger_id: uuid.UUID, reminder: uuid.UUID, name: str, at: datetime.datetime, state: str
-) -> None:
-    """A row as it was before names told zones and second showings apart."""
-    payload: dict[str, str | int] = {"reminder_id": str(reminder), "occurrence": name, "at": at.isoformat()}
-    key = rules.reminder_key(reminder, name, "email")
-    message = outbox.Outgoing(ledger_id=ledger_id, dedupe_key=key, kind="reminder", channel="email", payload=payload, next_at=at)
+def sent(connection: Connection, ledger_id: uuid.UUID, key: str, at: datetime.datetime) -> None:
+    """A row of what went out at `at`."""
+    message = outbox.Outgoing(ledger_id=ledger_id, dedupe_key=key, kind="reminder", channel="email", payload={}, next_at=at)
     outbox.enqueue(connection, [message], now=at)
-    reason = "settled" if state == "suppressed" else None
-    finished_at = None if state == "pending" else at
     its = tables.outbox.c
-    changed = update(tables.outbox).where(its.dedupe_key == key).values(state=state, reason=reason, finished_at=finished_at)
-    connection.execute(changed)
+    connection.execute(update(tables.outbox).where(its.dedupe_key == key).values(state="sent", finished_at=at))
