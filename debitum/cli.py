@@ -28,7 +28,7 @@ from debitum.commands import (
 if TYPE_CHECKING:
     from debitum import messages, users
 
-EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running (up, ui)"
+EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running"
 
 
 def program() -> int:

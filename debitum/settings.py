@@ -249,7 +249,7 @@ def _passphrase(reader: "_Reader") -> str | None:
     try:
         return passphrase.read(reader.values)
     except ValueError as error:
-        reader.wrong.append(f"{passphrase.SETTING}: {error}")
+        reader.wrong.append(str(error))
         return None
 
 

@@ -70,10 +70,10 @@ def rebuild(connection: Connection, keys: KeyRing, say: Say = lambda line: None)
         done, versions = Rebuilt(), dict[UUID, int]()
         for number in range(CATCH_UP_PASSES):
             applied = _catch_up(connection, versions, keys)
+            if number and not applied:
+                break
             done.facts, done.tail = done.facts + applied, done.tail + (applied if number else 0)
             say(f"applied {done.facts} facts of {len(versions)} ledgers")
-            if not applied:
-                break
         with connection.begin():
             _as_owner(connection)
             for name in projecting.PROJECTED:

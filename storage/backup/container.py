@@ -85,7 +85,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
     def sealed_by(self) -> str:
         """For people."""
-        return "a passphrase" if self.stretch is not None else f"the key {self.key_id} of DEBITUM_KEYS"
+        return "a passphrase" if self.stretch is not None else f"the key {self.key_id} of the ring"
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -134,7 +134,7 @@ class Secrets:
             return self.ring.derive(key_id, _PURPOSE)
         except KeyRingError:
             raise BackupError(
-                f"it is sealed by the key {key_id} of DEBITUM_KEYS, which is not in it: put the file `secrets` of that time into "
+                f"it is sealed by the key {key_id} of the ring, which is not in it: put the file `secrets` of that time into "
                 "the data folder, or set DEBITUM_KEYS"
             ) from None
 

@@ -17,7 +17,12 @@ def read(settings: Mapping[str, str]) -> str | None:
         raise ValueError(f"{SETTING} and {FILE_SETTING} are both set: leave one")
     if file:
         given = _content(file)
-    return judged(given) if given else None
+    if not given:
+        return None
+    try:
+        return judged(given)
+    except ValueError as error:
+        raise ValueError(f"{FILE_SETTING if file else SETTING}: {error}") from None
 
 
 def judged(passphrase: str) -> str:

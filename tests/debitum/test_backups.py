@@ -107,7 +107,7 @@ def test_without_a_passphrase_the_keys_stay_outside_and_are_needed(desk: Desk, d
     assert desk.run("backup", str(file)) == (commands.WRONG, f"debitum: {file} is there already: name another file\n")
     desk.use(other_url, new_key("other"))
     code, said = desk.run("restore", str(file))
-    assert (code, "sealed by the key k1 of DEBITUM_KEYS, which is not in it" in said) == (commands.WRONG, True)
+    assert (code, "sealed by the key k1 of the ring, which is not in it" in said) == (commands.WRONG, True)
     desk.use(other_url, f"{new_key('k2')},{RING}")
     assert desk.run("restore", str(file))[0] == commands.OK
     assert not (desk.data / "secrets").exists()

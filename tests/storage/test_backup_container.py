@@ -45,7 +45,7 @@ def test_what_is_in_it_comes_out_and_nothing_can_be_read(tmp_path: Path, secrets
     raw = path.read_bytes()
     assert [word for word in (b"Federleicht", b"Quittenbaum", RING.encode(), PHRASE.encode()) if word in raw] == []
     assert path.stat().st_mode & 0o777 == 0o600
-    assert container.peek(path).sealed_by() in ("a passphrase", "the key k1 of DEBITUM_KEYS")
+    assert container.peek(path).sealed_by() in ("a passphrase", "the key k1 of the ring")
 
 
 def test_the_same_never_looks_the_same(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_who_lacks_the_secret_is_told_which_it_is(tmp_path: Path) -> None:
     for path, secrets, said in (
         (by_phrase, BY_KEY, "set DEBITUM_BACKUP_PASSPHRASE_FILE"),
         (by_phrase, Secrets("another passphrase", None), "the passphrase is another one"),
-        (by_key, BY_PHRASE, "sealed by the key k1 of DEBITUM_KEYS"),
+        (by_key, BY_PHRASE, "sealed by the key k1 of the ring"),
         (by_key, Secrets(None, KeyRing.parse(new_key("k1"))), "the key k1 is another one"),
     ):
         with pytest.raises(BackupError, match=said):
