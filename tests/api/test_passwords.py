@@ -1,5 +1,6 @@
 """Changing a password, and setting a new one for one that is forgotten."""
 
+import asyncio
 import datetime
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from sqlalchemy import Engine, text
 
 from api import passwords
 from storage import identity, recipients, roles
+from tests.api.test_deadline import waiting
+from tests.debitum.test_children import until
 from tests.fixtures.api import PASSWORD, Client, Server
 
 ANOTHER = "wrong battery, wrong staple"
@@ -143,6 +146,19 @@ async def test_a_token_from_a_mail_sets_a_new_password_once(alice: Client, api: 
         assert (await client.http.get("/api/me")).status_code == 401
         refreshed = await client.http.post("/api/auth/refresh", json={"refresh_token": client.signed_in["refresh_token"]})
         assert refreshed.status_code == 401
+
+
+async def test_a_reset_beside_a_change_waits_for_it_and_is_void(alice: Client, api: Server, database: Engine) -> None:
+    """Both change the user and void tokens; in two orders each would wait for the other."""
+    token = mail_token(database, alice)
+    with database.begin() as connection:
+        connection.execute(text("select from debitum.users for update"))
+        change = asyncio.create_task(alice.http.post("/api/auth/password", json=changing()))
+        await until(lambda: waiting(database) == 1)
+        reset = asyncio.create_task(resetting(api, token, PASSWORD))
+        await until(lambda: waiting(database) == 2)
+    assert ((await change).status_code, await reset) == (204, 401)
+    assert await signing_in(api, alice, ANOTHER) == 200
 
 
 async def test_a_token_that_is_not_good_resets_nothing(alice: Client, bob: Client, api: Server, database: Engine) -> None:
