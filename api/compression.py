@@ -16,6 +16,9 @@ _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 """The format of zlib.compressobj that has gzip's head and check sum."""
 
 
+_TOKENS: Final = ("/api/auth/", "/api/tokens")
+
+
 class Constant(bytes):
     """A body that is the same for everybody, and packed once for all."""
 
@@ -27,7 +30,7 @@ class Constant(bytes):
 
 def accepted(request: Request) -> bool:
     """Whether the client reads gzip. Not of tokens: what is secret and what a client sends must not be packed together."""
-    return not request.path.startswith("/api/auth/") and _names_gzip(request.headers.get("accept-encoding", ""))
+    return not request.path.startswith(_TOKENS) and _names_gzip(request.headers.get("accept-encoding", ""))
 
 
 def whole(body: bytes) -> bytes:

@@ -11,7 +11,6 @@ from sanic import HTTPResponse, Request, Sanic
 from api import body, paging, services, sync
 from api.routing import Call, Nothing, Reply, Response, Routes
 from domain import facts, money
-from storage import condition
 
 routes = Routes("service")
 READY_SECONDS = 3.0
@@ -88,8 +87,9 @@ async def live(call: Call[None, Nothing]) -> Reply:
 async def ready(call: Call[None, Nothing]) -> Reply:
     """200 where requests may come, 503 with the reasons where not."""
     try:
-        async with asyncio.timeout(READY_SECONDS), call.services.transaction() as connection:
-            found = await condition.examine(connection)
+        async with asyncio.timeout(READY_SECONDS):
+            found = await call.services.condition.get(None)
+        assert found is not None
     except (*services.DATABASE_ERRORS, TimeoutError):
         return Reply(Ready("unavailable", {"postgres": "does not answer"}), 503, {"Retry-After": "1"})
     checks: dict[str, str | float] = {"postgres": "ok", **msgspec.structs.asdict(found)}

@@ -21,7 +21,7 @@ from api.places import Places
 from api.settings import Settings
 from api.tokens import Tokens
 from api.writer import Writer
-from storage import current, engine, personal_tokens, roles, sessions
+from storage import condition, current, engine, personal_tokens, roles, sessions
 from storage.reader import CONNECTIONS, Reader
 from storage.sealing import Ciphers
 
@@ -65,6 +65,8 @@ class Services:
     """As they are now."""
     balances: DataLoader[UUID, current.Balances]
     """Of a ledger, as they are now."""
+    condition: DataLoader[None, condition.Condition]
+    """Of Postgres: one look for all who ask at once, who may be anybody."""
 
     @asynccontextmanager
     async def transaction(self, *ledgers: UUID) -> AsyncIterator[AsyncConnection]:
@@ -112,6 +114,11 @@ def make(settings: Settings, metrics: Metrics) -> Services:
             going = await sessions.live(connection, credential_ids, now=now())
             return going | await personal_tokens.live(connection, credential_ids - going, now=now())
 
+    async def examined(asked: list[None]) -> dict[None, condition.Condition]:
+        async with pool.begin() as connection:
+            await roles.enter_async(connection, roles.API)
+            return dict.fromkeys(asked, await condition.examine(connection))
+
     feed = Feed(settings.database_url, settings.direct_url or settings.database_url, live_credentials)
     feed.start()
     writer = Writer(
@@ -143,6 +150,7 @@ def make(settings: Settings, metrics: Metrics) -> Services:
         contacts=DataLoader(lambda found: current.contacts(together, found)),
         transactions=DataLoader(lambda found: current.transactions(together, found)),
         balances=DataLoader(lambda found: current.balances(together, found)),
+        condition=DataLoader(examined),
     )
     metrics.start(made.gauges)
     return made

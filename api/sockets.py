@@ -26,7 +26,7 @@ PING_SECONDS = 25.0
 LAG_SECONDS = 30.0
 LAG_BYTES = 256 * 1024
 MAX_MESSAGE_BYTES = 64 * 1024
-MAX_FRAME_BYTES = 1024 * 1024
+MAX_FRAME_BYTES = 2 * MAX_MESSAGE_BYTES
 """Beyond it the connection is cut by the protocol (1009) before a message is whole."""
 SEND_BUFFER_BYTES = 32 * 1024
 """Of the operating system: a reader that does not read shows after a few hundred heads, and 1,000 sockets stay small."""
@@ -91,6 +91,9 @@ def install(app: "Sanic[Any, Any]") -> None:
             # Sanic would say 1000, as if all were said.
             ws.end_connection(GOING_AWAY, "the server stops")  # type: ignore[no-untyped-call]
             raise
+        finally:
+            # Sanic's socket and its parts hold each other: what came of a message that never ended would wait for the collector.
+            ws.assembler.chunks.clear()
 
 
 def _may_connect(request: Request) -> bool:

@@ -5,6 +5,7 @@ import csv
 import datetime
 import html
 import io
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -177,9 +178,13 @@ def _csv(found: Statement) -> str:
     return out.getvalue()
 
 
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r])")
+"""Where one would begin: in the cell, or in a part of it for whoever takes semicolons or tabs for separators."""
+
+
 def plain_cell(text: str) -> str:
     """Text that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return _FORMULA.sub(r"\1'", text)
 
 
 def _html(found: Statement) -> str:

@@ -89,7 +89,7 @@ def _locked(lock: TextIO) -> bool:
 def _lock_file(data_dir: Path) -> TextIO:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        return (data_dir / "up.lock").open("w")
+        return os.fdopen(os.open(data_dir / "up.lock", os.O_WRONLY | os.O_CREAT, 0o600), "w")
     except OSError as error:
         raise folders.unwritable(data_dir, error) from error
 

@@ -114,5 +114,7 @@ def _broken(error: OSError | http.client.HTTPException) -> Outcome:
 
 def _anonymous(detail: str, message: Message) -> str:
     """Operators who read the detail need not know to whom a user's mails go."""
-    address = message.to.address if isinstance(message.to, EmailTarget) else ""
-    return re.sub(re.escape(address), "(recipient)", detail, flags=re.IGNORECASE) if address else detail
+    if not isinstance(message.to, EmailTarget):
+        return detail
+    ways = "|".join(re.escape(address) for address in (message.to.address, mime.recipient(message.to)))  # as DNS has it, too
+    return re.sub(ways, "(recipient)", detail, flags=re.IGNORECASE)

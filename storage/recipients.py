@@ -46,7 +46,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """The reader; of a push to one device, that `device`. `unsubscribe` is the token that ends mails of the message's kind."""
+    """The reader; of a push to one device, that `device`. `unsubscribe` is the token that ends mails of the message's kind.
+
+    `name`: None also while the address is not proven: whoever registered it may be anybody, and these are their words.
+    """
 
     id: UUID
     email: str
@@ -135,7 +138,8 @@ def load(
     row = _user_row(connection, claimed.ledger_id)
     if row is None:
         return Suppressed("gone")
-    user = User(id=row.id, email=row.email, name=row.name, locale=row.locale, time_zone=row.time_zone)
+    name = row.name if row.email_verified_at is not None else None
+    user = User(id=row.id, email=row.email, name=name, locale=row.locale, time_zone=row.time_zone)
     if claimed.kind in outbox.ACCOUNT_KINDS:
         return _account(connection, claimed, user, row, now)
     if row.deleting_at is not None:

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 import pytest
 
-from api import import_json, transfer
+from api import import_json, statements, transfer
 from domain import chain, sequence
 from domain.case import Defaults
 from domain.sequence import Outcome
@@ -297,6 +297,15 @@ async def test_what_is_no_export_is_refused(alice: Client, sent: bytes) -> None:
 async def test_an_empty_export_is_an_empty_import(alice: Client, bob: Client) -> None:
     answer = await bob.post("/api/import/json", await exported(alice))
     assert answer == {"contacts": 0, "transactions": 0, "items": 0, "reminders": 0, "version": 0}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("text", ["=1+1", "Bob;=1+1;", "x\t=1", "a\n=1+1", "a\r\n@b", ";\t=1"])
+async def test_no_cell_is_a_formula_whatever_it_is_taken_apart_by(text: str, separator: str) -> None:
+    out = io.StringIO()
+    csv.writer(out).writerow(["x", statements.plain_cell(text)])
+    cells = [cell for row in csv.reader(io.StringIO(out.getvalue()), delimiter=separator) for cell in row]
+    assert [cell for cell in cells if cell.lstrip('"').startswith(("=", "+", "-", "@"))] == []
 
 
 async def test_a_zip_of_tables(alice: Client) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import datetime
+import gc
 import json
 import socket as sockets_of_python
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from api import feed, sockets, tokens
 from storage import feed as stored_feed
 from storage.feed import Head
+from tests.debitum.test_children import until as eventually
 from tests.fixtures.api import Client, Server, serve
 
 
@@ -83,6 +86,33 @@ async def test_a_socket_is_told_where_the_ledger_stands_after_every_change(api: 
         await alice.push(dry_run=True)
         with pytest.raises(TimeoutError):
             await hear(socket, 0.2)
+
+
+HANDSHAKE = (
+    f"GET {sockets.PATH} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+).encode()
+UNFINISHED = b"".join(bytes([opcode, 0xFE, *(10_000).to_bytes(2), 0, 0, 0, 0]) + b"x" * 10_000 for opcode in (1, *[0] * 11))
+"""Frames of a text of which none is the last (RFC 6455, 5.2)."""
+
+
+async def test_what_came_of_a_message_that_never_ended_is_given_back_at_once(api: Server) -> None:
+    """Sanic's socket and its parts hold each other, and would hold it until the collector comes."""
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(UNFINISHED)
+            writer.close()
+            await writer.wait_closed()
+        left = 50 * len(UNFINISHED) // 2
+        await eventually(lambda: tracemalloc.get_traced_memory()[0] < left)
+    finally:
+        tracemalloc.stop()
+        gc.enable()
 
 
 async def test_without_postgres_it_is_said_to_come_back(api: Server, alice: Client, tmp_path: Path) -> None:

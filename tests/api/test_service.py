@@ -1,5 +1,6 @@
 """What surrounds the resources: health, documents, problems, limits, compression."""
 
+import asyncio
 import gzip
 import json
 import re
@@ -10,12 +11,15 @@ from typing import Any
 import psycopg
 import pytest
 from jsonschema import Draft202012Validator
+from sqlalchemy import Engine
 
 from api import health, problems
 from api.app import ROUTES
 from api.settings import Settings
 from domain import errors
 from storage import urls
+from tests.api.test_deadline import locked, waiting
+from tests.debitum.test_children import until
 from tests.fixtures import pooler
 from tests.fixtures.api import Client, Server, of_the_module, serve
 from tests.fixtures.database import cloned
@@ -52,6 +56,20 @@ async def test_health_answers_and_ready_says_what_it_looked_at(
             connection.execute("lock table debitum.alembic_version")
             hangs = await http.get("/health/ready")
         assert (hangs.status_code, hangs.json()["checks"]) == (503, {"postgres": "does not answer"})
+
+
+async def test_all_who_ask_whether_it_is_ready_are_one_look(
+    api: Server, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be anybody, and many: the others want the connections."""
+    monkeypatch.setattr(health, "READY_SECONDS", 0.5)
+    with locked(database, "lock table debitum.alembic_version"):
+        async with api.http() as http:
+            asked = [asyncio.create_task(http.get("/health/ready")) for _ in range(20)]
+            await until(lambda: waiting(database) > 0)
+            await asyncio.sleep(0.1)
+            assert waiting(database) == 1
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {503}
 
 
 async def test_meta_lists_every_currency_with_its_exponent(api: Server) -> None:
@@ -189,6 +207,9 @@ async def test_large_answers_are_compressed_but_never_tokens(alice: Client, api:
     for accepted in ("identity", "gzip;q=0", "br"):
         assert "Content-Encoding" not in (await alice.http.get("/api/meta", headers={"Accept-Encoding": accepted})).headers
     body = {"email": alice.user["email"], "password": "x" * 20}
+    program = {"name": "\U0001f600" * 100, "scope": "read"}
+    token = await alice.http.post("/api/tokens", json=program, headers={"Accept-Encoding": "gzip"})
+    assert (token.status_code, "Content-Encoding" in token.headers) == (201, False)
     login = await alice.http.post("/api/auth/login", json=body, headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in login.headers
 

@@ -48,7 +48,7 @@ def test_one_supervisor_holds_a_folder(tmp_path: Path) -> None:
     note = instance.Note(1, "2026-11-22T20:00:00+00:00", {"api": "http://127.0.0.1:8000"})
     with instance.claim(tmp_path) as held:
         held.write(note)
-        assert mode(tmp_path / "up.json") == 0o600
+        assert mode(tmp_path / "up.json") == mode(tmp_path / "up.lock") == 0o600
         with pytest.raises(instance.AlreadyRunningError) as refused, instance.claim(tmp_path):
             pass
         assert refused.value.note == note

@@ -163,12 +163,20 @@ class MailContract(ChannelContract):
         assert isinstance(channel.send(msgspec.structs.replace(self.message, to=EmailTarget(address)), now=NOW), Permanent)
         assert mails() == []
 
-    def test_a_domain_in_any_script_is_written_in_ascii(self, channel: Channel, mails: Callable[[], list[EmailMessage]]) -> None:
-        assert isinstance(
-            channel.send(msgspec.structs.replace(self.message, to=EmailTarget("hana@bücher.example")), now=NOW), Sent
-        )
+    @pytest.mark.parametrize(
+        ("domain", "written"),
+        [
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("Bücher.example", "xn--bcher-kva.example"),
+            ("faß.example", "xn--fa-hia.example"),  # and not fass.example, which is somebody else's
+        ],
+    )
+    def test_a_domain_in_any_script_is_written_in_ascii(
+        self, channel: Channel, mails: Callable[[], list[EmailMessage]], domain: str, written: str
+    ) -> None:
+        assert isinstance(channel.send(msgspec.structs.replace(self.message, to=EmailTarget(f"hana@{domain}")), now=NOW), Sent)
         [mail] = mails()
-        assert mail["To"] == "hana@xn--bcher-kva.example"
+        assert mail["To"] == f"hana@{written}"
 
 
 def parse(content: bytes) -> EmailMessage:

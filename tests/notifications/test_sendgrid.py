@@ -116,6 +116,13 @@ def test_what_a_status_means(sendgrid: FakeHttp, status: int, kind: type[Outcome
     assert len(sendgrid.asked) == 1
 
 
+def test_an_address_is_masked_as_dns_has_it_too(sendgrid: FakeHttp) -> None:
+    sendgrid.answer = lambda _: Answer(400, errors("hana@xn--bcher-kva.example is no address"))
+    channel = SendGridMail(KEY, sender=SENDER, host=sendgrid.url)
+    outcome = channel.send(msgspec.structs.replace(MAIL, to=EmailTarget("hana@bücher.example")), now=NOW)
+    assert "(recipient) is no address" in outcome.detail
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
