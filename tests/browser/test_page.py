@@ -221,6 +221,13 @@ async def test_erasing_a_device(api: Server, alice: Client, chromium: Browser) -
         await expect(phone.page.get_by_text("Nobody here yet.")).to_be_visible()
 
 
+FOLLOWERS = """async () => {
+    const { held, pending } = await navigator.locks.query();
+    return [...held, ...pending].map(({ name }) => name).filter((name) => name.endsWith("-follow")).sort();
+}"""
+"""Of each device that is open in this browser the lock under which it follows."""
+
+
 async def test_two_devices_agree_in_one_window(visitor: Visitor) -> None:
     """As a visitor plays it: one goes offline, both change a debt, they meet, one tap settles it, the hashes are equal."""
     page = visitor.page
@@ -252,6 +259,9 @@ async def test_two_devices_agree_in_one_window(visitor: Visitor) -> None:
     assert len(set(hashes)) == 1
     await left.locator(".explanation summary").click()
     await expect(left.locator(".explanation .step").last).to_contain_text("→ +€12.00")
+    await page.reload()
+    await expect(page.locator("#verdict")).to_contain_text("Equal: both at version 5")
+    assert await page.evaluate(FOLLOWERS) == ["debitum-proof-left-follow", "debitum-proof-right-follow"]
 
 
 @pytest.mark.parametrize(("language", "heading", "direction"), [("de-AT", "Personen", "ltr"), ("ar-EG", "الأشخاص", "rtl")])

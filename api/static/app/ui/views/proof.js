@@ -12,11 +12,18 @@ import { row } from "./log.js";
 
 const NAMES = ["left", "right"];
 const FACTS = 8; // the newest, under each device
+let opening = null; // a promise: what is shown again meanwhile waits for the same two
 let panels = null;
 
 /** The proof: signing in once for both devices, then both. */
 export async function proof(app) {
-  panels ??= await Promise.all(NAMES.map((name) => Panel.open(app, name)));
+  opening ??= Promise.all(NAMES.map((name) => Panel.open(app, name)));
+  try {
+    panels = await opening;
+  } catch (error) {
+    opening = null; // the next showing tries again
+    throw error;
+  }
   const ready = panels.every(({ device }) => device.signedIn);
   return [
     h("h1", {}, say("Two devices, one ledger")),
