@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from api import browser as served
 from tests.browser.conftest import ONE_LOOP, Visitor, signed_in, visiting
@@ -39,6 +39,15 @@ async def household(alice: Client) -> str:
     await alice.delete(f"/api/transactions/{gone}")
     await alice.post("/api/reminders", {"contact_id": ana, "remind_at": "2027-01-01T09:00:00Z", "message": "call"}, status=201)
     return ana
+
+
+async def edit(page: Page, what: str, texts: dict[str, str]) -> None:
+    """Fill in fields of that debt by their labels, and save it."""
+    await page.locator("#debts > li", has_text=what).locator("[data-act=edit]").click()
+    for label, written in texts.items():
+        await page.get_by_label(label).fill(written)
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog")).to_have_count(0)
 
 
 async def grave(visitor: Visitor) -> list[str]:
@@ -153,6 +162,33 @@ async def test_a_whole_day(visitor: Visitor, api: Server) -> None:
     ]
     [reminder] = (await zoe.get("/api/reminders"))["items"]
     assert reminder["message"] == "ask Bilal"
+
+
+async def test_an_edit_changes_what_was_touched(api: Server, alice: Client, chromium: Browser) -> None:
+    """And nothing that the form cannot show as it is: line breaks, which stay where the text is edited, too."""
+    ana = await friend(alice)
+    debt = await lunch(alice, ana, description="soup\r\nbread")
+    thing = await lunch(alice, ana, type="item", amount=1, currency=None, item="drill\nbits", description=None)
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        page = phone.page
+        await phone.go(f"/person/{ana}")
+        await edit(page, "soup", {"Amount": "11"})
+        await edit(page, "drill", {"How many": "2"})
+        await expect(page.locator("#debts > li", has_text="soup")).to_contain_text("€11.00")
+        await expect(page.locator("#debts > li", has_text="drill")).to_contain_text("× 2")
+        await phone.live()
+        found = [await alice.get(f"/api/transactions/{one}") for one in (debt, thing)]
+        assert [(one["amount"], one["description"] or one["item"]) for one in found] == [
+            (1100, "soup\r\nbread"),
+            (2, "drill\nbits"),
+        ]
+        await page.locator("#debts > li", has_text="soup").locator("[data-act=edit]").click()
+        await page.get_by_label("Description").press("Control+End")
+        await page.get_by_label("Description").press_sequentially(", cake")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("#debts")).to_contain_text("bread, cake")
+        await phone.live()
+    assert (await alice.get(f"/api/transactions/{debt}"))["description"] == "soup\nbread, cake"
 
 
 async def test_what_is_refused_is_shown(api: Server, alice: Client, chromium: Browser) -> None:

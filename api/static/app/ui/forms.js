@@ -32,8 +32,8 @@ export const select = (name, options, chosen) =>
   );
 
 /**
- * Ask with a form; what `read(form)` makes of it, or null where the user leaves. `read` returns undefined, after `complain`, while
- * something is wrong; what it throws is shown under the form.
+ * Ask with a form; what `read(form, asked)` makes of it, or null where the user leaves. `asked`: the texts with which the form began,
+ * by name. `read` returns undefined, after `complain`, while something is wrong; what it throws is shown under the form.
  */
 export function ask(title, fields, { read, done = say("Save"), danger = false }) {
   const trouble = h("p", { class: "error", role: "alert" });
@@ -51,12 +51,13 @@ export function ask(title, fields, { read, done = say("Save"), danger = false })
     ),
   );
   const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
+  const asked = Object.fromEntries(Array.from(form.elements, ({ name }) => [name, name && text(form, name)]));
   let found = null;
   form.onsubmit = async (event) => {
     event.preventDefault();
     trouble.textContent = "";
     try {
-      const value = await read(form);
+      const value = await read(form, asked);
       if (value === undefined) return form.querySelector("[aria-invalid=true]")?.focus();
       found = value;
       dialog.close();
@@ -80,13 +81,22 @@ export const confirm = async (title, text, done) =>
 
 const given = (form, name) => form.elements.namedItem(name).value.trim();
 
-/** What of `after` differs from `before`; a field that was emptied is null. */
-function patch(before, after) {
-  const differs = ([name, value]) => (before[name] ?? null) !== value;
+/**
+ * What of `after` differs from `before`; a field that was emptied is null. A text that is still as the form had `asked` for it is left
+ * out: a control may show less than there is, and gives that back.
+ */
+function patch(before, after, asked) {
+  const differs = ([name, value]) => (before[name] ?? null) !== value && asked[name] !== value;
   return Object.fromEntries(Object.entries(after).filter(differs));
 }
 
 const withoutEmpty = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+
+/** A control for a text; one of several lines where the text has several. */
+const prose = (name, value = "") =>
+  /[\r\n]/.test(value)
+    ? h("textarea", { name, rows: 2, maxlength: 4000 }, value)
+    : h("input", { name, maxlength: 4000, value, autocomplete: "off" });
 
 const text = (form, name) => given(form, name) || null;
 
@@ -109,11 +119,11 @@ export function askContact(contact = {}) {
       field(say("Notes"), h("textarea", { name: "notes", rows: 2, maxlength: 4000 }, contact.notes)),
     ],
     {
-      read(form) {
+      read(form, asked) {
         const name = required(form, "name");
         if (name === undefined) return undefined;
         const fields = { name, email: text(form, "email"), phone: text(form, "phone"), notes: text(form, "notes") };
-        return contact.id ? patch(contact, fields) : withoutEmpty(fields);
+        return contact.id ? patch(contact, fields, asked) : withoutEmpty(fields);
       },
     },
   );
@@ -151,7 +161,7 @@ export function askDebt({ debt = {}, people, contactId, currency, currencies, it
         ),
       ),
       field(say("Direction"), select("direction", directions, debt.direction)),
-      item && field(say("What"), h("input", { name: "item", maxlength: 4000, value: debt.item, autocomplete: "off" })),
+      item && field(say("What"), prose("item", debt.item)),
       item
         ? field(say("How many"), amount)
         : h(
@@ -167,10 +177,7 @@ export function askDebt({ debt = {}, people, contactId, currency, currencies, it
               ),
             ),
           ),
-      field(
-        say("Description"),
-        h("input", { name: "description", maxlength: 4000, value: debt.description, autocomplete: "off" }),
-      ),
+      field(say("Description"), prose("description", debt.description)),
       h(
         "div",
         { class: "pair" },
@@ -178,11 +185,11 @@ export function askDebt({ debt = {}, people, contactId, currency, currencies, it
         date("due_date", say("Due date"), debt.due_date),
       ),
     ],
-    { read: (form) => readDebt(form, debt, item) },
+    { read: (form, asked) => readDebt(form, asked, debt, item) },
   );
 }
 
-function readDebt(form, debt, item) {
+function readDebt(form, asked, debt, item) {
   const currency = item ? undefined : given(form, "currency");
   const amount = item ? quantity(given(form, "amount") || "1") : typed(given(form, "amount"), currency);
   const refusal = item ? say("A whole number, at least 1.") : wrongAmount(currency);
@@ -200,7 +207,7 @@ function readDebt(form, debt, item) {
     transaction_date: date,
     due_date: text(form, "due_date"),
   };
-  return debt.id ? patch(debt, fields) : withoutEmpty(fields);
+  return debt.id ? patch(debt, fields, asked) : withoutEmpty(fields);
 }
 
 const quantity = (written) => (/^\d{1,15}$/.test(written) && Number(written) > 0 ? Number(written) : null);
