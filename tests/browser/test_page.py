@@ -191,6 +191,29 @@ async def test_an_edit_changes_what_was_touched(api: Server, alice: Client, chro
     assert (await alice.get(f"/api/transactions/{debt}"))["description"] == "soup\nbread, cake"
 
 
+async def test_an_edit_keeps_what_cannot_be_chosen_any_more(api: Server, alice: Client, chromium: Browser) -> None:
+    """A currency that was withdrawn, and a person who was deleted meanwhile: another was chosen in their place, and sent."""
+    ana, _ = await friend(alice), await friend(alice, "Aaron")
+    debt = await lunch(alice, ana, currency="HRK")
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        page = phone.page
+        await phone.go(f"/person/{ana}")
+        await edit(page, "lunch", {"Amount": "11"})
+        await expect(page.locator("#debts")).to_contain_text("HRK\xa011.00")
+        await phone.live()
+        assert (await alice.get(f"/api/transactions/{debt}"))["currency"] == "HRK"
+        await phone.offline()
+        await page.locator("#delete-person").click()
+        await page.get_by_role("button", name="Delete", exact=True).last.click()
+        await expect(page.get_by_text("This person is deleted.")).to_be_visible()
+        await page.locator("#debts [data-act=edit]").click()
+        chosen = [await page.get_by_label(label).evaluate("one => one.selectedOptions[0].text") for label in ("Who", "Currency")]
+        assert chosen == ["Ana", "HRK"]
+        await page.get_by_label("Amount").fill("12")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("#debts")).to_contain_text("HRK\xa012.00")
+
+
 async def test_what_is_refused_is_shown(api: Server, alice: Client, chromium: Browser) -> None:
     """A command that the server does not take stays on a list until its user has seen it."""
     ana = await friend(alice)

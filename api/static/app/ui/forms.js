@@ -172,7 +172,7 @@ export function askDebt({ debt = {}, people, contactId, currency, currencies, it
               say("Currency"),
               select(
                 "currency",
-                currencies.map((one) => [one, one]),
+                [...new Set([...currencies, code])].map((one) => [one, one]), // its own may have been withdrawn
                 code,
               ),
             ),

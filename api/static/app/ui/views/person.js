@@ -185,7 +185,10 @@ const giveBack = (app, { id }) =>
 
 async function editDebt(app, debt) {
   const { book, currency, currencies } = app;
-  const changes = await askDebt({ debt, people: book.contactsByName(spoken()), currency, currencies });
+  const { contact_id: id } = debt;
+  const live = book.contactsByName(spoken());
+  const people = live.some((one) => one.id === id) ? live : [...live, { id, name: book.nameOf(id) }]; // who was deleted meanwhile
+  const changes = await askDebt({ debt, people, currency, currencies });
   if (changes === null || Object.keys(changes).length === 0) return;
   await app.act((device) => device.update("transaction", debt.id, changes), say("Saved."));
 }
