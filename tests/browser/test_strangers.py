@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import ONE_LOOP, visiting
-from tests.browser.test_devices import friend, write_down
+from tests.browser.test_devices import friend, lunch, write_down
 from tests.fakes.portal import http, portal
 from tests.fixtures.api import PASSWORD, Client, Server
 
@@ -186,6 +186,25 @@ async def test_the_page_says_that_it_cannot_reach_the_server(api: Server, alice:
         await expect(page.locator("#toasts")).to_contain_text("This was not written down")
         await phone.live()
     assert [one["description"] for one in (await alice.get("/api/transactions"))["items"]] == ["soup"]
+
+
+async def test_amounts_are_right_before_the_server_tells_of_currencies(api: Server, alice: Client, chromium: Browser) -> None:
+    """The browser knows their decimals, too; and the server is asked again until it has told."""
+    contact = await friend(alice)
+    await lunch(alice, contact, amount=99_900, currency="JPY")
+    async with portal(api.url) as hotel:
+        hotel.captive = "/api/meta"
+        hotel.answer = http(503, BUSY, kind="application/problem+json", Retry_After="7")
+        async with visiting(chromium, hotel.url) as phone:
+            page = phone.page
+            await phone.sign_in(alice.user["email"])
+            await phone.go(f"/person/{contact}")
+            await expect(page.locator("#debts")).to_contain_text("¥99,900")
+            assert hotel.kept
+            hotel.answer = None
+            await write_down(page, "7", "soup")
+            await phone.go("/settings")
+            await expect(page.get_by_label("Currency of new debts").locator("option[value=JPY]")).to_have_count(1)
 
 
 FOLLOWED = """async (password) => {

@@ -9,8 +9,11 @@ export function useCurrencies(currencies) {
   exponents = Object.fromEntries(currencies.map(({ code, exponent }) => [code, exponent]));
 }
 
-/** Digits of the minor unit of a currency. */
-export const exponentOf = (currency) => exponents[currency] ?? 2;
+/** Digits of the minor unit of a currency: by the server's word, or by the browser's until there is that. */
+export const exponentOf = (currency) => (exponents[currency] ??= digitsOf(currency));
+
+const digitsOf = (currency) =>
+  new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
 
 const formats = new Map(); // to make one takes longer than to use it a hundred times
 

@@ -17,6 +17,7 @@ class App {
   #due = null;
   #turn = 0;
   #following = null;
+  #learning = false;
   trouble = null; // what stopped the syncing, in words
 
   async start() {
@@ -27,9 +28,12 @@ class App {
     this.dress();
     useCurrencies(this.device.remembered("meta")?.currencies ?? []);
     addEventListener("hashchange", () => this.show({ moved: true }));
-    addEventListener("online", () => this.device.stir());
-    this.show();
+    addEventListener("online", () => {
+      this.device.stir();
+      this.#learnLate();
+    });
     this.learn();
+    this.show();
     if (this.device.signedIn) this.follow();
   }
 
@@ -46,13 +50,21 @@ class App {
 
   // Currencies and the kind of registration: asked whenever the page opens, kept for when it opens offline.
   async learn() {
+    this.#learning = true;
     try {
       const meta = await this.device.meta();
       useCurrencies(meta.currencies);
       await this.device.remember({ meta });
     } catch {
-      // Offline: what was kept is as good.
+      // Offline: what was kept is as good, and where nothing was it is asked again.
+    } finally {
+      this.#learning = false;
     }
+  }
+
+  // The same once more, where nobody answered yet.
+  #learnLate() {
+    if (!this.#learning && this.device.remembered("meta") === undefined) this.learn();
   }
 
   /** Everything as the user expects it. */
@@ -87,6 +99,7 @@ class App {
 
   /** Show the view that the address names. */
   async show({ moved = false } = {}) {
+    if (this.device.live || !this.device.signedIn) this.#learnLate();
     const turn = (this.#turn += 1);
     const { view, title, rest } = viewOf(location.hash, this.device.signedIn);
     const content = await this.#seen(view, rest);
