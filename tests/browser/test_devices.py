@@ -114,6 +114,23 @@ async def test_a_conflict_of_money_is_settled(api: Server, alice: Client, chromi
     assert (await alice.get(f"/api/contacts/{contact}"))["balances"] == [{"currency": "EUR", "amount": 1200}]
 
 
+async def test_a_form_is_about_what_it_was_opened_with(api: Server, alice: Client, chromium: Browser) -> None:
+    """What another device changed while it was open is no less of a conflict: its user has not seen that."""
+    contact = await friend(alice)
+    debt = await lunch(alice, contact)
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await phone.go(f"/person/{contact}")
+        await phone.page.locator("#debts [data-act=edit]").click()
+        await alice.http.patch(f"/api/transactions/{debt}", json={"amount": 1100})
+        await expect(phone.page.locator("#debts")).to_contain_text("€11.00")
+        await phone.page.get_by_label("Amount").fill("12")
+        await phone.page.get_by_role("button", name="Save").click()
+        await expect(phone.page.locator(".badge")).to_have_text("1")
+        await expect(phone.page.locator("#debts")).to_contain_text("€11.00")
+        await phone.go("/attention")
+        await expect(phone.page.locator(".conflict")).to_contain_text("€12.00")
+
+
 async def test_a_deletion_meets_an_edit(api: Server, alice: Client, chromium: Browser) -> None:
     """What one deletes and the other has changed stays until somebody decides; to keep it settles the conflict."""
     contact = await friend(alice)

@@ -37,6 +37,7 @@ export class Device {
   #bell = new Bell();
   #pushedAt = 0; // how much of the log was folded when something was last sent
   #preview = null; // what the server says is there, until the log is folded that says so too
+  #previewed = 0; // the version of that
   #live = false;
   #tabs; // this device's, which share the one feed that the first of them has open
 
@@ -152,9 +153,12 @@ export class Device {
     return { id, event: await this.#act(kind, id, "CREATED", data) };
   }
 
-  /** Change some members, null clears; the id of the event. `resolves`: the event id of the conflict that this settles. */
-  async update(kind, id, data, resolves) {
-    return this.#act(kind, id, "UPDATED", data, resolves);
+  /**
+   * Change some members, null clears; the id of the event. `resolves`: the event id of the conflict that this settles; `base`: the
+   * `shownVersion` that the user had in view, where that is not what is shown now.
+   */
+  async update(kind, id, data, resolves, { base } = {}) {
+    return this.#act(kind, id, "UPDATED", data, resolves, { base });
   }
 
   /** Delete it and what hangs on it; the id of the event. */
@@ -171,10 +175,10 @@ export class Device {
   async undo(eventId) {
     const fact = (await this.#store.fact(eventId)) ?? this.#imagined(eventId);
     if (fact === undefined) throw new RangeError(`${eventId} is neither in the log nor waiting`);
-    return this.#act(fact.aggregate_type, fact.aggregate_id, "UNDO", { undone_event_id: eventId }, undefined, fact);
+    return this.#act(fact.aggregate_type, fact.aggregate_id, "UNDO", { undone_event_id: eventId }, undefined, { undone: fact });
   }
 
-  async #act(kind, id, what, data, resolves, undone) {
+  async #act(kind, id, what, data, resolves, { undone, base } = {}) {
     const item = {
       id: this.#newId(),
       aggregate_type: kind,
@@ -187,7 +191,7 @@ export class Device {
     if (!carries(item, MOST_LEVELS)) throw new Unsendable("a command with something that JSON cannot hold");
     const size = sizeOf(item);
     if (size > MOST_BYTES) throw new Unsendable(`a command of ${size} bytes: the server takes ${MOST_BYTES} at most`);
-    await this.#store.queue(item, undone);
+    await this.#store.queue(item, undone, base);
     return item.id;
   }
 
@@ -214,6 +218,11 @@ export class Device {
   /** {version, hash} of what is folded: two devices agree if and only if these are equal. */
   get head() {
     return this.#store.head;
+  }
+
+  /** The version of what is shown without what waits: ahead of the head while the log is not folded. */
+  get shownVersion() {
+    return this.#preview === null ? this.head.version : this.#previewed;
   }
 
   /** How many commands are not in the folded log yet and not refused either. */
@@ -307,7 +316,10 @@ export class Device {
     const take = (lines) => {
       for (const { kind, ...fields } of lines) {
         if (kind !== undefined) found.set(keyOf(kind, fields.id), withoutNulls(fields));
-        else if (isHead(fields)) ahead = fields.version > this.head.version;
+        else if (isHead(fields)) {
+          this.#previewed = fields.version;
+          ahead = fields.version > this.head.version;
+        }
       }
       if (!ahead || this.#preview === found || BEFORE_DEBTS.has(lines.at(-1).kind)) return;
       this.#preview = found;

@@ -256,9 +256,12 @@ export class Store {
 
   // --- the commands of the user -------------------------------------------------------------------------------------------
 
-  /** Keep a command until the log has it; its base is what is folded now. `undone`: the fact that it takes back. */
-  async queue(item, undone) {
-    const command = { item, undone, base_seq: this.head.version, state: "queued" };
+  /**
+   * Keep a command until the log has it; its base is what is folded now, or what of it the user had in view, `base`. `undone`: the fact
+   * that it takes back.
+   */
+  async queue(item, undone, base = Infinity) {
+    const command = { item, undone, base_seq: Math.min(base, this.head.version), state: "queued" };
     await this.#write(async (store) => {
       command.ordinal = await done(store("commands").add(command));
       this.#commands.set(item.id, command);

@@ -86,10 +86,12 @@ function actions(app, contact) {
   ];
 }
 
+// `base`: what another device changes while the form is open, its user has not seen.
 async function edit(app, contact) {
+  const base = app.device.shownVersion;
   const changes = await askContact(contact);
   if (changes === null || Object.keys(changes).length === 0) return;
-  await app.act((device) => device.update("contact", contact.id, changes), say("Saved."));
+  await app.act((device) => device.update("contact", contact.id, changes, undefined, { base }), say("Saved."));
 }
 
 async function remove(app, { id, name }) {
@@ -185,10 +187,11 @@ const giveBack = (app, { id }) =>
 
 async function editDebt(app, debt) {
   const { book, currency, currencies } = app;
+  const base = app.device.shownVersion;
   const { contact_id: id } = debt;
   const live = book.contactsByName(spoken());
   const people = live.some((one) => one.id === id) ? live : [...live, { id, name: book.nameOf(id) }]; // who was deleted meanwhile
   const changes = await askDebt({ debt, people, currency, currencies });
   if (changes === null || Object.keys(changes).length === 0) return;
-  await app.act((device) => device.update("transaction", debt.id, changes), say("Saved."));
+  await app.act((device) => device.update("transaction", debt.id, changes, undefined, { base }), say("Saved."));
 }
