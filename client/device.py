@@ -123,7 +123,7 @@ class Device:
 
         Raises, as everything that acts, ValueError for what no request can hold: it would keep back all behind it for ever.
         """
-        entity_id = entity_id or self._new_id()
+        entity_id = (entity_id or self._new_id()).lower()
         self._act(kind, entity_id, "CREATED", data)
         return entity_id
 
@@ -150,7 +150,7 @@ class Device:
         item = {
             "id": self._new_id(),
             "aggregate_type": kind,
-            "aggregate_id": entity_id,
+            "aggregate_id": entity_id.lower(),  # as the log will have it
             "event_type": what,
             "event_data": {**data, **({} if resolves is None else {"resolves": resolves})},
             "timestamp": self._clock().isoformat(),

@@ -152,6 +152,27 @@ async def test_what_no_request_can_hold_is_refused_at_once(api: Server, alice: C
     assert (ana["name"], ana["notes"]) == ("Ana", "\U0001f642")
 
 
+CAPITALS = """async ([id, ...password]) => {
+    const { Device } = await import("/app/client/index.js");
+    const device = await Device.open("shouting");
+    await device.login(...password);
+    const ana = await device.create("contact", { name: "Ana" }, id);
+    await device.sync();
+    await device.update("contact", id, { name: "Ana M." });
+    const shown = device.shown().map(([key, { name }]) => [key.id, name]);
+    device.close();
+    return [ana.id, shown];
+}"""
+
+
+async def test_an_id_in_capitals_is_the_same_id(api: Server, alice: Client, chromium: Browser) -> None:
+    """The log has it in small letters: what is expected of it before is not beside what is known after."""
+    ana = "01A204D8-1600-7000-8000-0000000C0001"
+    async with visiting(chromium, api.url) as visitor:
+        found = await visitor.page.evaluate(CAPITALS, [ana, alice.user["email"], PASSWORD])
+    assert found == [ana.lower(), [[ana.lower(), "Ana M."]]]
+
+
 async def test_the_page_says_that_it_cannot_reach_the_server(api: Server, alice: Client, chromium: Browser) -> None:
     """And goes on by itself when somebody has paid. What cannot be sent it does not take."""
     contact = await friend(alice)

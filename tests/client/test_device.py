@@ -141,6 +141,18 @@ async def test_ids_are_in_the_order_in_which_they_were_made(anna: Person) -> Non
     assert {UUID(one).version for one in ids} == {7}
 
 
+async def test_an_id_in_capitals_is_the_same_id(anna: Person) -> None:
+    """The log has it in small letters: what is expected of it before is not beside what is known after."""
+    phone = await anna.device()
+    ana = "01A204D8-1600-7000-8000-0000000C0001"
+    assert phone.create("contact", {"name": "Ana"}, entity_id=ana) == ana.lower()
+    await phone.sync()
+    phone.update("contact", ana, {"name": "Ana M."})
+    assert phone.shown() == {("contact", ana.lower()): {"name": "Ana M."}}
+    await phone.sync()
+    assert phone.state() == phone.shown()
+
+
 async def test_a_lost_reply_to_a_refresh_signs_nobody_out(anna: Person, api: Server, tmp_path: Path) -> None:
     network = Between("/api/auth/refresh")
     late = 0.0

@@ -150,7 +150,7 @@ export class Device {
    * Throws, as everything that acts, Unsendable for what no request can hold: it would keep back all behind it for ever.
    */
   async create(kind, data, id = this.#newId()) {
-    return { id, event: await this.#act(kind, id, "CREATED", data) };
+    return { id: id.toLowerCase(), event: await this.#act(kind, id, "CREATED", data) };
   }
 
   /**
@@ -182,7 +182,7 @@ export class Device {
     const item = {
       id: this.#newId(),
       aggregate_type: kind,
-      aggregate_id: id,
+      aggregate_id: id.toLowerCase(), // as the log will have it
       event_type: what,
       event_data: resolves === undefined ? data : { ...data, resolves },
       timestamp: this.#timestamp(),
