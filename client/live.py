@@ -40,8 +40,10 @@ async def follow(
             await sync()
             async with connect(server.replace("http", "ws", 1) + "/api/sync/ws") as socket:
                 await _authenticate(socket, session)
-                failures = 0
-                await _listen(socket, session, sync, is_news, stirred)
+                async with asyncio.timeout(READY_SECONDS):
+                    head = await _head(socket)
+                failures = 0  # not before: a proxy may shake hands for a server that is gone
+                await _listen(socket, head, session, sync, is_news, stirred)
         except Unavailable as error:
             wait = error.retry_after
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError):  # a URI that somebody on the way would have us go to
@@ -61,10 +63,11 @@ async def _authenticate(socket: ClientConnection, session: Session) -> None:
     await socket.send(json.dumps({"type": "auth", "token": await session.token()}))
 
 
-async def _listen(socket: ClientConnection, session: Session, sync: Sync, is_news: IsNews, stirred: asyncio.Event) -> None:
-    """Until the connection ends, which raises ConnectionClosed."""
-    async with asyncio.timeout(READY_SECONDS):
-        heads = [await _head(socket)]
+async def _listen(
+    socket: ClientConnection, head: tuple[int, str | None], session: Session, sync: Sync, is_news: IsNews, stirred: asyncio.Event
+) -> None:
+    """Until the connection ends, which raises ConnectionClosed. `head`: the first that was said."""
+    heads = [head]
     reading = asyncio.create_task(_read(socket, heads, stirred))
     try:
         while not reading.done():

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from websockets.asyncio.server import Server as WebSocketServer
 from websockets.asyncio.server import ServerConnection, serve
 
 from api import tokens
@@ -352,14 +353,42 @@ async def test_a_feed_may_say_more_than_heads() -> None:
         return head == (2, None)
 
     async with serve(talk, "127.0.0.1", 0) as feed:
-        url = f"http://127.0.0.1:{next(iter(feed.sockets)).getsockname()[1]}"
-        store = Store(":memory:")
-        in_an_hour = datetime.datetime.now(datetime.UTC).timestamp() + 3_600
-        store.remember(access_token="a", expires_at=in_an_hour)
-        somebody = session.Session(Wire(url), store, lambda: datetime.datetime.now(datetime.UTC), {})
         with pytest.raises(SignedOut, match="enough"):
-            await asyncio.wait_for(live.follow(url, somebody, sync, is_news, asyncio.Event(), random.Random(1)), 10)
+            await _follow(feed, sync, is_news)
     assert set(met) <= {(1, None), (2, None)}
+
+
+async def test_a_feed_that_ends_before_it_has_begun_is_left_alone_ever_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy shakes hands, and has no server behind it: all its devices would be back every half second."""
+    failed: list[int] = []
+
+    def pause(failures: int, _: random.Random | random.SystemRandom) -> float:
+        failed.append(failures)
+        return 0.0
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.recv()
+        if len(failed) == 3:
+            await socket.send('{"type": "ready", "version": 1, "hash": null}')
+
+    async def sync() -> None:
+        if len(failed) == 5:
+            raise SignedOut("enough")
+
+    monkeypatch.setattr(live, "pause", pause)
+    async with serve(talk, "127.0.0.1", 0) as feed:
+        with pytest.raises(SignedOut, match="enough"):
+            await _follow(feed, sync, lambda _: False)
+    assert failed == [1, 2, 3, 1, 2]
+
+
+async def _follow(feed: WebSocketServer, sync: live.Sync, is_news: live.IsNews) -> None:
+    """As somebody who is signed in for an hour."""
+    url = f"http://127.0.0.1:{next(iter(feed.sockets)).getsockname()[1]}"
+    store = Store(":memory:")
+    store.remember(access_token="a", expires_at=datetime.datetime.now(datetime.UTC).timestamp() + 3_600)
+    somebody = session.Session(Wire(url), store, lambda: datetime.datetime.now(datetime.UTC), {})
+    await asyncio.wait_for(live.follow(url, somebody, sync, is_news, asyncio.Event(), random.Random(1)), 10)
 
 
 async def test_the_readme_shows_what_works(api: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
