@@ -274,6 +274,45 @@ async def test_a_feed_may_say_more_than_heads(api: Server, alice: Client, chromi
         await page.evaluate("async () => { leave.abort(); await following; device.close(); }")
 
 
+PREVIEWED = """async (password) => {
+    const { Device } = await import("/app/client/index.js");
+    const folds = Promise.withResolvers();
+    const pulls = Promise.withResolvers();
+    const slow = async (url, ...rest) => {
+        if (!url.endsWith("/api/sync/pull")) return fetch(url, ...rest);
+        pulls.resolve();
+        await folds.promise;
+        return fetch(url, ...rest);
+    };
+    const first = await Device.open("tabs", { network: slow });
+    await first.login(...password);
+    const second = await Device.open("tabs");
+    const syncing = first.sync();
+    await pulls.promise;
+    await second.firstScreen();
+    const names = () => second.shown().map(([, { name }]) => name);
+    const before = names();
+    folds.resolve();
+    await syncing;
+    await second.create("contact", { name: "Bo" });
+    while (first.pending === 0) await new Promise((resume) => setTimeout(resume, 5));
+    await first.sync();
+    while (second.pending > 0) await new Promise((resume) => setTimeout(resume, 5));
+    const after = names();
+    first.close();
+    second.close();
+    return [before, after];
+}"""
+
+
+async def test_what_a_new_device_shows_first_ends_in_every_tab(api: Server, alice: Client, chromium: Browser) -> None:
+    """Also where another tab folds the log: what was written down here would be gone once that one has sent it."""
+    await friend(alice)
+    async with visiting(chromium, api.url) as visitor:
+        found = await visitor.page.evaluate(PREVIEWED, [alice.user["email"], PASSWORD])
+    assert found == [["Ana"], ["Ana", "Bo"]]
+
+
 SLOW = """async (body) => {
     const { Wire } = await import("/app/client/wire.js");
     const network = async (_, { signal }) => {

@@ -36,8 +36,7 @@ export class Device {
   #onChange;
   #bell = new Bell();
   #pushedAt = 0; // how much of the log was folded when something was last sent
-  #preview = null; // what the server says is there, until the log is folded that says so too
-  #previewed = 0; // the version of that
+  #preview = null; // {version, entities}: what the server says is there, until the log is folded that says so too
   #live = false;
   #tabs; // this device's, which share the one feed that the first of them has open
 
@@ -53,6 +52,7 @@ export class Device {
     device.#onChange = onChange;
     device.#wire = new Wire(server, network);
     device.#store = await Store.open(name, () => {
+      device.#dropPreview();
       device.#bell.ring();
       onChange();
     });
@@ -222,7 +222,7 @@ export class Device {
 
   /** The version of what is shown without what waits: ahead of the head while the log is not folded. */
   get shownVersion() {
-    return this.#preview === null ? this.head.version : this.#previewed;
+    return this.#preview?.version ?? this.head.version;
   }
 
   /** How many commands are not in the folded log yet and not refused either. */
@@ -254,7 +254,8 @@ export class Device {
   }
 
   #expected(commands) {
-    const expected = new Map(this.#preview ?? this.#store.entities());
+    this.#dropPreview();
+    const expected = new Map(this.#preview?.entities ?? this.#store.entities());
     for (const { item, undone } of commands) {
       const key = keyOf(item.aggregate_type, item.aggregate_id);
       const fields = foresee(expected.get(key), item, undone);
@@ -311,24 +312,29 @@ export class Device {
    * Contacts come first, with their balances: they are shown while the rest is still on its way. Throws as `ask`.
    */
   async firstScreen() {
-    const found = new Map();
-    let ahead; // of what is folded here; unknown until the first line has come
+    const found = { version: undefined, entities: new Map() };
     const take = (lines) => {
       for (const { kind, ...fields } of lines) {
-        if (kind !== undefined) found.set(keyOf(kind, fields.id), withoutNulls(fields));
-        else if (isHead(fields)) {
-          this.#previewed = fields.version;
-          ahead = fields.version > this.head.version;
-        }
+        if (kind !== undefined) found.entities.set(keyOf(kind, fields.id), withoutNulls(fields));
+        else if (isHead(fields)) found.version = fields.version;
       }
-      if (!ahead || this.#preview === found || BEFORE_DEBTS.has(lines.at(-1).kind)) return;
+      if (!this.#isAhead(found) || this.#preview === found || BEFORE_DEBTS.has(lines.at(-1).kind)) return;
       this.#preview = found;
       this.#onChange();
     };
     await this.ask("GET", "/api/sync/state", { onLines: take });
-    if (ahead === undefined) throw new Unavailable("an answer without a head");
-    if (ahead) this.#preview = found;
+    if (found.version === undefined) throw new Unavailable("an answer without a head");
+    if (this.#isAhead(found)) this.#preview = found;
     this.#onChange();
+  }
+
+  // Of what is folded here, whichever tab did it; what has no version yet is not.
+  #isAhead({ version }) {
+    return version > this.head.version;
+  }
+
+  #dropPreview() {
+    if (this.#preview !== null && !this.#isAhead(this.#preview)) this.#preview = null;
   }
 
   /** Stay in sync until `signal` aborts, through every loss of the connection; one tab does it for all of this device. */
