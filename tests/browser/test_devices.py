@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from api import tokens
+from api import feed, tokens
 from api.settings import Settings
 from tests.browser.conftest import ONE_LOOP, Visitor, signed_in, visiting
 from tests.fixtures.api import Client, Server, serve
@@ -168,6 +168,48 @@ async def test_tabs_of_one_device(api: Server, alice: Client, chromium: Browser)
     facts = (await alice.get("/api/events"))["items"]
     assert [fact["event_data"].get("description") for fact in reversed(facts)] == [None, "tea", "cake"]
     assert len({fact["device_id"] for fact in facts[:2]}) == 1
+
+
+async def test_a_tab_goes_on_where_another_signed_in(
+    api: Server, alice: Client, chromium: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the form for it, and after a sign-out in the other tab: it stays in sync by itself once that one is closed."""
+    monkeypatch.setattr(feed, "LOOK_SECONDS", 0.01)
+    contact = await friend(alice)
+    async with visiting(chromium, api.url) as first:
+        second = Visitor(await first.context.new_page(), first.context, api.url)
+        await second.page.goto(f"{api.url}/app/")
+        await second.sign_in(alice.user["email"])
+        await second.page.close()
+        await first.go(f"/person/{contact}")
+        await write_down(first.page, "3", "tea")
+        await first.live()
+        third = Visitor(await first.context.new_page(), first.context, api.url)
+        await third.page.goto(f"{api.url}/app/#/settings")
+        await third.page.locator("#sign-out").click()
+        await expect(third.page.locator("#sign-in")).to_be_visible()
+        await api.app.ctx.services.feed._look()
+        await first.page.get_by_role("alert").filter(has_text="what you wrote down is kept").wait_for()
+        await third.sign_in(alice.user["email"])
+        await third.page.close()
+        await write_down(first.page, "4", "cake")
+        await first.live()
+        await expect(first.page.locator("main > [role=alert]")).to_have_count(0)
+    facts = (await alice.get("/api/events"))["items"]
+    assert [fact["event_data"].get("description") for fact in reversed(facts)] == [None, "tea", "cake"]
+
+
+async def test_a_tab_says_what_it_knows_of_the_feed_itself(api: Server, alice: Client, chromium: Browser) -> None:
+    """The tab that had it open is closed while there is no network: the next cannot connect, and is not live for that."""
+    async with signed_in(chromium, api, alice.user["email"]) as first:
+        second = await first.context.new_page()
+        await second.goto(f"{api.url}/app/")
+        await expect(second.locator("#live")).to_have_text("Live")
+        await first.offline()
+        await first.page.close()
+        await expect(second.locator("#live")).to_have_text("Offline")
+        await first.offline(False)
+        await expect(second.locator("#live")).to_have_text("Live")
 
 
 BUSY = """async () => {

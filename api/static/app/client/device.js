@@ -339,8 +339,9 @@ export class Device {
 
   /** Stay in sync until `signal` aborts, through every loss of the connection; one tab does it for all of this device. */
   async follow(signal) {
-    const work = () =>
-      follow({
+    const work = () => {
+      this.#turnLive(false); // whoever did it before may have had no time to say so
+      return follow({
         session: this.#session,
         sync: () => this.sync(),
         isNews: (head) => this.#isNews(head),
@@ -349,6 +350,7 @@ export class Device {
         onLive: (live) => this.#turnLive(live),
         signal,
       });
+    };
     await navigator.locks.request(`${this.#store.name}-follow`, { signal }, work);
   }
 

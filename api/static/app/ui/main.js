@@ -93,8 +93,15 @@ class App {
     if (this.#due !== null) return;
     this.#due = setTimeout(() => {
       this.#due = null;
+      this.#keepUp();
       this.show();
     });
+  }
+
+  // Whoever is signed in is kept in sync, also where another tab signed in. What has failed is left until somebody does so again.
+  #keepUp() {
+    if (!this.device.signedIn && this.#following?.signal.aborted) this.#following = null;
+    if (this.device.signedIn && this.#following === null) this.follow();
   }
 
   /** Show the view that the address names. */
@@ -162,8 +169,8 @@ class App {
   /** Stay in sync for as long as the page is open. */
   async follow() {
     this.#following?.abort();
-    this.#following = new AbortController();
-    const { signal } = this.#following;
+    const following = (this.#following = new AbortController());
+    const { signal } = following;
     this.trouble = null;
     try {
       if (this.device.head.version === 0) await this.device.firstScreen().catch(() => {}); // the log will tell as well
@@ -171,6 +178,8 @@ class App {
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof SignedOut) await this.device.logout();
+      following.abort();
+      if (error instanceof SignedOut && this.#following === following) this.#following = null;
       this.trouble = error instanceof SignedOut ? say("Sign in again: what you wrote down is kept.") : inWords(error);
       this.changed();
     }
