@@ -274,6 +274,57 @@ async def test_a_feed_may_say_more_than_heads(api: Server, alice: Client, chromi
         await page.evaluate("async () => { leave.abort(); await following; device.close(); }")
 
 
+DEAF = """async () => {
+    const { Device } = await import("/app/client/index.js");
+    const json = (body) => new Response(JSON.stringify(body), { headers: { "Content-Type": "application/json" } });
+    const head = { version: 0, hash: null };
+    const session = { ledger_id: "a", user: {}, access_token: "a", refresh_token: "r", expires_in: 1e9 };
+    globalThis.asked = [];
+    globalThis.reachable = true;
+    const network = async (url) => {
+        asked.push(new URL(url).pathname);
+        if (!reachable) throw new TypeError("nobody answers");
+        return json(url.includes("/auth/") ? session : { ...head, events: [], has_more: false });
+    };
+    const connect = () => {
+        const socket = { send() { setTimeout(() => this.onmessage?.({ data: JSON.stringify(head) })); }, close() {} };
+        setTimeout(() => socket.onopen());
+        return socket;
+    };
+    globalThis.device = await Device.open("deaf", { network, connect });
+    await device.login("anna@example.org", "a long sentence");
+    globalThis.leave = new AbortController();
+    device.follow(leave.signal);
+}"""
+
+
+async def test_a_line_that_has_gone_dead_keeps_nothing_back_for_long(api: Server, chromium: Browser) -> None:
+    """Nobody says that it has: where nothing was heard for 50 s the server is asked."""
+    async with visiting(chromium, api.url) as visitor:
+        page = visitor.page
+        await page.clock.install()
+        await page.evaluate(DEAF)
+
+        async def until(what: str) -> None:
+            for _ in range(200):
+                if await page.evaluate(what):
+                    return
+                await page.clock.run_for(50)
+            pytest.fail(what)
+
+        await until("device.live")
+        await page.evaluate("asked.length = 0")
+        await page.clock.run_for(51_000)
+        await until("asked.length === 1 && asked[0] === '/api/sync/hash' && device.live")
+        await page.evaluate("reachable = false")
+        await page.clock.run_for(51_000)
+        await until("!device.live")
+        await page.evaluate("reachable = true")
+        await page.clock.run_for(31_000)
+        await until("device.live")
+        await page.evaluate("leave.abort(); device.close()")
+
+
 PREVIEWED = """async (password) => {
     const { Device } = await import("/app/client/index.js");
     const folds = Promise.withResolvers();

@@ -7,6 +7,7 @@ import { EARLY_SECONDS } from "./session.js";
 const FIRST_PAUSE_SECONDS = 0.5;
 const LONGEST_PAUSE_SECONDS = 30;
 const READY_SECONDS = 10; // for the answer to `auth`
+const QUIET_SECONDS = 50; // without a word: of a line that has gone dead a browser says nothing, so that the server is asked
 const LEAST_REST_SECONDS = 1; // between two renewals of a token, however short its life is
 const TOO_MANY = 4409; // a newer socket of this user needed the place: coming back at once would chase another away
 
@@ -20,7 +21,7 @@ export class Bell {
     this.#wake();
   }
 
-  /** Until it rings, or `seconds` have passed. */
+  /** Until it rings, or `seconds` have passed; whether it rang. */
   async wait(seconds) {
     if (!this.#rung) {
       await new Promise((resolve) => {
@@ -31,7 +32,9 @@ export class Bell {
         };
       });
     }
+    const rang = this.#rung;
     this.#rung = false;
+    return rang;
   }
 }
 
@@ -113,8 +116,14 @@ async function attend(socket, { session, sync, isNews, bell, onLive, ready }) {
         onLive(true);
         if (isNews(head)) await sync();
       }
-      await bell.wait(Math.max(session.secondsLeft() - EARLY_SECONDS, LEAST_REST_SECONDS));
-      if (closed === undefined && head !== undefined && session.secondsLeft() <= EARLY_SECONDS) await authenticate();
+      const rang = await bell.wait(Math.min(Math.max(session.secondsLeft() - EARLY_SECONDS, LEAST_REST_SECONDS), QUIET_SECONDS));
+      if (closed !== undefined || head === undefined) continue;
+      if (session.secondsLeft() <= EARLY_SECONDS) await authenticate();
+      else if (!rang) {
+        const before = head;
+        const asked = await session.ask("GET", "/api/sync/hash");
+        if (head === before) head = asked;
+      }
     }
   } finally {
     clearTimeout(patience);
