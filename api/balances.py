@@ -55,7 +55,7 @@ async def read(call: Call[None, PointQuery]) -> Reply:
     async with call.reading() as connection:
         rows = await reports.balances(connection, call.caller.ledger_id, point)
     if not rows:
-        raise LedgerGone("this ledger does not exist any more")
+        raise LedgerGone()
     if rows[0].is_future:
         raise errors.Invalid("a member does not fit", errors=(errors.FieldError("/as_of", "lies in the future"),))
     items = [(row.contact_id, row.currency, row.amount) for row in rows if row.contact_id is not None]
@@ -64,7 +64,7 @@ async def read(call: Call[None, PointQuery]) -> Reply:
 
 def _reply(found: current.Balances | None) -> Reply:
     if found is None:
-        raise LedgerGone("this ledger does not exist any more")
+        raise LedgerGone()
     items = [Balance(*item) for item in found.items]
     return Reply(Balances(items, _totals(items), found.version, found.materialized_version))
 

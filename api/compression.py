@@ -17,6 +17,7 @@ _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 
 _TOKENS: Final = ("/api/auth/", "/api/tokens")
+"""Where answers hold them."""
 
 
 class Constant(bytes):

@@ -202,7 +202,7 @@ async def pull(call: Call[PullBody, Nothing]) -> Reply:
     wanted, here = call.body, call.services
     found = await events.behind(here.together, call.caller.ledger_id, wanted.since, wanted.limit, here.ciphers)
     if found is None:
-        raise LedgerGone("this ledger does not exist any more")
+        raise LedgerGone()
     if wanted.since > found.version:
         raise errors.Reset("`since` lies beyond the head of this ledger")
     if wanted.hash is not None and wanted.since and found.hash_there != wanted.hash:
@@ -218,7 +218,7 @@ async def hash_(call: Call[None, HashQuery]) -> Reply:
     here, seq = call.services, call.query.seq
     found = await events.behind(here.together, call.caller.ledger_id, seq or 0, 0, here.ciphers)
     if found is None:
-        raise LedgerGone("this ledger does not exist any more")
+        raise LedgerGone()
     if seq is None:
         return Reply(Head(found.version, found.hash))
     if seq and found.hash_there is None:

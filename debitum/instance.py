@@ -81,7 +81,7 @@ def _locked(lock: TextIO) -> bool:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.01)
+            time.sleep(0.01)  # flock knows no limit of time
         else:
             return True
 

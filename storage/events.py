@@ -28,7 +28,7 @@ async def head(connection: AsyncConnection, ledger_id: UUID) -> Row[int, bytes |
     query: Any = select(_ledgers.version, _ledgers.head_hash).where(_ledgers.id == ledger_id)
     found: Row[int, bytes | None] | None = (await connection.execute(query)).first()
     if found is None:
-        raise LedgerGone("this ledger does not exist any more")
+        raise LedgerGone()
     return found
 
 

@@ -64,6 +64,9 @@ class LedgerGone(errors.DomainError):
 
     code = "ledger_gone"
 
+    def __init__(self) -> None:
+        super().__init__("this ledger does not exist any more")
+
 
 class Moved(errors.DomainError):
     """Another change came between a look at the ledger and the change that follows from it."""
@@ -88,7 +91,7 @@ async def commit(connection: Connection, pushes: Sequence[Push], keys: KeyRing) 
     answers: dict[int, Receipt | errors.DomainError] = {}
     for index, push in enumerate(pushes):
         if push.ledger_id not in books:
-            answers[index] = LedgerGone("this ledger does not exist any more")
+            answers[index] = LedgerGone()
         elif (reset := _reset(books[push.ledger_id].ledger, push, hashes)) is not None:
             answers[index] = reset
     good = [push for index, push in enumerate(pushes) if index not in answers]

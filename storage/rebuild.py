@@ -36,6 +36,7 @@ CATCH_UP_PASSES: Final = 5
 LOCK_SECONDS: Final = 2
 """How long the swap waits for a lock, or for older transactions, and makes writers wait, before it lets them all go first."""
 LOOK_SECONDS: Final = 0.02
+"""Between two looks: a transaction that ends tells nobody."""
 SWAP_ATTEMPTS: Final = 60
 _LOCK_KEY: Final = "debitum rebuild"
 

@@ -121,7 +121,7 @@ async function attend(socket, { session, sync, isNews, bell, onLive, ready }) {
       if (session.secondsLeft() <= EARLY_SECONDS) await authenticate();
       else if (!rang) {
         const before = head;
-        const asked = await session.ask("GET", "/api/sync/hash");
+        const asked = await session.ask("GET", "/api/sync/hash", { shape: isHead });
         if (head === before) head = asked;
       }
     }
