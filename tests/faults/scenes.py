@@ -307,23 +307,25 @@ async def _timed(http: httpx.AsyncClient, path: str) -> tuple[httpx.Response, fl
     return answer, time.monotonic() - began
 
 
-async def clients_dawdle(url: str, *, connections: int) -> tuple[list[float], list[float]]:
+async def clients_dawdle(url: str, *, connections: int, within_seconds: float = 0.0) -> tuple[list[float], list[float]]:
     """A byte a second of a request that never ends, `connections` times; when each was closed, and how long others waited then.
 
-    Seconds, both.
+    Seconds, both. They come one after the other `within_seconds`, or all at once: then all of them end at once as well.
     """
     host, port = url.removeprefix("http://").split(":")
     waits: list[float] = []
     async with probe(url) as asking:
-        dawdlers = [asyncio.create_task(_dawdle(host, int(port), number)) for number in range(connections)]
+        apart = within_seconds / connections
+        dawdlers = [asyncio.create_task(_dawdle(host, int(port), number, number * apart)) for number in range(connections)]
         while not all(task.done() for task in dawdlers):
             waits.append((await _timed(asking.http, "/api/contacts"))[1])
             await asyncio.sleep(0.1)
         return [task.result() for task in dawdlers], waits
 
 
-async def _dawdle(host: str, port: int, number: int) -> float:
+async def _dawdle(host: str, port: int, number: int, after_seconds: float) -> float:
     """Half of them in the head of a request, half in its body. Seconds until the server has had enough."""
+    await asyncio.sleep(after_seconds)
     reader, writer = await asyncio.open_connection(host, port)
     began = time.monotonic()
     if number % 2:
