@@ -141,6 +141,7 @@ class UnknownConflict(Rejected):
     """The event that is to be settled is no conflict of this ledger."""
 
     code = "unknown_conflict"
+    remembered = False
 
 
 class AlreadyResolved(Rejected):

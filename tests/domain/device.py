@@ -12,7 +12,7 @@ from domain.fold import Ledger
 from domain.sequence import Book, Outcome, take
 from tests.factories import DEFAULTS
 
-MAY_COME_AGAIN = {"unknown_contact", "unknown_aggregate", "unknown_event", "dependency_failed"}
+MAY_COME_AGAIN = {"unknown_contact", "unknown_aggregate", "unknown_event", "unknown_conflict", "dependency_failed"}
 State = dict[facts.Key, dict[str, Any]]
 
 

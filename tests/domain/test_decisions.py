@@ -434,7 +434,7 @@ def test_what_needs_a_rejected_command_fails_with_it_and_nothing_else_does(story
     assert again[:-1] == outcomes[:-1], "also where the answer comes from what is remembered"
 
 
-FORGOTTEN = {"unknown_contact", "unknown_aggregate", "unknown_event", "dependency_failed"}
+FORGOTTEN = {"unknown_contact", "unknown_aggregate", "unknown_event", "unknown_conflict", "dependency_failed"}
 
 
 def test_rejections_are_remembered_unless_what_they_lack_may_still_come(story: Story) -> None:
@@ -452,7 +452,17 @@ def test_rejections_are_remembered_unless_what_they_lack_may_still_come(story: S
     assert {outcome.status for outcome in outcomes} == {"rejected"}
     remembered = {outcome.id for outcome in outcomes if outcome.code not in FORGOTTEN}
     assert set(story.book.refusals) == remembered
-    assert len(remembered) == 4
+    assert len(remembered) == 3
+
+
+def test_a_settlement_that_comes_before_its_conflict_may_come_again(story: Story) -> None:
+    """A restored backup lacks both, and the device that settled it is the first one that comes back."""
+    settles = story.make(B, "transaction UPDATED", "lunch", base=3, event="settles", amount=1200, resolves=story.id("late"))
+    assert story.push(settles)[0].code == "unknown_conflict"
+    story.does(B, "transaction UPDATED", "lunch", amount=1300)
+    assert story.does(A, "transaction UPDATED", "lunch", base=2, event="late", amount=1200).code == "edit"
+    assert story.push(settles)[0].status == "accepted"
+    assert story.book.ledger.conflicts[story.ids["late"]].resolved_by is not None
 
 
 def test_a_salt_stands_where_a_phone_or_an_address_is(story: Story) -> None:
