@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from packaging.requirements import Requirement
 from sqlalchemy.exc import SQLAlchemyError
 
-from debitum import database, folders, instance, keys, parts, plans, processes, rings
+from debitum import database, folders, instance, keys, parts, plans, processes, rings, spelling
 from debitum.settings import Settings
 from storage import embedded, engine, migrations, revisions, server
 
@@ -63,8 +63,8 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything; changes nothing but the data folder, which is created."""
-    found = [_python(), _packages(), *_data_folder(settings), _space(settings), *_ports(settings), *_database(settings)]
-    return [*found, _keys(settings), _time()]
+    found = [_python(), _packages(), *_unread(settings), *_data_folder(settings), _space(settings), *_ports(settings)]
+    return [*found, *_database(settings), _keys(settings), _time()]
 
 
 def _python() -> Finding:
@@ -103,6 +103,11 @@ def _not_as_locked(lock: Path) -> Iterator[str]:
             continue
         if installed not in locked.specifier:
             yield f"{locked.name} is {installed}, locked is {str(locked.specifier).lstrip('=')}"
+
+
+def _unread(settings: Settings) -> Iterator[Finding]:
+    for one in spelling.unread(settings.environment):
+        yield Finding("settings", str(one), f"unset {one.name}, or write {one.meant}" if one.meant else f"unset {one.name}")
 
 
 def _data_folder(settings: Settings) -> Iterator[Finding]:

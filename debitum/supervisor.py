@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from debitum import database, folders, instance, leader, migrating, parts, plans, probes, processes, rings
+from debitum import database, folders, instance, leader, migrating, parts, plans, probes, processes, rings, spelling
 from debitum.children import Child, Pauses, Plan
 from debitum.leftovers import Leftovers
 from debitum.migrating import Migration
@@ -87,6 +87,8 @@ class Supervisor:
         if ended := processes.end_leftovers(settings.data_dir):
             text = f"left over from an earlier supervisor and ended: {', '.join(ended)}"
             self._say(text, "leftovers_ended", level="warning", processes=ended)
+        for one in spelling.unread(settings.environment):
+            self._say(f"warning: {one}", "setting_unread", level="warning", setting=one.name)
         if parts.API in settings.parts:
             processes.check_port(settings.host, settings.port, "DEBITUM_PORT (--port)")
         if parts.WEBSERVER in settings.parts:

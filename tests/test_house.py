@@ -81,7 +81,7 @@ SAID = {
         "part",
         "pause_seconds",
     ),
-    *("pid", "processes", "revision", "runs", "seconds", "server", "signal", "started_at", "version"),
+    *("pid", "processes", "revision", "runs", "seconds", "server", "setting", "signal", "started_at", "version"),
 }
 """The same of the supervisor; `address` is where a part listens."""
 

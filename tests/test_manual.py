@@ -32,7 +32,8 @@ PAGES = {sockets.PATH, "/docs", "/docs/openapi.json", "/webhooks/sendgrid", "/me
 
 def test_every_setting_is_documented_and_every_documented_one_is_read() -> None:
     text_of_a_name = re.compile(rf"\"((?:{'|'.join(PREFIXES)})[A-Z][A-Z_]*[A-Z])\"")
-    read = {name for path in modules() for name in text_of_a_name.findall(path.read_text())}
+    others = [path for path in modules() if path.name != "spelling.py"]  # which only lists them
+    read = {name for path in others for name in text_of_a_name.findall(path.read_text())}
     read |= {kind.setting for kind in retention.KINDS}
     read |= set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
     rows = [*documents.rows(OPERATIONS, "## Settings"), *documents.rows(OPERATIONS, "## Retention")]

@@ -76,6 +76,12 @@ def test_a_host_that_is_none_of_this_machine_is_not_the_ports_fault(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("no_packages")
+@pytest.mark.usefixtures("no_packages")
+def test_a_setting_that_nothing_reads(tmp_path: Path) -> None:
+    line = examine(tmp_path, DEBITUM_WORKES="4")["settings"].line()
+    assert line.startswith("wrong  settings: DEBITUM_WORKES is no setting; DEBITUM_WORKERS is one. To do: unset DEBITUM_WORKES")
+
+
 def test_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = examine(tmp_path / "file" / "data")

@@ -86,7 +86,7 @@ def folder() -> Iterator[Path]:
 
 
 def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    up = Up(folder, free_port(), {"SMTP_URL": "smtp://someone:hunter2@localhost"})
+    up = Up(folder, free_port(), {"SMTP_URL": "smtp://someone:hunter2@localhost", "DEBITUM_WORKES": "2"})
     try:
         up.wait_for("everything answers")
         with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/health") as answer:
@@ -107,6 +107,7 @@ def test_up_runs_repairs_and_stops(folder: Path, capfd: pytest.CaptureFixture[st
 
         assert up.end(signal.SIGTERM) == 0, up.said()
         told = logs.lines(up.said())
+        assert [line["setting"] for line in told if line["event"] == "setting_unread"] == ["DEBITUM_WORKES"]
         assert [line["event"] for line in told][-2:] == ["stopping", "postgres_stopped"]
         [ended] = [line for line in told if line["event"] == "part_ended"]
         assert (ended["level"], ended["part"], ended["signal"], "exit_code" in ended) == ("error", "api", "SIGKILL", False)

@@ -16,8 +16,10 @@ Result = Literal["ok", "fail", "unknown"]
 """Of a whole operation. `fail`: it was refused (4xx) or never sent, and did nothing; `unknown`: a time-out, a reset, a 5xx."""
 
 FORGOTTEN = frozenset(
-    ["unknown_contact", "unknown_aggregate", "unknown_event", "unknown_conflict", "dependency_failed", "too_many_changes"]
-    + ["id_reused", "unsupported_version", "stale"]
+    (
+        *("unknown_contact", "unknown_aggregate", "unknown_event", "unknown_conflict", "dependency_failed", "too_many_changes"),
+        *("id_reused", "unsupported_version", "stale"),
+    )
 )
 """Codes of rejections after which the same id may come again and be taken (docs/events.md, "Retry")."""
 
