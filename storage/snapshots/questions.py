@@ -17,6 +17,7 @@ from storage.snapshots.tables import DIM_LEDGER, TABLES
 DATABASE: Final = "analytics.duckdb"
 SCRIPT: Final = "analytics.sql"
 _DOING: Final = re.compile(r"\banaly[zs]e\b", re.IGNORECASE)
+_PIVOT: Final = re.compile(r"\s*pivot(_wider)?\s", re.IGNORECASE)
 
 
 class QueryError(Exception):
@@ -85,9 +86,14 @@ def are_there(root: Root) -> bool:
 
 
 def _reads(statement: duckdb.Statement) -> bool:
-    """Whatever statement is explained, `explain analyze` does it."""
+    """Whatever statement is explained, `explain analyze` does it.
+
+    A pivot whose columns follow from the data is several statements to DuckDB, and so is `copy` of one: only the former is a question.
+    """
     if statement.type is duckdb.StatementType.EXPLAIN:
         return _DOING.search(statement.query) is None
+    if statement.type is duckdb.StatementType.MULTI:
+        return _PIVOT.match(statement.query) is not None
     return statement.type is duckdb.StatementType.SELECT
 
 

@@ -240,6 +240,8 @@ NO_QUESTIONS = (
     "copy (select 1) to '{root}/snapshots/x.csv'",
     "explain analyze copy (select 1) to '{root}/snapshots/x.csv'",
     "explain (format json, analyse) copy (select 1) to '{root}/snapshots/x.csv'",
+    "copy (pivot balances on currency using sum(amount)) to '{root}/snapshots/x.csv'",
+    "with p as (pivot balances on currency using sum(amount)) insert into t select * from p",
     "attach '{root}/analytics.duckdb'",
     "set enable_external_access = true",
     "install httpfs",
@@ -274,7 +276,13 @@ def answered(root: Root, sql: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("sql", ["describe balances", "summarize balances", "explain select 1", "from balances", "values (1)"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *("describe balances", "summarize balances", "explain select 1", "from balances", "values (1)"),
+        *("pivot balances on currency using sum(amount) group by day", "pivot balances on currency in ('EUR') using sum(amount)"),
+    ],
+)
 def test_other_ways_to_ask(here: Root, sql: str) -> None:
     assert questions.query(here, sql)[0]
 
