@@ -18,6 +18,8 @@ READY_SECONDS = 10.0
 """For the answer to `auth`."""
 LEAST_REST_SECONDS = 1.0
 """Between two renewals of a token, however short its life is."""
+LOOK_SECONDS = 2.0
+"""Between two looks at what waits: another process that has the file open may have acted, and cannot set an event of ours."""
 TOO_MANY = 4409
 """Close code: a newer socket of this user needed the place. Coming back at once would only chase another away."""
 
@@ -74,7 +76,8 @@ async def _listen(
             stirred.clear()
             if is_news(heads[-1]):
                 await sync()
-            await _rest(stirred, max(session.seconds_left() - EARLY_SECONDS, LEAST_REST_SECONDS))
+            renewal = max(session.seconds_left() - EARLY_SECONDS, LEAST_REST_SECONDS)
+            await _rest(stirred, min(renewal, LOOK_SECONDS))
             if session.seconds_left() <= EARLY_SECONDS:
                 await _authenticate(socket, session)
         reading.result()

@@ -13,8 +13,8 @@ from client import Device
 from client.session import Session
 from client.store import Store
 from client.wire import Wire
-from tests.client.conftest import Person, agree
-from tests.client.test_scenarios import lunch
+from tests.client.conftest import Person, agree, until
+from tests.client.test_scenarios import following, lunch
 from tests.fixtures.api import PASSWORD, Server, of_the_module
 
 pytestmark, database_url, api, alice, bob = of_the_module()
@@ -42,6 +42,18 @@ async def test_both_meet_the_server_at_the_same_moment(anna: Person, two: Two) -
         heads = await asyncio.gather(*(device.sync() for device in two))
         assert heads[0].version <= heads[1].version == 1 + 3 * round
     assert (await agree(*two, tablet)).version == 10
+
+
+async def test_what_one_does_the_other_that_follows_sends(anna: Person, two: Two) -> None:
+    """Nobody tells it: it looks."""
+    laptop, (one, other) = await anna.device(), two
+    async with following(one):
+        ana = laptop.create("contact", {"name": "Ana"})
+        await laptop.sync()
+        await until(lambda: one.get("contact", ana))  # from the feed: it rests from here on
+        other.create("contact", {"name": "Bo"})
+        await until(lambda: one.pending == 0)
+    assert (await agree(laptop, *two)).version == 2
 
 
 async def test_a_device_has_one_id_whoever_opens_its_file_first(tmp_path: Path) -> None:
