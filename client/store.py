@@ -31,7 +31,9 @@ create table if not exists commands (
 create index if not exists commands_by_state on commands (state, ordinal);
 create index if not exists commands_by_aggregate on commands (kind, aggregate_id, ordinal);
 """
-MAY_COME_AGAIN = frozenset({"unknown_contact", "unknown_aggregate", "unknown_event", "dependency_failed", "too_many_changes"})
+MAY_COME_AGAIN = frozenset(
+    {"unknown_contact", "unknown_aggregate", "unknown_event", "unknown_conflict", "dependency_failed", "too_many_changes"}
+)
 """Rejections of which the server remembers nothing: what the command needs may still come, from another device."""
 WAIT_SECONDS = 30.0
 """For another process to write what it has begun to write."""

@@ -63,6 +63,27 @@ async def reset_to_nothing(scene: Scene) -> None:
 
 
 @case
+async def reset_before_a_conflict(scene: Scene) -> None:
+    """The restored server has lost a conflict that only the other device can bring back: its settlement is rejected
+    (`unknown_conflict`), waits, and settles it once it is there again.
+    """
+    a, b, debt = await lunch(scene)
+    a.update(debt, amount=1_100)
+    b.update(debt, amount=1_200)
+    await b.sync()
+    backup = scene.backup()
+    await a.sync()
+    await b.sync()
+    b.update(debt, amount=1_100, resolves=b.conflict)
+    await b.sync()
+    scene.restore(backup)
+    await b.sync()
+    await a.sync()
+    await b.sync()
+    await a.sync()
+
+
+@case
 async def reset_while_pushing(scene: Scene) -> None:
     """The server is put back between the pull and the push of one sync: a push is answered `reset` as well."""
     a, b, debt = await lunch(scene)

@@ -15,6 +15,7 @@ const MAY_COME_AGAIN = new Set([
   "unknown_contact",
   "unknown_aggregate",
   "unknown_event",
+  "unknown_conflict",
   "dependency_failed",
   "too_many_changes",
 ]);
