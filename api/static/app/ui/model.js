@@ -1,6 +1,7 @@
 // What the screens show, computed from what the device has; nothing here asks the server or changes anything.
 
 import { moves } from "../client/facts.js";
+import { askedFor, wordsOf } from "./letters.js";
 
 // Fields never change, they are replaced: what was made of them once is good for as long as they are there.
 const made = new WeakMap();
@@ -113,7 +114,7 @@ export class Book {
 
   /** Contacts and debts that have a word beginning with each of the words of `query`; accents and case do not count. */
   search(query) {
-    const wanted = wordsOf(query);
+    const wanted = askedFor(query);
     if (wanted.length === 0) return [];
     const fits = (...texts) => {
       const words = wordsOf(texts.filter(Boolean).join(" "));
@@ -193,14 +194,6 @@ const newestFirst = (one, other) => {
   const [left, right] = [one.transaction_date ?? "", other.transaction_date ?? ""];
   return left === right ? (one.id < other.id ? 1 : -1) : left < right ? 1 : -1;
 };
-
-const wordsOf = (text) =>
-  text
-    .normalize("NFD")
-    .replace(/\p{M}/gu, "")
-    .toLowerCase()
-    .split(/[^\p{L}\p{N}]+/u)
-    .filter(Boolean);
 
 /**
  * How a balance came about, from the log alone, seq ascending: [{seq, event_id, transaction_id, amount, effective_date, recorded_at,
