@@ -153,6 +153,54 @@ async def test_a_deletion_meets_an_edit(api: Server, alice: Client, chromium: Br
     assert (await alice.get(f"/api/transactions/{debt}"))["amount"] == 1500
 
 
+async def test_what_stands_is_what_is_there_now(api: Server, alice: Client, chromium: Browser) -> None:
+    """And not what the conflict met: the amount has been changed since, and it is what stays where the user keeps it."""
+    contact = await friend(alice)
+    debt = await lunch(alice, contact)
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await phone.go(f"/person/{contact}")
+        await expect(phone.page.locator("#debts > li")).to_have_count(1)
+        await phone.offline()
+        await change(phone.page, "lunch", "12")
+        await alice.post(f"/api/transactions/{debt}", {"amount": 1100})
+        await phone.offline(False)
+        await expect(phone.page.locator(".badge")).to_have_text("1")
+        await phone.go("/attention")
+        stands, offered = phone.page.locator(".side").first, phone.page.locator(".side").last
+        await expect(stands).to_contain_text("€11.00")
+        await alice.post(f"/api/transactions/{debt}", {"amount": 1300, "currency": "USD"})
+        await expect(stands).to_contain_text("$13.00")
+        await expect(offered).to_contain_text("$12.00")
+        await stands.get_by_role("button", name="Keep this").click()
+        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
+        await phone.live()
+    kept = await alice.get(f"/api/transactions/{debt}")
+    assert (kept["amount"], kept["currency"]) == (1300, "USD")
+
+
+async def test_what_has_been_restored_since_is_kept(api: Server, alice: Client, chromium: Browser) -> None:
+    """The page said that the deletion stood, and deleted once more what another device had brought back."""
+    contact = await friend(alice)
+    debt = await lunch(alice, contact)
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await phone.go(f"/person/{contact}")
+        await expect(phone.page.locator("#debts > li")).to_have_count(1)
+        await phone.offline()
+        await change(phone.page, "lunch", "12")
+        await alice.delete(f"/api/transactions/{debt}")
+        await phone.offline(False)
+        await expect(phone.page.locator(".badge")).to_have_text("1")
+        await phone.go("/attention")
+        stands = phone.page.locator(".side").first
+        await expect(stands).to_contain_text("Deleted")
+        await alice.post(f"/api/transactions/{debt}/restore")
+        await expect(stands).to_contain_text("€10.00")
+        await stands.get_by_role("button", name="Keep this").click()
+        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
+        await phone.live()
+    assert (await alice.get(f"/api/transactions/{debt}"))["deleted_at"] is None
+
+
 async def test_tabs_of_one_device(api: Server, alice: Client, chromium: Browser) -> None:
     """They share one store, one queue and one feed: what is done in one is seen in the other, and sent once."""
     contact = await friend(alice)

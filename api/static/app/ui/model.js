@@ -16,6 +16,7 @@ export class Book {
   contacts = new Map();
   debts = new Map();
   reminders = new Map();
+  #kinds = { contact: this.contacts, transaction: this.debts, reminder: this.reminders };
   #entries = new Map(); // money, by contact and currency
   #open = new Map(); // what is open of each, by contact and currency: computed where it is asked for
   #accounts = new Map();
@@ -23,8 +24,7 @@ export class Book {
 
   /** `shown`: [{kind, id, born}, fields] pairs, as a device shows them. */
   constructor(shown) {
-    const kinds = { contact: this.contacts, transaction: this.debts, reminder: this.reminders };
-    for (const [key, fields] of shown) kinds[key.kind]?.set(key.id, named(key, fields));
+    for (const [key, fields] of shown) this.#kinds[key.kind]?.set(key.id, named(key, fields));
     for (const contact of this.contacts.values()) this.#believe(contact);
     for (const debt of this.debts.values()) this.#count(debt);
   }
@@ -48,6 +48,11 @@ export class Book {
     } else if (debt.returned_at === undefined) {
       this.#openItems.set(debt.contact_id, (this.#openItems.get(debt.contact_id) ?? 0) + 1);
     }
+  }
+
+  /** One of them, as the user expects it; undefined where there is none. */
+  entity(kind, id) {
+    return this.#kinds[kind]?.get(id);
   }
 
   /** [[currency, minor units]] of a contact, by currency, without what is zero; positive: they owe the user. */

@@ -3,6 +3,7 @@
 import { h } from "../dom.js";
 import * as words from "../fields.js";
 import { moment } from "../format.js";
+import { isLive } from "../model.js";
 import { say } from "../words.js";
 import { titleOf } from "./log.js";
 
@@ -26,11 +27,11 @@ export async function attention(app) {
   ];
 }
 
-/** One conflict: what stands, what was offered against it, and a button for each. `app`: {book, act}. */
+/** One conflict: what stands now, what was offered against it, and a button for each. `app`: {book, act}. */
 export function conflict(app, fact) {
-  const { kept, offered, kind } = fact.conflict;
-  const entity = app.book.debts.get(fact.aggregate_id) ?? {};
-  const currency = kept.currency ?? entity.currency ?? app.currency;
+  const { offered, kind } = fact.conflict;
+  const entity = app.book.entity(fact.aggregate_type, fact.aggregate_id) ?? {};
+  const lines = (fields) => values(app, fields, fields.currency ?? entity.currency ?? app.currency);
   return h(
     "article",
     { class: "card conflict", "data-key": fact.id },
@@ -39,13 +40,21 @@ export function conflict(app, fact) {
     h(
       "div",
       { class: "pair" },
-      side(say("Stands"), values(app, kept, currency), say("Keep this"), () => keep(app, fact)),
-      side(say("Offered, {when}", { when: moment(fact.timestamp) }), values(app, offered, currency), say("Take this"), () =>
-        take(app, fact),
-      ),
+      side(say("Stands"), lines(standing(app.book, entity, fact)), say("Keep this"), () => keep(app, fact)),
+      side(say("Offered, {when}", { when: moment(fact.timestamp) }), lines(offered), say("Take this"), () => take(app, fact)),
     ),
   );
 }
+
+// As it is now, which need not be what the conflict met: that is what stays where the user keeps it.
+function standing(book, entity, { conflict: { kind, kept, offered } }) {
+  if (!isLive(entity)) return { deleted_at: entity.deleted_at };
+  if (kind === "delete_vs_new") return { ids: kept.ids.filter((id) => isThere(book, id)) };
+  const names = Object.keys(kind === "edit_of_deleted" ? offered : kept);
+  return Object.fromEntries(names.map((name) => [name, entity[name]]));
+}
+
+const isThere = (book, id) => [book.debts.get(id), book.reminders.get(id)].some((one) => one !== undefined && isLive(one));
 
 const REASONS = () => ({
   edit: say("Two devices changed the same. The first stands until somebody decides."),
@@ -64,11 +73,8 @@ const values = (app, fields, currency) =>
     h("div", {}, h("dt", {}, words.nameOf(name)), h("dd", {}, words.inWords(app.book, name, value, currency))),
   );
 
-const keep = (app, { aggregate_type: kind, aggregate_id: id, id: event, conflict: { kind: reason } }) =>
-  app.act(
-    (device) => (reason === "edit_of_deleted" ? device.delete(kind, id, event) : device.update(kind, id, {}, event)),
-    say("Settled."),
-  );
+const keep = (app, { aggregate_type: kind, aggregate_id: id, id: event }) =>
+  app.act((device) => device.update(kind, id, {}, event), say("Settled."));
 
 const take = (app, { aggregate_type: kind, aggregate_id: id, id: event, conflict: { kind: reason, offered } }) =>
   app.act(async (device) => {
