@@ -201,6 +201,30 @@ async def test_what_has_been_restored_since_is_kept(api: Server, alice: Client, 
     assert (await alice.get(f"/api/transactions/{debt}"))["deleted_at"] is None
 
 
+async def test_what_is_taken_is_there_although_it_was_deleted(api: Server, alice: Client, chromium: Browser) -> None:
+    """One tap settles a conflict of two edits where a third device has deleted the debt since: that was another conflict."""
+    contact = await friend(alice)
+    debt = await lunch(alice, contact)
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await phone.go(f"/person/{contact}")
+        await expect(phone.page.locator("#debts > li")).to_have_count(1)
+        await phone.offline()
+        await change(phone.page, "lunch", "12")
+        await alice.post(f"/api/transactions/{debt}", {"amount": 1100})
+        await phone.offline(False)
+        await expect(phone.page.locator(".badge")).to_have_text("1")
+        await alice.delete(f"/api/transactions/{debt}")
+        await phone.go("/attention")
+        await expect(phone.page.locator(".side").first).to_contain_text("Deleted")
+        await phone.page.get_by_role("button", name="Take this").click()
+        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
+        await phone.live()
+        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
+    taken = await alice.get(f"/api/transactions/{debt}")
+    assert (taken["amount"], taken["deleted_at"]) == (1200, None)
+    assert (await alice.get("/api/sync/conflicts", state="open"))["items"] == []
+
+
 async def test_tabs_of_one_device(api: Server, alice: Client, chromium: Browser) -> None:
     """They share one store, one queue and one feed: what is done in one is seen in the other, and sent once."""
     contact = await friend(alice)

@@ -25,8 +25,17 @@ export class Book {
   /** `shown`: [{kind, id, born}, fields] pairs, as a device shows them. */
   constructor(shown) {
     for (const [key, fields] of shown) this.#kinds[key.kind]?.set(key.id, named(key, fields));
+    for (const some of [this.debts, this.reminders]) this.#takeAlong(some);
     for (const contact of this.contacts.values()) this.#believe(contact);
     for (const debt of this.debts.values()) this.#count(debt);
+  }
+
+  // What hangs on a deleted contact goes with it, also before the server has said so.
+  #takeAlong(some) {
+    for (const [id, one] of some) {
+      const deleted_at = this.contacts.get(one.contact_id)?.deleted_at;
+      if (deleted_at !== undefined && isLive(one)) some.set(id, { ...one, deleted_at });
+    }
   }
 
   // Until the log is folded contacts come with their balances, and debts of which they are the sums with a version.
@@ -36,10 +45,9 @@ export class Book {
     this.#openItems.set(contact.id, contact.open_items);
   }
 
-  // What hangs on a deleted contact goes with it, also before the server has said so.
   #count(debt) {
     const contact = this.contacts.get(debt.contact_id);
-    if (!isLive(debt) || contact?.deleted_at !== undefined) return;
+    if (!isLive(debt)) return;
     if (!isItem(debt)) entry(this.#entries, accountOf(debt), () => []).push(debt);
     if (contact?.balances !== undefined && debt.version !== undefined) return;
     if (!isItem(debt)) {

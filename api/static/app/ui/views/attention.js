@@ -76,10 +76,12 @@ const values = (app, fields, currency) =>
 const keep = (app, { aggregate_type: kind, aggregate_id: id, id: event }) =>
   app.act((device) => device.update(kind, id, {}, event), say("Settled."));
 
+// What is taken is there afterwards, also where it has been deleted since.
 const take = (app, { aggregate_type: kind, aggregate_id: id, id: event, conflict: { kind: reason, offered } }) =>
   app.act(async (device) => {
-    if (reason === "edit") return device.update(kind, id, offered, event);
-    if (reason !== "edit_of_deleted") return device.delete(kind, id, event);
+    if (reason.startsWith("delete")) return device.delete(kind, id, event);
+    const entity = app.book.entity(kind, id);
+    if (entity === undefined || isLive(entity)) return device.update(kind, id, offered, event);
     await device.restore(kind, id, event);
     await device.update(kind, id, offered);
     return undefined; // two events, of which one alone would not be undone

@@ -94,8 +94,8 @@ const initials = (name) =>
     .join("")
     .toUpperCase();
 
-/** What was deleted, folded away, with a way back. `gone`: [{id, title, about?}] of one kind; nothing where nothing was. */
-export const trash = (app, kind, gone) =>
+/** What was deleted, folded away, with a way `back`. `gone`: [{id, title, about?}] of one kind; nothing where nothing was. */
+export const trash = (app, kind, gone, { back = true } = {}) =>
   gone.length > 0 &&
   h(
     "details",
@@ -109,7 +109,7 @@ export const trash = (app, kind, gone) =>
           "li",
           { "data-key": id },
           h("span", { class: "grow" }, title, " ", about && h("small", {}, about)),
-          h("button", { onclick: () => app.act((device) => device.restore(kind, id), say("Restored.")) }, say("Restore")),
+          back && h("button", { onclick: () => app.act((device) => device.restore(kind, id), say("Restored.")) }, say("Restore")),
         ),
       ),
     ),

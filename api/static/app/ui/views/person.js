@@ -39,6 +39,7 @@ export function person(app, id) {
         .filter((debt) => !isLive(debt))
         .slice(0, SHOWN)
         .map(gone),
+      { back: isLive(contact) }, // who is deleted brings along what went with them
     ),
   ];
 }
@@ -188,10 +189,7 @@ const giveBack = (app, { id }) =>
 async function editDebt(app, debt) {
   const { book, currency, currencies } = app;
   const base = app.device.shownVersion;
-  const { contact_id: id } = debt;
-  const live = book.contactsByName(spoken());
-  const people = live.some((one) => one.id === id) ? live : [...live, { id, name: book.nameOf(id) }]; // who was deleted meanwhile
-  const changes = await askDebt({ debt, people, currency, currencies });
+  const changes = await askDebt({ debt, people: book.contactsByName(spoken()), currency, currencies });
   if (changes === null || Object.keys(changes).length === 0) return;
   await app.act((device) => device.update("transaction", debt.id, changes, undefined, { base }), say("Saved."));
 }
