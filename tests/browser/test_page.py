@@ -235,7 +235,7 @@ async def test_what_hangs_on_a_deleted_person_goes_with_them(api: Server, alice:
 
 
 async def test_what_is_refused_is_shown(api: Server, alice: Client, chromium: Browser) -> None:
-    """A command that the server does not take stays on a list until its user has seen it."""
+    """A command that the server does not take stays on a list until its user has seen it; who erases the device is told of it."""
     ana = await friend(alice)
     await lunch(alice, ana, amount=2**53 - 1)
     async with signed_in(chromium, api, alice.user["email"]) as phone:
@@ -244,6 +244,11 @@ async def test_what_is_refused_is_shown(api: Server, alice: Client, chromium: Br
         await expect(phone.page.locator(".badge")).to_have_text("1")
         await phone.go("/attention")
         await expect(phone.page.locator("#rejections")).to_contain_text("balance_out_of_range")
+        await phone.go("/settings")
+        await phone.page.locator("#erase").click()
+        await expect(phone.page.get_by_text("What the server did not take is lost: 1.")).to_be_visible()
+        await phone.page.get_by_role("button", name="Cancel").click()
+        await phone.go("/attention")
         await phone.page.get_by_role("button", name="Dismiss").click()
         await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
 

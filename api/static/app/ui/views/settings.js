@@ -182,14 +182,18 @@ async function leave(app) {
 }
 
 async function erase(app) {
-  const { pending } = app.device;
-  const text =
-    pending > 0
-      ? say("What waits to be sent is lost: {count}.", { count: pending })
-      : say("The server keeps everything; this device forgets it.");
-  if (!(await confirm(say("Erase this device?"), text, say("Erase")))) return;
+  if (!(await confirm(say("Erase this device?"), whatIsLost(app.device), say("Erase")))) return;
   app.unfollow();
   await app.device.logout();
   await app.device.erase();
   location.replace(location.pathname + location.search);
+}
+
+// What is here alone: it waits to be sent, or for its user to decide what becomes of it.
+function whatIsLost({ pending, troubles: { rejections } }) {
+  const lost = [
+    pending > 0 && say("What waits to be sent is lost: {count}.", { count: pending }),
+    rejections > 0 && say("What the server did not take is lost: {count}.", { count: rejections }),
+  ].filter(Boolean);
+  return lost.join(" ") || say("The server keeps everything; this device forgets it.");
 }
