@@ -348,6 +348,28 @@ async def test_two_devices_agree_in_one_window(visitor: Visitor) -> None:
     assert await page.evaluate(FOLLOWERS) == ["debitum-proof-left-follow", "debitum-proof-right-follow"]
 
 
+async def test_an_amount_in_the_proof_is_about_what_was_there_when_it_was_written(visitor: Visitor) -> None:
+    """As in the other forms: what came from the other device meanwhile is no less of a conflict."""
+    page = visitor.page
+    await visitor.go("/proof")
+    await expect(page.locator("h1")).to_have_text("Two devices, one ledger")
+    await page.get_by_label("E-mail").fill("meanwhile@example.org")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.locator("#register").click()
+    left, right = page.locator("#left"), page.locator("#right")
+    await left.locator("[data-act=person]").click()
+    await left.locator("[data-act=debt]").click()
+    await expect(page.locator("#verdict")).to_contain_text("Equal: both at version 2")
+    await left.get_by_label("Amount").fill("12")
+    await right.get_by_label("Amount").fill("11")
+    await right.get_by_role("button", name="Change").click()
+    await expect(left.locator(".debts")).to_contain_text("€11.00")
+    await left.get_by_role("button", name="Change").click()
+    for side in (left, right):
+        await expect(side.locator("article.conflict")).to_contain_text("€12.00")
+        await expect(side.locator(".debts")).to_contain_text("€11.00")
+
+
 @pytest.mark.parametrize(("language", "heading", "direction"), [("de-AT", "Personen", "ltr"), ("ar-EG", "الأشخاص", "rtl")])
 async def test_it_speaks(api: Server, alice: Client, chromium: Browser, language: str, heading: str, direction: str) -> None:
     """The browser's language, right-to-left where it is written so; what is said fits into every view."""

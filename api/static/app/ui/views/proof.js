@@ -96,6 +96,7 @@ function entrance(app) {
 /** One of the two: what views need of an app, over a device of its own. */
 class Panel {
   line = new Line();
+  #begun = new Map(); // what was in view when its user began to write an amount, by debt
 
   static async open(app, name) {
     const panel = new Panel();
@@ -252,13 +253,16 @@ class Panel {
       "aria-label": say("Amount"),
       size: 8,
       autocomplete: "off",
+      oninput: () => this.#begun.has(debt.id) || this.#begun.set(debt.id, this.device.shownVersion),
     });
     const change = (event) => {
       event.preventDefault();
       const minor = typed(event.target.elements[0].value, debt.currency);
       event.target.reset();
+      const base = this.#begun.get(debt.id);
+      this.#begun.delete(debt.id);
       if (minor !== null && minor !== debt.amount)
-        this.act((device) => device.update("transaction", debt.id, { amount: minor }), say("Saved."));
+        this.act((device) => device.update("transaction", debt.id, { amount: minor }, undefined, { base }), say("Saved."));
     };
     return h(
       "li",
