@@ -305,6 +305,22 @@ async def test_erasing_a_device(api: Server, alice: Client, chromium: Browser) -
         await expect(phone.page.get_by_text("Nobody here yet.")).to_be_visible()
 
 
+async def test_a_tab_whose_device_is_erased_in_another_begins_anew(api: Server, alice: Client, chromium: Browser) -> None:
+    """It had let go of the database, so that nobody could sign in there until somebody thought of opening the page anew."""
+    bob = await api.register()
+    async with signed_in(chromium, api, alice.user["email"]) as first:
+        second = Visitor(await first.context.new_page(), first.context, api.url)
+        await second.page.goto(f"{api.url}/app/")
+        await second.live()
+        await first.go("/settings")
+        await first.page.locator("#erase").click()
+        await first.page.get_by_role("button", name="Erase", exact=True).click()
+        await expect(first.page.locator("#sign-in")).to_be_visible()
+        await expect(second.page.locator("#sign-in")).to_be_visible()
+        await second.sign_in(bob.user["email"])
+        await first.live()
+
+
 FOLLOWERS = """async () => {
     const { held, pending } = await navigator.locks.query();
     return [...held, ...pending].map(({ name }) => name).filter((name) => name.endsWith("-follow")).sort();

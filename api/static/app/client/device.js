@@ -22,7 +22,8 @@ const MOST_RESETS = 3; // in one sync: a server that is put back more often whil
  * What the user does is kept in the database of `name` before anything else happens; `sync` and `follow` bring it home.
  *
  * `network` (like fetch), `connect` (a WebSocket to a URL), `clock` (milliseconds), `newId` and `timestamp` (of an act) stand for the
- * world, so that a test can be one. `onChange` is called whenever there is something else to show.
+ * world, so that a test can be one. `onChange` is called whenever there is something else to show, `onGone` once the database is not
+ * to be had any more: another tab erases it, or has a newer page that brings it into another form.
  */
 export class Device {
   #name;
@@ -41,7 +42,7 @@ export class Device {
   #tabs; // this device's, which share the one feed that the first of them has open
 
   /** The device that is kept under `name` in this browser; it is made where there is none. */
-  static async open(name, { server = location.origin, label = name, onChange = () => {}, ...world } = {}) {
+  static async open(name, { server = location.origin, label = name, onChange = () => {}, onGone, ...world } = {}) {
     const device = new Device();
     device.#name = name;
     const { network = (...request) => fetch(...request), clock = Date.now } = world;
@@ -51,11 +52,12 @@ export class Device {
     device.#timestamp = world.timestamp ?? (() => new Date(clock()).toISOString());
     device.#onChange = onChange;
     device.#wire = new Wire(server, network);
-    device.#store = await Store.open(name, () => {
+    const changed = () => {
       device.#dropPreview();
       device.#bell.ring();
       onChange();
-    });
+    };
+    device.#store = await Store.open(name, changed, onGone);
     await device.#beNamed();
     device.#tabs = new BroadcastChannel(`${device.#store.name}-feed`);
     device.#tabs.onmessage = ({ data }) => device.#hear(data);

@@ -40,12 +40,18 @@ export class Store {
   #stale = false;
   #revision;
 
-  /** The store of the device `name` of this browser; `onChange` is called after each change, whichever tab made it. */
-  static async open(name, onChange = () => {}) {
+  /**
+   * The store of the device `name` of this browser; `onChange` is called after each change, whichever tab made it, `onGone` once
+   * another tab erases the store or brings it into a newer form: this one has let go of it, for else that tab would wait for ever.
+   */
+  static async open(name, onChange = () => {}, onGone = () => {}) {
     const store = new Store();
     store.#name = `debitum-${name}`;
     store.#file = await opened(store.#name);
-    store.#file.onversionchange = () => store.close();
+    store.#file.onversionchange = () => {
+      store.close();
+      onGone();
+    };
     store.#told = onChange;
     store.#others = new BroadcastChannel(store.#name);
     store.#others.onmessage = async () => {

@@ -23,7 +23,8 @@ class App {
   async start() {
     const name = new URLSearchParams(location.search).get("device") ?? "main";
     const { network, connect } = this.line;
-    this.device = await Device.open(name, { label: this.label(), network, connect, onChange: () => this.changed() });
+    const [onChange, onGone] = [() => this.changed(), () => location.reload()];
+    this.device = await Device.open(name, { label: this.label(), network, connect, onChange, onGone });
     await speak(this.device.remembered("language"));
     this.dress();
     useCurrencies(this.device.remembered("meta")?.currencies ?? []);

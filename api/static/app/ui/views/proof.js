@@ -108,6 +108,7 @@ class Panel {
       network,
       connect,
       onChange: () => app.changed(),
+      onGone: () => location.reload(),
     });
     if (panel.device.signedIn) panel.follow();
     return panel;
