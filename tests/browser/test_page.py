@@ -423,6 +423,25 @@ async def _profile() -> AsyncIterator[str]:
         yield folder
 
 
+PERSIST = """() => {
+    globalThis.asked = 0;
+    StorageManager.prototype.persist = async () => (asked += 1) > 0;
+}"""
+"""The answer is the browser's own affair: this one gives none to whoever has no window."""
+
+
+async def test_what_is_kept_is_kept_for_good(api: Server, alice: Client, chromium: Browser) -> None:
+    """The browser is asked not to take it away when it is short of space, once there is somebody whose it is."""
+    async with visiting(chromium, api.url) as phone:
+        await phone.page.evaluate(PERSIST)
+        await phone.go("/proof")
+        await expect(phone.page.locator("h1")).to_have_text("Two devices, one ledger")
+        assert await phone.page.evaluate("asked") == 0
+        await phone.go("/")
+        await phone.sign_in(alice.user["email"])
+        assert await phone.page.evaluate("asked") == 1
+
+
 COMPUTED = """async ([contact, token]) => {
     const { Device } = await import("/app/client/index.js");
     const { Book, explained } = await import("/app/ui/model.js");

@@ -173,6 +173,7 @@ class App {
     const following = (this.#following = new AbortController());
     const { signal } = following;
     this.trouble = null;
+    keepForGood();
     try {
       if (this.device.head.version === 0) await this.device.firstScreen().catch(() => {}); // the log will tell as well
       await this.device.follow(signal);
@@ -223,6 +224,15 @@ if (isSecureContext) {
   refuse(say("This page needs HTTPS, or to be opened on the machine that serves it."));
 }
 keepForOffline();
+
+// What waits to be sent is here alone: a browser that is short of space takes what nobody has asked it to keep.
+async function keepForGood() {
+  try {
+    if (!(await navigator.storage.persisted())) await navigator.storage.persist();
+  } catch {
+    // this browser keeps nothing for good
+  }
+}
 
 // The address of the worker is the one text of this page that becomes code: browsers want that to be said (Trusted Types).
 function keepForOffline() {
