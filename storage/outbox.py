@@ -311,11 +311,14 @@ def finish(
         values["next_at"] = now if is_down else delivery.next_at(calls, jitter(), now=now, retry_at=retry_at)
     else:
         values["finished_at"] = now
-    wholes = claimed.wholes if after.state == "dead" else []
+    wholes = [] if after.state == "pending" else claimed.wholes
     outbox_keys.hold(connection, wholes)
     # Also a row that was taken back and that nobody has claimed since: its fence has not moved.
-    states = ("leased", "pending", "dead") if outcome == "sent" else ("leased", "pending")
-    mine = connection.execute(update(_outbox).where(*_held_by(claimed), _outbox.c.state.in_(states)).values(values))
+    is_open = _outbox.c.state.in_(("leased", "pending"))
+    mine = connection.execute(update(_outbox).where(*_held_by(claimed), is_open).values(values))
+    is_late = outcome == "sent" and not mine.rowcount
+    if is_late:
+        mine = connection.execute(update(_outbox).where(*_held_by(claimed), _outbox.c.state == "dead").values(values))
     # After the row, as `recover` does.
     connection.execute(
         update(_attempts)
@@ -326,7 +329,7 @@ def finish(
         )
         .values(finished_at=now, outcome=outcome, detail=detail)
     )
-    if mine.rowcount:
+    if mine.rowcount and (after.state == "dead" or is_late):
         outbox_keys.settle(connection, wholes)
     return after.state if mine.rowcount else None
 

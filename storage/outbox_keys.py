@@ -17,10 +17,12 @@ from sqlalchemy import (
     TableValuedAlias,
     Update,
     and_,
+    case,
     collate,
     exists,
     func,
     not_,
+    or_,
     select,
     update,
 )
@@ -75,7 +77,8 @@ _HOLD: Final = _hold()
 def settle(connection: Connection, wholes: Collection[Key]) -> None:
     """Suppress those of `wholes`, which the caller holds, that reached no device, are on their way to none, and can be revived.
 
-    That is so where at least one device's row is suppressed; what all devices refused is over, as a mail would be.
+    That is so where at least one device's row is suppressed; what all devices refused is over, as a mail would be. One that
+    was suppressed counts as sent again where a device's row was taken up once more, or its sender succeeded after all.
     """
     if wholes:
         connection.execute(_SETTLE, as_rows(wholes))
@@ -91,8 +94,10 @@ def _settle() -> Update:
     # Of several reasons one, and always the same.
     reason = select(func.min(device.c.reason)).where(is_its, device.c.state == "suppressed").scalar_subquery()
     fanned_out = and_(_outbox.c.state == "sent", _outbox.c.reason == FANNED_OUT)
-    revivable = update(_outbox).where(is_named(ended), fanned_out, not_(reached), reason.is_not(None))
-    return revivable.values(state="suppressed", reason=reason)
+    is_over = and_(fanned_out, not_(reached), reason.is_not(None))
+    is_told = and_(_outbox.c.state == "suppressed", reached)
+    changed = update(_outbox).where(is_named(ended), or_(is_over, is_told))
+    return changed.values(state=case((is_told, "sent"), else_="suppressed"), reason=case((is_told, FANNED_OUT), else_=reason))
 
 
 _SETTLE: Final = _settle()

@@ -133,6 +133,16 @@ def test_a_push_that_one_device_got_or_all_refused_is_over(connection: Connectio
     assert not revive(connection)
 
 
+def test_a_push_that_reached_a_device_after_it_was_given_up_is_over(connection: Connection) -> None:
+    phone, tablet = fan_out(connection)
+    dying(connection, tablet)
+    suppress(connection, phone)
+    assert whole(connection) == ("suppressed", "settled")
+    assert outbox.finish(connection, tablet, 1, "sent", "said so", now=NOW) == "sent"
+    assert whole(connection) == SENT
+    assert not revive(connection), "one device has told it"
+
+
 def test_a_push_that_will_be_tried_again_is_on_its_way(connection: Connection) -> None:
     phone, tablet = fan_out(connection)
     suppress(connection, phone)
@@ -163,6 +173,21 @@ def test_who_takes_back_a_device_that_somebody_suppresses_waits_and_finds_it_ove
     assert found == [outbox.Recovered(0, 0)]
     with as_jobs(database) as connection:
         assert whole(connection) == ("suppressed", "settled")
+
+
+def test_who_succeeds_late_is_not_overlooked_by_who_suppresses_the_other_device(database: Engine) -> None:
+    with as_jobs(database) as connection:
+        phone, tablet = fan_out(connection)
+        dying(connection, tablet)
+
+    def finish(connection: Connection) -> None:
+        assert outbox.finish(connection, tablet, 1, "sent", "said so", now=NOW) == "sent"
+
+    with beside(database, finish) as (connection, other):
+        suppress(connection, phone)
+        other()
+    with as_jobs(database) as connection:
+        assert whole(connection) == SENT
 
 
 def test_who_finishes_and_who_takes_back_do_not_wait_for_each_other(database: Engine) -> None:
