@@ -2,14 +2,14 @@
 
 import datetime
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, and_, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, update
 
 from domain.delivery import Channel
-from storage import outbox, tables
+from storage import outbox, outbox_keys, tables
 
 OPEN: Final[tuple[outbox.State, ...]] = ("pending", "leased", "dead")
 """States in which an operator may have to look at a message."""
@@ -69,11 +69,22 @@ def retry(connection: Connection, ids: Collection[UUID] | None, *, now: datetime
     if ids is not None:
         which = and_(_outbox.id.in_(ids), _outbox.state.in_(("dead", "pending")))
     again = {"state": "pending", "next_at": now, "attempts": 0, "finished_at": None, "reason": None, "fence": _outbox.fence + 1}
-    return connection.execute(update(tables.outbox).where(which).values(again)).rowcount
+    return _change(connection, which, again)
 
 
 def drop(connection: Connection, ids: Collection[UUID], *, now: datetime.datetime) -> int:
     """Give messages up that wait, or whose sender may be dead: its finish finds that they are not its own any more."""
     open_ = or_(_outbox.state == "pending", _outbox.state == "leased")
     given_up = {"state": "dead", "finished_at": now, "reason": DROPPED, "lease_until": None, "fence": _outbox.fence + 1}
-    return connection.execute(update(tables.outbox).where(and_(_outbox.id.in_(ids), open_)).values(given_up)).rowcount
+    return _change(connection, and_(_outbox.id.in_(ids), open_), given_up)
+
+
+def _change(connection: Connection, which: ColumnElement[bool], values: dict[str, Any]) -> int:
+    """How many rows are `which`; the pushes in whose place some of them stand follow."""
+    columns = [_outbox[name] for name in outbox.Claimed.__struct_fields__]
+    of_devices = connection.execute(select(*columns).where(which, _outbox.payload.has_key("device_id"))).mappings()
+    wholes = {whole for row in of_devices for whole in outbox.Claimed(**row).wholes}
+    outbox_keys.hold(connection, wholes)
+    changed = connection.execute(update(tables.outbox).where(which).values(values)).rowcount
+    outbox_keys.settle(connection, wholes)
+    return changed

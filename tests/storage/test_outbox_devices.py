@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, select, text, update
 
 from domain import delivery
-from storage import outbox, outbox_keys, roles, tables
+from storage import outbox, outbox_keys, outbox_rows, roles, tables
 
 NOW = datetime.datetime(2026, 11, 22, 9, 0, tzinfo=datetime.UTC)
 LATER = NOW + datetime.timedelta(seconds=outbox.LEASE_SECONDS)
@@ -143,6 +143,30 @@ def test_a_push_that_reached_a_device_after_it_was_given_up_is_over(connection: 
     assert not revive(connection), "one device has told it"
 
 
+def test_a_push_of_which_an_operator_drops_the_last_device_is_revived_for_those_that_did_not_want_it(
+    connection: Connection,
+) -> None:
+    phone, tablet = fan_out(connection)
+    suppress(connection, phone)
+    assert outbox_rows.drop(connection, [tablet.id], now=NOW) == 1
+    assert whole(connection) == ("suppressed", "settled")
+    assert revive(connection)
+    [again] = outbox.claim(connection, "push", now=NOW)
+    assert outbox.fan_out(connection, again, [PHONE, TABLET], now=NOW)
+    assert [row.device_id for row in outbox.claim(connection, "push", now=NOW)] == [PHONE]
+
+
+@pytest.mark.parametrize("all_of_them", [True, False])
+def test_a_push_that_an_operator_has_tried_again_on_one_device_is_on_its_way(connection: Connection, all_of_them: bool) -> None:
+    phone, tablet = fan_out(connection)
+    suppress(connection, phone)
+    finishing("permanent")(connection, tablet)
+    assert whole(connection) == ("suppressed", "settled")
+    assert outbox_rows.retry(connection, None if all_of_them else [tablet.id], now=NOW) == 1
+    assert whole(connection) == SENT
+    assert not revive(connection), "one device may be told yet"
+
+
 def test_a_push_that_will_be_tried_again_is_on_its_way(connection: Connection) -> None:
     phone, tablet = fan_out(connection)
     suppress(connection, phone)
@@ -150,7 +174,11 @@ def test_a_push_that_will_be_tried_again_is_on_its_way(connection: Connection) -
     assert whole(connection) == SENT
 
 
-@pytest.mark.parametrize("end", [suppress, *DIE])
+def dropping(connection: Connection, claimed: outbox.Claimed) -> None:
+    assert outbox_rows.drop(connection, [claimed.id], now=NOW) == 1
+
+
+@pytest.mark.parametrize("end", [suppress, dropping, *DIE])
 def test_two_that_end_the_last_two_devices_at_once_do_not_overlook_each_other(database: Engine, end: Ends) -> None:
     with as_jobs(database) as connection:
         phone, tablet = fan_out(connection)
