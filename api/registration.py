@@ -25,7 +25,7 @@ from api.accounts import (
 from api.passwords import Given, Password
 from api.routing import Call, Nothing, Reply, Routes
 from api.services import Services
-from domain import facts
+from domain import addresses, facts
 from storage import identity, invites, registration, sessions
 
 routes = Routes("identity")
@@ -115,7 +115,7 @@ async def _new_user(here: Services, wanted: RegisterBody) -> identity.NewUser:
     async with here.hasher.place() as place:
         password_hash = await place.hash(wanted.password)
     return identity.NewUser(
-        email=wanted.email.lower(),
+        email=addresses.canonical(wanted.email),
         password_hash=password_hash,
         name=wanted.name,
         time_zone=wanted.time_zone,

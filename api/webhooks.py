@@ -12,6 +12,7 @@ from sanic import HTTPResponse, Request, Sanic
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 
 from api import body, problems, services
+from domain import addresses
 from storage import suppressions
 
 OLDEST: Final = datetime.timedelta(minutes=10)
@@ -78,7 +79,11 @@ def _reports(told: list[dict[str, Any]]) -> list[suppressions.Report]:
             unread.append(error)
     if unread and not found:
         raise body.invalid(unread[0])
-    return [suppressions.Report(event.sg_event_id, event.email.lower(), kind) for event in found if (kind := _kind(event))]
+    return [
+        suppressions.Report(event.sg_event_id, addresses.canonical(event.email), kind)
+        for event in found
+        if (kind := _kind(event))
+    ]
 
 
 def _kind(event: Event) -> Literal["bounced", "complained"] | None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from debitum import rings, schema
 from debitum.settings import Settings
+from domain import addresses
 from notifications import channels
 from notifications.channel import Outcome, Sent, SettingError
 from notifications.message import EmailTarget, Message, PushTarget, Registration
@@ -52,7 +53,7 @@ class Desk:
         with self._transaction() as connection:
             found = recipients.devices_of(connection, email, ring)
         if found is None:
-            raise MessageError(f"nobody has an account as {email.lower()}")
+            raise MessageError(f"nobody has an account as {addresses.canonical(email)}")
         user_id, devices = found
         with self._channels() as ways:
             [way] = ways.push
@@ -60,7 +61,7 @@ class Desk:
             if way.local:
                 targets = [PushTarget(user_id)]
             if not targets:
-                raise MessageError(f"{email.lower()} has no device that takes pushes")
+                raise MessageError(f"{addresses.canonical(email)} has no device that takes pushes")
             outcomes = [(target, way.send(self._test("push", target), now=self.now)) for target in targets]
         told = [self._tell(f"{way.name}, device {target.device_id or 'any'}", outcome) for target, outcome in outcomes]
         return all(told)

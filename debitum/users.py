@@ -17,7 +17,7 @@ from api import accounts, passwords, refusals
 from api.registration import RegisterBody
 from debitum import database, rings, schema
 from debitum.settings import Settings
-from domain import errors
+from domain import addresses, errors
 from notifications import channel, channels, contexts, message, render
 from storage import account_mails, deletion, engine, identity, invites, outbox, recipients, roles
 from storage import passwords as stored
@@ -66,7 +66,7 @@ class Administration:
             await stored.forgotten(connection, email, now=now)
             return None
 
-        self._tell(f"{email.lower()} can set a new password", self._run(work), recipients.RESET_HOURS)
+        self._tell(f"{addresses.canonical(email)} can set a new password", self._run(work), recipients.RESET_HOURS)
 
     def invite(self, email: str | None) -> None:
         """An invitation for whoever has this address, or for whoever has the link. It is mailed by this process itself."""
@@ -98,7 +98,7 @@ class Administration:
 
         due = self._run(work)
         when = "at the next run of the erasure" if due <= now else f"after {due:%Y-%m-%d %H:%M} UTC, unless they take it back"
-        self.say(f"{email.lower()} is signed out everywhere and will be erased {when}")
+        self.say(f"{addresses.canonical(email)} is signed out everywhere and will be erased {when}")
 
     def _tell(self, what: str, token: str | None, hours: int) -> None:
         if token is None:
@@ -162,7 +162,7 @@ async def _mint(connection: AsyncConnection, user_id: uuid.UUID, hours: int, now
 async def _user(connection: AsyncConnection, email: str) -> uuid.UUID:
     found = await identity.credentials(connection, email)
     if found is None:
-        raise UserError(f"nobody has an account as {email.lower()}")
+        raise UserError(f"nobody has an account as {addresses.canonical(email)}")
     user_id: uuid.UUID = found.id
     return user_id
 
@@ -197,7 +197,7 @@ def _new_user(email: str, profile: Mapping[str, str | None]) -> identity.NewUser
     except errors.Invalid as error:
         raise UserError("; ".join(f"{one.pointer[1:]}: {one.detail}" for one in error.errors)) from error
     return identity.NewUser(
-        email=wanted.email.lower(),
+        email=addresses.canonical(wanted.email),
         password_hash=passwords.nobodys_hash(),
         name=wanted.name,
         time_zone=wanted.time_zone,

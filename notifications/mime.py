@@ -9,8 +9,7 @@ from email.header import Header
 from email.headerregistry import Address, AddressHeader
 from email.message import EmailMessage
 
-import idna
-
+from domain import addresses
 from notifications.channel import SettingError
 from notifications.formats import one_line
 from notifications.message import EmailTarget, Message, fingerprint
@@ -122,16 +121,11 @@ def recipient(target: EmailTarget) -> str:
     return _address(target).addr_spec
 
 
-def _ascii(domain: str) -> str:
-    """As DNS has it, by IDNA 2008: Python's own codec is of 2003, to which faß.de is another's fass.de. Raises IDNAError."""
-    return domain if domain.isascii() else idna.encode(domain, uts46=True, transitional=False).decode("ascii")
-
-
 def _address(target: EmailTarget) -> Address:
     if not _ADDRESS.fullmatch(target.address):
         raise UnsendableError("the address is not well formed")
     local, _, domain = target.address.rpartition("@")
     try:
-        return Address(plain(target.name), local, _ascii(domain))
-    except (idna.IDNAError, UnicodeError) as error:
+        return Address(plain(target.name), local, addresses.ascii_domain(domain))
+    except UnicodeError as error:
         raise UnsendableError("the domain of the address is not well formed") from error

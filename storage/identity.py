@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain import errors, reminders
+from domain import addresses, errors, reminders
 from storage import account_mails, outbox, roles, tables
 from storage.encryption import KeyRing
 
@@ -32,7 +32,7 @@ class EmailTaken(errors.DomainError):
 
 @dataclass(frozen=True)
 class NewUser:
-    """What registration asks for; `email` is lower-cased, `password_hash` argon2id."""
+    """What registration asks for; `email` is as domain.addresses keeps it, `password_hash` argon2id."""
 
     email: str
     password_hash: str
@@ -96,7 +96,7 @@ async def create(connection: AsyncConnection, new: NewUser, keys: KeyRing, *, no
 async def credentials(connection: AsyncConnection, email: str) -> Row[*tuple[Any, ...]] | None:
     """(id, password_hash, email_verified_at) of the user with this address."""
     users = tables.users.c
-    query = select(users.id, users.password_hash, users.email_verified_at).where(users.email == email.lower())
+    query = select(users.id, users.password_hash, users.email_verified_at).where(users.email == addresses.canonical(email))
     return (await connection.execute(query)).first()
 
 

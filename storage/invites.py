@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, and_, exists, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain import addresses
 from storage import identity, tables
 
 LIFETIME: Final = datetime.timedelta(days=14)
@@ -18,7 +19,8 @@ _invites = tables.invites.c
 async def create(connection: AsyncConnection, email: str | None, *, now: datetime.datetime) -> str:
     """A new invitation, for whoever has this address or for whoever has the token; the token, of which a hash is kept."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    values = {"hash": identity.digest(token), "email": email and email.lower(), "created_at": now, "expires_at": now + LIFETIME}
+    whose = email and addresses.canonical(email)
+    values = {"hash": identity.digest(token), "email": whose, "created_at": now, "expires_at": now + LIFETIME}
     await connection.execute(insert(tables.invites).values(values))
     return token
 
@@ -36,4 +38,4 @@ async def take(connection: AsyncConnection, token: str, email: str, *, now: date
 
 def _is_good(token: str, email: str | None, now: datetime.datetime) -> ColumnElement[bool]:
     unused = and_(_invites.hash == identity.digest(token), _invites.used_at.is_(None), _invites.expires_at > now)
-    return and_(unused, true() if email is None else or_(_invites.email.is_(None), _invites.email == email.lower()))
+    return and_(unused, true() if email is None else or_(_invites.email.is_(None), _invites.email == addresses.canonical(email)))

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Row, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain import addresses
 from storage import account_mails, identity, outbox, personal_tokens, roles, sessions, tables
 
 _users = tables.users.c
@@ -38,7 +39,7 @@ async def change(connection: AsyncConnection, user_id: UUID, before: str, after:
 
 async def forgotten(connection: AsyncConnection, email: str, *, now: datetime.datetime) -> None:
     """Have a way to a new password mailed to this address, if a user has it."""
-    ledger_id = await connection.scalar(select(_users.ledger_id).where(_users.email == email.lower()))
+    ledger_id = await connection.scalar(select(_users.ledger_id).where(_users.email == addresses.canonical(email)))
     if ledger_id is not None:
         await roles.enter_async(connection, roles.API, [ledger_id])
         await connection.run_sync(lambda sync: outbox.enqueue(sync, [account_mails.reset(ledger_id, now=now)], now=now))

@@ -11,7 +11,7 @@ from msgspec import structs
 from sqlalchemy import Connection, RowMapping, Uuid, and_, cast, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from domain import facts, reminders, zones
+from domain import addresses, facts, reminders, zones
 from storage import allocation, devices, digests, identity, outbox, sealing, tables, unsubscribing
 from storage.encryption import KeyRing
 
@@ -198,7 +198,7 @@ def _to_devices(
 def devices_of(connection: Connection, email: str, keys: KeyRing) -> tuple[UUID, list[Device]] | None:
     """The id of the user with this address and their devices that take pushes; None where there is no such user."""
     users, its = tables.users.c, tables.devices.c
-    user = connection.execute(select(users.id, users.ledger_id).where(users.email == email.lower())).one_or_none()
+    user = connection.execute(select(users.id, users.ledger_id).where(users.email == addresses.canonical(email))).one_or_none()
     if user is None:
         return None
     rows = connection.execute(select(tables.devices).where(its.user_id == user.id, its.push_value.is_not(None)).order_by(its.id))

@@ -17,7 +17,7 @@ _users = tables.users.c
 
 @dataclass(frozen=True)
 class Report:
-    """What a provider says of an address (lower-cased), under an id of its own: the same may come often."""
+    """What a provider says of an address (as domain.addresses keeps it), under an id of its own: the same may come often."""
 
     id: str
     email: str

@@ -5,7 +5,7 @@ import datetime
 from sqlalchemy import delete, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain import throttling
+from domain import addresses, throttling
 from storage import tables
 from storage.encryption import KeyRing
 
@@ -15,7 +15,7 @@ _attempts = tables.login_attempts.c
 
 def account_key(keys: KeyRing, email: str) -> bytes:
     """The key of whoever signs in as `email`, whether there is such an account or not."""
-    return _key(keys, f"account {email.lower()}")
+    return _key(keys, f"account {addresses.canonical(email)}")
 
 
 def address_key(keys: KeyRing, address: str) -> bytes:

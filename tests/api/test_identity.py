@@ -66,6 +66,16 @@ async def test_a_taken_address_is_refused_whatever_its_case(api: Server) -> None
     assert (response.status_code, response.json()["code"]) == (409, "email_taken")
 
 
+async def test_an_address_is_one_account_in_each_way_to_write_its_domain(api: Server) -> None:
+    bea = await api.register("bea@bücher.example")
+    credentials = {"email": "Bea@xn--bcher-kva.example", "password": PASSWORD}
+    async with api.http() as http:
+        response = await http.post("/api/auth/register", json=credentials)
+        signed_in = await http.post("/api/auth/login", json=credentials)
+    assert (response.status_code, response.json()["code"]) == (409, "email_taken")
+    assert signed_in.json()["user"]["id"] == bea.user["id"]
+
+
 async def test_passwords_are_kept_as_argon2id_and_wrong_ones_are_refused(api: Server, database: Engine) -> None:
     cleo = await api.register("cleo@example.org")
     with database.begin() as connection:

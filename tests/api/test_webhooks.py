@@ -74,6 +74,16 @@ async def test_what_lasts_is_kept_and_its_user_is_told(
     assert await problem(bob) is None
 
 
+@pytest.mark.parametrize("registered", ["Bücher", "xn--bcher-kva", "bu\u0308cher"])
+@pytest.mark.parametrize("told", ["bücher", "xn--bcher-kva"])
+async def test_an_address_is_known_in_each_way_to_write_its_domain(api: Server, registered: str, told: str) -> None:
+    name = uuid.uuid4().hex
+    ana = await api.register(f"{name}@{registered}.example")
+    assert ana.user["email"] == f"{name}@bücher.example"
+    await tell(api, event(f"{name.upper()}@{told}.example"))
+    assert await problem(ana) == "bounced"
+
+
 async def test_what_was_told_before_is_not_believed_again(alice: Client, api: Server, database: Engine) -> None:
     """SendGrid tells the same many times, also after its user has proven the address anew."""
     same = event(alice.user["email"])
