@@ -109,7 +109,7 @@ one_time_tokens = Table(
     Column("created_at", timestamp, nullable=False),
     Column("expires_at", timestamp, nullable=False, index=True),
     Column("used_at", timestamp),
-    CheckConstraint("purpose in ('verify', 'reset', 'unsubscribe', 'invite')", name="purpose"),
+    CheckConstraint("purpose in ('verify', 'reset')", name="purpose"),
 )
 
 personal_tokens = Table(

@@ -1,6 +1,8 @@
 """The migrated database and the tables that the code declares are the same thing."""
 
+import re
 import uuid
+from typing import get_args
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -8,7 +10,7 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 from domain import chain, facts, words
-from storage import engine, migrations, revisions, roles, sealing, tables, verify
+from storage import engine, identity, migrations, revisions, roles, sealing, tables, verify
 from tests.fixtures.dump import dump
 from tests.storage.test_ledgers import KEYS
 
@@ -57,6 +59,14 @@ def test_no_role_of_ours_is_above_row_level_security(database: Engine) -> None:
         ).all()
         assert {row.rolname for row in rows} == set(roles.ALL)
         assert not any(row.rolsuper or row.rolbypassrls for row in rows)
+
+
+def test_a_one_time_token_is_for_what_the_code_mints_it_for(database: Engine) -> None:
+    with database.connect() as connection:
+        said = connection.scalar(
+            text("select pg_get_constraintdef(oid) from pg_constraint where conname = 'one_time_tokens_purpose_check'")
+        )
+    assert set(re.findall(r"'(\w+)'", str(said))) == set(get_args(identity.Purpose))
 
 
 def test_the_api_role_may_not_change_the_log(database: Engine) -> None:
