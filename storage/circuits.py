@@ -65,6 +65,12 @@ def probe(connection: Connection, channel: Channel, provider: str, *, now: datet
     return connection.execute(taken).rowcount == 1
 
 
+def give_back(connection: Connection, channel: Channel, provider: str, *, now: datetime.datetime) -> None:
+    """Nothing came of a `probe`, for there was no message to try it with: the next one may."""
+    taken = update(_circuits).where(_its.channel == channel, _its.provider == provider)
+    connection.execute(taken.values(retry_at=now))
+
+
 def close(connection: Connection, channel: Channel, provider: str) -> None:
     """The provider takes messages again."""
     connection.execute(delete(_circuits).where(_its.channel == channel, _its.provider == provider))

@@ -3,7 +3,8 @@
     pending ──claim──▶ leased ──finish──▶ sent | dead | pending again, later
                           │ ├──fan_out───▶ sent, and one pending row a device
                           │ ├──suppress──▶ suppressed ──enqueue of the same key──▶ pending
-                          │ └──release───▶ pending
+                          │ ├──release───▶ pending
+                          ├──postpone──▶ pending, later
                           └──its lease ran out: recover──▶ pending | dead
 
 A push that was fanned out follows its devices: where it reached none, it is suppressed too (storage.outbox_keys).
@@ -369,6 +370,12 @@ def suppress(connection: Connection, claimed: Claimed, reason: str, *, now: date
     if mine.rowcount:
         outbox_keys.settle(connection, claimed.wholes)
     return mine.rowcount == 1
+
+
+def postpone(connection: Connection, claimed: Claimed, at: datetime.datetime) -> bool:
+    """Do not send it before `at`. False: it is not the caller's any more."""
+    later = update(_outbox).where(*_held_by(claimed), _outbox.c.state == "leased")
+    return connection.execute(later.values(state="pending", lease_until=None, next_at=at)).rowcount == 1
 
 
 def release(connection: Connection, claimed: Sequence[Claimed]) -> int:

@@ -116,6 +116,12 @@ class Suppressed(msgspec.Struct, frozen=True):
     reason: Reason
 
 
+class Later(msgspec.Struct, frozen=True):
+    """Its reader wants quiet until `at` (aware)."""
+
+    at: datetime.datetime
+
+
 class Several(msgspec.Struct, frozen=True):
     """It is for every device of the user's that takes pushes: for each on its own."""
 
@@ -129,8 +135,8 @@ Notice = About | AccountNotice
 
 def load(
     connection: Connection, claimed: outbox.Claimed, *, local: bool, keys: KeyRing | None, now: datetime.datetime
-) -> Notice | Several | Suppressed:
-    """What to say to whom, or why nothing; in the transaction that starts the call, as the jobs role.
+) -> Notice | Several | Suppressed | Later:
+    """What to say to whom, or why nothing or not yet; in the transaction that starts the call, as the jobs role.
 
     `local`: the provider keeps messages on this machine, so that an unproven address and a missing device do not matter.
     `keys` open push targets. Raises LookupError for a kind of message that nobody knows how to write, or without keys.
@@ -148,11 +154,15 @@ def load(
         return Suppressed("address_unverified")
     if not local and claimed.channel == "email" and row.mail_problem is not None:
         return Suppressed("address_refuses")
+    settings = reminders.read_settings(row.reminder_settings)
+    # It was planned for their end, but it may have waited for a provider since, or the reader has moved.
+    if claimed.kind != "reminder" and (at := reminders.after_quiet_hours(now, settings, row.time_zone)) > now:
+        return Later(at)
     if claimed.channel == "email" and keys is not None:
         kind: reminders.Kind = "reminder" if claimed.kind == "reminder" else "due"
         token = unsubscribing.token(keys.cipher(str(claimed.ledger_id), row.data_key), kind)
         user = structs.replace(user, unsubscribe=token)
-    found = _wanted(connection, claimed, user, reminders.read_settings(row.reminder_settings))
+    found = _wanted(connection, claimed, user, settings)
     if isinstance(found, Suppressed) or local or claimed.channel != "push":
         return found
     return _to_devices(connection, claimed, found, keys)

@@ -1,5 +1,6 @@
 """What becomes of messages when providers fail, are down or hang: none is burnt, and another provider takes over."""
 
+import datetime
 import threading
 import time
 from contextlib import AbstractContextManager, closing
@@ -15,7 +16,7 @@ from notifications.message import EmailTarget
 from notifications.smtp import SmtpMail, parse_url
 from pipelines.defs import resources
 from pipelines.defs.dispatch import assets, delivery, jobs
-from storage import circuits, tables
+from storage import circuits, due, roles, tables
 from tests.fakes import smtp
 from tests.fakes.http import Answer, FakeHttp
 from tests.pipelines import test_pushes
@@ -23,6 +24,7 @@ from tests.pipelines.test_dispatch import MINUTE, dispatch, enqueue_reminders, n
 from tests.pipelines.test_dispatch import environment as environment  # the fixtures
 from tests.pipelines.test_dispatch import lane as lane
 from tests.pipelines.test_dispatch import mail_server as mail_server
+from tests.storage import rows
 
 
 @pytest.mark.parametrize(
@@ -143,6 +145,26 @@ def test_a_provider_that_was_down_is_tried_with_one_message(database: Engine, la
     with database.connect() as connection:
         assert circuits.opened(connection, {"email": ["files", "smtp"]}) == []
         assert set(connection.scalars(select(tables.outbox.c.attempts))) == {1}
+
+
+def test_a_provider_that_is_back_in_somebodys_quiet_hours_is_tried_with_what_others_wait_for(
+    database: Engine, lane: delivery.Lane
+) -> None:
+    at, hour = now() - 120 * MINUTE, 60 * MINUTE
+    quiet = {"from": f"{at + hour:%H:%M}", "to": f"{at + 3 * hour:%H:%M}"}
+    with database.begin() as connection:
+        settings = {"channels": ["email"], "local_time": f"{at:%H:%M}", "quiet_hours": quiet}
+        ledger = rows.ledger(connection, settings=settings)
+        ledger.money(ledger.contact(), due_date=at.date())
+        roles.enter(connection, roles.JOBS)
+        due.enqueue_page(connection, "due_date", now=at + 30 * MINUTE)
+        circuits.trip(connection, "email", "files", "EACCES: mail/ cannot be written", now=at)
+    enqueue_reminders(database, 2)
+    assert lane.drain(MINUTE) == delivery.Tally(postponed=1, sent=2)
+    with database.connect() as connection:
+        waits = select(tables.outbox.c.next_at, tables.outbox.c.attempts).where(tables.outbox.c.state == "pending")
+        [(next_at, attempts)] = connection.execute(waits).all()
+    assert (f"{next_at.astimezone(datetime.UTC):%H:%M}", attempts) == (quiet["to"], 0)
 
 
 def test_a_message_that_is_refused_as_such_closes_the_circuit(

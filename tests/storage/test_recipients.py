@@ -10,12 +10,12 @@ from sqlalchemy import Connection, delete, select, update
 
 from storage import account_mails, outbox, recipients, roles, tables
 from tests.storage import rows
-from tests.storage.test_due import DAY, MINUTE, NOW, TODAY, tick
+from tests.storage.test_due import DAY, HOUR, MINUTE, NOW, TODAY, tick
 
 
 def load(
     connection: Connection, now: datetime.datetime = NOW, *, local: bool = False
-) -> recipients.Notice | recipients.Several | recipients.Suppressed:
+) -> recipients.Notice | recipients.Several | recipients.Suppressed | recipients.Later:
     """What dispatch would say of the one row that is ready, as the jobs role."""
     roles.enter(connection, roles.JOBS)
     claimed = [row for channel in ("email", "push") for row in outbox.claim(connection, channel, now=now)]
@@ -163,6 +163,21 @@ def test_an_address_that_refuses_mails_is_left_alone_until_it_takes_them(connect
     assert tick(connection) == []
     connection.execute(update(tables.users).values(mail_problem=None, mail_problem_at=None))
     assert tick(connection) == keys
+
+
+def test_quiet_hours_hold_for_what_has_waited_into_them_and_not_for_what_was_asked_for(connection: Connection) -> None:
+    quiet = {"from": "22:00", "to": "07:00"}
+    ledger = rows.ledger(connection, settings={"channels": ["email"], "quiet_hours": quiet}, time_zone="Asia/Tokyo")
+    ledger.money(ledger.contact(), due_date=TODAY)
+    midnight, seven = (datetime.datetime(2026, 11, 22, hour, tzinfo=datetime.UTC) for hour in (15, 22))
+    tick(connection, midnight - 3 * HOUR)
+    for now in (midnight - 2 * HOUR, midnight, seven - MINUTE):
+        assert load(connection, now) == recipients.Later(seven)
+        connection.execute(update(tables.outbox).values(state="pending", lease_until=None))
+    assert isinstance(load(connection, seven), recipients.DueNotice)
+    ledger.reminder(midnight)
+    tick(connection, midnight)
+    assert isinstance(load(connection, midnight), recipients.ReminderNotice)
 
 
 def test_messages_that_stay_on_this_machine_need_no_proof_and_no_device(connection: Connection) -> None:

@@ -56,12 +56,13 @@ def transactions(url: str) -> Iterator[Begin]:
 class Tally(msgspec.Struct):
     """What became of the messages.
 
-    `fanned_out`: pushes that became one for each device; `failed`: will be tried again; `unknown`: calls whose answer nobody
-    saw; `lost`: rows that somebody else had taken over.
+    `fanned_out`: pushes that became one for each device; `postponed`: whose readers want quiet; `failed`: will be tried again;
+    `unknown`: calls whose answer nobody saw; `lost`: rows that somebody else had taken over.
     """
 
     sent: int = 0
     fanned_out: int = 0
+    postponed: int = 0
     failed: int = 0
     dead: int = 0
     suppressed: int = 0
@@ -205,15 +206,10 @@ class Lane:
         now = self.clock()
         with self.begin() as connection:
             notice = self._notice(connection, row, way, now)
-            if isinstance(notice, recipients.Suppressed):
-                is_mine = outbox.suppress(connection, row, notice.reason, now=now)
-                tally.suppressed += is_mine
-                tally.lost += not is_mine
-                return None
-            if isinstance(notice, recipients.Several):
-                is_mine = outbox.fan_out(connection, row, notice.device_ids, now=now)
-                tally.fanned_out += is_mine
-                tally.lost += not is_mine
+            if isinstance(notice, recipients.Suppressed | recipients.Several | recipients.Later):
+                self._put_away(connection, row, notice, tally, now)
+                if way.probing:
+                    circuits.give_back(connection, self.kind, way.channel.name, now=now)
                 return None
             attempt = outbox.start(connection, row, way.channel.name, now=now)
         if attempt is None:
@@ -223,9 +219,29 @@ class Lane:
             return self._finish(row, way, attempt, notice, tally, None)
         return self._finish(row, way, attempt, self._call(row, way, notice, now), tally, notice.user)
 
+    def _put_away(
+        self,
+        connection: Connection,
+        row: outbox.Claimed,
+        notice: recipients.Suppressed | recipients.Several | recipients.Later,
+        tally: Tally,
+        now: datetime.datetime,
+    ) -> None:
+        match notice:
+            case recipients.Suppressed(reason=reason):
+                is_mine = outbox.suppress(connection, row, reason, now=now)
+                tally.suppressed += is_mine
+            case recipients.Several(device_ids=device_ids):
+                is_mine = outbox.fan_out(connection, row, device_ids, now=now)
+                tally.fanned_out += is_mine
+            case recipients.Later(at=at):
+                is_mine = outbox.postpone(connection, row, at)
+                tally.postponed += is_mine
+        tally.lost += not is_mine
+
     def _notice(
         self, connection: Connection, row: outbox.Claimed, way: Way, now: datetime.datetime
-    ) -> recipients.Notice | recipients.Several | recipients.Suppressed | channels.Transient:
+    ) -> recipients.Notice | recipients.Several | recipients.Suppressed | recipients.Later | channels.Transient:
         try:
             return recipients.load(connection, row, local=way.channel.local, keys=self.keys, now=now)
         except SQLAlchemyError:
