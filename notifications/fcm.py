@@ -81,7 +81,7 @@ class FcmPush:
         if not isinstance(message.to, PushTarget) or message.to.registration is None:
             return Permanent("the target is not a device with a registration")
         try:
-            push = _push(message, message.to.registration)
+            push = _push(message, message.to.registration, now)
             f"{push}{message.subject}{message.text}".encode()  # str() lets the library look at every member
         except ValueError as error:  # UnicodeEncodeError is one
             return Permanent(f"not a well-formed push ({type(error).__name__})")
@@ -131,7 +131,7 @@ def _read(file: Path) -> _Credentials:
         raise SettingError(f"FCM_CREDENTIALS: {file} is not the JSON file of a service account") from error
 
 
-def _push(message: Message, registration: Registration) -> messaging.Message:
+def _push(message: Message, registration: Registration, now: datetime) -> messaging.Message:
     collapse_key = (message.collapse_key or fingerprint(message))[:_LONGEST_COLLAPSE_KEY]
     data = {"key": message.key, "kind": message.kind} | ({"link": message.link} if message.link else {})
     push = messaging.Message(
@@ -141,7 +141,7 @@ def _push(message: Message, registration: Registration) -> messaging.Message:
         apns=messaging.APNSConfig(
             headers={
                 "apns-collapse-id": collapse_key,
-                "apns-expiration": str(int((message.created_at + LIFETIME).timestamp())),
+                "apns-expiration": str(int((now + LIFETIME).timestamp())),  # a row that was revived may be older than that
             },
             payload=messaging.APNSPayload(aps=messaging.Aps(sound="default")),
         ),

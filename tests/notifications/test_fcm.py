@@ -65,6 +65,13 @@ class TestFcm(ChannelContract):
         assert sent["android"]["collapse_key"] == sent["apns"]["headers"]["apns-collapse-id"] == "k" * 64
         assert sent["android"]["ttl"] == "43200s"
 
+    def test_a_push_lives_from_when_it_is_sent(self, channel: FcmPush, google: Google) -> None:
+        """Not from when it was first to be sent, which is a day ago where it was suppressed meanwhile."""
+        now = MESSAGE.created_at + timedelta(days=1)
+        assert isinstance(channel.send(MESSAGE, now=now), Sent)
+        [asked] = google.pushes
+        assert int(asked.json["message"]["apns"]["headers"]["apns-expiration"]) == now.timestamp() + 12 * 3600
+
     def test_an_installation_is_a_target_too(self, channel: FcmPush, google: Google) -> None:
         target = PushTarget(UUID(int=1), UUID(int=2), Registration("fid", "dQw4w9WgXcQ"))
         assert isinstance(channel.send(msgspec.structs.replace(MESSAGE, to=target), now=NOW), Sent)
