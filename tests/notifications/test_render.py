@@ -338,6 +338,14 @@ def test_mails_about_accounts_are_never_pushed(name: str) -> None:
         push(kind, context, language="en")
 
 
+@pytest.mark.parametrize("language", READERS)
+@pytest.mark.parametrize("name", [name for name, (kind, _) in SAMPLES.items() if kind not in NEVER_PUSHED])
+def test_a_push_does_not_say_the_same_twice(name: str, language: str) -> None:
+    kind, context = SAMPLES[name]
+    pushed = push(kind, context, language=READERS[language])
+    assert pushed.text.removesuffix(".") not in pushed.subject
+
+
 def test_a_push_has_no_markup() -> None:
     kind, context = SAMPLES["due-lent-today"]
     assert push(kind, context, language="en") == Rendered("Ana Lucía owes you €12.50, due today", "Concert tickets", None)
