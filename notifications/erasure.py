@@ -50,12 +50,16 @@ def _remove(folder: Path, suffix: str, is_theirs: Callable[[bytes], bool], now: 
 def _is_to(content: bytes, address: str) -> bool:
     """Whether it is a mail to this mailbox; of what is no mail of ours, whether it names it."""
     text = content.decode("utf-8", "surrogateescape")
+    try:
+        written = mime.recipient(EmailTarget(address))
+    except mime.UnsendableError:
+        written = address
     head = email.parser.HeaderParser(policy=email.policy.SMTP).parsestr(text)
     try:
         [to] = head["To"].addresses
-        return str(to.addr_spec) == mime.recipient(EmailTarget(address))
-    except (AttributeError, ValueError, IndexError, email.errors.MessageError, mime.UnsendableError):
-        return address in text
+        return str(to.addr_spec) == written
+    except (AttributeError, ValueError, IndexError, email.errors.MessageError):
+        return address in text or written in text
 
 
 def _is_of(content: bytes, user_id: UUID) -> bool:

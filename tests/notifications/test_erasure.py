@@ -84,6 +84,13 @@ def test_what_cannot_be_read_goes_where_it_names_the_user(tmp_path: Path) -> Non
     assert names(tmp_path / "push") == {"another.json"}
 
 
+@pytest.mark.parametrize("written", ["bücher", "xn--bcher-kva"])
+def test_what_cannot_be_read_may_name_the_domain_as_dns_has_it(tmp_path: Path, written: str) -> None:
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "theirs.eml").write_text(f"no mail, of ada@{written}.example")
+    assert erase(tmp_path, "ada@bücher.example") == 1
+
+
 def test_what_a_killed_writer_left_goes_after_an_hour(tmp_path: Path) -> None:
     (tmp_path / "mail").mkdir()
     for name, age in ((".old.eml.x", timedelta(minutes=61)), (".new.eml.x", timedelta(minutes=59))):
