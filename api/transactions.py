@@ -70,7 +70,7 @@ class Repay(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TransactionQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`from` and `to` are of transaction_date, both inclusive."""
+    """`from` and `to` are of transaction_date, both inclusive. `overdue`: due before today in the user's zone, and still open."""
 
     contact_id: UUID | None = None
     type: Literal["money", "item"] | None = None
@@ -79,7 +79,7 @@ class TransactionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     first: datetime.date | None = field(default=None, name="from")
     last: datetime.date | None = field(default=None, name="to")
     open: bool | None = None
-    overdue: bool = False
+    overdue: bool | None = None
     search: facts.Text | None = None
     sort: Literal["date", "recent", "due"] = "date"
     include: Literal["deleted"] | None = None
@@ -147,7 +147,8 @@ async def listed(call: Call[None, TransactionQuery]) -> Reply:
         first=query.first,
         last=query.last,
         open=query.open,
-        overdue_on=today if query.overdue else None,
+        overdue=query.overdue,
+        today=today,
         search=query.search,
         sort=query.sort,
         deleted=query.include == "deleted",

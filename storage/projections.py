@@ -158,7 +158,7 @@ _CONTACTS_WITH_AMOUNT, _AMOUNT = _with_amount()
 
 @dataclass(frozen=True)
 class TransactionFilter:
-    """Which transactions, in which order; `first` … `last` by transaction_date, `overdue_on` the user's today."""
+    """Which transactions, in which order; `first` … `last` by transaction_date, `overdue` as of `today`."""
 
     contact_id: UUID | None = None
     type: str | None = None
@@ -167,7 +167,8 @@ class TransactionFilter:
     first: datetime.date | None = None
     last: datetime.date | None = None
     open: bool | None = None
-    overdue_on: datetime.date | None = None
+    overdue: bool | None = None
+    today: datetime.date | None = None
     search: str | None = None
     sort: Literal["date", "recent", "due"] = "date"
     deleted: bool = False
@@ -184,9 +185,12 @@ async def transactions(connection: AsyncConnection, ledger_id: UUID, wanted: Tra
     columns = tables.transactions.c
     query = TRANSACTIONS.where(*_conditions(wanted))
     parameters: dict[str, Any] = {"ledger": ledger_id, "contact_ids": [wanted.contact_id]}
-    if wanted.open is not None or wanted.overdue_on is not None:
-        is_open = columns.id == func.any(_OPEN_IDS if wanted.contact_id is None else _OPEN_IDS_OF_CONTACTS)
-        query = query.where(is_open if wanted.open is not False else ~is_open)
+    is_open = columns.id == func.any(_OPEN_IDS if wanted.contact_id is None else _OPEN_IDS_OF_CONTACTS)
+    if wanted.open is not None:
+        query = query.where(is_open if wanted.open else ~is_open)
+    if wanted.overdue is not None:
+        is_overdue = and_(columns.due_date.is_not(None), columns.due_date < wanted.today, is_open)
+        query = query.where(is_overdue if wanted.overdue else ~is_overdue)
     match wanted.sort:
         case "date":
             return await read_page(connection, query, columns.transaction_date, columns.id, page, descending=True, **parameters)
@@ -228,8 +232,6 @@ def _conditions(wanted: TransactionFilter) -> list[ColumnElement[bool]]:
         conditions.append(columns.transaction_date >= wanted.first)
     if wanted.last is not None:
         conditions.append(columns.transaction_date <= wanted.last)
-    if wanted.overdue_on is not None:
-        conditions.append(columns.due_date < wanted.overdue_on)
     if wanted.changed_since is not None:
         conditions.append(columns.changed_seq > wanted.changed_since)
     if wanted.search:

@@ -361,6 +361,7 @@ LISTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"contact_id": "ana", "open": True},
         {"open": False},
         {"overdue": True},
+        {"overdue": False},
         {"type": "item", "direction": "lent"},
         {"currency": "JPY", "changed_since": 3},
         {"from": day(-50), "to": day(-2)},

@@ -72,6 +72,11 @@ async def test_what_is_open_follows_repayments(alice: Client) -> None:
     assert {item["id"]: item["open_amount"] for item in listed} == {old["id"]: 900, new["id"]: 200}
     overdue = (await alice.get("/api/transactions", overdue="true"))["items"]
     assert [item["id"] for item in overdue] == [old["id"]]
+    everything = {item["id"] for item in (await alice.get("/api/transactions"))["items"]}
+    for of in ({}, {"contact_id": ana}):
+        others = (await alice.get("/api/transactions", overdue="false", **of))["items"]
+        assert {item["id"] for item in others} == everything - {old["id"]}
+    assert (await alice.get("/api/transactions", overdue="true", open="false"))["items"] == []
     chained = await alice.post(
         "/api/transactions",
         {"contact_id": ana, "direction": "lent", "amount": 1, "repays": (await alice.get("/api/transactions"))["items"][0]["id"]},
