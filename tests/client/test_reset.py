@@ -16,7 +16,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from api.settings import Settings
-from client import Device, Unavailable
+from client import AnotherAccount, Device, Refused, SignedOut, Unavailable
 from client.device import Head
 from tests.client.conftest import agree, until
 from tests.client.test_scenarios import following, lunch
@@ -265,3 +265,30 @@ async def test_pages_agree_while_others_write(installation: Installation) -> Non
     pulls = [one for one in here.seen if isinstance(one, history.Pull) and one.device == "new 0"]
     assert [len(pull.facts) for pull in pulls][:3] == [1_000, 1_000, 1_000]
     here.prove(phone)
+
+
+async def test_an_account_younger_than_the_backup_is_not_healed_but_can_be_imported(installation: Installation) -> None:
+    """Nobody can sign in to it, and a device takes no other in its place; what it holds can be imported into a new one."""
+    here = installation
+    _, [elder] = await a_household(here, "elder")
+    elder.create("contact", {"name": "Bo"})
+    await elder.sync()
+    backup = await here.backup()
+    email, [phone] = await a_household(here, "phone")
+    ana = phone.create("contact", {"name": "Ana"})
+    phone.create("transaction", lunch(ana, 1_000))
+    await phone.sync()
+    await here.restore(backup)
+    with pytest.raises(SignedOut):
+        await phone.sync()
+    with pytest.raises(Refused):
+        await phone.login(email, PASSWORD)
+    with pytest.raises(AnotherAccount):
+        await phone.register(email, PASSWORD)
+    assert here.server is not None
+    client = await here.server.register()
+    held = {"format": "debitum-export", "version": 1, "events": phone.log()}
+    assert (await client.post("/api/import/json", held))["version"] == phone.head.version == 2
+    newcomer = await here.device(client.user["email"], "new")
+    await newcomer.sync()
+    assert newcomer.balances() == phone.balances() == {(ana, "EUR"): 1_000}
