@@ -181,6 +181,7 @@ def _command(
         event_data=facts.plain(payload),
         # The row, not what it became: with another currency or on another day it is still the same command.
         fingerprinted={"backup": [table, row_id, *content]},
+        remembered=False,  # nobody can give the row another id: when what stood in its way is gone, it may come in
     )
 
 

@@ -209,7 +209,7 @@ class Command(Struct, frozen=True):
     if_match: int | None = None
     """The version that the aggregate must have."""
     remembered: bool = True
-    """Whether a rejection may be remembered: not where nobody can ask for the id again (REST without a key)."""
+    """Whether a rejection may be remembered: not where nobody can ask for the id again (REST without a key), or for another."""
     within: str = ""
     """The JSON pointer of event_data in what was sent: rules point into the former, rejections into the latter."""
 

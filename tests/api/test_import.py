@@ -164,7 +164,8 @@ async def test_what_the_ledger_refuses_is_said(alice: Client, tmp_path: Path) ->
     emptied = ["delete from txn", "delete from image"]
     await _send(alice, _changed(tmp_path, *emptied))
     contact_id = next(item["id"] for item in (await alice.get("/api/contacts"))["items"] if item["name"] == "Chidi")
-    await alice.post("/api/transactions", {"contact_id": contact_id, "direction": "lent", "amount": 2**53 - 1}, status=201)
+    body = {"contact_id": contact_id, "direction": "lent", "amount": 2**53 - 1}
+    most = await alice.post("/api/transactions", body, status=201)
     later = _changed(tmp_path, *emptied, "insert into txn values (1, -1, 3, 'c', 1, 0, null, 0), (2, -1, 4, 'd', 1, 0, null, 0)")
     for _ in range(2):
         answer = (await _send(alice, later)).json()
@@ -172,6 +173,10 @@ async def test_what_the_ledger_refuses_is_said(alice: Client, tmp_path: Path) ->
         assert (answer["contacts"], answer["transactions"], answer["version"]) == (12, 1, 14)
         assert (skipped["what"], skipped["count"]) == ("transactions", 1)
         assert "balance" in skipped["reason"]
+    await alice.delete(f"/api/transactions/{most['id']}")
+    answer = (await _send(alice, later)).json()
+    assert (answer["transactions"], answer["skipped"]) == (2, []), "now it fits"
+    assert (await alice.get("/api/sync/rejections"))["items"] == []
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------
