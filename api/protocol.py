@@ -23,6 +23,8 @@ LINGER_SECONDS = 60.0
 """How long the rest of a request is read that was answered before it: as long as a connection may rest between requests."""
 LINGER_BYTES = MAX_IMPORT_BYTES
 """How much of it: nobody who means well sends more than the largest body that is taken."""
+STRANGERS_BYTES = 16 * 1024
+"""Of a body from somebody whom we do not know: all that one can say there fits, each letter written as \\ud83d\\ude00."""
 
 
 class TooSlow(BadRequest):
@@ -56,6 +58,17 @@ class StrictRequest(Request):
             if not are_lines or not _TOKENS.fullmatch("\n".join((method, *headers, ""))):
                 raise BadRequest("the head is not well-formed")
         super().__init__(url_bytes, headers, version, method, *rest, **named)
+
+    async def receive_body(self) -> None:
+        """Read the body into memory: a small one from anybody, a large one where the route's `admit` does not object."""
+        http: Any = self.stream  # whose types are narrower than what it is
+        if http.request_body == "chunked" or http.request_bytes > STRANGERS_BYTES:
+            admit = getattr(self.route and self.route.ctx, "admit", None)
+            if admit is None:
+                http.request_max_size = STRANGERS_BYTES
+            elif http.request_bytes <= http.request_max_size:  # else there is nothing to ask
+                await admit(self)
+        await super().receive_body()
 
 
 class _Http(Http):

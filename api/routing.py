@@ -172,7 +172,8 @@ class Routes:
         for route in self.all:
             path = route.path.replace("{id}", "<id:str>")
             methods = [route.method, "HEAD"] if route.method == "GET" else [route.method]
-            app.add_route(_endpoint(route), path, methods=methods, name=route.name)
+            admit = None if route.public else _admit
+            app.add_route(_endpoint(route), path, methods=methods, name=route.name, ctx_admit=admit)
 
 
 def methods(routes: Iterable[Route], path: str) -> list[str]:
@@ -206,6 +207,12 @@ def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse | 
         return None  # it has been sent
 
     return endpoint
+
+
+async def _admit(request: Request) -> None:
+    """Whether a large body is read at all. Who sends it is asked again once it is there: until then a session may have ended."""
+    async with deadline.within(services.of(request).settings.request_seconds):
+        await auth.authenticate(request)
 
 
 async def _who(request: Request, route: Route) -> Caller | None:

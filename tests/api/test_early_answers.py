@@ -24,12 +24,13 @@ from tests.fixtures.process import Process
 pytestmark, database_url, api, alice, bob = of_the_module()
 
 MIB = 1 << 20
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 SIZES = (MIB + 1, 5 * MIB, 20 * MIB)
 TIMES = 5
 PATIENCE_SECONDS = 30.0
 """Of a client: many times what the largest body takes."""
 PAUSE_SECONDS = 0.02
-IMPORT, CONTACTS = "/api/import/json", "/api/contacts"
+IMPORT, CONTACTS, LOGIN = "/api/import/json", "/api/contacts", "/api/auth/login"
 EARLY = {
     "a bad token": (IMPORT, "application/json", "x", 401),
     "a bad token, for a backup": ("/api/import/debitum", "application/zip", "x", 401),
@@ -112,7 +113,8 @@ async def test_so_is_who_sends_chunks_or_what_cannot_be_read(api: Server, size: 
     chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size))
     for sent, expected in (
         ((head("POST", IMPORT, Transfer_Encoding="chunked"), chunks), (401, "unauthorized")),
-        ((head("POST", CONTACTS, Transfer_Encoding="chunked"), chunks), (413, "too_large")),
+        ((head("POST", CONTACTS, Transfer_Encoding="chunked"), chunks), (401, "unauthorized")),
+        ((head("POST", LOGIN, Transfer_Encoding="chunked"), chunks), (413, "too_large")),
         ((head("POST", IMPORT, Transfer_Encoding="gzip, chunked"), chunks), (400, "invalid")),
         ((head("POST", IMPORT, Content_Length="-1"), bytes(size)), (400, "invalid")),
         ((b"POST / HTTP/1.1\r\nX: ", b"a" * size), (413, "too_large")),
@@ -136,6 +138,52 @@ async def test_a_short_rest_is_read_and_the_connection_kept(api: Server) -> None
             opened.writer.write(head("POST", IMPORT, Content_Length=MIB) + bytes(MIB))
             status, headers, _ = await opened.answer()
             assert (status, headers["connection"]) == (401, "keep-alive")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", LOGIN, (413, "too_large")),
+        ("POST", "/api/auth/refresh", (413, "too_large")),
+        ("POST", "/unsubscribe", (413, "too_large")),
+        ("GET", "/api/meta", (413, "too_large")),
+        ("POST", CONTACTS, (401, "unauthorized")),
+        ("PATCH", "/api/contacts/x", (401, "unauthorized")),
+        ("POST", "/api/sync/push", (401, "unauthorized")),
+        ("GET", "/api/me", (401, "unauthorized")),
+    ],
+)
+@pytest.mark.parametrize("said", [{"Content_Length": protocol.STRANGERS_BYTES + 1}, {"Transfer_Encoding": "chunked"}], ids=str)
+async def test_nothing_large_of_a_stranger_is_kept(
+    api: Server, method: str, path: str, expected: tuple[int, str], said: dict[str, Any]
+) -> None:
+    """It is refused before it comes; of chunks, whose number nobody knows, as soon as there are too many."""
+    async with line(api) as opened:
+        opened.writer.write(head(method, path, Content_Type="application/json", **said))
+        if expected[0] == 413 and "Transfer_Encoding" in said:
+            opened.writer.write(b"%x\r\n" % (protocol.STRANGERS_BYTES + 1))
+        status, _, content = await asyncio.wait_for(opened.answer(), PATIENCE_SECONDS)
+        assert (status, json.loads(content)["code"]) == expected
+
+
+async def test_what_is_small_or_of_a_user_is_read(api: Server, alice: Client, bob: Client) -> None:
+    """A session that ends before a large body has come is as good as none."""
+    large = json.dumps({"name": "Ana"}).encode().ljust(protocol.STRANGERS_BYTES + 1)
+    small = json.dumps({"email": "nobody@example.org", "password": "x"}).encode().ljust(protocol.STRANGERS_BYTES)
+    async with api.http() as http:
+        assert (await http.post(LOGIN, content=small, headers={"Content-Type": "application/json"})).status_code == 401
+    for client, expected in ((alice, 201), (bob, 401)):
+        async with line(api) as opened:
+            token = f"Bearer {client.signed_in['access_token']}"
+            said = {"Content_Type": "application/json", "Content_Length": len(large), "Authorization": token}
+            opened.writer.write(head("POST", CONTACTS, **said, Expect="100-continue"))
+            assert await asyncio.wait_for(opened.reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS) == GO_ON
+            if expected == 401:
+                await client.post("/api/auth/logout", status=204)
+                await client.http.aclose()
+            opened.writer.write(large)
+            status, _, _ = await opened.answer()
+            assert status == expected
 
 
 @asynccontextmanager
