@@ -1,5 +1,6 @@
 """Gzip for whoever accepts it: of whole bodies, and of streams as they come."""
 
+import contextlib
 import functools
 import gzip
 import re
@@ -40,11 +41,12 @@ def whole(body: bytes) -> bytes:
 
 
 async def stream(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """`chunks`, packed as they come."""
+    """`chunks`, packed as they come, and closed with this."""
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-    async for chunk in chunks:
-        if packed := packer.compress(chunk):
-            yield packed
+    async with contextlib.aclosing(chunks):
+        async for chunk in chunks:
+            if packed := packer.compress(chunk):
+                yield packed
     yield packer.flush()
 
 

@@ -15,7 +15,7 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.http import Http
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import auth, body, compression, deadline, idempotency, limits, problems, services
+from api import ahead, auth, body, compression, deadline, idempotency, limits, problems, services
 from api.auth import Caller, Scope
 from api.services import Services
 from domain import errors
@@ -31,7 +31,7 @@ SIGNING_IN = "/api/auth/"
 IMPORT_SECONDS = 900.0
 """From the first byte to the answer: 256 MiB over a slow line, and 100,000 rows to decide."""
 STREAM_SECONDS = 900.0
-"""A stream holds a connection of the pool and a snapshot: both for so long at most."""
+"""From the first byte of an answer to its last."""
 PACKED = ("application/zip",)
 """Media types that gain nothing from being compressed."""
 STALL_SECONDS = 30.0
@@ -203,7 +203,8 @@ def _endpoint(route: Route) -> Callable[..., Coroutine[Any, Any, HTTPResponse | 
             reply = await route.handler(call)
         if reply.chunks is None:
             return respond(reply)
-        await _stream(request, reply, reply.chunks)
+        async with here.streams.hold(call.caller.user_id):
+            await _stream(request, reply, reply.chunks)
         return None  # it has been sent
 
     return endpoint
@@ -250,22 +251,24 @@ def _id(text: str) -> UUID:
 async def _stream(request: Request, reply: Reply, chunks: AsyncGenerator[bytes, None]) -> None:
     """Send `reply` as it comes; what fails before the first chunk is still a problem like any other.
 
-    HEAD has the head of a GET, that it is in chunks included (RFC 9110, 9.3.2), and no more than the first chunk is made.
+    HEAD has the head of a GET, that it is in chunks included (RFC 9110, 9.3.2), and nothing behind the first chunk is waited for.
     """
     assert isinstance(request.stream, Http)
     request.stream.protocol.response_timeout = STREAM_SECONDS  # of this connection alone
     headers, packed = {"Vary": "Accept-Encoding", **reply.headers}, chunks
     if reply.content_type not in PACKED and compression.accepted(request):
         headers["Content-Encoding"], packed = "gzip", compression.stream(chunks)
-    async with contextlib.aclosing(chunks), contextlib.aclosing(packed) as source, asyncio.timeout(STREAM_SECONDS):
+    async with contextlib.aclosing(ahead.read(packed)) as source, asyncio.timeout(STREAM_SECONDS):
         async with deadline.within(services.of(request).settings.request_seconds):
             chunk = await anext(source, None)
+        if request.method == "HEAD":
+            await source.aclose()
         response: HTTPResponse = await request.respond(status=reply.status, headers=headers, content_type=reply.content_type)
         try:
             while chunk is not None:
                 async with asyncio.timeout(STALL_SECONDS):
                     await response.send(chunk)
-                chunk = await anext(source, None) if request.method != "HEAD" else None
+                chunk = await anext(source, None)
             await response.send(end_stream=True)
         except BaseException:
             if (transport := request.stream.protocol.transport) is not None:

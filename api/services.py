@@ -30,8 +30,10 @@ MAX_IMPORTS = 1
 UPLOADS_OF_USER, MAX_UPLOADS = 2, 6
 """Files to be imported at a time, each of up to 256 MiB on the disk until it is taken over; two, because a line that broke off
 holds its place for up to a minute, and whoever sends again finds another."""
-STREAMS_OF_USER, MAX_STREAMS = 2, 4
-"""Exports and first screens at a time: each holds a connection of the pool for as long as its reader takes."""
+SNAPSHOTS_OF_USER, MAX_SNAPSHOTS = 2, 4
+"""Of which exports and first screens are made at a time: each holds a connection of the pool until all is sent, or in a file."""
+STREAMS_OF_USER, MAX_STREAMS = 2, 48
+"""Exports and first screens that are sent at a time, however slowly: each may have a file of 32 MiB, so that all have 1.5 GiB."""
 DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, ConnectionError)
 """What says that Postgres, or a connection to it, is not to be had now."""
 
@@ -50,8 +52,10 @@ class Services:
     hasher: Hasher
     feed: Feed
     metrics: Metrics
+    snapshots: Places
+    """What bounds the connections of this process that streamed answers are made from."""
     streams: Places
-    """What bounds the streamed answers of this process."""
+    """What bounds the streamed answers themselves."""
     uploads: Places
     """What bounds the files on the disk that are received, or wait to be taken over."""
     imports: asyncio.Semaphore
@@ -142,6 +146,7 @@ def make(settings: Settings, metrics: Metrics) -> Services:
         hasher=Hasher(),
         feed=feed,
         metrics=metrics,
+        snapshots=Places(MAX_SNAPSHOTS, share=SNAPSHOTS_OF_USER),
         streams=Places(MAX_STREAMS, share=STREAMS_OF_USER),
         uploads=Places(MAX_UPLOADS, share=UPLOADS_OF_USER),
         imports=asyncio.Semaphore(MAX_IMPORTS),

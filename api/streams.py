@@ -2,14 +2,12 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.ahead import CHUNK_BYTES
 from api.routing import Call
-
-CHUNK_BYTES: Final = 64 * 1024
-"""Small parts are gathered up to this: a write each costs more than what is written."""
 
 Write = Callable[[AsyncConnection, Call[Any, Any]], AsyncGenerator[bytes, None]]
 """Gives the parts of an answer, from a connection that sees one snapshot of the caller's ledger."""
@@ -17,7 +15,7 @@ Write = Callable[[AsyncConnection, Call[Any, Any]], AsyncGenerator[bytes, None]]
 
 async def snapshot_stream(call: Call[Any, Any], write: Write) -> AsyncGenerator[bytes, None]:
     """What `write` gives, in chunks. Raises problems.Unavailable, before the first of them, where too many are running."""
-    place = call.services.streams.hold(call.caller.user_id)
+    place = call.services.snapshots.hold(call.caller.user_id)
     async with place, call.reading() as connection, contextlib.aclosing(write(connection, call)) as source:
         chunk = bytearray()
         async for part in source:
