@@ -88,7 +88,8 @@ def are_there(root: Root) -> bool:
 def _reads(statement: duckdb.Statement) -> bool:
     """Whatever statement is explained, `explain analyze` does it.
 
-    A pivot whose columns follow from the data is several statements to DuckDB, and so is `copy` of one: only the former is a question.
+    A pivot whose columns follow from the data is several statements to DuckDB, and so is `copy` of one: only the former
+    is a question.
     """
     if statement.type is duckdb.StatementType.EXPLAIN:
         return _DOING.search(statement.query) is None
