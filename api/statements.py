@@ -23,7 +23,6 @@ from storage import projections, reports
 from storage.pages import Record
 
 routes = Routes("contacts")
-_ORDER = paging.Order("explain", paging.Number)
 
 
 class ExplainQuery(PointQuery, frozen=True):
@@ -94,7 +93,8 @@ async def explain(call: Call[None, ExplainQuery]) -> Reply:
     """What made the balances of a contact, oldest first. An event that left a balance as it was is not listed."""
     query = call.query
     point = reports.Point(query.as_of, query.effective_on)
-    page = _ORDER.page(query.limit, query.cursor)
+    order = _order(query)
+    page = order.page(query.limit, query.cursor)
     async with call.reading() as connection:
         contact = await _contact(call, connection)
         found = await reports.explanation(connection, call.caller.ledger_id, contact.id, point, page, currency=query.currency)
@@ -111,7 +111,13 @@ async def explain(call: Call[None, ExplainQuery]) -> Reply:
         )
         for row in found.rows
     ]
-    return Reply(Items(items, _ORDER.cursor(found.next)))
+    return Reply(Items(items, order.cursor(found.next)))
+
+
+def _order(query: ExplainQuery) -> paging.Order:
+    """The place counts the items: among those of another currency or point it is another."""
+    as_of = None if query.as_of is None else facts.wire_time(query.as_of, "/as_of")
+    return paging.Order(f"explain {query.currency} {as_of} {query.effective_on}", paging.Number)
 
 
 @routes.add("GET", "/api/contacts/{id}/statement", answer=Statement, query=StatementQuery, media=("text/csv", "text/html"))

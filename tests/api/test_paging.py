@@ -18,6 +18,8 @@ LISTS: list[tuple[str, dict[str, str]]] = [
     ("/api/transactions", {"sort": "recent"}),
     ("/api/transactions", {"sort": "due"}),
     ("/api/contacts/{id}/explain", {}),
+    ("/api/contacts/{id}/explain", {"currency": "EUR"}),
+    ("/api/contacts/{id}/explain", {"effective_on": "2100-01-01"}),
     ("/api/events", {}),
     ("/api/search", {"q": "an"}),
     ("/api/reminders", {}),
@@ -51,6 +53,7 @@ async def test_a_cursor_of_another_list_or_order_is_refused(alice: Client, ana: 
     """A client that changed the order while it paged got an empty page, and believed that it had everything."""
     assert {route.path for route in ROUTES if "cursor" in route.query.__struct_fields__} == {*dict(LISTS), *NAMED_ALONE}
     made = await cursors(alice, ana)
+    assert len(set(made)) == len(LISTS)
     for (path, more), own in zip(LISTS, made, strict=True):
         for cursor in made:
             answer = await alice.http.get(path.format(id=ana), params={"limit": 1, "cursor": cursor, **more})
