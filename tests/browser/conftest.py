@@ -35,10 +35,14 @@ class Visitor:
 
     async def sign_in(self, email: str) -> None:
         """Sign in with the password of tests."""
+        await self.enter(email)
+        await self.live()
+
+    async def enter(self, email: str) -> None:
+        """Try to."""
         await self.page.get_by_label("E-mail").fill(email)
         await self.page.get_by_label("Password").fill(PASSWORD)
         await self.page.locator("#sign-in").click()
-        await self.live()
 
     async def live(self) -> None:
         """Until the feed is open and nothing waits to be sent."""

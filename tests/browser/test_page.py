@@ -305,6 +305,36 @@ async def test_erasing_a_device(api: Server, alice: Client, chromium: Browser) -
         await expect(phone.page.get_by_text("Nobody here yet.")).to_be_visible()
 
 
+async def test_who_finds_another_account_on_a_device_saves_what_it_has_and_erases_it(
+    api: Server, alice: Client, chromium: Browser, tmp_path: Path
+) -> None:
+    """A server that was put back to before the account was made knows nothing of it, and the device may have all that is left."""
+    await lunch(alice, await friend(alice), amount=1_234)
+    bob = await api.register()
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await expect(phone.page.locator("#people > li")).to_have_count(1)
+        await phone.live()
+        await phone.go("/settings")
+        await phone.page.locator("#sign-out").click()
+        await expect(phone.page.locator("#erase")).to_be_hidden()
+        await phone.enter(bob.user["email"])
+        await expect(phone.page.get_by_text("This device belongs to another account.")).to_be_visible()
+        async with phone.page.expect_download() as download:
+            await phone.page.locator("#save").click()
+        saved = tmp_path / "debitum-device.json"
+        await (await download.value).save_as(saved)
+        await phone.page.locator("#erase").click()
+        await expect(phone.page.get_by_text("unless that account is gone")).to_be_visible()
+        await phone.page.get_by_role("button", name="Erase", exact=True).click()
+        await expect(phone.page.locator("#erase")).to_be_hidden()
+        await phone.sign_in(bob.user["email"])
+        await phone.go("/settings")
+        await phone.page.locator("#import").set_input_files(saved)
+        await expect(phone.page.locator("#imported")).to_contain_text("People: 1. Debts: 1.")
+    [ana] = (await bob.get("/api/contacts"))["items"]
+    assert ana["balances"] == [{"currency": "EUR", "amount": 1_234}]
+
+
 async def test_a_tab_whose_device_is_erased_in_another_begins_anew(api: Server, alice: Client, chromium: Browser) -> None:
     """It had let go of the database, so that nobody could sign in there until somebody thought of opening the page anew."""
     bob = await api.register()

@@ -52,6 +52,9 @@ export const isList = has({ items: listOf(has({})) });
 /** What became of a backup. */
 export const isImport = has({ contacts: isInteger, skipped: listOf(has({ count: isInteger })) });
 
+/** What became of an export. */
+export const isTakenOver = has({ contacts: isInteger, transactions: isInteger, items: isInteger });
+
 const hasType = has({ type: isText, code: isText });
 
 /** A problem (RFC 9457) as ours are. */

@@ -91,7 +91,7 @@ class App {
   /** Something else is to be shown; what changes at once is shown once. */
   changed() {
     this.#book = null;
-    if (this.#due !== null) return;
+    if (this.#due !== null || this.device === undefined) return; // another tab may change what this one is just opening
     this.#due = setTimeout(() => {
       this.#due = null;
       this.#keepUp();

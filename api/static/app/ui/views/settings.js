@@ -1,10 +1,11 @@
 // This device and its user: language, look, import and export, signing out.
 
-import { isImport, isUser } from "../../client/answers.js";
+import { isImport, isTakenOver, isUser } from "../../client/answers.js";
 import { Unavailable } from "../../client/index.js";
 import { understood } from "../../client/wire.js";
 import { h } from "../dom.js";
-import { confirm, field, select } from "../forms.js";
+import { field, select } from "../forms.js";
+import { erase, hand, save } from "../keeping.js";
 import { toast } from "../toast.js";
 import { inWords } from "../troubles.js";
 import { LANGUAGES, say, speak, spoken } from "../words.js";
@@ -110,7 +111,7 @@ function currency(app) {
 function importing(app) {
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": say("Import") });
   const said = h("p", { role: "status", id: "imported" });
-  const file = h("input", { type: "file", id: "import", accept: ".zip,application/zip" });
+  const file = h("input", { type: "file", id: "import", accept: ".zip,.json,application/zip,application/json" });
   file.onchange = async () => {
     const [chosen] = file.files;
     if (chosen === undefined) return;
@@ -121,7 +122,7 @@ function importing(app) {
       const answer = await upload(app, chosen, (part) => (bar.value = part));
       said.textContent = say("People: {contacts}. Debts: {transactions}. Things: {items}. Left out: {skipped}.", {
         ...answer,
-        skipped: answer.skipped.reduce((sum, { count }) => sum + count, 0),
+        skipped: (answer.skipped ?? []).reduce((sum, { count }) => sum + count, 0),
       });
       app.device.stir();
     } catch (error) {
@@ -131,7 +132,18 @@ function importing(app) {
     file.value = "";
   };
   const kept = { class: "field", "data-key": `import ${spoken()}`, "data-keep": true };
-  return h("div", kept, h("label", { for: "import" }, say("A backup of the Debitum app (zip)")), file, bar, said);
+  return h(
+    "div",
+    kept,
+    h(
+      "label",
+      { for: "import" },
+      say("A backup of the Debitum app (zip), or, as long as nothing is here, what was exported or saved (JSON)"),
+    ),
+    file,
+    bar,
+    said,
+  );
 }
 
 // XMLHttpRequest: fetch does not tell how much has been sent.
@@ -139,17 +151,18 @@ async function upload(app, file, onProgress) {
   if (app.line.cut) throw new Unavailable("the network is switched off");
   const token = await app.device.token();
   const request = new XMLHttpRequest();
-  request.open("POST", "/api/import/debitum");
+  const isExport = file.name.toLowerCase().endsWith(".json");
+  request.open("POST", isExport ? "/api/import/json" : "/api/import/debitum");
   request.timeout = IMPORT_MILLISECONDS;
   request.setRequestHeader("Authorization", `Bearer ${token}`);
-  request.setRequestHeader("Content-Type", "application/zip");
+  request.setRequestHeader("Content-Type", isExport ? "application/json" : "application/zip");
   request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
   await new Promise((resolve, reject) => {
     request.onload = resolve;
     request.onerror = request.ontimeout = () => reject(new Unavailable("the upload broke off"));
     request.send(file);
   });
-  return understood(request.status, request.responseText, { shape: isImport });
+  return understood(request.status, request.responseText, { shape: isExport ? isTakenOver : isImport });
 }
 
 const exporting = (app) =>
@@ -158,6 +171,7 @@ const exporting = (app) =>
     { class: "actions start" },
     h("button", { id: "export-json", onclick: () => download(app, "json") }, say("Export everything (JSON)")),
     h("button", { onclick: () => download(app, "csv") }, say("Export tables (CSV)")),
+    h("button", { id: "save", onclick: () => save(app.device) }, say("Save what this device has (JSON)")),
   );
 
 async function download(app, format) {
@@ -165,10 +179,7 @@ async function download(app, format) {
     const headers = { Authorization: `Bearer ${await app.device.token()}` };
     const answer = await app.line.network(`/api/export?format=${format}`, { headers, redirect: "error" }).catch(() => null);
     if (!answer?.ok || !answer.headers.has("Content-Disposition")) throw new Unavailable("what came is no export");
-    const address = URL.createObjectURL(await answer.blob());
-    const link = h("a", { href: address, download: `debitum.${format === "csv" ? "zip" : "json"}` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    hand(await answer.blob(), `debitum.${format === "csv" ? "zip" : "json"}`);
   } catch (error) {
     toast(inWords(error));
   }
@@ -179,21 +190,4 @@ async function leave(app) {
   await app.device.logout();
   location.hash = "#/";
   app.changed();
-}
-
-async function erase(app) {
-  if (!(await confirm(say("Erase this device?"), whatIsLost(app.device), say("Erase")))) return;
-  app.unfollow();
-  await app.device.logout();
-  await app.device.erase();
-  location.replace(location.pathname + location.search);
-}
-
-// What is here alone: it waits to be sent, or for its user to decide what becomes of it.
-function whatIsLost({ pending, troubles: { rejections } }) {
-  const lost = [
-    pending > 0 && say("What waits to be sent is lost: {count}.", { count: pending }),
-    rejections > 0 && say("What the server did not take is lost: {count}.", { count: rejections }),
-  ].filter(Boolean);
-  return lost.join(" ") || say("The server keeps everything; this device forgets it.");
 }

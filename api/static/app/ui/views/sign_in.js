@@ -3,6 +3,7 @@
 import { AnotherAccount, MailFollows } from "../../client/index.js";
 import { h } from "../dom.js";
 import { complain, field } from "../forms.js";
+import { erase, save } from "../keeping.js";
 import { inWords } from "../troubles.js";
 import { say, spoken } from "../words.js";
 
@@ -25,9 +26,16 @@ function form(app, registration) {
   const password = h("input", { type: "password", name: "password", autocomplete: "current-password", maxlength: 128 });
   const invite = h("input", { name: "invite", autocomplete: "off" });
   const said = h("p", { class: "error", role: "alert" });
+  const instead = h(
+    "div",
+    { class: "actions start", hidden: true },
+    h("button", { type: "button", id: "save", onclick: () => save(app.device) }, say("Save what this device has (JSON)")),
+    h("button", { type: "button", class: "danger", id: "erase", onclick: () => erase(app) }, say("Erase this device")),
+  );
   const enter = async (event, how) => {
     event.preventDefault();
     said.textContent = "";
+    instead.hidden = true;
     complain(email, email.value.includes("@") ? "" : say("An e-mail address."));
     complain(password, password.value.length >= 8 ? "" : say("At least 8 characters."));
     if (!email.value.includes("@") || password.value.length < 8) return;
@@ -36,6 +44,7 @@ function form(app, registration) {
       app.follow();
     } catch (error) {
       said.textContent = whyNot(error);
+      instead.hidden = !(error instanceof AnotherAccount);
     }
     app.changed();
   };
@@ -48,6 +57,7 @@ function form(app, registration) {
     field(say("Password"), password),
     registration === "invite" && field(say("Invitation (to register)"), invite),
     said,
+    instead,
     h(
       "div",
       { class: "actions" },
@@ -65,7 +75,8 @@ function profile(invite) {
 
 function whyNot(error) {
   if (error instanceof MailFollows) return say("Look into your mail: there is a link to go on.");
-  if (error instanceof AnotherAccount) return say("This device belongs to another account. Erase it first, in its settings.");
+  if (error instanceof AnotherAccount)
+    return say("This device belongs to another account. Erase it first; where that account is gone, save what it has before.");
   if (error.code === "email_taken") return say("There is an account with this address.");
   if (error.code === "invalid_credentials") return say("The address or the password is wrong.");
   return inWords(error);
