@@ -22,6 +22,10 @@ SETTLING = ("unknown_conflict", "wrong_aggregate", "already_resolved")
 
 _ETAG = re.compile(r'"?([0-9]{1,18})"?')
 """Quoted, as an ETag is; clients that leave the quotes away mean the same."""
+_WEAK = re.compile(r'W/"[0-9]{1,18}"')
+"""What a proxy makes of ours; it matches nothing here (RFC 9110, 13.1.1)."""
+NO_VERSION = 0
+"""Of no resource, for each has that of its first event at least."""
 
 
 def event_data(call: Call[Any, Any]) -> dict[str, Any]:
@@ -144,6 +148,8 @@ def if_match(call: Call[Any, Any]) -> int | None:
     text = call.request.headers.get("if-match")
     if text is None or text == "*":
         return None
+    if _WEAK.fullmatch(text.strip()):
+        return NO_VERSION
     found = _ETAG.fullmatch(text.strip())
     if found is None:
         raise errors.Invalid('If-Match is not of the form "<version>"')

@@ -59,6 +59,8 @@ async def test_if_match_is_compared_with_the_resources_version(alice: Client, ki
     for where in (path, f"{path}/restore"):
         answer = await alice.http.request("DELETE" if where == path else "POST", where, headers={"If-Match": '"1"'})
         assert answer.status_code == 412
+    weak = await alice.post(path, patch, headers={"If-Match": f'W/"{changed["version"]}"'}, status=412)
+    assert weak["current"] == changed["version"], "what may have been changed on its way is no proof of what was read"
     assert (await alice.http.delete(path, headers={"If-Match": "*"})).status_code == 204
     assert (await alice.http.post(path, json=patch, headers={"If-Match": "W/x"})).status_code == 400
 
