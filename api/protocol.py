@@ -137,6 +137,18 @@ class Protocol(WebSocketProtocol):
         self._requests += 1
         self._patience_seconds = RECEIVE_SECONDS
 
+    def pause_writing(self) -> None:
+        """The client does not read, nor do we read what a WebSocket of theirs says: the answer to each ping would be kept."""
+        super().pause_writing()
+        if self.websocket is not None and self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client reads again, or has gone."""
+        super().resume_writing()
+        if self.websocket is not None and self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
     async def receive_more(self) -> None:
         """Wait for bytes. Raises TooSlow."""
         between = self._http.stage is Stage.IDLE and not self._http.request_body  # else: the rest of a body, after its answer

@@ -319,3 +319,22 @@ async def test_a_server_that_stops_says_so(api: Server, alice: Client) -> None:
             await one.send(token(alice))
             await hear(one)
     assert [await closed(one) for one in listeners] == [sockets.GOING_AWAY] * 2
+
+
+async def test_who_reads_no_answers_is_not_listened_to(api: Server, alice: Client) -> None:
+    """Pings are answered by the protocol, whatever waits already: 98 MB of them became 370 MB of the server's memory."""
+    pings = (b"\x89\xfd" + bytes(4) + b"x" * 125) * 4_000
+    async with listening(api, alice, ping_interval=None) as socket:
+        opened = socket.transport
+        opened.pause_reading()
+        for _ in range(200):  # of half a mebibyte: far more than the system keeps
+            opened.write(pings)
+            with contextlib.suppress(AssertionError):
+                await eventually(lambda: not opened.get_write_buffer_size(), 2)
+            if opened.get_write_buffer_size():
+                break
+        assert opened.get_write_buffer_size(), "all was taken"
+        opened.resume_reading()
+        await eventually(lambda: not opened.get_write_buffer_size())
+        await alice.post("/api/contacts", {"name": "Ana"}, status=201)
+        assert (await hear(socket))["version"] == 1
