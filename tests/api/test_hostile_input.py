@@ -237,7 +237,7 @@ async def test_parameters_and_paths(alice: Client) -> None:
     [
         ("If-Match", "x", 400),
         ("If-Match", '"1", "2"', 400),
-        ("If-Match", 'W/"1"', 400),
+        ("If-Match", 'W/"x"', 400),
         ("If-Match", "-1", 400),
         ("If-Match", "9" * 19, 400),
         ("If-Match", "٣", 400),
