@@ -6,15 +6,17 @@ import json
 import random
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright, expect
+from sqlalchemy import Engine
 
 from api import browser as served
+from tests.api.test_passwords import mails
 from tests.browser.conftest import ONE_LOOP, Visitor, signed_in, visiting
 from tests.browser.test_devices import friend, lunch, write_down
 from tests.fixtures.api import PASSWORD, Client, Server
@@ -290,6 +292,56 @@ async def test_import_and_export(api: Server, alice: Client, chromium: Browser) 
         await expect(laptop.page.locator("#people > li")).to_have_count(
             len((await alice.get("/api/contacts", limit=200))["items"])
         )
+
+
+async def test_how_one_is_reminded(api: Server, alice: Client, chromium: Browser) -> None:
+    """By what is chosen on the page, and what changed elsewhere is seen when the page opens."""
+    async with signed_in(chromium, api, alice.user["email"]) as phone:
+        await phone.go("/settings")
+        await expect(phone.page.get_by_text("Reminders are mailed once the link")).to_be_visible()
+        for id, wanted in (("mail-due", False), ("mail-own", False), ("mail-digest", True)):
+            await phone.page.locator(f"#{id}").set_checked(wanted)
+        for label, at in (("Quiet from", "22:00"), ("Quiet until", "07:30"), ("What is due, at", "08:15")):
+            await phone.page.get_by_label(label).fill(at)
+            await phone.page.get_by_label(label).blur()
+        wanted = {
+            "due_offsets_days": [-1, 0, 7],
+            "local_time": "08:15",
+            "quiet_hours": {"from": "22:00", "to": "07:30"},
+            "channels": ["push"],
+            "digest": True,
+            "explicit_channels": ["push"],
+        }
+        await until(lambda: _chosen(alice), wanted)
+        await alice.http.patch("/api/me", json={"reminder_settings": {"channels": ["email"], "quiet_hours": None}})
+        await phone.page.reload()
+        await expect(phone.page.locator("#mail-due")).to_be_checked()
+        await expect(phone.page.get_by_label("Quiet from")).to_have_value("")
+        await phone.page.locator("#mail-own").check()
+        wanted |= {"channels": ["email"], "quiet_hours": None, "explicit_channels": ["push", "email"]}
+        await until(lambda: _chosen(alice), wanted)
+
+
+async def _chosen(client: Client) -> Any:
+    return (await client.get("/api/me"))["reminder_settings"]
+
+
+async def until(ask: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+    """Until that is the answer; the last one is shown where it is not."""
+    for _ in range(300):
+        if (found := await ask()) == wanted:
+            return
+        await asyncio.sleep(0.1)
+    assert found == wanted
+
+
+async def test_who_forgot_the_password_gets_a_mail(alice: Client, visitor: Visitor, database: Engine) -> None:
+    await visitor.page.locator("#forgotten").click()
+    await expect(visitor.page.get_by_text("An e-mail address.")).to_be_visible()
+    await visitor.page.get_by_label("E-mail").fill(alice.user["email"])
+    await visitor.page.locator("#forgotten").click()
+    await expect(visitor.page.get_by_text("Look into your mail")).to_be_visible()
+    assert [ledger_id for ledger_id, _ in mails(database)] == [alice.ledger_id]
 
 
 async def test_erasing_a_device(api: Server, alice: Client, chromium: Browser) -> None:

@@ -105,6 +105,11 @@ export class Device {
     this.#bell.ring();
   }
 
+  /** Have a way to a new password mailed to that address, if somebody has it. Throws Refused, Unavailable. */
+  async forgot(email) {
+    await this.#wire.ask("POST", "/api/auth/password/forgot", { json: { email } });
+  }
+
   /** Sign out; what waits to be sent goes on waiting for the next login of the same user. */
   async logout() {
     await this.#session.leave();

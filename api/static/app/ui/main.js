@@ -1,5 +1,6 @@
 // Where the page begins: the device, the view that the address names, and the line that always says how things stand.
 
+import { isUser } from "../client/answers.js";
 import { Device, Line, SignedOut } from "../client/index.js";
 import { h, show } from "./dom.js";
 import { short, useCurrencies } from "./format.js";
@@ -66,6 +67,15 @@ class App {
   // The same once more, where nobody answered yet.
   #learnLate() {
     if (!this.#learning && this.device.remembered("meta") === undefined) this.learn();
+  }
+
+  // What the user has chosen may have changed on another device, or by a click in a mail.
+  async #learnUser() {
+    try {
+      await this.device.remember({ user: await this.device.ask("GET", "/api/me", { shape: isUser }) });
+    } catch {
+      // Offline: what was known is as good.
+    }
   }
 
   /** Everything as the user expects it. */
@@ -174,6 +184,7 @@ class App {
     const { signal } = following;
     this.trouble = null;
     keepForGood();
+    this.#learnUser();
     try {
       if (this.device.head.version === 0) await this.device.firstScreen().catch(() => {}); // the log will tell as well
       await this.device.follow(signal);

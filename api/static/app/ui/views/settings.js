@@ -1,6 +1,6 @@
 // This device and its user: language, look, import and export, signing out.
 
-import { isImport, isTakenOver, isUser } from "../../client/answers.js";
+import { isImport, isTakenOver } from "../../client/answers.js";
 import { Unavailable } from "../../client/index.js";
 import { understood } from "../../client/wire.js";
 import { h } from "../dom.js";
@@ -9,6 +9,7 @@ import { erase, hand, save } from "../keeping.js";
 import { toast } from "../toast.js";
 import { inWords } from "../troubles.js";
 import { LANGUAGES, say, speak, spoken } from "../words.js";
+import { changeUser, reminding } from "./reminding.js";
 
 const IMPORT_MILLISECONDS = 15 * 60_000; // what the server allows
 
@@ -31,6 +32,7 @@ export function settings(app) {
       h("p", {}, app.user?.email),
       currency(app),
     ),
+    reminding(app),
     h(
       "section",
       { class: "card stack", "data-key": "data" },
@@ -96,15 +98,7 @@ function currency(app) {
     app.currencies.map((code) => [code, code]),
     app.currency,
   );
-  control.onchange = async ({ target }) => {
-    try {
-      const user = await app.device.ask("PATCH", "/api/me", { json: { default_currency: target.value }, shape: isUser });
-      await app.device.remember({ user });
-    } catch (error) {
-      toast(inWords(error));
-      app.changed();
-    }
-  };
+  control.onchange = ({ target }) => changeUser(app, { default_currency: target.value });
   return field(say("Currency of new debts"), control);
 }
 

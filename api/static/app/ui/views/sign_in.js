@@ -32,13 +32,14 @@ function form(app, registration) {
     h("button", { type: "button", id: "save", onclick: () => save(app.device) }, say("Save what this device has (JSON)")),
     h("button", { type: "button", class: "danger", id: "erase", onclick: () => erase(app) }, say("Erase this device")),
   );
-  const enter = async (event, how) => {
+  const enter = async (event, how, needsPassword = true) => {
     event.preventDefault();
     said.textContent = "";
     instead.hidden = true;
     complain(email, email.value.includes("@") ? "" : say("An e-mail address."));
-    complain(password, password.value.length >= 8 ? "" : say("At least 8 characters."));
-    if (!email.value.includes("@") || password.value.length < 8) return;
+    const isShort = needsPassword && password.value.length < 8;
+    complain(password, isShort ? say("At least 8 characters.") : "");
+    if (!email.value.includes("@") || isShort) return;
     try {
       await how(email.value.trim(), password.value);
       app.follow();
@@ -47,6 +48,10 @@ function form(app, registration) {
       instead.hidden = !(error instanceof AnotherAccount);
     }
     app.changed();
+  };
+  const forgotten = async (address) => {
+    await app.device.forgot(address);
+    throw new MailFollows("the way to a new password");
   };
   const logIn = (event) => enter(event, (address, word) => app.device.login(address, word));
   const register = (event) => enter(event, (address, word) => app.device.register(address, word, profile(invite.value)));
@@ -63,6 +68,15 @@ function form(app, registration) {
       { class: "actions" },
       registration !== "closed" && h("button", { type: "button", id: "register", onclick: register }, say("Register")),
       h("button", { type: "submit", class: "primary", id: "sign-in" }, say("Sign in")),
+    ),
+    h(
+      "p",
+      { class: "hint" },
+      h(
+        "button",
+        { type: "button", class: "link", id: "forgotten", onclick: (event) => enter(event, forgotten, false) },
+        say("I forgot the password"),
+      ),
     ),
     h("p", { class: "hint" }, h("a", { href: "#/proof" }, say("See two devices agree"))),
   );
