@@ -3,6 +3,8 @@
 import asyncio
 import datetime
 import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -131,98 +133,80 @@ async def test_a_form_is_about_what_it_was_opened_with(api: Server, alice: Clien
         await expect(phone.page.locator(".conflict")).to_contain_text("€12.00")
 
 
-async def test_a_deletion_meets_an_edit(api: Server, alice: Client, chromium: Browser) -> None:
-    """What one deletes and the other has changed stays until somebody decides; to keep it settles the conflict."""
+@asynccontextmanager
+async def disputed(
+    browser: Browser, api: Server, alice: Client, mine: Callable[[Page], Awaitable[Any]], theirs: Callable[[str], Awaitable[Any]]
+) -> AsyncIterator[tuple[Visitor, str]]:
+    """A device that looks at the conflict of what it did to a lunch while another did something else, and the debt's path.
+
+    In the end nothing waits for its user.
+    """
     contact = await friend(alice)
-    debt = await lunch(alice, contact)
-    async with signed_in(chromium, api, alice.user["email"]) as phone:
+    path = f"/api/transactions/{await lunch(alice, contact)}"
+    async with signed_in(browser, api, alice.user["email"]) as phone:
         await phone.go(f"/person/{contact}")
         await expect(phone.page.locator("#debts > li")).to_have_count(1)
         await phone.offline()
-        await phone.page.locator("[data-act=delete]").click()
-        await expect(phone.page.locator("#debts > li")).to_have_count(0)
-        await alice.post(f"/api/transactions/{debt}", {"amount": 1500})
+        await mine(phone.page)
+        await theirs(path)
         await phone.offline(False)
-        await phone.live()
-        await expect(phone.page.locator("#debts")).to_contain_text("€15.00")
+        await expect(phone.page.locator(".badge")).to_have_text("1")
         await phone.go("/attention")
-        await phone.page.get_by_role("button", name="Keep this").click()
+        yield phone, path
         await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
         await phone.live()
     assert (await alice.get("/api/sync/conflicts", state="open"))["items"] == []
-    assert (await alice.get(f"/api/transactions/{debt}"))["amount"] == 1500
+
+
+async def to_twelve(page: Page) -> None:
+    await change(page, "lunch", "12")
+
+
+async def test_a_deletion_meets_an_edit(api: Server, alice: Client, chromium: Browser) -> None:
+    """What one deletes and the other has changed stays until somebody decides; to keep it settles the conflict."""
+
+    async def delete(page: Page) -> None:
+        await page.locator("[data-act=delete]").click()
+        await expect(page.locator("#debts > li")).to_have_count(0)
+
+    async with disputed(chromium, api, alice, delete, lambda path: alice.post(path, {"amount": 1500})) as (phone, debt):
+        await expect(phone.page.locator(".side").first).to_contain_text("€15.00")
+        await phone.page.get_by_role("button", name="Keep this").click()
+    assert (await alice.get(debt))["amount"] == 1500
 
 
 async def test_what_stands_is_what_is_there_now(api: Server, alice: Client, chromium: Browser) -> None:
     """And not what the conflict met: the amount has been changed since, and it is what stays where the user keeps it."""
-    contact = await friend(alice)
-    debt = await lunch(alice, contact)
-    async with signed_in(chromium, api, alice.user["email"]) as phone:
-        await phone.go(f"/person/{contact}")
-        await expect(phone.page.locator("#debts > li")).to_have_count(1)
-        await phone.offline()
-        await change(phone.page, "lunch", "12")
-        await alice.post(f"/api/transactions/{debt}", {"amount": 1100})
-        await phone.offline(False)
-        await expect(phone.page.locator(".badge")).to_have_text("1")
-        await phone.go("/attention")
+    async with disputed(chromium, api, alice, to_twelve, lambda path: alice.post(path, {"amount": 1100})) as (phone, debt):
         stands, offered = phone.page.locator(".side").first, phone.page.locator(".side").last
         await expect(stands).to_contain_text("€11.00")
-        await alice.post(f"/api/transactions/{debt}", {"amount": 1300, "currency": "USD"})
+        await alice.post(debt, {"amount": 1300, "currency": "USD"})
         await expect(stands).to_contain_text("$13.00")
         await expect(offered).to_contain_text("$12.00")
         await stands.get_by_role("button", name="Keep this").click()
-        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
-        await phone.live()
-    kept = await alice.get(f"/api/transactions/{debt}")
+    kept = await alice.get(debt)
     assert (kept["amount"], kept["currency"]) == (1300, "USD")
 
 
 async def test_what_has_been_restored_since_is_kept(api: Server, alice: Client, chromium: Browser) -> None:
     """The page said that the deletion stood, and deleted once more what another device had brought back."""
-    contact = await friend(alice)
-    debt = await lunch(alice, contact)
-    async with signed_in(chromium, api, alice.user["email"]) as phone:
-        await phone.go(f"/person/{contact}")
-        await expect(phone.page.locator("#debts > li")).to_have_count(1)
-        await phone.offline()
-        await change(phone.page, "lunch", "12")
-        await alice.delete(f"/api/transactions/{debt}")
-        await phone.offline(False)
-        await expect(phone.page.locator(".badge")).to_have_text("1")
-        await phone.go("/attention")
+    async with disputed(chromium, api, alice, to_twelve, alice.delete) as (phone, debt):
         stands = phone.page.locator(".side").first
         await expect(stands).to_contain_text("Deleted")
-        await alice.post(f"/api/transactions/{debt}/restore")
+        await alice.post(f"{debt}/restore")
         await expect(stands).to_contain_text("€10.00")
         await stands.get_by_role("button", name="Keep this").click()
-        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
-        await phone.live()
-    assert (await alice.get(f"/api/transactions/{debt}"))["deleted_at"] is None
+    assert (await alice.get(debt))["deleted_at"] is None
 
 
 async def test_what_is_taken_is_there_although_it_was_deleted(api: Server, alice: Client, chromium: Browser) -> None:
     """One tap settles a conflict of two edits where a third device has deleted the debt since: that was another conflict."""
-    contact = await friend(alice)
-    debt = await lunch(alice, contact)
-    async with signed_in(chromium, api, alice.user["email"]) as phone:
-        await phone.go(f"/person/{contact}")
-        await expect(phone.page.locator("#debts > li")).to_have_count(1)
-        await phone.offline()
-        await change(phone.page, "lunch", "12")
-        await alice.post(f"/api/transactions/{debt}", {"amount": 1100})
-        await phone.offline(False)
-        await expect(phone.page.locator(".badge")).to_have_text("1")
-        await alice.delete(f"/api/transactions/{debt}")
-        await phone.go("/attention")
+    async with disputed(chromium, api, alice, to_twelve, lambda path: alice.post(path, {"amount": 1100})) as (phone, debt):
+        await alice.delete(debt)
         await expect(phone.page.locator(".side").first).to_contain_text("Deleted")
         await phone.page.get_by_role("button", name="Take this").click()
-        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
-        await phone.live()
-        await expect(phone.page.get_by_text("Nothing waits for you.")).to_be_visible()
-    taken = await alice.get(f"/api/transactions/{debt}")
+    taken = await alice.get(debt)
     assert (taken["amount"], taken["deleted_at"]) == (1200, None)
-    assert (await alice.get("/api/sync/conflicts", state="open"))["items"] == []
 
 
 async def test_tabs_of_one_device(api: Server, alice: Client, chromium: Browser) -> None:

@@ -299,12 +299,12 @@ async def test_how_one_is_reminded(api: Server, alice: Client, chromium: Browser
     async with signed_in(chromium, api, alice.user["email"]) as phone:
         await phone.go("/settings")
         await expect(phone.page.get_by_text("Reminders are mailed once the link")).to_be_visible()
-        for id, wanted in (("mail-due", False), ("mail-own", False), ("mail-digest", True)):
-            await phone.page.locator(f"#{id}").set_checked(wanted)
+        for box, checked in (("mail-due", False), ("mail-own", False), ("mail-digest", True)):
+            await phone.page.locator(f"#{box}").set_checked(checked)
         for label, at in (("Quiet from", "22:00"), ("Quiet until", "07:30"), ("What is due, at", "08:15")):
             await phone.page.get_by_label(label).fill(at)
             await phone.page.get_by_label(label).blur()
-        wanted = {
+        wanted: dict[str, Any] = {
             "due_offsets_days": [-1, 0, 7],
             "local_time": "08:15",
             "quiet_hours": {"from": "22:00", "to": "07:30"},
