@@ -150,8 +150,11 @@ class Cipher:
 
 
 def key_of(sealed: bytes) -> str:
-    """The id of the key that sealed a data key."""
-    return sealed[1 : 1 + sealed[0]].decode()
+    """The id of the key that sealed a data key. Raises KeyRingError where that is none."""
+    try:
+        return sealed[1 : 1 + sealed[0]].decode()
+    except (IndexError, UnicodeDecodeError) as error:
+        raise KeyRingError("a data key is missing, or is none") from error
 
 
 def new_key(key_id: str) -> str:

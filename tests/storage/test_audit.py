@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from pipelines.defs import resources
-from storage import balances
+from storage import balances, projecting
 from storage.audit import auditing
 from storage.audit.auditing import Audited, Finding
 from storage.audit.log import LOG
@@ -223,6 +223,27 @@ def test_keys_that_do_not_open_are_found_as_broken_facts(known: Known, tmp_path:
     other = KeyRing.parse("other:" + "QUJD" * 10 + "QUI=")
     found = audit(known.database, known.begin, tmp_path, other).findings
     assert {one.ledger_id for one in found if one.table == "events"} == {str(past.ledger_id) for past in known.pasts}
+
+
+def lose(database: Engine, ledger_id: UUID) -> None:
+    """Every row of the ledger, as if it had never been."""
+    with database.begin() as connection:
+        for name in ("events", *projecting.PROJECTED, "balances", "projection_marks"):
+            connection.execute(text(f"delete from debitum.{name} where ledger_id = :id"), {"id": ledger_id})
+        connection.execute(text("delete from debitum.users where ledger_id = :id"), {"id": ledger_id})
+
+
+def test_a_ledger_that_is_lost_with_its_key_is_found(database: Engine, begin: Begin, tmp_path: Path) -> None:
+    with database.begin() as connection:
+        lost = logs.past(connection, 1, FIRST, EVERY, length=20).ledger_id
+        assert connection.scalar(text("select count(sealed) > 0 from debitum.events"))
+        logs.past(connection, 2, FIRST, EVERY, length=5)
+    balances.materialise(begin)
+    audit(database, begin, tmp_path)
+    lose(database, lost)
+    found = audit(database, begin, tmp_path).findings
+    assert {(one.ledger_id, one.table) for one in found} >= {(str(lost), "events"), (str(lost), "ledgers")}
+    assert {one.ledger_id for one in found} == {str(lost)}
 
 
 def test_who_is_leaving_is_left_out(database: Engine, begin: Begin, tmp_path: Path) -> None:
