@@ -16,10 +16,11 @@ from storage.snapshots.tables import TABLES
 def forget_days(root: Root, first: datetime.date) -> int:
     """Throw away the files of the days from `first` on, which hold what the backup does not: they are made anew by the jobs.
 
-    How many. Those stay that tell what was sent: that has happened, and Postgres does not know it any more. To be done before
-    the database is replaced: should that fail, everything is made again as it was.
+    How many. Those stay that tell what was sent: that has happened, and Postgres does not know it any more. The copy of the log
+    goes: what the backup lacks is no loss that an audit should find, and of who is not in it no erasure would take anything out.
+    To be done before the database is replaced: should that fail, everything is made again as it was.
     """
-    made_anew = [table for table in (*TABLES, LOG) if not table.keeps]
+    made_anew = [*(table for table in TABLES if not table.keeps), LOG]
     gone = [files.path_of(root, table, day) for table in made_anew for day in files.there(root, table) if day >= first]
     for path in gone:
         path.unlink()

@@ -16,6 +16,7 @@ from storage import balances, projecting
 from storage.audit import auditing
 from storage.audit.auditing import Audited, Finding
 from storage.audit.log import LOG
+from storage.backup import aftermath
 from storage.encryption import KeyRing
 from storage.engine import Begin
 from storage.snapshots import erasure, files
@@ -244,6 +245,21 @@ def test_a_ledger_that_is_lost_with_its_key_is_found(database: Engine, begin: Be
     found = audit(database, begin, tmp_path).findings
     assert {(one.ledger_id, one.table) for one in found} >= {(str(lost), "events"), (str(lost), "ledgers")}
     assert {one.ledger_id for one in found} == {str(lost)}
+
+
+def test_what_came_back_with_a_backup_is_not_held_against_days_since(database: Engine, begin: Begin, tmp_path: Path) -> None:
+    since, root = FIRST + timedelta(days=2), Root(tmp_path)
+    with database.begin() as connection:
+        logs.past(connection, 1, FIRST, EVERY, length=5)
+        newer = logs.past(connection, 2, since, EVERY, length=5).ledger_id
+    balances.materialise(begin)
+    audit(database, begin, tmp_path)
+    lose(database, newer)
+    aftermath.forget_days(root, since.date())
+    after = audit(database, begin, tmp_path)
+    assert after.findings == []
+    assert set(after.copied) >= {day for day in days_over() if day >= since.date()}
+    assert erasure.erase(root, [newer]) == {}, "a name in the copy, of whom no erasure knows any more"
 
 
 def test_who_is_leaving_is_left_out(database: Engine, begin: Begin, tmp_path: Path) -> None:
