@@ -132,7 +132,7 @@ def _migrate(flags: Mapping[str, str], _: argparse.Namespace) -> int:
             say(f"{found.description}: schema is at revision {schema.migrate(found, ring)}")
             if ring is not None:
                 keys.require_opening(found.url, ring)
-            dagster_schema.upgrade(loaded.database_direct_url or found.url, os.environ, saying.people)
+            dagster_schema.upgrade(found.url, os.environ, saying.people)
     except database.DatabaseError as error:
         complain(str(error))
         return WRONG

@@ -16,7 +16,11 @@ class DatabaseError(Exception):
 
 @dataclass(frozen=True)
 class Database:
-    """`url` as SQLAlchemy and libpq take it; `embedded` is the data folder of a server of ours, None for somebody else's."""
+    """`url` as SQLAlchemy and libpq take it; `embedded` is the data folder of a server of ours, None for somebody else's.
+
+    No pooler is in between: pg_dump, psql and a rebuild leave a role, settings and locks in their session, which would be some
+    request's afterwards.
+    """
 
     url: str
     embedded: Path | None
@@ -29,7 +33,8 @@ def start(settings: Settings, say: Callable[[str], object] = commands.say) -> Da
     Data of an older major version is brought to the newest first, which may take long: `say` tells of it.
     """
     if settings.database_url is not None:
-        return Database(settings.database_url, None, f"PostgreSQL {check(settings.database_url).version} of DATABASE_URL")
+        version = check(settings.database_url).version
+        return Database(settings.database_direct_url or settings.database_url, None, f"PostgreSQL {version} of DATABASE_URL")
     try:
         major.upgrade(settings.data_dir, say)
         address = embedded.start(settings.data_dir)

@@ -111,7 +111,7 @@ class Supervisor:
     async def _prepare(self, found: database.Database, migration: Migration) -> dict[str, str]:
         """Schema, keys and Dagster's home; returns the environment of the children."""
         await asyncio.to_thread(database.require_durability, found)
-        environment = plans.environment(self._settings, found.url, rings.text(self._settings))
+        environment = plans.environment(self._settings, self._settings.database_url or found.url, rings.text(self._settings))
         if self._settings.parts & parts.OF_DAGSTER:
             folders.dagster_home(self._settings.data_dir)
         await migration.run(environment)

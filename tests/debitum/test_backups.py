@@ -136,6 +136,21 @@ def test_what_is_there_is_only_replaced_when_that_is_said_and_is_backed_up_befor
     assert ledgers(other_url) == {after}
 
 
+def test_no_pooler_is_in_between(desk: Desk, database_url: str, other_url: str) -> None:
+    """Whose session would keep what pg_dump and psql set: a role, and that row-level security is off."""
+    a_ledger(other_url)
+    pooled = make_url(database_url).update_query_dict({"pooler": "transaction"}).render_as_string(hide_password=False)
+    desk.use(pooled, RING)
+    desk.monkeypatch.setenv("DATABASE_DIRECT_URL", other_url)
+    code, said = desk.run("backup")
+    assert (code, "1 ledgers, 1 facts" in said) == (commands.OK, True), said
+    code, said = desk.run("restore", "latest", "--replace")
+    assert (code, "1 ledgers and 1 facts are back" in said) == (commands.OK, True), said
+    assert (len(ledgers(database_url)), len(ledgers(other_url))) == (0, 1)
+    code, said = desk.run("rebuild")
+    assert (code, "rebuilt 1 ledgers from 1 facts" in said) == (commands.OK, True), said
+
+
 def test_nothing_may_run_meanwhile(desk: Desk, database_url: str) -> None:
     desk.use(database_url, RING)
     assert desk.run("backup")[0] == commands.OK

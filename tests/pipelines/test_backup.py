@@ -12,8 +12,10 @@ from sqlalchemy import Engine, text
 
 from pipelines.defs import resources
 from pipelines.defs.backup import assets, checks
+from storage import engine
 from storage.backup import erased, shelf
 from storage.backup.container import Opened
+from tests.fixtures import database as databases
 from tests.pipelines import postings
 from tests.storage import everything
 from tests.storage.test_ledgers import RING
@@ -82,6 +84,23 @@ def test_the_list_of_the_erased_is_brought_up_to_date(
         )
     back_up(jobs, data_folder, instance)
     assert [one.due_at for one in erased.read(data_folder.root / shelf.FOLDER)] == [everything.NOW]
+
+
+def test_no_pooler_is_in_between(
+    server: str,
+    jobs: resources.Database,
+    data_folder: resources.DataFolder,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whose session would keep the role that pg_dump takes."""
+    with databases.cloned(server) as direct:
+        other = engine.sync_engine(direct, "debitum-test")
+        with other.begin() as connection:
+            postings.ledger(connection)
+        other.dispose()
+        monkeypatch.setenv("DATABASE_DIRECT_URL", direct)
+        assert back_up(jobs, data_folder, instance)["ledgers"].value == 1
 
 
 def test_a_failure_leaves_what_was_there(

@@ -48,7 +48,7 @@ def backup(database: resources.Database, data_folder: resources.DataFolder) -> d
         erased.note(connection, folder)
     try:
         made = dumping.dump(
-            database.url,
+            os.environ.get("DATABASE_DIRECT_URL") or database.url,  # pg_dump would leave its role in a pooler's session
             folder / shelf.name(datetime.datetime.now(datetime.UTC)),
             secrets(),
             version=metadata.version("debitum"),
