@@ -70,6 +70,12 @@ def test_the_api_adds_to_the_log_and_never_changes_it(connection: Connection) ->
     }
 
 
+def test_the_api_deletes_what_it_has_a_reason_to_and_no_user(connection: Connection) -> None:
+    """To delete a user would take the ledger's head along, whosever it is, and leave the log without an end."""
+    deletes = {table for table in names(connection, "rpvmf") if "delete" in held(connection, roles.API, table)}
+    assert deletes == {"devices", "login_attempts", "personal_tokens"}
+
+
 def test_only_the_owner_empties_tables_or_hangs_triggers_on_them(connection: Connection) -> None:
     for role in (roles.API, roles.JOBS, roles.REPORT, "public"):
         for table in names(connection, "rpvmf"):
