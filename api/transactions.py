@@ -158,7 +158,7 @@ async def listed(call: Call[None, TransactionQuery]) -> Reply:
     page = order.page(query.limit, query.cursor)
     async with call.reading() as connection:
         found = await projections.transactions(connection, caller.ledger_id, wanted, page)
-        amounts = await projections.open_amounts(connection, caller.ledger_id, {row.contact_id for row in found.rows})
+        amounts = await projections.open_amounts(connection, caller.ledger_id, found.rows)
     return Reply(Items([shown(row, amounts.get(row.id, 0)) for row in found.rows], order.cursor(found.next)))
 
 
@@ -253,7 +253,7 @@ async def _repayment(call: Call[Repay, Nothing]) -> tuple[int, dict[str, Any], e
         row = await projections.transaction(connection, ledger_id, debt_id)
         if row is None:
             raise problems.NotFound("there is no such transaction")
-        amounts = await projections.open_amounts(connection, ledger_id, {row.contact_id})
+        amounts = await projections.open_amounts(connection, ledger_id, [row])
     # A retry is answered as the first time, whatever is open now.
     unfit = None if known else _objection(row, amounts.get(debt_id, 0), if_match, call.body.amount)
     amount = (amounts.get(debt_id) or row.amount) if call.body.amount is UNSET else call.body.amount

@@ -200,17 +200,29 @@ async def transactions(connection: AsyncConnection, ledger_id: UUID, wanted: Tra
             return await read_page(connection, query, func.coalesce(columns.due_date, _NEVER), columns.id, page, **parameters)
 
 
-async def open_amounts(connection: AsyncConnection, ledger_id: UUID, contact_ids: Collection[UUID]) -> Mapping[UUID, int]:
-    """By transaction id, for every live transaction of these contacts."""
-    if not contact_ids:
+async def open_amounts(connection: AsyncConnection, ledger_id: UUID, debts: Collection[Record]) -> Mapping[UUID, int]:
+    """By transaction id, of those of these rows of transactions that are live.
+
+    All that their contacts have is allocated, by Postgres: only what was asked for travels, however much that is.
+    """
+    if not debts:
         return {}
-    rows = await connection.execute(_OPEN_AMOUNTS, {"ledger": ledger_id, "contact_ids": list(contact_ids)})
-    return {row.transaction_id: row.open_amount for row in rows}
+    bound = {"ledger": ledger_id, "contact_ids": list({row.contact_id for row in debts}), "ids": [row.id for row in debts]}
+    return {row.transaction_id: row.open_amount for row in await connection.execute(_OPEN_AMOUNTS_OF, bound)}
 
 
 TRANSACTIONS = select(*_shown(tables.transactions)).where(tables.transactions.c.ledger_id == _LEDGER)
 _TRANSACTION = TRANSACTIONS.where(tables.transactions.c.id == _ID)
 _OPEN_AMOUNTS = allocation.open_amounts(ledger_id=_LEDGER, contact_ids=bindparam("contact_ids", type_=Uuid, expanding=True))
+
+
+def _of_some(amounts: Select[UUID, UUID, int]) -> Select[UUID, int]:
+    of_each = amounts.subquery("open").c
+    wanted = of_each.transaction_id.in_(bindparam("ids", type_=Uuid, expanding=True))
+    return select(of_each.transaction_id, of_each.open_amount).where(wanted)
+
+
+_OPEN_AMOUNTS_OF = _of_some(_OPEN_AMOUNTS)
 
 
 def _ids_of_open(amounts: Select[UUID, UUID, int]) -> ColumnElement[Any]:

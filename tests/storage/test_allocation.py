@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, func, select, text
 
 from domain import allocation as rules
-from storage import allocation, current, roles, tables
+from storage import allocation, current, engine, projections, roles, tables
 from storage.reader import Reader
 from tests.storage import plans, rows
 
@@ -172,6 +172,22 @@ def test_of_the_past_of_a_contact_little_is_read(database: Engine) -> None:
         driver.execute(roles.ENTER_BY_KEYS, roles.parameters(roles.API, [ledger.id]))
         asked = {"ledgers": [ledger.id], "ids": [ids[-3]]}
         assert plans.looked_at(connection, current.TRANSACTIONS, asked, "transactions") <= 5  # itself, and it with those after it
+
+
+async def test_of_a_page_no_more_travels_than_it_shows(database: Engine, database_url: str) -> None:
+    with database.begin() as connection:
+        ledger = rows.ledger(connection)
+        contact = ledger.contact()
+        debts = [ledger.money(contact, amount=100, due_date=datetime.date(2025, 1, day)) for day in range(1, 31)]
+        ledger.money(contact, amount=250, direction="owed")
+        gone = ledger.money(contact, amount=100, deleted_seq=99, deleted_at=rows.LONG_AGO)
+    reader = engine.async_engine(database_url, "debitum-test")
+    async with reader.begin() as reading:
+        await roles.enter_async(reading, roles.API, [ledger.id])
+        page = [await projections.transaction(reading, ledger.id, id) for id in (*debts[:4], gone)]
+        found = await projections.open_amounts(reading, ledger.id, [row for row in page if row is not None])
+    await reader.dispose()
+    assert found == dict(zip(debts[:4], (0, 0, 50, 100), strict=True))
 
 
 def test_a_scope_gives_the_same_amounts_as_everything(database: Engine, generated: dict[uuid.UUID, list[dict[str, Any]]]) -> None:
