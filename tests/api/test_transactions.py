@@ -86,6 +86,36 @@ async def test_what_is_open_follows_repayments(alice: Client) -> None:
     assert mismatch["code"] == "repays_mismatch"
 
 
+async def test_what_is_open_and_what_is_not_are_all_that_there_is(alice: Client) -> None:
+    """Whatever the page: of two people and of nobody's, with things, repayments that name a debt or none, and what is deleted."""
+    everybody = [await person(alice), await person(alice, "Bo")]
+    for contact_id in everybody:
+        debts = [await lend(alice, contact_id, 100 * day, transaction_date=f"2026-01-0{day}") for day in range(1, 6)]
+        await lend(alice, contact_id, 350, direction="owed", transaction_date="2026-01-07")
+        await lend(alice, contact_id, 500, direction="owed", transaction_date="2026-01-08", repays=debts[4]["id"])
+        members = {"contact_id": contact_id, "type": "item", "direction": "lent", "item": "tent"}
+        things = [await alice.post("/api/transactions", members, status=201) for _ in range(2)]
+        await alice.post(f"/api/transactions/{things[0]['id']}/return")
+        await alice.delete(f"/api/transactions/{(await lend(alice, contact_id, 1))['id']}")
+
+    async def listed(**query: Any) -> dict[str, int]:
+        found: dict[str, int] = {}
+        cursor: dict[str, str] = {}
+        while True:
+            page = await alice.get("/api/transactions", limit=3, **query, **cursor)
+            found |= {item["id"]: item["open_amount"] for item in page["items"]}
+            if page["next_cursor"] is None:
+                return found
+            cursor = {"cursor": page["next_cursor"]}
+
+    for of in ({}, *({"contact_id": contact_id} for contact_id in everybody), {"contact_id": str(uuid.uuid4())}):
+        everything = await listed(include="deleted", **of)
+        assert everything == {one: (await alice.get(f"/api/transactions/{one}"))["open_amount"] for one in everything}
+        assert await listed(open="true", **of) == {one: amount for one, amount in everything.items() if amount}
+        assert await listed(open="false", include="deleted", **of) == {one: 0 for one, amount in everything.items() if not amount}
+    assert len(await listed(open="true")) == 2 * 3
+
+
 async def test_lists_are_paged_and_filtered(alice: Client) -> None:
     ana, bo = await person(alice), await person(alice, "Bo")
     for day in range(1, 8):
