@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, Uuid, bindparam, func, select
+from sqlalchemy import Connection, RowMapping, Select, Uuid, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import reminders
@@ -96,14 +96,15 @@ def _wanted(connection: Connection, ledger_id: UUID, now: datetime.datetime, day
 
 
 def _still_open() -> Select[*tuple[Any, ...]]:
-    """All that is open; `near`: whether it is due from `first` to `last`."""
+    """What is open and due from `first` to `last` (`near`), or what a reminder names: of a long past the least part."""
     its, ledger = _transactions.c, bindparam("ledger", type_=Uuid)
     opened = allocation.open_amounts(ledger_id=ledger).subquery("opened")
-    near = its.due_date.between(bindparam("first"), bindparam("last"))
+    near = func.coalesce(its.due_date.between(bindparam("first"), bindparam("last")), False)
+    named = select(_reminders.c.transaction_id).where(_reminders.c.ledger_id == ledger, _reminders.c.transaction_id.is_not(None))
     return (
-        select(_transactions, func.coalesce(near, False).label("near"))
+        select(its.id, its.contact_id, its.due_date, its.due_changed_at, near.label("near"))
         .join(opened, (opened.c.ledger_id == its.ledger_id) & (opened.c.transaction_id == its.id))
-        .where(its.ledger_id == ledger, opened.c.open_amount > 0)
+        .where(its.ledger_id == ledger, opened.c.open_amount > 0, or_(near, its.id.in_(named)))
     )
 
 
