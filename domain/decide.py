@@ -127,27 +127,25 @@ def _by_group(entity: Entity, patch: dict[str, Any]) -> dict[str, dict[str, Any]
 
 def _references(case: Case, values: dict[str, Any]) -> list[Change]:
     """Check what new values point to; a deleted contact that comes to be needed is restored, alone."""
-    entities = case.ledger.entities
+    _check_named(case, values)
     if (repaid := values.get("repays")) is not None:
         _check_repayable(case, repaid)
-    _check_named(case, values)
-    contact = entities.get(("contact", values.get("contact_id") or ""))
+    contact = case.ledger.entities.get(("contact", values.get("contact_id") or ""))
     return [] if contact is None or contact.live else [restored(contact)]
 
 
 def _check_named(case: Case, values: dict[str, Any]) -> None:
     """Raises errors.UnknownAggregate, UnknownContact."""
     entities = case.ledger.entities
-    if (about := values.get("transaction_id")) is not None and ("transaction", about) not in entities:
-        raise errors.UnknownAggregate(f"there is no transaction {about}", errors=pointing_to("transaction_id"))
+    for name in ("repays", "transaction_id"):
+        if (named := values.get(name)) is not None and ("transaction", named) not in entities:
+            raise errors.UnknownAggregate(f"there is no transaction {named}", errors=pointing_to(name))
     if (contact_id := values.get("contact_id")) is not None and ("contact", contact_id) not in entities:
         raise errors.UnknownContact(f"there is no contact {contact_id}", errors=pointing_to("contact_id"))
 
 
 def _check_repayable(case: Case, repaid: str) -> None:
-    debt = case.ledger.entities.get(("transaction", repaid))
-    if debt is None:
-        raise errors.UnknownAggregate(f"there is no transaction {repaid}", errors=pointing_to("repays"))
+    debt = case.ledger.entities["transaction", repaid]
     if debt.fields["type"] != "money" or debt.fields["repays"] is not None or debt.key == case.command.key:
         raise errors.RepaysMismatch("a repayment names a debt of money that is no repayment itself")
     if live_repayments(case.ledger, {case.command.aggregate_id}):

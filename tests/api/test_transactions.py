@@ -161,6 +161,8 @@ async def test_deleting_a_contact_takes_its_debts_along_and_restoring_brings_the
     refused = await alice.http.patch(f"/api/transactions/{debt['id']}", json={"amount": 5})
     assert (refused.status_code, refused.json()["code"]) == (409, "edit_of_deleted")
     assert refused.json()["conflict"]["conflict"]["offered"] == {"amount": 5}
+    missing = await alice.post(f"/api/transactions/{debt['id']}", {"repays": str(uuid.uuid4())}, status=409)
+    assert (missing["code"], missing["errors"][0]["pointer"]) == ("unknown_aggregate", "/repays")
     await alice.post(f"/api/contacts/{ana}/restore")
     assert (await alice.get(f"/api/transactions/{debt['id']}"))["deleted_at"] is None
     assert (await alice.get(f"/api/reminders/{note['id']}"))["deleted_at"] is None

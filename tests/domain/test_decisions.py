@@ -245,6 +245,7 @@ def test_what_is_live_has_a_live_contact(story: Story, how: str) -> None:
     [
         ("transaction", {"currency": "XXX"}, ("invalid", "/currency")),
         ("transaction", {"contact_id": str(uuid.uuid4())}, ("unknown_contact", "/contact_id")),
+        ("transaction", {"repays": str(uuid.uuid4())}, ("unknown_aggregate", "/repays")),
         ("reminder", {"time_zone": "Mars"}, ("invalid", "/time_zone")),
         ("reminder", {"repeat": "FREQ=SECONDLY"}, ("invalid", "/repeat")),
         ("reminder", {"channels": ["email", "email"]}, ("invalid", "/channels")),
