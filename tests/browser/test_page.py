@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 from sqlalchemy import Engine
 
 from api import browser as served
@@ -410,17 +410,23 @@ FOLLOWERS = """async () => {
 """Of each device that is open in this browser the lock under which it follows."""
 
 
-async def test_two_devices_agree_in_one_window(visitor: Visitor) -> None:
-    """As a visitor plays it: one goes offline, both change a debt, they meet, one tap settles it, the hashes are equal."""
+async def a_debt_of_two_devices(visitor: Visitor, email: str) -> tuple[Page, Locator, Locator]:
+    """The proof of a new user, and its two devices: the left one has written down a person and a debt."""
     page = visitor.page
     await visitor.go("/proof")
     await expect(page.locator("h1")).to_have_text("Two devices, one ledger")  # the form before it has such fields, too
-    await page.get_by_label("E-mail").fill("proof@example.org")
+    await page.get_by_label("E-mail").fill(email)
     await page.get_by_label("Password").fill(PASSWORD)
     await page.locator("#register").click()
     left, right = page.locator("#left"), page.locator("#right")
     await left.locator("[data-act=person]").click()
     await left.locator("[data-act=debt]").click()
+    return page, left, right
+
+
+async def test_two_devices_agree_in_one_window(visitor: Visitor) -> None:
+    """As a visitor plays it: one goes offline, both change a debt, they meet, one tap settles it, the hashes are equal."""
+    page, left, right = await a_debt_of_two_devices(visitor, "proof@example.org")
     await expect(right.locator(".debts")).to_contain_text("€10.00")
     await expect(page.locator("#verdict")).to_contain_text("Equal: both at version 2")
     await right.get_by_role("switch").click()
@@ -448,15 +454,7 @@ async def test_two_devices_agree_in_one_window(visitor: Visitor) -> None:
 
 async def test_an_amount_in_the_proof_is_about_what_was_there_when_it_was_written(visitor: Visitor) -> None:
     """As in the other forms: what came from the other device meanwhile is no less of a conflict."""
-    page = visitor.page
-    await visitor.go("/proof")
-    await expect(page.locator("h1")).to_have_text("Two devices, one ledger")
-    await page.get_by_label("E-mail").fill("meanwhile@example.org")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.locator("#register").click()
-    left, right = page.locator("#left"), page.locator("#right")
-    await left.locator("[data-act=person]").click()
-    await left.locator("[data-act=debt]").click()
+    page, left, right = await a_debt_of_two_devices(visitor, "meanwhile@example.org")
     await expect(page.locator("#verdict")).to_contain_text("Equal: both at version 2")
     await left.get_by_label("Amount").fill("12")
     await right.get_by_label("Amount").fill("11")
