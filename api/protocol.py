@@ -23,8 +23,8 @@ LINGER_SECONDS = 60.0
 """How long the rest of a request is read that was answered before it: as long as a connection may rest between requests."""
 LINGER_BYTES = MAX_IMPORT_BYTES
 """How much of it: nobody who means well sends more than the largest body that is taken."""
-STRANGERS_BYTES = 16 * 1024
-"""Of a body from somebody whom we do not know: all that one can say there fits, each letter written as \\ud83d\\ude00."""
+STRANGERS_BYTES = 64 * 1024
+"""Of a body from somebody whom we do not know: many times what can be said there, and little where hundreds send it slowly."""
 
 
 class TooSlow(BadRequest):

@@ -251,17 +251,18 @@ def _id(text: str) -> UUID:
 async def _stream(request: Request, reply: Reply, chunks: AsyncGenerator[bytes, None]) -> None:
     """Send `reply` as it comes; what fails before the first chunk is still a problem like any other.
 
-    HEAD has the head of a GET, that it is in chunks included (RFC 9110, 9.3.2), and nothing behind the first chunk is waited for.
+    HEAD has the head of a GET, that it is in chunks included (RFC 9110, 9.3.2), and no more than the first chunk is made.
     """
     assert isinstance(request.stream, Http)
     request.stream.protocol.response_timeout = STREAM_SECONDS  # of this connection alone
     headers, packed = {"Vary": "Accept-Encoding", **reply.headers}, chunks
     if reply.content_type not in PACKED and compression.accepted(request):
         headers["Content-Encoding"], packed = "gzip", compression.stream(chunks)
-    async with contextlib.aclosing(ahead.read(packed)) as source, asyncio.timeout(STREAM_SECONDS):
+    is_head = request.method == "HEAD"
+    async with contextlib.aclosing(packed if is_head else ahead.read(packed)) as source, asyncio.timeout(STREAM_SECONDS):
         async with deadline.within(services.of(request).settings.request_seconds):
             chunk = await anext(source, None)
-        if request.method == "HEAD":
+        if is_head:
             await source.aclose()
         response: HTTPResponse = await request.respond(status=reply.status, headers=headers, content_type=reply.content_type)
         try:
