@@ -11,6 +11,7 @@ from msgspec import UNSET
 from domain import decide, facts, money
 from domain.fold import Entity, Ledger
 from domain.sequence import Book, Outcome, take
+from tests.domain.device import MAY_COME_AGAIN
 from tests.factories import DEFAULTS, command
 
 A, B = "0199f0a0-0000-7000-8000-00000000000a", "0199f0a0-0000-7000-8000-00000000000b"
@@ -435,9 +436,6 @@ def test_what_needs_a_rejected_command_fails_with_it_and_nothing_else_does(story
     assert again[:-1] == outcomes[:-1], "also where the answer comes from what is remembered"
 
 
-FORGOTTEN = {"unknown_contact", "unknown_aggregate", "unknown_event", "unknown_conflict", "dependency_failed"}
-
-
 def test_rejections_are_remembered_unless_what_they_lack_may_still_come(story: Story) -> None:
     nobody = str(uuid.uuid4())
     refused = [
@@ -451,7 +449,7 @@ def test_rejections_are_remembered_unless_what_they_lack_may_still_come(story: S
     ]
     outcomes = story.push(*refused)
     assert {outcome.status for outcome in outcomes} == {"rejected"}
-    remembered = {outcome.id for outcome in outcomes if outcome.code not in FORGOTTEN}
+    remembered = {outcome.id for outcome in outcomes if outcome.code not in MAY_COME_AGAIN}
     assert set(story.book.refusals) == remembered
     assert len(remembered) == 3
 

@@ -6,10 +6,11 @@ import { understood } from "../../client/wire.js";
 import { h } from "../dom.js";
 import { field, select } from "../forms.js";
 import { erase, hand, save } from "../keeping.js";
+import { changeUser } from "../profile.js";
 import { toast } from "../toast.js";
 import { inWords } from "../troubles.js";
 import { LANGUAGES, say, speak, spoken } from "../words.js";
-import { changeUser, reminding } from "./reminding.js";
+import { reminding } from "./reminding.js";
 
 const IMPORT_MILLISECONDS = 15 * 60_000; // what the server allows
 

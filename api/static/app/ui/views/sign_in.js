@@ -32,14 +32,17 @@ function form(app, registration) {
     h("button", { type: "button", id: "save", onclick: () => save(app.device) }, say("Save what this device has (JSON)")),
     h("button", { type: "button", class: "danger", id: "erase", onclick: () => erase(app) }, say("Erase this device")),
   );
-  const enter = async (event, how, needsPassword = true) => {
-    event.preventDefault();
+  const begin = (...wanted) => {
     said.textContent = "";
     instead.hidden = true;
-    complain(email, email.value.includes("@") ? "" : say("An e-mail address."));
-    const isShort = needsPassword && password.value.length < 8;
-    complain(password, isShort ? say("At least 8 characters.") : "");
-    if (!email.value.includes("@") || isShort) return;
+    for (const [control, isRight, complaint] of wanted) complain(control, isRight ? "" : complaint);
+    return wanted.every(([, isRight]) => isRight);
+  };
+  const withAddress = () => [email, email.value.includes("@"), say("An e-mail address.")];
+  const withPassword = () => [password, password.value.length >= 8, say("At least 8 characters.")];
+  const enter = async (event, how) => {
+    event.preventDefault();
+    if (!begin(withAddress(), withPassword())) return;
     try {
       await how(email.value.trim(), password.value);
       app.follow();
@@ -49,9 +52,14 @@ function form(app, registration) {
     }
     app.changed();
   };
-  const forgotten = async (address) => {
-    await app.device.forgot(address);
-    throw new MailFollows("the way to a new password");
+  const forgotten = async () => {
+    if (!begin(withAddress())) return;
+    try {
+      await app.device.forgot(email.value.trim());
+      said.textContent = lookIntoYourMail();
+    } catch (error) {
+      said.textContent = whyNot(error);
+    }
   };
   const logIn = (event) => enter(event, (address, word) => app.device.login(address, word));
   const register = (event) => enter(event, (address, word) => app.device.register(address, word, profile(invite.value)));
@@ -72,11 +80,7 @@ function form(app, registration) {
     h(
       "p",
       { class: "hint" },
-      h(
-        "button",
-        { type: "button", class: "link", id: "forgotten", onclick: (event) => enter(event, forgotten, false) },
-        say("I forgot the password"),
-      ),
+      h("button", { type: "button", class: "link", id: "forgotten", onclick: forgotten }, say("I forgot the password")),
     ),
     h("p", { class: "hint" }, h("a", { href: "#/proof" }, say("See two devices agree"))),
   );
@@ -87,8 +91,10 @@ function profile(invite) {
   return { time_zone, locale: spoken(), ...(invite && { invite }) };
 }
 
+const lookIntoYourMail = () => say("Look into your mail: there is a link to go on.");
+
 function whyNot(error) {
-  if (error instanceof MailFollows) return say("Look into your mail: there is a link to go on.");
+  if (error instanceof MailFollows) return lookIntoYourMail();
   if (error instanceof AnotherAccount)
     return say("This device belongs to another account. Erase it first; where that account is gone, save what it has before.");
   if (error.code === "email_taken") return say("There is an account with this address.");
