@@ -1,7 +1,7 @@
 """Reminders: notes to the user's later self, by mail or push. Debtors are never written to."""
 
 import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -13,10 +13,13 @@ from domain import errors, facts
 from domain.delivery import Channel
 from storage import preview, reminders
 from storage.ledgers import Receipt
-from storage.pages import Record
+from storage.pages import Page, Record
 
 routes = Routes("reminders")
-_ORDER = paging.Order("reminders", facts.Moment)
+_ORDER = paging.Order("reminders", tuple[facts.Moment, facts.Moment])
+"""By time, as of a moment: a place of it is both."""
+_KEPT: Final = datetime.timedelta(days=1)
+"""How long a list that has begun is read on as of its beginning."""
 KIND: facts.AggregateType = "reminder"
 _CODES = ("unknown_contact", "unknown_aggregate")
 
@@ -139,13 +142,23 @@ async def create(call: Call[ReminderCreate, Nothing]) -> Reply:
 
 @routes.add("GET", "/api/reminders", answer=Items[Reminder], query=ReminderQuery)
 async def listed(call: Call[None, ReminderQuery]) -> Reply:
-    """Reminders by their time, a page at a time."""
+    """Reminders by their time, a page at a time, all as of the moment of the first: with the clock their order changes."""
     query = call.query
     wanted = reminders.Filter(query.state, query.first, query.last)
-    page = _ORDER.page(query.limit, query.cursor)
+    page, as_of = _page(query)
     async with call.reading() as connection:
-        found = await reminders.listed(connection, call.caller.ledger_id, wanted, page, now=services.now())
-    return Reply(Items([shown(row) for row in found.rows], _ORDER.cursor(found.next)))
+        found = await reminders.listed(connection, call.caller.ledger_id, wanted, page, now=as_of)
+    following = None if found.next is None else ((found.next[0], as_of), found.next[1])
+    return Reply(Items([shown(row) for row in found.rows], _ORDER.cursor(following)))
+
+
+def _page(query: ReminderQuery) -> tuple[Page, datetime.datetime]:
+    """What is asked for, and as of when."""
+    page, now = _ORDER.page(query.limit, query.cursor), services.now()
+    if page.after is None:
+        return page, now
+    (at, as_of), row_id = page.after
+    return Page(page.limit, (at, row_id)), as_of if now - _KEPT < as_of < now else now
 
 
 @routes.add("GET", "/api/reminders/preview", answer=Items[Planned], query=PreviewQuery)

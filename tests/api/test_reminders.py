@@ -1,6 +1,8 @@
 """Reminders over HTTP."""
 
+import base64
 import datetime
+import json
 import uuid
 import zoneinfo
 from typing import Any
@@ -58,6 +60,32 @@ async def test_reminders_are_listed_by_state_and_time(alice: Client) -> None:
     assert await listed(**{"from": "2030-01-01T00:00:00Z", "to": "2032-01-01T00:00:00Z"}) == [soon["id"]]
     first = await alice.get("/api/reminders", limit=2)
     assert [item["id"] for item in (await alice.get("/api/reminders", cursor=first["next_cursor"]))["items"]] == [later["id"]]
+
+
+def moved(cursor: str, as_of: str) -> str:
+    """The cursor of a list of reminders that would have begun at `as_of`."""
+    name, (at, _), row_id = json.loads(base64.urlsafe_b64decode(cursor))
+    return base64.urlsafe_b64encode(json.dumps([name, [at, as_of], row_id]).encode()).decode()
+
+
+async def test_the_pages_of_a_list_are_as_of_its_first(alice: Client) -> None:
+    """Else a snooze that ends between two pages takes its reminder to where the reader has been."""
+    now = datetime.datetime.now(datetime.UTC)
+    past = [await remind(alice, remind_at=f"2021-01-0{day}T00:00:00Z") for day in (1, 2)]
+    snoozed = await remind(alice, remind_at=PAST, snoozed_until=wire(now - datetime.timedelta(minutes=1)))
+    assert [one["id"] for one in (await alice.get("/api/reminders"))["items"]] == [snoozed["id"], *(one["id"] for one in past)]
+    first = await alice.get("/api/reminders", limit=2)
+    second = await alice.get("/api/reminders", cursor=moved(first["next_cursor"], wire(now - datetime.timedelta(minutes=2))))
+    assert [(one["id"], one["state"]) for one in second["items"]] == [(past[1]["id"], "sent"), (snoozed["id"], "pending")]
+
+
+@pytest.mark.parametrize("as_of", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_a_cursor_of_no_list_of_today_is_read_as_of_now(alice: Client, as_of: str) -> None:
+    await remind(alice, remind_at="2019-01-01T00:00:00Z")
+    repeating = await remind(alice, remind_at=PAST, repeat="FREQ=YEARLY")
+    first = await alice.get("/api/reminders", limit=1)
+    (found,) = (await alice.get("/api/reminders", cursor=moved(first["next_cursor"], as_of)))["items"]
+    assert found == repeating
 
 
 async def test_members_that_do_not_fit_are_pointed_at(alice: Client) -> None:
