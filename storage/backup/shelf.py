@@ -46,10 +46,16 @@ def _at(stamp: str) -> datetime.datetime:
     return datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=datetime.UTC)
 
 
-def newest_whole(folder: Path, secrets: Secrets) -> tuple[Opened | None, list[str]]:
-    """The newest backup that opens and has its end, None where none does; and what is wrong with those that are newer."""
+def newest_whole(folder: Path, secrets: Secrets, *, now: datetime.datetime) -> tuple[Opened | None, list[str]]:
+    """The newest backup that opens and has its end, None where none does; and what is wrong with those that are newer.
+
+    One that was asked for after `now` comes from a clock that was wrong: how old it is, nobody knows.
+    """
     wrong: list[str] = []
     for one in backups(folder):
+        if one.at > now:
+            wrong.append(f"{one.path} is dated in the future")
+            continue
         try:
             return Opened.of(one.path, secrets), wrong
         except BackupError as error:
@@ -57,9 +63,12 @@ def newest_whole(folder: Path, secrets: Secrets) -> tuple[Opened | None, list[st
     return None, wrong
 
 
-def rotate(folder: Path) -> list[Path]:
-    """Throw away the backups whose time is over, and what backups that were killed left; the former."""
-    found = backups(folder)
+def rotate(folder: Path, *, now: datetime.datetime) -> list[Path]:
+    """Throw away the backups whose time is over, and what backups that were killed left; the former.
+
+    Those that are dated after `now` stay, and none goes for them: seven of them would take the place of all that is made today.
+    """
+    found = [one for one in backups(folder) if one.at <= now]
     keep = rotation.kept(one.at for one in found)
     gone = [one.path for one in found if one.at not in keep]
     for path in gone:

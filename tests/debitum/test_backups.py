@@ -1,6 +1,7 @@
 """`debitum backup` and `debitum restore`, with codes that scripts can use and sentences that say what to do."""
 
 import asyncio
+import datetime
 import stat
 import uuid
 from collections.abc import Iterator
@@ -128,7 +129,7 @@ def test_what_is_there_is_only_replaced_when_that_is_said_and_is_backed_up_befor
     assert ledgers(other_url) == {before}
     folder = desk.data / shelf.FOLDER
     assert desk.run("backup")[0] == commands.OK
-    shelf.rotate(folder)
+    shelf.rotate(folder, now=datetime.datetime.now(datetime.UTC))
     [aside] = folder.glob("before-restore-*.backup")
     assert str(aside) in said, "and no nightly one takes it"
     code, said = desk.run("restore", str(aside), "--replace")

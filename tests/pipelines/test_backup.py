@@ -142,6 +142,24 @@ def test_the_check_knows_the_age_of_what_can_be_used(
     assert (result.passed, str(result.description)) == (False, "The newest backup is 0.0 hours old.")
 
 
+def test_backups_of_a_wrong_clock_pass_for_no_backup_and_take_the_place_of_none(
+    database: Engine, jobs: resources.Database, data_folder: resources.DataFolder, instance: dg.DagsterInstance
+) -> None:
+    with database.begin() as connection:
+        postings.ledger(connection)
+    back_up(jobs, data_folder, instance)
+    folder = data_folder.root / shelf.FOLDER
+    of_the_past(folder, *(-datetime.timedelta(days=7 * week) for week in range(1, 10)))
+    made = Path(str(back_up(jobs, data_folder, instance)["path"].value))
+    assert made.exists()
+    assert (look(jobs, data_folder).passed, look(jobs, data_folder).metadata["path"].value) == (True, str(made))
+    for kept in shelf.backups(folder):
+        if kept.at <= datetime.datetime.now(datetime.UTC):
+            kept.path.unlink()
+    result = look(jobs, data_folder)
+    assert (result.passed, str(result.description).count("is dated in the future")) == (False, 9)
+
+
 def test_a_rehearsal_says_that_the_last_backup_comes_back(
     jobs: resources.Database, data_folder: resources.DataFolder, instance: dg.DagsterInstance
 ) -> None:

@@ -262,7 +262,7 @@ def test_rotation_leaves_other_files_and_what_is_being_written(tmp_path: Path) -
         path.touch()
     with container.made(tmp_path / "finished") as file:
         file.write(b"whole")
-        assert len(shelf.rotate(tmp_path)) == 40 - 9
+        assert len(shelf.rotate(tmp_path, now=now)) == 40 - 9
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {path.name for path in others} | {"finished", shelf.name(now)}
     assert f"{container.MAKING}killed" not in names

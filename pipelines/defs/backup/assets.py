@@ -56,7 +56,7 @@ def backup(database: resources.Database, data_folder: resources.DataFolder) -> d
         )
     except BackupError as error:
         raise dg.Failure(f"no backup was made: {error}") from None
-    gone = shelf.rotate(folder)
+    gone = shelf.rotate(folder, now=datetime.datetime.now(datetime.UTC))
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": made.end.facts,
@@ -101,7 +101,7 @@ def rehearsal_report(data_folder: resources.DataFolder) -> Iterator[dg.Materiali
     """Rehearse and report."""
     folder, known = data_folder.root / shelf.FOLDER, secrets()
     try:
-        found, wrong = shelf.newest_whole(folder, known)
+        found, wrong = shelf.newest_whole(folder, known, now=datetime.datetime.now(datetime.UTC))
         if found is None:
             raise BackupError("; ".join(wrong) or f"there is no backup in {folder}")
         done = rehearsing.rehearse(found, erased.read(folder), data_folder.root, ring=known.ring)

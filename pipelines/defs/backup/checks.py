@@ -23,7 +23,7 @@ OLDEST: Final = datetime.timedelta(hours=48)
 def backup_is_recent(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Look at the files themselves: what Dagster remembers of a run is no backup."""
     now = datetime.datetime.now(datetime.UTC)
-    found, wrong = shelf.newest_whole(data_folder.root / shelf.FOLDER, assets.secrets())
+    found, wrong = shelf.newest_whole(data_folder.root / shelf.FOLDER, assets.secrets(), now=now)
     if found is None:
         with database.begin() as connection:
             first = progress.first_day(connection)
