@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
-from domain import decide, facts, money
+from domain import decide, errors, facts, money
 from domain.fold import Entity, Ledger
 from domain.sequence import Book, Outcome, take
 from tests.domain.device import MAY_COME_AGAIN
@@ -48,7 +48,7 @@ class Story:
             device_id=device,
         )
 
-    def push(self, *commands: facts.Command) -> list[Outcome]:
+    def push(self, *commands: facts.Command | facts.Unreadable) -> list[Outcome]:
         return take(self.book, commands, defaults=DEFAULTS)
 
     def does(self, device: str | None, what: str, name: str, /, base: int | None = None, event: str = "", **data: Any) -> Outcome:
@@ -91,6 +91,11 @@ def test_a_newer_description_wins_and_says_what_it_overwrote(story: Story) -> No
     outcome = story.does(A, "contact UPDATED", "ana", base=3, notes="from the gym")
     assert (outcome.status, outcome.overwrote) == ("accepted", {"notes": "from work"})
     assert story.fact().overwrote == {"notes": "from work"}
+
+
+def test_nothing_is_overwritten_where_nobody_else_wrote(story: Story) -> None:
+    story.does(A, "contact UPDATED", "ana", notes="from work")
+    assert story.does(B, "contact UPDATED", "ana", notes="from the gym").overwrote is UNSET
 
 
 def test_ones_own_queue_is_causal(story: Story) -> None:
@@ -269,6 +274,68 @@ def test_what_can_never_be_is_refused_whatever_it_meets(
     assert [error.pointer for error in outcome.errors or ()] == [refused[1]]
 
 
+@pytest.mark.parametrize(
+    ("offered", "pointer"),
+    [
+        ({"type": "item", "currency": None}, "/item"),
+        ({"type": "item", "item": "tent"}, "/currency"),
+        ({"type": "item", "item": "tent", "currency": None, "repays": "tea"}, "/repays"),
+        ({"item": "tent"}, "/item"),
+        ({"returned_at": "2026-11-22T10:00:00Z"}, "/returned_at"),
+    ],
+)
+def test_money_and_things_have_members_of_their_own(story: Story, offered: dict[str, Any], pointer: str) -> None:
+    story.does(A, "transaction CREATED", "tea", contact_id="ana", direction="lent", amount=3)
+    outcome = story.does(A, "transaction UPDATED", "lunch", **offered)
+    assert outcome.code == "invalid"
+    assert [error.pointer for error in outcome.errors or ()] == [pointer]
+
+
+def test_what_is_left_out_is_filled_in(story: Story) -> None:
+    story.does(A, "transaction CREATED", "tea", contact_id="ana", direction="lent", amount=3)
+    story.does(A, "transaction CREATED", "tent", contact_id="ana", direction="lent", type="item", item="tent")
+    today = "2026-11-22"  # in Berlin, an hour ahead of recorded_at
+    expected = {"type": "money", "amount": 3, "currency": "EUR", "item": None, "transaction_date": today}
+    assert story.entity("transaction", "tea").fields.items() >= expected.items()
+    expected = {"type": "item", "amount": 1, "currency": None, "item": "tent", "transaction_date": today}
+    assert story.entity("transaction", "tent").fields.items() >= expected.items()
+    story.does(A, "reminder CREATED", "look", contact_id="ana", remind_at="2026-12-01T09:00:00Z")
+    expected = {"time_zone": "Europe/Berlin", "channels": ["email", "push"]}
+    assert story.entity("reminder", "look").fields.items() >= expected.items()
+
+
+def test_who_says_no_time_means_the_time_of_the_record(story: Story) -> None:
+    """REST: its clients are online."""
+    story.push(structs.replace(story.make(A, "contact UPDATED", "ana", notes="now"), timestamp=None))
+    assert story.fact().timestamp == story.fact().recorded_at
+
+
+def test_a_repayment_repays_a_debt_of_money_and_is_repaid_by_nothing(story: Story) -> None:
+    tea: Any = {"contact_id": "ana", "direction": "owed", "amount": 3}
+    story.does(A, "transaction CREATED", "part", **tea, repays="lunch")
+    story.does(A, "transaction CREATED", "tent", contact_id="ana", direction="lent", type="item", item="tent")
+    story.does(A, "transaction CREATED", "tea", **tea)
+    for name, repaid in (("tea", "part"), ("tea", "tent"), ("tea", "tea"), ("lunch", "tea")):
+        assert story.does(A, "transaction UPDATED", name, repays=repaid).code == "repays_mismatch", (name, repaid)
+    assert story.does(A, "transaction UPDATED", "tea", repays="lunch").status == "accepted"
+
+
+def test_due_dates_and_schedules_are_timed_by_what_last_set_them(story: Story) -> None:
+    """Whoever sets one anew is reminded anew; whoever says something else is not."""
+
+    def timed(kind: facts.AggregateType, name: str, **members: Any) -> str | None:
+        story.book.recorded_at = f"2026-11-22T20:00:00.{story.version:06}Z"
+        story.does(A, f"{kind} UPDATED", name, **members)
+        return story.entity(kind, name).timed_at
+
+    assert story.entity("transaction", "lunch").timed_at is None
+    assert (due := timed("transaction", "lunch", due_date="2026-12-24")) == story.fact().recorded_at
+    assert timed("transaction", "lunch", description="lunch") == due
+    assert timed("transaction", "lunch", due_date=None) is None
+    assert (set_at := timed("reminder", "call", remind_at="2026-12-02T09:00:00Z")) == story.fact().recorded_at
+    assert timed("reminder", "call", message="call her") == set_at
+
+
 # --- settling conflicts ----------------------------------------------------------------------------------------------
 
 
@@ -382,6 +449,12 @@ def test_undoing_a_creation_is_a_deletion(story: Story) -> None:
     assert story.balance() == 1003
 
 
+def test_a_creation_is_superseded_by_what_fills_what_it_left_empty(story: Story) -> None:
+    story.does(A, "transaction CREATED", "tea", event="made", contact_id="ana", direction="lent", amount=3)
+    story.does(B, "transaction UPDATED", "tea", description="with milk")
+    assert story.does(A, "transaction UNDO", "tea", undone_event_id="made").code == "undo_superseded"
+
+
 def test_an_undo_leaves_the_contact_that_something_else_needs(story: Story) -> None:
     story.does(A, "contact DELETED", "ana")
     story.does(A, "contact RESTORED", "ana", event="back")
@@ -434,6 +507,35 @@ def test_what_needs_a_rejected_command_fails_with_it_and_nothing_else_does(story
     ]
     again = story.push(bad, worse, needs_event, settles, needs_thing, fine)
     assert again[:-1] == outcomes[:-1], "also where the answer comes from what is remembered"
+
+
+def test_a_thing_that_was_refused_can_be_made_later_in_the_same_push(story: Story) -> None:
+    tea: Any = {"direction": "lent", "amount": 3}
+    refused = story.make(A, "transaction CREATED", "tea", contact_id=str(uuid.uuid4()), **tea)
+    anew = story.make(A, "transaction CREATED", "tea", contact_id="ana", **tea)
+    assert [outcome.status for outcome in story.push(refused, anew)] == ["rejected", "accepted"]
+
+
+def test_what_names_a_thing_that_was_refused_fails_with_it(story: Story) -> None:
+    bo = story.id("bo")
+    unread = facts.Unreadable(story.id("bad"), errors.Invalid("no name"), "{}", fingerprinted={}, key=("contact", bo))
+    debt = story.make(A, "transaction CREATED", "tea", contact_id="bo", direction="lent", amount=3)
+    assert [outcome.code for outcome in story.push(unread, debt)] == ["invalid", "dependency_failed"]
+    story.does(A, "contact CREATED", "bo", name="Bo")
+    outcomes = story.push(unread, debt)
+    assert [outcome.code or outcome.status for outcome in outcomes] == ["invalid", "accepted"], "it is there meanwhile"
+
+
+def test_an_id_is_of_one_command_whether_it_was_accepted_or_not(story: Story) -> None:
+    bad = story.make(A, "contact CREATED", "ana", event="bad", name="Ana again")
+    good = story.make(A, "contact UPDATED", "ana", event="good", notes="fine")
+    first = story.push(bad, good)
+    again = story.push(bad, good)
+    assert (again[0], again[1].status, again[1].first, again[1].seq) == (first[0], "duplicate", "accepted", first[1].seq)
+    others = [story.make(A, "contact UPDATED", "ana", event=name, notes="else") for name in ("bad", "good")]
+    assert [outcome.code for outcome in story.push(*others)] == ["id_reused", "id_reused"]
+    [skipped] = take(story.book, others[1:], defaults=DEFAULTS, skip_known=True)
+    assert (skipped.status, skipped.seq) == ("duplicate", first[1].seq), "an import knows rows by their ids alone"
 
 
 def test_rejections_are_remembered_unless_what_they_lack_may_still_come(story: Story) -> None:
