@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { editable, exponentOf, today, typed } from "./format.js";
+import { inWords } from "./troubles.js";
 import { say } from "./words.js";
 
 let unique = 0;
@@ -62,7 +63,7 @@ export function ask(title, fields, { read, done = say("Save"), danger = false })
       found = value;
       dialog.close();
     } catch (error) {
-      trouble.textContent = error.message;
+      trouble.textContent = inWords(error);
     }
   };
   document.body.append(dialog);
@@ -78,6 +79,9 @@ export function ask(title, fields, { read, done = say("Save"), danger = false })
 /** Whether the user says yes. */
 export const confirm = async (title, text, done) =>
   (await ask(title, [h("p", {}, text)], { read: () => true, done, danger: true })) === true;
+
+/** Whether a password is as long as the server wants it. */
+export const isLong = (password) => [...password].length >= 8;
 
 const given = (form, name) => form.elements.namedItem(name).value.trim();
 

@@ -4,6 +4,7 @@ import { h } from "../dom.js";
 import * as words from "../fields.js";
 import { moment } from "../format.js";
 import { isLive } from "../model.js";
+import { reasonOf } from "../troubles.js";
 import { say } from "../words.js";
 import { titleOf } from "./log.js";
 
@@ -87,7 +88,7 @@ const take = (app, { aggregate_type: kind, aggregate_id: id, id: event, conflict
     return undefined; // two events, of which one alone would not be undone
   }, say("Settled."));
 
-const rejection = (app, { id, code, detail, command }) =>
+const rejection = (app, { id, command, ...outcome }) =>
   h(
     "article",
     { class: "card", "data-key": id },
@@ -96,6 +97,6 @@ const rejection = (app, { id, code, detail, command }) =>
       {},
       titleOf(app.book, command) || command.event_data.name || command.event_data.description || command.aggregate_type,
     ),
-    h("p", {}, detail ?? code, " ", h("code", {}, code)),
+    h("p", {}, reasonOf(outcome), " ", h("code", {}, outcome.code)),
     h("button", { onclick: () => app.device.dismiss(id) }, say("Dismiss")),
   );

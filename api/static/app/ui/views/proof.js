@@ -3,7 +3,7 @@
 import { Device, Line } from "../../client/index.js";
 import { h } from "../dom.js";
 import { editable, money, short, signed, typed } from "../format.js";
-import { complain, field } from "../forms.js";
+import { complain, field, isLong } from "../forms.js";
 import { Book, explained, isLive } from "../model.js";
 import { inWords } from "../troubles.js";
 import { say, spoken } from "../words.js";
@@ -57,8 +57,8 @@ function entrance(app) {
   const enter = async (event, register) => {
     event.preventDefault();
     said.textContent = "";
-    complain(password, password.value.length >= 8 ? "" : say("At least 8 characters."));
-    if (password.value.length < 8) return;
+    complain(password, isLong(password.value) ? "" : say("At least 8 characters."));
+    if (!isLong(password.value)) return;
     try {
       const [first, second] = panels.map(({ device }) => device);
       const time_zone = Intl.DateTimeFormat().resolvedOptions().timeZone;

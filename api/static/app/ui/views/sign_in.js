@@ -2,7 +2,7 @@
 
 import { AnotherAccount, MailFollows } from "../../client/index.js";
 import { h } from "../dom.js";
-import { complain, field } from "../forms.js";
+import { complain, field, isLong } from "../forms.js";
 import { erase, save } from "../keeping.js";
 import { inWords } from "../troubles.js";
 import { say, spoken } from "../words.js";
@@ -39,7 +39,7 @@ function form(app, registration) {
     return wanted.every(([, isRight]) => isRight);
   };
   const withAddress = () => [email, email.value.includes("@"), say("An e-mail address.")];
-  const withPassword = () => [password, password.value.length >= 8, say("At least 8 characters.")];
+  const withPassword = () => [password, isLong(password.value), say("At least 8 characters.")];
   const enter = async (event, how) => {
     event.preventDefault();
     if (!begin(withAddress(), withPassword())) return;
@@ -97,7 +97,5 @@ function whyNot(error) {
   if (error instanceof MailFollows) return lookIntoYourMail();
   if (error instanceof AnotherAccount)
     return say("This device belongs to another account. Erase it first; where that account is gone, save what it has before.");
-  if (error.code === "email_taken") return say("There is an account with this address.");
-  if (error.code === "invalid_credentials") return say("The address or the password is wrong.");
   return inWords(error);
 }
