@@ -45,5 +45,5 @@ def test_every_refusal_that_the_page_can_meet_has_a_sentence() -> None:
     asked = {code for route in ROUTES if route.path.removesuffix("/{id}") in paths for code in route.codes}
     outcomes = {kind.code for kind in errors.Rejected.__subclasses__()}
     has = set(REASONS.findall((UI / "troubles.js").read_text()))
-    assert {"ledger_not_empty", "email_taken", "invalid_credentials"} <= asked, "the paths are found"
+    assert {"ledger_not_empty", "too_late", "too_many_tokens"} <= asked, "the paths are found"
     assert (asked | outcomes) - ELSEWHERE - UNMET <= has <= set(problems.KINDS)

@@ -46,6 +46,20 @@ export const isMeta = has({
   registration: isText,
 });
 
+/** When an account goes that is not wanted any more. */
+export const isDeleting = has({ deleting_at: isText });
+
+/** A user's devices. */
+export const areDevices = has({ items: listOf(has({ id: isText, name: isText, last_seen_at: isText, current: isFlag })) });
+
+const token = { id: isText, name: isText, scope: isText, created_at: isText };
+
+/** A user's personal tokens. */
+export const areTokens = has({ items: listOf(has(token)) });
+
+/** A new one, which itself is shown this once. */
+export const isNewToken = has({ ...token, token: isText });
+
 /** Things in a list. */
 export const isList = has({ items: listOf(has({})) });
 

@@ -1,7 +1,7 @@
 // Who is signed in on a device: the device's id and tokens, kept across restarts and exchanged before they expire.
 
 import { isSession } from "./answers.js";
-import { AnotherAccount, ClientError, MailFollows, Refused, SignedOut, Unavailable } from "./errors.js";
+import { AnotherAccount, ClientError, MailFollows, SignedOut, Unavailable } from "./errors.js";
 
 /** A token is exchanged this long before it expires. */
 export const EARLY_SECONDS = 60;
@@ -30,9 +30,7 @@ export class Session {
 
   /** Register or log in at `path`. Throws Refused, Unavailable, AnotherAccount, MailFollows. */
   async enter(path, credentials) {
-    const answer = await this.#patiently(path, { ...credentials, device: this.#device }).catch((error) => {
-      throw error instanceof SignedOut ? new Refused({ code: "invalid_credentials", detail: error.message }) : error;
-    });
+    const answer = await this.#patiently(path, { ...credentials, device: this.#device });
     if (answer === null) throw new MailFollows("what to do next is in a mail to this address");
     const known = this.#store.remembered("ledger_id");
     if (known !== undefined && known !== answer.ledger_id) {

@@ -8,6 +8,7 @@ const PATIENCE_MILLISECONDS = 30_000; // for what comes next; past it nothing is
 const SLOWEST = 2; // bytes a millisecond of what is sent, of which nobody tells us how far it is: a phone at the edge of its cell
 const LONGEST_WAIT_SECONDS = 3_600; // however long an answer would have a device wait: a timer of a month is one of no time at all
 const SAYS_NOTHING = new Set([408, 425, 429]); // beside 5xx: the same request may pass later
+const WRONG_PASSWORD = "invalid_credentials"; // also of who is signed in, and stays so
 const WITH_A_BODY = new Set([200, 201]); // what our server answers with these has one
 
 /** One server; `network` is `fetch`, or what stands for it. */
@@ -59,7 +60,7 @@ export function understood(status, text, { shape = () => true, retryAfter } = {}
   }
   if (!isProblem(members)) throw new Unavailable(`status ${status}, and no problem of our server's`);
   if (status >= 500 || SAYS_NOTHING.has(status)) throw new Unavailable(`status ${status}`, seconds(retryAfter));
-  if (status === 401) throw new SignedOut(String(members.detail ?? "sign in again"));
+  if (status === 401 && members.code !== WRONG_PASSWORD) throw new SignedOut(String(members.detail ?? "sign in again"));
   throw members.code === "reset" ? new Reset(members) : new Refused(members);
 }
 

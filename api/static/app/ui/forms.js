@@ -36,7 +36,7 @@ export const select = (name, options, chosen) =>
  * Ask with a form; what `read(form, asked)` makes of it, or null where the user leaves. `asked`: the texts with which the form began,
  * by name. `read` returns undefined, after `complain`, while something is wrong; what it throws is shown under the form.
  */
-export function ask(title, fields, { read, done = say("Save"), danger = false }) {
+export function ask(title, fields, { read, done = say("Save"), leave = say("Cancel"), danger = false }) {
   const trouble = h("p", { class: "error", role: "alert" });
   const form = h(
     "form",
@@ -47,15 +47,18 @@ export function ask(title, fields, { read, done = say("Save"), danger = false })
     h(
       "div",
       { class: "actions" },
-      h("button", { type: "button", class: "quiet", "data-role": "cancel", onclick: () => dialog.close() }, say("Cancel")),
+      h("button", { type: "button", class: "quiet", "data-role": "cancel", onclick: () => dialog.close() }, leave),
       h("button", { type: "submit", class: danger ? "danger" : "primary" }, done),
     ),
   );
   const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
   const asked = Object.fromEntries(Array.from(form.elements, ({ name }) => [name, name && text(form, name)]));
   let found = null;
+  let busy = false; // to press the button twice is to want it once
   form.onsubmit = async (event) => {
     event.preventDefault();
+    if (busy) return;
+    busy = true;
     trouble.textContent = "";
     try {
       const value = await read(form, asked);
@@ -64,6 +67,8 @@ export function ask(title, fields, { read, done = say("Save"), danger = false })
       dialog.close();
     } catch (error) {
       trouble.textContent = inWords(error);
+    } finally {
+      busy = false;
     }
   };
   document.body.append(dialog);
@@ -76,14 +81,20 @@ export function ask(title, fields, { read, done = say("Save"), danger = false })
   });
 }
 
-/** Whether the user says yes. */
-export const confirm = async (title, text, done) =>
-  (await ask(title, [h("p", {}, text)], { read: () => true, done, danger: true })) === true;
+/** Whether the user says yes, and `act` has been done then: what it throws is shown. */
+export async function confirm(title, text, done, act = () => {}) {
+  const read = async () => {
+    await act();
+    return true;
+  };
+  return (await ask(title, [h("p", {}, text)], { read, done, danger: true })) === true;
+}
 
 /** Whether a password is as long as the server wants it. */
 export const isLong = (password) => [...password].length >= 8;
 
-const given = (form, name) => form.elements.namedItem(name).value.trim();
+/** The text of a control, without the space around it. */
+export const given = (form, name) => form.elements.namedItem(name).value.trim();
 
 /**
  * What of `after` differs from `before`; a field that was emptied is null. A text that is still as the form had `asked` for it is left
@@ -104,7 +115,8 @@ const prose = (name, value = "") =>
 
 const text = (form, name) => given(form, name) || null;
 
-function required(form, name) {
+/** The same, after a complaint where there is none: undefined. */
+export function required(form, name) {
   const control = form.elements.namedItem(name); // a field may be called `item`, and so is a method
   complain(control, given(form, name) ? "" : say("This is needed."));
   return given(form, name) || undefined;

@@ -8,6 +8,7 @@ import { Book } from "./model.js";
 import { viewOf, VIEWS } from "./routes.js";
 import { toast } from "./toast.js";
 import { inWords } from "./troubles.js";
+import { deleting } from "./views/account.js";
 import { say, speak } from "./words.js";
 
 /** What the views have in hand: the device, what it shows, and ways to act. */
@@ -20,6 +21,7 @@ class App {
   #following = null;
   #learning = false;
   trouble = null; // what stopped the syncing, in words
+  visit = 1; // of how many: what a view asks of the server it asks once each
 
   async start() {
     const name = new URLSearchParams(location.search).get("device") ?? "main";
@@ -117,6 +119,7 @@ class App {
 
   /** Show the view that the address names. */
   async show({ moved = false } = {}) {
+    if (moved) this.visit += 1;
     if (this.device.live || !this.device.signedIn) this.#learnLate();
     const turn = (this.#turn += 1);
     const { view, title, rest } = viewOf(location.hash, this.device.signedIn);
@@ -125,7 +128,7 @@ class App {
     const main = document.querySelector("main");
     show(document.querySelector("header"), ...this.#header(view));
     show(document.querySelector("footer"), ...this.#standing());
-    show(main, this.trouble && h("p", { class: "banner", role: "alert" }, this.trouble), content);
+    show(main, this.trouble && h("p", { class: "banner", role: "alert" }, this.trouble), deleting(this), content);
     document.title = `${say(title)} · Debitum`;
     if (moved) {
       main.focus();

@@ -22,6 +22,8 @@ const REASONS = (what) => ({
   repays_mismatch: say("This debt cannot be repaid like that."),
   signup_closed: say("This server takes no new users."),
   too_large: say("This is more than the server takes."),
+  too_late: say("The account is being erased: it is too late to keep it."),
+  too_many_tokens: say("There are too many tokens: revoke one before."),
   undo_superseded: say("Something later changed the same."),
   unknown_aggregate: say("This is about something that is not there."),
   unknown_contact: say("This is about a person who is not there."),

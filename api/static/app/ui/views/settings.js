@@ -1,4 +1,4 @@
-// This device and its user: language, look, import and export, signing out.
+// Everything that is not about debts: this device, its user, import and export, leaving.
 
 import { isImport, isTakenOver } from "../../client/answers.js";
 import { Unavailable } from "../../client/index.js";
@@ -6,15 +6,16 @@ import { understood } from "../../client/wire.js";
 import { h } from "../dom.js";
 import { field, select } from "../forms.js";
 import { erase, hand, save } from "../keeping.js";
-import { changeUser } from "../profile.js";
 import { toast } from "../toast.js";
 import { inWords } from "../troubles.js";
 import { LANGUAGES, say, speak, spoken } from "../words.js";
+import { devices, programs } from "./access.js";
+import { account, deletion } from "./account.js";
 import { reminding } from "./reminding.js";
 
 const IMPORT_MILLISECONDS = 15 * 60_000; // what the server allows
 
-/** Everything that is not about debts. */
+/** A card for each. */
 export function settings(app) {
   return [
     h("h1", {}, say("Settings")),
@@ -26,14 +27,10 @@ export function settings(app) {
       theme(app),
       offline(app),
     ),
-    h(
-      "section",
-      { class: "card stack", "data-key": "account" },
-      h("h2", {}, say("Account")),
-      h("p", {}, app.user?.email),
-      currency(app),
-    ),
+    account(app),
     reminding(app),
+    devices(app),
+    programs(app),
     h(
       "section",
       { class: "card stack", "data-key": "data" },
@@ -50,6 +47,7 @@ export function settings(app) {
         { class: "actions start" },
         h("button", { id: "sign-out", onclick: () => leave(app) }, say("Sign out")),
         h("button", { class: "danger", id: "erase", onclick: () => erase(app) }, say("Sign out and erase this device")),
+        deletion(app),
       ),
     ),
     h("p", {}, h("a", { href: "#/proof" }, say("See two devices agree"))),
@@ -91,16 +89,6 @@ function offline(app) {
     h("input", { type: "checkbox", id: "offline", checked: app.line.cut, onchange: toggle }),
     say("Work offline until this page is closed"),
   );
-}
-
-function currency(app) {
-  const control = select(
-    "default_currency",
-    app.currencies.map((code) => [code, code]),
-    app.currency,
-  );
-  control.onchange = ({ target }) => changeUser(app, { default_currency: target.value });
-  return field(say("Currency of new debts"), control);
 }
 
 function importing(app) {
