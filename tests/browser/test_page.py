@@ -272,8 +272,13 @@ async def test_what_is_written_is_only_text(api: Server, alice: Client, chromium
         assert "gone" not in await phone.page.title()
 
 
-@pytest.mark.parametrize(("language", "heading", "direction"), [("de-AT", "Personen", "ltr"), ("ar-EG", "الأشخاص", "rtl")])
-async def test_it_speaks(api: Server, alice: Client, chromium: Browser, language: str, heading: str, direction: str) -> None:
+@pytest.mark.parametrize(
+    ("language", "heading", "direction", "called"),
+    [("de-AT", "Personen", "ltr", "Browser ("), ("ar-EG", "الأشخاص", "rtl", "متصفح (")],
+)
+async def test_it_speaks(
+    api: Server, alice: Client, chromium: Browser, language: str, heading: str, direction: str, called: str
+) -> None:
     """The browser's language, right-to-left where it is written so; what is said fits into every view."""
     ana = await household(alice)
     async with visiting(chromium, api.url, locale=language) as phone:
@@ -283,6 +288,7 @@ async def test_it_speaks(api: Server, alice: Client, chromium: Browser, language
         await expect(phone.page.locator("#people > li")).to_have_count(2)
         await expect(phone.page.locator("h1")).to_have_text(heading)
         assert await phone.page.evaluate("document.documentElement.dir") == direction
+        assert (await alice.get("/api/devices"))["items"][0]["name"].startswith(called)
         for view in (*VIEWS, f"/person/{ana}", f"/explain/{ana}/EUR"):
             await phone.go(view)
             await phone.page.wait_for_timeout(100)  # views that read the log come a moment later than their address

@@ -9,7 +9,7 @@ import { viewOf, VIEWS } from "./routes.js";
 import { toast } from "./toast.js";
 import { inWords } from "./troubles.js";
 import { deleting } from "./views/account.js";
-import { say, speak } from "./words.js";
+import { say, speak, spoken } from "./words.js";
 
 /** What the views have in hand: the device, what it shows, and ways to act. */
 class App {
@@ -27,8 +27,10 @@ class App {
     const name = new URLSearchParams(location.search).get("device") ?? "main";
     const { network, connect } = this.line;
     const [onChange, onGone] = [() => this.changed(), () => location.reload()];
+    await speak(); // its name is in that language
     this.device = await Device.open(name, { label: this.label(), network, connect, onChange, onGone });
-    await speak(this.device.remembered("language"));
+    const chosen = this.device.remembered("language");
+    if (chosen !== undefined && chosen !== spoken()) await speak(chosen);
     this.dress();
     useCurrencies(this.device.remembered("meta")?.currencies ?? []);
     addEventListener("hashchange", () => this.show({ moved: true }));
