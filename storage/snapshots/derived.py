@@ -8,6 +8,8 @@ from storage.snapshots.transactions import TRANSACTIONS
 
 EFFECT_DAYS: Final = 14
 """A repayment that comes so soon after a reminder counts as its effect."""
+DAY_MICROSECONDS: Final = 86_400_000_000
+"""Days are of 24 hours: where DuckDB counts them, they begin at the midnights of whoever asks."""
 
 
 @dataclass(frozen=True)
@@ -74,29 +76,35 @@ REMINDER_EFFECTS: Final = View(
         "sent_at": Column("TIMESTAMP WITH TIME ZONE", "when the reminder was handed over"),
         "repaid_at": Column(
             "TIMESTAMP WITH TIME ZONE",
-            f"when, in the {EFFECT_DAYS} days after it, the first amount was recorded with that contact, in the debt's currency "
-            "and against it; null: none was",
+            f"when, in the {EFFECT_DAYS} days after it, the first repayment was recorded: a new debt in the other direction, "
+            "with that contact and in the currency that the debt then had; null: none was. Edits and deletions are none",
         ),
-        "days_to_repayment": Column("BIGINT", "whole days between the two"),
+        "days_to_repayment": Column("BIGINT", "times 24 hours between the two, rounded down"),
     },
     f"""
-    with debts as (
-        select ledger_id, transaction_id, any_value(currency) as currency, sign(sum(amount)) as side
-        from postings group by ledger_id, transaction_id
-    ), answered as (
-        select reminders.*, min(answer.recorded_at) as repaid_at
+    with lines as (
+        select *, row_number() over (partition by ledger_id, transaction_id order by seq, line) as place from postings
+    ), about as (
+        select reminders.*, last(postings.currency order by seq, line) as currency,
+               sign(last(postings.amount order by seq, line)) as side
         from reminders
-        left join debts using (ledger_id, transaction_id)
-        left join postings answer
-          on answer.ledger_id = reminders.ledger_id and answer.contact_id = reminders.contact_id
-         and answer.currency = debts.currency and sign(answer.amount) = -debts.side
-         and answer.recorded_at > reminders.sent_at and answer.recorded_at <= reminders.sent_at + interval {EFFECT_DAYS} day
+        left join postings
+          on postings.ledger_id = reminders.ledger_id and postings.transaction_id = reminders.transaction_id
+         and postings.recorded_at <= reminders.sent_at
+        group by all
+    ), answered as (
+        select about.*, min(answer.recorded_at) as repaid_at
+        from about
+        left join (from lines where place = 1) answer
+          on answer.ledger_id = about.ledger_id and answer.contact_id = about.contact_id
+         and answer.currency = about.currency and sign(answer.amount) = -about.side
+         and answer.recorded_at > about.sent_at and answer.recorded_at <= about.sent_at + interval {24 * EFFECT_DAYS} hour
         group by all
     )
     select day, ledger_id, contact_id, transaction_id, channel, offset_days, sent_at, repaid_at,
-           datediff('day', sent_at, repaid_at) as days_to_repayment
+           (epoch_us(repaid_at) - epoch_us(sent_at)) // {DAY_MICROSECONDS} as days_to_repayment
     from answered
-""",  # noqa: S608 - a number of ours
+""",  # noqa: S608 - numbers of ours
 )
 
 VIEWS: Final = (DEBTS, ITEMS, REMINDER_EFFECTS)

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from datetime import UTC, timedelta
 
+import duckdb
 from sqlalchemy import Engine, delete, insert, update
 
 from storage import digests, outbox_keys, tables
@@ -236,6 +237,69 @@ def test_reminders_tell_of_each_due_date_once_and_whether_it_was_answered(begin:
         (WEDNESDAY, "email", None, None),
         (WEDNESDAY, "email", None, None),
     ]
+
+
+def test_what_was_only_corrected_or_taken_back_is_no_repayment(begin: Begin, database: Engine, here: Root) -> None:
+    """An edit takes back what was there, and a deletion all of it: both looked like money that came."""
+    sent = NOON + timedelta(hours=11, minutes=59)
+    with database.begin() as connection:
+        ledger = rows.ledger(connection)
+        names = ("edited", "deleted", "other", "turned", "repaid and deleted")
+        contacts = {name: ledger.contact(name) for name in names}
+        told = {name: ledger.money(contacts[name], due_date=MONDAY) for name in names}
+
+        def post(
+            seq: int, name: str, at: datetime.datetime, *amounts: int, id: uuid.UUID | None = None, currency: str = "EUR"
+        ) -> None:
+            for line, amount in enumerate(amounts):
+                about = {"line": line, "amount": amount, "recorded_at": at, "transaction_id": id or told[name]}
+                values = _posting(ledger, contacts[name], seq=seq, currency=currency, **about)
+                connection.execute(insert(tables.postings).values(values))
+
+        for seq, name in enumerate(told, 1):
+            post(seq, name, NOON, 2_000, currency="JPY" if name == "turned" else "EUR")
+        later, another = sent + timedelta(days=1), uuid.uuid4()
+        post(6, "turned", NOON + timedelta(hours=1), -2_000, currency="JPY")
+        post(7, "turned", NOON + timedelta(hours=2), 2_000)  # in euros, as of which it was told
+        post(8, "edited", later, -2_000, 2_500)
+        post(9, "deleted", later, -2_000)
+        post(10, "other", NOON, 700, id=another)
+        post(11, "other", later, -700, id=another)
+        post(12, "turned", later, -100, id=uuid.uuid4())
+        post(13, "repaid and deleted", later - timedelta(minutes=1), -2_000, id=uuid.uuid4())
+        post(14, "repaid and deleted", later, -2_000)
+    for name, debt in told.items():
+        payload = {"transaction_id": str(debt), "due_date": str(MONDAY), "offset_days": 0}
+        send(database, ledger, name, sent, "sent", payload=payload)
+    write(begin, here, POSTINGS, REMINDERS)
+    named = {str(id): name for name, id in told.items()}
+    found = ask(here, "select transaction_id, days_to_repayment from reminder_effects")
+    assert {named[str(id)]: after for id, after in found} == {
+        "edited": None,
+        "deleted": None,
+        "other": None,
+        "turned": 1,
+        "repaid and deleted": 0,
+    }
+
+
+def test_days_to_a_repayment_are_the_same_wherever_somebody_asks(begin: Begin, database: Engine, here: Root) -> None:
+    """A minute over midnight is no day; and where midnight is depends on whose machine asks."""
+    sent = NOON + timedelta(hours=11, minutes=59)
+    with database.begin() as connection:
+        ledger = rows.ledger(connection)
+        contact = ledger.contact()
+        debt = ledger.money(contact, due_date=MONDAY)
+        for seq, amount, at in ((1, 2_000, NOON), (2, -2_000, sent + timedelta(minutes=2))):
+            values = {"seq": seq, "amount": amount, "recorded_at": at, "transaction_id": debt if seq == 1 else uuid.uuid4()}
+            connection.execute(insert(tables.postings).values(_posting(ledger, contact, **values)))
+    payload = {"transaction_id": str(debt), "due_date": str(MONDAY), "offset_days": 0}
+    send(database, ledger, "a", sent, "sent", payload=payload)
+    write(begin, here, POSTINGS, REMINDERS)
+    with duckdb.connect(str(questions.write_views(here)), read_only=True) as duck:
+        for zone in ("UTC", "Asia/Tokyo", "America/Los_Angeles"):
+            duck.execute(f"set timezone = '{zone}'")
+            assert duck.execute("select days_to_repayment from reminder_effects").fetchall() == [(0,)]
 
 
 def _posting(ledger: rows.Ledger, contact: uuid.UUID, **columns: object) -> dict[str, object]:
