@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from debitum import backup_commands
+from debitum import backup_commands, sql_command
 from debitum.commands import (
     DAGSTER_PORT,
     DATA_DIR,
@@ -155,28 +155,6 @@ def _probe(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     for name in silent:
         complain(f"{name} does not answer")
     return WRONG if silent else OK
-
-
-def _sql(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import printing, settings
-    from storage.snapshots import places, questions, schema
-
-    loaded = settings.load(os.environ, Path(".env"), flags)
-    try:
-        root = places.Root.of(loaded.data_dir, loaded.snapshot_url)
-        columns, rows = questions.query(root, parsed.query)
-        if not rows and not questions.are_there(root):
-            complain(f"there are no snapshots in {places.called(root.folder(schema.SNAPSHOTS))} yet")
-    except questions.QueryError as error:
-        complain(str(error))
-        return WRONG
-    say(printing.FORMATS[parsed.format](columns, rows))
-    return OK
-
-
-def _sql_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("query", help='for example "select * from balances order by day"')
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default table")
 
 
 def _verify(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
@@ -395,5 +373,5 @@ COMMANDS: Final = (
         (DATA_DIR,),
         lambda parser: parser.add_argument("email", metavar="EMAIL"),
     ),
-    Command("sql", "ask the daily snapshots a question in SQL (DuckDB)", _sql, (DATA_DIR,), _sql_arguments),
+    sql_command.SQL,
 )

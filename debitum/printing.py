@@ -2,12 +2,18 @@
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 Rows = Sequence[Sequence[object]]
+
+
+class SameName(Exception):
+    """Two columns have the same name; the text says which."""
 
 
 def table(columns: Sequence[str], rows: Rows) -> str:
@@ -26,21 +32,53 @@ def table(columns: Sequence[str], rows: Rows) -> str:
     return "\n".join((line(columns), "  ".join("-" * width for width in widths), *map(line, cells), count))
 
 
-def comma_separated(columns: Sequence[str], rows: Rows) -> str:
+def comma_separated(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """CSV with a line of names; null is empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return out.getvalue().rstrip("\n")
+    for line in itertools.chain([columns], rows):
+        writer.writerow(line)
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
 
 
-def as_json(columns: Sequence[str], rows: Rows) -> str:
-    """A list of objects. Times and decimals are strings, so that no reader rounds them."""
-    return json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str, ensure_ascii=False, indent=1)
+def as_json(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """A list of objects. Times and decimals are strings, so that no reader rounds them; what is no finite number is null.
+
+    Raises SameName where an object would lose a column.
+    """
+    if len(set(columns)) < len(columns):
+        raise SameName(f"{max(columns, key=columns.count)!r} is the name of more than one column: say `as` of one")
+    before = "[\n "
+    for row in rows:
+        yield before + json.dumps(_finite(dict(zip(columns, row, strict=True))), default=str, ensure_ascii=False)
+        before = ",\n "
+    yield "[]\n" if before.startswith("[") else "\n]\n"
 
 
-FORMATS: Final[Mapping[str, Callable[[Sequence[str], Rows], str]]] = {"table": table, "csv": comma_separated, "json": as_json}
+def _finite(value: object) -> object:
+    """The same without what JSON has no word for."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case list() | tuple():
+            return [_finite(one) for one in value]
+        case dict():
+            return {str(name): _finite(one) for name, one in value.items()}
+    return value
+
+
+def aligned(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """`table`, which needs all rows at once."""
+    yield f"{table(columns, list(rows))}\n"
+
+
+FORMATS: Final[Mapping[str, Callable[[Sequence[str], Iterable[Sequence[object]]], Iterator[str]]]] = {
+    "table": aligned,
+    "csv": comma_separated,
+    "json": as_json,
+}
 
 
 def _shown(value: object) -> str:

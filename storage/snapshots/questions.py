@@ -2,9 +2,11 @@
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import duckdb
 
@@ -16,6 +18,9 @@ from storage.snapshots.tables import DIM_LEDGER, TABLES
 
 DATABASE: Final = "analytics.duckdb"
 SCRIPT: Final = "analytics.sql"
+PAGE_ROWS: Final = 10_000
+"""Rows of an answer that are in memory at a time."""
+Found = TypeVar("Found")
 _DOING: Final = re.compile(r"\banaly[zs]e\b", re.IGNORECASE)
 _PIVOT: Final = re.compile(r"\s*pivot(_wider)?\s", re.IGNORECASE)
 
@@ -57,24 +62,54 @@ def write_views(root: Root) -> Path:
 
 
 def query(root: Root, sql: str) -> tuple[list[str], list[tuple[object, ...]]]:
-    """Answer one reading statement over the views: names of the columns, and the rows.
+    """The whole answer of `asked`."""
+    with asked(root, sql) as (columns, rows):
+        return columns, list(rows)
 
-    Before the first snapshot they are empty. Nothing but snapshots can be read and nothing written. Raises QueryError
-    with the words of DuckDB, or of what keeps the snapshots. A table with a damaged file is not there: who asks it is told why.
+
+@contextmanager
+def asked(root: Root, sql: str) -> Iterator[tuple[list[str], Iterator[tuple[object, ...]]]]:
+    """Answer one reading statement over the views: names of the columns, and the rows as they come. Times are in UTC.
+
+    Before the first snapshot they are empty. Nothing but snapshots can be read and nothing written. Raises QueryError, also
+    where rows are taken, with the words of DuckDB, or of what keeps the snapshots. A table with a damaged file is not there:
+    who asks it is told why.
     """
+    with _in_words(), places.connect(root) as duck:
+        statements = duck.extract_statements(sql)
+        if len(statements) != 1 or not _reads(statements[0]):
+            raise QueryError("one statement that reads, please: select, describe, summarize, explain (without analyze) …")
+        missing = _confine(duck, root)
+        try:
+            _aside(duck, lambda: duck.execute(statements[0]))
+        except duckdb.CatalogException as error:
+            raise QueryError("\n".join([*missing, str(error)])) from error
+        yield [column[0] for column in duck.description or []], _rows(duck)
+
+
+def _rows(duck: duckdb.DuckDBPyConnection) -> Iterator[tuple[object, ...]]:
+    with _in_words():
+        while page := _aside(duck, lambda: duck.fetchmany(PAGE_ROWS)):
+            yield from page
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
     try:
-        with places.connect(root) as duck:
-            statements = duck.extract_statements(sql)
-            if len(statements) != 1 or not _reads(statements[0]):
-                raise QueryError("one statement that reads, please: select, describe, summarize, explain (without analyze) …")
-            missing = _confine(duck, root)
-            try:
-                answer = duck.execute(statements[0])
-            except duckdb.CatalogException as error:
-                raise QueryError("\n".join([*missing, str(error)])) from error
-            return [column[0] for column in answer.description or []], answer.fetchall()
+        yield
     except (duckdb.Error, OSError) as error:
         raise QueryError(str(error)) from error
+
+
+def _aside(duck: duckdb.DuckDBPyConnection, work: Callable[[], Found]) -> Found:
+    """Have it done by another thread: while DuckDB is at work in this one, Ctrl-C is not heard."""
+    with ThreadPoolExecutor(1, thread_name_prefix="question") as other:
+        done = other.submit(work)
+        try:
+            return done.result()
+        except BaseException:
+            duck.interrupt()
+            raise
 
 
 def are_there(root: Root) -> bool:
@@ -99,12 +134,13 @@ def _reads(statement: duckdb.Statement) -> bool:
 
 
 def _confine(duck: duckdb.DuckDBPyConnection, root: Root) -> list[str]:
-    """From here on DuckDB reads the snapshots and nothing else, and no statement can change that.
+    """From here on DuckDB reads the snapshots and nothing else, in UTC, and no statement can change that.
 
     Returns why views are missing, a line each.
     """
     duck.execute("set allowed_directories = [$folder]", {"folder": f"{places.called(root.folder(SNAPSHOTS))}/"})
     duck.execute("set enable_external_access = false")
+    duck.execute("set timezone = 'UTC'")
     missing = []
     for name, select in views(root):
         try:

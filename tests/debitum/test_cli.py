@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -48,6 +49,72 @@ def test_before_the_first_snapshot_there_are_no_rows(tmp_path: Path, capsys: pyt
 def test_a_wrong_question_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sql", "--data-dir", str(tmp_path), "selec 1"]) == commands.WRONG
     assert capsys.readouterr().err.startswith("debitum: ")
+
+
+def test_times_are_in_utc_wherever_the_machine_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    asked = "select timestamptz '2026-03-02 23:00Z' as moment, moment::date as day, current_setting('TimeZone') as zone"
+    assert sql(tmp_path, capsys, asked, "--format", "csv").splitlines()[1] == "2026-03-02 23:00:00+00:00,2026-03-02,UTC"
+
+
+def test_json_loses_no_column_and_says_nothing_that_is_not_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["sql", "--data-dir", str(tmp_path), "--format", "json"]
+    assert cli.main([*asked, "select 1 as amount, 2 as amount"]) == commands.WRONG
+    assert capsys.readouterr().err == "debitum: 'amount' is the name of more than one column: say `as` of one\n"
+    odd = "select 'nan'::double as a, ['inf'::double, 1.5] as b, {'k': '-inf'::double} as c, true as d"
+
+    def refuse(word: str) -> None:
+        pytest.fail(f"{word} is not JSON")
+
+    found = json.loads(sql(tmp_path, capsys, odd, "--format", "json"), parse_constant=refuse)
+    assert found == [{"a": None, "b": [None, 1.5], "c": {"k": None}, "d": True}]
+    assert json.loads(sql(tmp_path, capsys, "select 1 as a where false", "--format", "json")) == []
+
+
+ENDLESS = "select * from range(1000000000000)"
+
+
+def asking(tmp_path: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    given = [sys.executable, "-m", "debitum", "sql", "--data-dir", str(tmp_path), *arguments]
+    return subprocess.Popen(given, text=True, stderr=subprocess.PIPE, start_new_session=True, **options)
+
+
+def test_a_large_answer_comes_row_by_row_to_whoever_wants_some_of_it(tmp_path: Path) -> None:
+    for kind, first in (("csv", "range\n"), ("json", "[\n")):
+        with asking(tmp_path, ENDLESS, "--format", kind, stdout=subprocess.PIPE) as program:
+            assert program.stdout is not None
+            assert program.stdout.readline() == first
+            program.stdout.close()
+            assert (program.wait(60), program.communicate()[1]) == (commands.OK, "")
+
+
+def test_an_answer_that_cannot_be_written_is_none(tmp_path: Path) -> None:
+    """The disk was full, the file was empty, and the exit code said that all was well."""
+    with open("/dev/full", "w") as full, asking(tmp_path, "select 1", stdout=full) as program:
+        said = program.communicate(timeout=60)[1]
+    assert (program.returncode, said) == (
+        commands.WRONG,
+        "debitum: the answer could not be written: No space left on device\n",
+    )
+
+
+INTERRUPTED = """
+import signal, sys
+from debitum import cli
+from storage.snapshots import questions
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+signal.setitimer(signal.ITIMER_REAL, 1)
+sys.exit(cli.main(["sql", "--data-dir", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("question", [f"select count(*) from ({ENDLESS}) where range % 7 = 3", f"{ENDLESS} where range < 0"])
+def test_ctrl_c_ends_a_question(tmp_path: Path, question: str) -> None:
+    given = [sys.executable, "-c", INTERRUPTED, str(tmp_path), question]
+    ended = subprocess.run(given, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (commands.WRONG, "", "")
 
 
 def test_escape_sequences_do_not_reach_the_terminal() -> None:
