@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, insert
@@ -22,7 +23,7 @@ from storage.snapshots import questions, writing
 from storage.snapshots.derived import VIEWS
 from storage.snapshots.places import Root
 from storage.snapshots.schema import Column
-from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, POSTINGS, TABLES
+from storage.snapshots.tables import BALANCES, DIM_CURRENCY, DIM_LEDGER, POSTINGS, TABLES
 from tests.storage import rows
 from tests.storage.conftest import begin as begin  # the fixture
 
@@ -86,6 +87,26 @@ def test_every_answer_is_what_its_question_prints(
     assert PAGE.read_text() == written
     assert len(_QUESTION.findall(page)) >= LEAST_QUESTIONS
     assert "(0 rows)" not in written
+
+
+def test_what_python_is_shown_does_what_it_says(
+    begin: Begin, database: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of the page's programs, run where the data folder is; what it says of money is what SQL says."""
+    [program, *_] = re.findall(r"```python\n(import polars\n.*?)```", PAGE.read_text(), re.DOTALL)
+    root = Root(tmp_path / ".debitum")
+    with database.begin() as connection:
+        neighbourhood(connection)
+    for number in range(DAYS):
+        writing.write(begin, root, BALANCES, (FIRST + timedelta(days=number)).date())
+    writing.write_dimensions(begin, root)
+    monkeypatch.chdir(tmp_path)
+    names = dict[str, Any]()
+    exec(program, names)
+    assert "2026-03-05" in capsys.readouterr().out
+    asked = "select day, currency, sum(value) from balances where amount > 0 group by all order by all"
+    shown = names["valued"].sort("day", "currency").select("day", "currency", "value").collect()
+    assert shown.rows() == questions.query(root, asked)[1]
 
 
 def test_snapshots_that_lie_elsewhere_are_asked_the_same_way(
