@@ -116,6 +116,48 @@ def test_something_is_due_for_twenty_four_hours(until: str, count: int) -> None:
     assert len(explicit(reminder(), **window)) == count
 
 
+def test_offsets_are_days_from_the_due_date_on() -> None:
+    configured = reminders.Settings(due_offsets_days=(60, -3, 0, -60, 0), channels=("email", "email"))
+    found = due_dates(debt(), configured)
+    days = [(due.offset_days, due.at.date().isoformat()) for due in found]
+    assert days == [(-60, "2026-09-23"), (-3, "2026-11-19"), (0, "2026-11-22"), (60, "2027-01-21")]
+    for due in found:
+        assert due_dates(debt(), configured, after=due.at - HOUR, until=due.at) == [due], "also where nothing else is asked for"
+
+
+@pytest.mark.parametrize(
+    ("until", "days"),
+    [
+        ("", [22, 23, 24, 25]),
+        (";UNTIL=20261124T080000Z", [22, 23, 24]),
+        (";UNTIL=20261124T090000", [22, 23, 24]),
+        (";COUNT=2", [22, 23]),
+    ],
+)
+def test_each_time_of_a_rule_is_found_by_who_asks_for_its_hour(until: str, days: list[int]) -> None:
+    of = reminder(repeat=f"FREQ=DAILY{until}")
+    hours = (utc("2026-11-22T07:00") + HOUR * number for number in range(4 * 24))
+    assert [due.at for hour in hours for due in explicit(of, hour, hour + HOUR)] == [utc(f"2026-11-{day}T08:00") for day in days]
+
+
+def test_the_days_told_are_those_on_which_the_clock_shows_it() -> None:
+    def told(zone: str, after: str, until: str) -> list[str]:
+        return [day.isoformat() for day in reminders.days_told("09:00", zone, after=utc(after), until=utc(until))]
+
+    assert told("Europe/Berlin", "2026-11-22T08:00", "2026-11-24T08:00") == ["2026-11-23", "2026-11-24"]
+    assert told("Pacific/Kiritimati", "2026-11-22T18:59", "2026-11-22T19:00") == ["2026-11-23"]
+    assert told("Europe/Berlin", "2026-11-22T08:00", "2026-11-23T07:59") == []
+
+
+def test_a_channel_that_is_given_up_is_given_up_for_one_kind() -> None:
+    configured = reminders.Settings()
+    quieter = configured.without("due", "email")
+    assert (quieter.channels, quieter.lets_through("email")) == (("push",), True)
+    quieter = configured.without("reminder", "email")
+    assert (quieter.channels, quieter.lets_through("email"), quieter.lets_through("push")) == (("email", "push"), False, True)
+    assert not quieter.without("reminder", "push").lets_through("push")
+
+
 def test_what_lies_before_the_last_change_is_not_due() -> None:
     on_the_hour, later = utc("2026-11-22T08:00"), utc("2026-11-22T08:00:01")
     assert {due.offset_days for due in due_dates(debt(due_changed_at=on_the_hour))} == {0, 7}
@@ -157,6 +199,7 @@ def test_local_times_become_moments(day: str, clock: str, zone: str, expected: s
         ("22:00", "07:00", "2026-11-22T21:00", "2026-11-23T06:00"),
         ("22:00", "07:00", "2026-11-23T05:59", "2026-11-23T06:00"),
         ("22:00", "07:00", "2026-11-23T06:00", "2026-11-23T06:00"),
+        ("12:00", "14:00", "2026-11-22T11:00", "2026-11-22T13:00"),
         ("12:00", "14:00", "2026-11-22T11:30", "2026-11-22T13:00"),
         ("12:00", "14:00", "2026-11-22T13:00", "2026-11-22T13:00"),
         ("09:00", "09:00", "2026-11-22T08:00", "2026-11-22T08:00"),  # from and to the same: none
