@@ -3,28 +3,28 @@
 import argparse
 import datetime
 import getpass
-import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from debitum.commands import DATA_DIR, OK, RUNNING_ALREADY, WRONG, Command, complain, say
+
+if TYPE_CHECKING:
+    from debitum.settings import Settings
 
 LATEST: Final = "latest"
 OLDEST_YEAR: Final = 2000
 
 
-def _backup(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import backups, settings
-
-    loaded = settings.load(os.environ, Path(".env"), flags)
+def _backup(loaded: "Settings", parsed: argparse.Namespace) -> int:
+    from debitum import backups
 
     def act() -> None:
         phrase = _new_passphrase() if parsed.ask_passphrase else loaded.backup_passphrase
         backups.make(loaded, say, Path(parsed.file) if parsed.file else None, phrase)
 
-    return _ended(act)
+    return _exit_code(act)
 
 
 def _backup_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +34,8 @@ def _backup_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _restore(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import backups, settings
-
-    loaded = settings.load(os.environ, Path(".env"), flags)
+def _restore(loaded: "Settings", parsed: argparse.Namespace) -> int:
+    from debitum import backups
 
     def act() -> None:
         path = backups.latest(loaded) if parsed.file == LATEST else Path(parsed.file)
@@ -47,7 +45,7 @@ def _restore(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
         else:
             backups.restore(loaded, say, path, phrase, replace=parsed.replace)
 
-    return _ended(act)
+    return _exit_code(act)
 
 
 def _restore_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,11 +56,10 @@ def _restore_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _recovered(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import backups, settings
+def _recovered(loaded: "Settings", parsed: argparse.Namespace) -> int:
+    from debitum import backups
 
-    loaded = settings.load(os.environ, Path(".env"), flags)
-    return _ended(lambda: backups.recovered(loaded, say, parsed.moment))
+    return _exit_code(lambda: backups.recovered(loaded, say, parsed.moment))
 
 
 def _moment(given: str) -> datetime.datetime:
@@ -81,8 +78,8 @@ def _recovered_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("moment", metavar="TIME", type=_moment, help="what it was put back to, as 2026-11-28T19:10:00Z")
 
 
-def _ended(act: Callable[[], object]) -> int:
-    """The exit code of something that may be done while nothing runs, and what went wrong in words."""
+def _exit_code(act: Callable[[], object]) -> int:
+    """Act, and say in words what went wrong."""
     from debitum import database, folders, instance
     from storage import encryption, migrations
     from storage.backup.errors import BackupError

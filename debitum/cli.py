@@ -3,7 +3,7 @@
 import argparse
 import datetime
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,7 @@ from debitum.commands import (
 
 if TYPE_CHECKING:
     from debitum import messages, users
+    from debitum.settings import Settings
 
 EXIT_CODES: Final = "exit codes: 0 it worked, 1 it did not (the reason is said), 2 usage or settings, 3 already running"
 
@@ -50,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from debitum import settings
 
-    given = {flag.setting: getattr(parsed, flag.setting) for flag in command.flags}
+    given = {flag.setting: value for flag in command.flags if (value := getattr(parsed, flag.setting)) is not None}
     try:
-        return command.run({name: value for name, value in given.items() if value is not None}, parsed)
+        return command.run(settings.load(os.environ, Path(".env"), given), parsed)
     except settings.SettingsError as error:
         complain(f"these settings cannot be used:\n{error}")
         return USAGE
@@ -83,10 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
+def _up(loaded: "Settings", _: argparse.Namespace) -> int:
     from debitum import instance, saying, settings, supervisor
 
-    loaded = settings.load(os.environ, Path(".env"), flags)
     settings.require_keys(loaded)
     settings.require_place(loaded)
     tell, version = saying.voice(loaded.log), metadata.version("debitum")
@@ -107,12 +107,11 @@ def _up(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     return OK
 
 
-def _ui(flags: Mapping[str, str], _: argparse.Namespace) -> int:
+def _ui(loaded: "Settings", _: argparse.Namespace) -> int:
     from debitum import database, pages, processes, saying, settings
 
-    loaded = settings.for_pages(settings.load(os.environ, Path(".env"), flags))
     try:
-        pages.show(loaded, saying.voice(loaded.log))
+        pages.show(settings.for_pages(loaded), saying.voice(loaded.log))
     except pages.PagesRunError as error:
         say(str(error))
         return RUNNING_ALREADY
@@ -122,10 +121,9 @@ def _ui(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     return OK
 
 
-def _migrate(flags: Mapping[str, str], _: argparse.Namespace) -> int:
-    from debitum import dagster_schema, database, keys, rings, saying, schema, settings
+def _migrate(loaded: "Settings", _: argparse.Namespace) -> int:
+    from debitum import dagster_schema, database, keys, rings, saying, schema
 
-    loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         ring = rings.ring(loaded)
         with database.borrowed(loaded) as found:
@@ -139,28 +137,27 @@ def _migrate(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     return OK
 
 
-def _doctor(flags: Mapping[str, str], _: argparse.Namespace) -> int:
-    from debitum import doctor, settings
+def _doctor(loaded: "Settings", _: argparse.Namespace) -> int:
+    from debitum import doctor
 
-    findings = doctor.examine(settings.load(os.environ, Path(".env"), flags))
+    findings = doctor.examine(loaded)
     for finding in findings:
         say(finding.line())
     return WRONG if any(finding.remedy for finding in findings) else OK
 
 
-def _probe(flags: Mapping[str, str], _: argparse.Namespace) -> int:
-    from debitum import probe, settings
+def _probe(loaded: "Settings", _: argparse.Namespace) -> int:
+    from debitum import probe
 
-    silent = probe.silent(settings.load(os.environ, Path(".env"), flags))
+    silent = probe.silent(loaded)
     for name in silent:
         complain(f"{name} does not answer")
     return WRONG if silent else OK
 
 
-def _verify(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import database, repair, settings
+def _verify(loaded: "Settings", parsed: argparse.Namespace) -> int:
+    from debitum import database, repair
 
-    loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         return WRONG if repair.prove(loaded, say, parsed.ledger) else OK
     except (database.DatabaseError, repair.UnknownLedgerError) as error:
@@ -172,11 +169,10 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ledger", metavar="ID", help="only this one: its id, or the digits that the audit names")
 
 
-def _rebuild(flags: Mapping[str, str], _: argparse.Namespace) -> int:
-    from debitum import database, repair, settings
+def _rebuild(loaded: "Settings", _: argparse.Namespace) -> int:
+    from debitum import database, repair
     from storage import encryption, rebuild
 
-    loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         repair.recreate(loaded, say)
     except (database.DatabaseError, encryption.KeyRingError, rebuild.RebuildRunsError, rebuild.RebuildBlockedError) as error:
@@ -185,11 +181,10 @@ def _rebuild(flags: Mapping[str, str], _: argparse.Namespace) -> int:
     return OK
 
 
-def _keys(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import database, keys, settings
+def _keys(loaded: "Settings", parsed: argparse.Namespace) -> int:
+    from debitum import database, keys
     from storage import encryption
 
-    loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         match parsed.action:
             case "list":
@@ -213,10 +208,9 @@ def _keys_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=actions, help="; ".join(f"{name}: {what}" for name, what in actions.items()))
 
 
-def _demo(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import demo, demo_break, demo_stack, settings
+def _demo(loaded: "Settings", parsed: argparse.Namespace) -> int:
+    from debitum import demo, demo_break, demo_stack
 
-    loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         return OK if (demo_break.run(loaded) if parsed.fault else demo.run(loaded, keep=parsed.keep)) else WRONG
     except demo_stack.DemoError as error:
@@ -232,10 +226,9 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
 def _user(act: "Callable[[users.Administration, argparse.Namespace], object]") -> Run:
     """A command that does something to accounts."""
 
-    def run(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
+    def run(loaded: "Settings", parsed: argparse.Namespace) -> int:
         from debitum import database, folders, settings, users
 
-        loaded = settings.load(os.environ, Path(".env"), flags)
         settings.require_keys(loaded)
         try:
             act(users.Administration(loaded, say, lambda: datetime.datetime.now(datetime.UTC)), parsed)
@@ -284,11 +277,10 @@ def _delete_arguments(parser: argparse.ArgumentParser) -> None:
 def _messages(act: "Callable[[messages.Desk, argparse.Namespace], bool]") -> Run:
     """A command about messages."""
 
-    def run(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-        from debitum import database, messages, settings
+    def run(loaded: "Settings", parsed: argparse.Namespace) -> int:
+        from debitum import database, messages
         from storage import encryption
 
-        loaded = settings.load(os.environ, Path(".env"), flags)
         try:
             done = act(messages.Desk(loaded, say, datetime.datetime.now(datetime.UTC)), parsed)
         except (messages.MessageError, database.DatabaseError, encryption.KeyRingError) as error:

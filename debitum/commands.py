@@ -2,12 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from api import refusals
+
+if TYPE_CHECKING:
+    from debitum.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,13 @@ WRONG: Final = 1
 USAGE: Final = 2
 RUNNING_ALREADY: Final = 3
 
-Run = Callable[[Mapping[str, str], argparse.Namespace], int]
+Run = Callable[["Settings", argparse.Namespace], int]
+"""Does what a subcommand is for, with the settings (flags among them) and its arguments; returns the exit code."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand, of a group where its name has two words. `run` gets the flags by setting and all arguments; the exit code."""
+    """A subcommand, of a group where its name has two words."""
 
     name: str
     help: str

@@ -4,18 +4,19 @@ import argparse
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from debitum.commands import DATA_DIR, OK, WRONG, Command, complain
 
+if TYPE_CHECKING:
+    from debitum.settings import Settings
 
-def _sql(flags: Mapping[str, str], parsed: argparse.Namespace) -> int:
-    from debitum import printing, settings
+
+def _sql(loaded: "Settings", parsed: argparse.Namespace) -> int:
+    from debitum import printing
     from storage.snapshots import places, questions, schema
 
-    loaded = settings.load(os.environ, Path(".env"), flags)
     try:
         root = places.Root.of(loaded.data_dir, loaded.snapshot_url)
         with questions.asked(root, parsed.query) as (columns, rows):
