@@ -8,8 +8,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine
-
 from debitum import database, folders, instance, rings, schema
 from debitum.database import Database
 from debitum.settings import Settings
@@ -96,7 +94,7 @@ def recovered(settings: Settings, say: Say, moment: datetime.datetime) -> None:
         try:
             _require_silence(restoring.look(started.url))
             schema.require(started)
-            with _engine(started) as made, made.begin() as connection:
+            with engine.temporary(started.url, dumping.APPLICATION_NAME) as opened, opened.begin() as connection:
                 restoring.tell(connection, erased.read(settings.data_dir / shelf.FOLDER))
             root = Root.of(settings.data_dir, settings.snapshot_url)
             # Who was at work at the moment may have recorded as of the day before it.
@@ -210,18 +208,8 @@ def _erased(settings: Settings, backup: Opened) -> list[Erased]:
 @contextmanager
 def begins(found: Database) -> Iterator[Begin]:
     """Opens transactions of the jobs role on the database, as erasures need them."""
-    with _engine(found) as made:
-        yield partial(roles.transaction, made, roles.JOBS)
-
-
-@contextmanager
-def _engine(found: Database) -> Iterator[Engine]:
-    """An engine for as long as the block lasts."""
-    made = engine.sync_engine(found.url, dumping.APPLICATION_NAME)
-    try:
-        yield made
-    finally:
-        made.dispose()
+    with engine.temporary(found.url, dumping.APPLICATION_NAME) as opened:
+        yield partial(roles.transaction, opened, roles.JOBS)
 
 
 def _time(moment: datetime.datetime) -> str:

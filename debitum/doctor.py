@@ -203,14 +203,11 @@ def _durability(found: server.Server) -> Finding:
 
 def _schema(url: str) -> Finding:
     newest = revisions.newest()
-    looker = engine.sync_engine(url, "debitum-doctor")
     try:
-        with looker.connect() as connection:
+        with engine.temporary(url, "debitum-doctor") as opened, opened.connect() as connection:
             current = migrations.current(connection)
     except SQLAlchemyError as error:
         return Finding("schema", f"cannot be read: {type(error).__name__}", RIGHTS)
-    finally:
-        looker.dispose()
     if not revisions.is_known(current):
         return Finding("schema", f"at revision {current}, newest here is {newest}", "start the version that has migrated it")
     remedy = "" if current == newest else "run `debitum migrate`; `debitum up` does it too"

@@ -45,11 +45,8 @@ def unopened(url: str, keys: KeyRing) -> str:
             return ""
     except server.UnreachableError as error:
         raise DatabaseError(f"Postgres cannot be asked which keys are in use: {str(error).strip()}") from error
-    looker = engine.sync_engine(url, APPLICATION_NAME)
-    try:
-        return ", and ".join(_objection(one) for one in _in_use(looker, keys) if one.state != "opens")
-    finally:
-        looker.dispose()
+    with engine.temporary(url, APPLICATION_NAME) as opened:
+        return ", and ".join(_objection(one) for one in _in_use(opened, keys) if one.state != "opens")
 
 
 def _in_use(opened: Engine, keys: KeyRing) -> list[InUse]:

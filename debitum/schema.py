@@ -16,9 +16,8 @@ from storage.encryption import KeyRing, KeyRingError
 
 def migrate(database: Database, keys: KeyRing | None) -> str:
     """Bring the schema to this code's revision, which is returned; `keys` where there are any yet. Raises DatabaseError."""
-    migrator = engine.sync_engine(database.url, "debitum-migrate")
     try:
-        with migrator.connect() as connection:
+        with engine.temporary(database.url, "debitum-migrate") as made, made.connect() as connection:
             migrations.migrate(connection, keys)
             return migrations.current(connection) or "none"
     except (migrations.KeysNeededError, KeyRingError) as error:
@@ -34,20 +33,15 @@ def migrate(database: Database, keys: KeyRing | None) -> str:
         ) from error
     except SQLAlchemyError as error:
         raise DatabaseError(f"the schema could not be migrated: {getattr(error, 'orig', None) or error}") from error
-    finally:
-        migrator.dispose()
 
 
 def require(database: Database) -> None:
     """Refuse a schema that is not this code's. Raises DatabaseError."""
-    found = engine.sync_engine(database.url, "debitum-schema")
     try:
-        with found.connect() as connection:
+        with engine.temporary(database.url, "debitum-schema") as made, made.connect() as connection:
             revision = migrations.current(connection)
     except SQLAlchemyError as error:
         raise DatabaseError(f"the schema cannot be read: {getattr(error, 'orig', None) or error}") from error
-    finally:
-        found.dispose()
     if not revisions.is_known(revision):
         raise DatabaseError(_too_new(str(revision)))
     if revision != revisions.newest():
@@ -67,8 +61,5 @@ def opened(settings: Settings, application_name: str) -> Iterator[Engine]:
     """An engine for one command, on a database whose schema is this code's. Raises DatabaseError."""
     with borrowed(settings) as found:
         require(found)
-        made = engine.sync_engine(found.url, application_name)
-        try:
+        with engine.temporary(found.url, application_name) as made:
             yield made
-        finally:
-            made.dispose()

@@ -1,7 +1,7 @@
 """Engines: SQLAlchemy's way to the database of DATABASE_URL. How its URL is read is in storage.urls."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,16 @@ def sync_engine(url: str, application_name: str, **options: Any) -> Engine:
     """An engine for jobs and the command line. `application_name` shows in pg_stat_activity."""
     arguments = connect_args(url, application_name)
     return create_engine(psycopg_url(url), connect_args=arguments, **_OPTIONS, **options)
+
+
+@contextmanager
+def temporary(url: str, application_name: str) -> Iterator[Engine]:
+    """Such an engine for as long as the block lasts."""
+    made = sync_engine(url, application_name)
+    try:
+        yield made
+    finally:
+        made.dispose()
 
 
 def async_engine(url: str, application_name: str, **options: Any) -> AsyncEngine:

@@ -65,8 +65,7 @@ def _by_page(engine: Engine, next_page: Any, renew: Callable[[Connection, list[U
     """Let `renew` have all ids in order, PAGE_ROWS in a transaction of the owner's; the sum of what it says."""
     after, renewed = _FIRST, 0
     while True:
-        with engine.begin() as connection:
-            roles.enter(connection, roles.OWNER)
+        with roles.transaction(engine, roles.OWNER) as connection:
             page = list(connection.scalars(next_page, {"after": after, "limit": PAGE_ROWS}))
             if not page:
                 return renewed

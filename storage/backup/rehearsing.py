@@ -60,19 +60,16 @@ def rehearse(
 
 def prove(url: str, keys: KeyRing) -> int:
     """Bring what was restored to this code's schema, and fold every log of it; how many findings there are."""
-    made = engine.sync_engine(url, "debitum-rehearsal")
-    snapshots = made.execution_options(isolation_level="REPEATABLE READ")
-    begin = partial(roles.transaction, snapshots, roles.JOBS)
-    try:
-        with made.connect() as connection:
+    with engine.temporary(url, "debitum-rehearsal") as database:
+        with database.connect() as connection:
             migrations.migrate(connection, keys)
+        snapshots = database.execution_options(isolation_level="REPEATABLE READ")
+        begin = partial(roles.transaction, snapshots, roles.JOBS)
         findings = 0
         for ledger_id in verify.ledgers(begin):
             with begin() as connection:
                 findings += sum(1 for _ in verify.verify(connection, ledger_id, keys))
         return findings
-    finally:
-        made.dispose()
 
 
 @contextmanager

@@ -113,19 +113,15 @@ def restore(
 
 
 def _restored(url: str, backup: Opened, erased: Iterable[Erased], postgres: int, fed: "_Fed") -> Restored:
-    migrator = engine.sync_engine(url, APPLICATION_NAME)
-    try:
-        with migrator.connect() as connection:
+    with engine.temporary(url, APPLICATION_NAME) as database:
+        with database.connect() as connection:
             migrations.prepare(connection)
         _replace(url, backup, erased, postgres, fed)
-        with migrator.begin() as connection:
-            roles.enter(connection, roles.OWNER)
+        with roles.transaction(database, roles.OWNER) as connection:
             restored = _count(connection)
-        with migrator.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             _analyze(connection)
         return restored
-    finally:
-        migrator.dispose()
 
 
 def tell(connection: Connection, erased: Iterable[Erased]) -> int:

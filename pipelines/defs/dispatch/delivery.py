@@ -46,11 +46,8 @@ def transactions(url: str) -> Iterator[Begin]:
 
     A message takes two of them; with a connection for each, that would be two thirds of the time.
     """
-    pool = engine.sync_engine(url, APPLICATION_NAME)
-    try:
-        yield partial(roles.transaction, pool, roles.JOBS)
-    finally:
-        pool.dispose()
+    with engine.temporary(url, APPLICATION_NAME) as database:
+        yield partial(roles.transaction, database, roles.JOBS)
 
 
 class Tally(msgspec.Struct):
