@@ -71,15 +71,12 @@ def restore(settings: Settings, say: Say, path: Path, passphrase: str | None, *,
     with instance.claim(settings.data_dir):
         backup = check(settings, say, path, passphrase)
         ring = _ring_to_put(settings, backup)
-        started = database.start(settings)
-        try:
+        with database.started(settings) as started:
             _require_room(settings, started, backup, say, passphrase, replace=replace)
             if ring is not None:
                 folders.put_ring(settings.data_dir, ring)
                 say(f"the keys are in {settings.data_dir / 'secrets'}")
             _put_back(settings, started, backup, say)
-        finally:
-            database.stop(started)
     say("start it again: devices that knew more are told so, and bring back what they hold of their own")
 
 
@@ -89,19 +86,15 @@ def recovered(settings: Settings, say: Say, moment: datetime.datetime) -> None:
     Nothing may run meanwhile. Raises BackupError, AlreadyRunningError, DatabaseError.
     """
     folders.make(settings.data_dir)
-    with instance.claim(settings.data_dir):
-        started = database.start(settings)
-        try:
-            _require_silence(restoring.look(started.url))
-            schema.require(started)
-            with engine.temporary(started.url, dumping.APPLICATION_NAME) as opened, opened.begin() as connection:
-                restoring.tell(connection, erased.read(settings.data_dir / shelf.FOLDER))
-            root = Root.of(settings.data_dir, settings.snapshot_url)
-            # Who was at work at the moment may have recorded as of the day before it.
-            first = (moment.astimezone(datetime.UTC) - LONGEST_TRANSACTION).date()
-            _clear_up(started, root, first, aftermath.forget_days(root, first), say)
-        finally:
-            database.stop(started)
+    with instance.claim(settings.data_dir), database.started(settings) as started:
+        _require_silence(restoring.look(started.url))
+        schema.require(started)
+        with engine.temporary(started.url, dumping.APPLICATION_NAME) as opened, opened.begin() as connection:
+            restoring.tell(connection, erased.read(settings.data_dir / shelf.FOLDER))
+        root = Root.of(settings.data_dir, settings.snapshot_url)
+        # Who was at work at the moment may have recorded as of the day before it.
+        first = (moment.astimezone(datetime.UTC) - LONGEST_TRANSACTION).date()
+        _clear_up(started, root, first, aftermath.forget_days(root, first), say)
 
 
 # --- before ---------------------------------------------------------------------------------------------------------
@@ -140,12 +133,12 @@ def _ring_to_put(settings: Settings, backup: Opened) -> str | None:
     inside, known = backup.keys.ring, rings.ring(settings)
     if inside is None or known is None:
         return inside
-    wanted, place = KeyRing.parse(inside).keys, "DEBITUM_KEYS" if settings.keys else str(settings.data_dir / "secrets")
+    wanted = KeyRing.parse(inside).keys
     if others := [name for name, key in wanted.items() if known.keys.get(name, key) != key]:
         remedy = "unset it" if settings.keys else "move it away"
         raise BackupError(
-            f"{place} has another key named {', '.join(others)} than the backup, and one of the two would be lost: {remedy}, "
-            "if nothing is sealed by it"
+            f"{rings.place(settings)} has another key named {', '.join(others)} than the backup, and one of the two would "
+            f"be lost: {remedy}, if nothing is sealed by it"
         )
     if not wanted.keys() - known.keys.keys():
         return None

@@ -71,22 +71,36 @@ def stop(database: Database) -> None:
 
 
 @contextmanager
+def started(settings: Settings) -> Iterator[Database]:
+    """The database as `start` gives it; a server of ours is stopped when the block ends."""
+    database = start(settings)
+    try:
+        yield database
+    finally:
+        stop(database)
+
+
+@contextmanager
 def borrowed(settings: Settings) -> Iterator[Database]:
     """The database for one command: a server of ours that no supervisor runs is stopped again. Raises DatabaseError."""
     if settings.database_url is not None:
         yield start(settings)
         return
     try:
-        with instance.claim(settings.data_dir):
-            found = start(settings)
-            try:
-                yield found
-            finally:
-                stop(found)
+        with instance.claim(settings.data_dir), started(settings) as found:
+            yield found
     except instance.AlreadyRunningError:
         yield _running(settings)
     except folders.FolderError as error:
         raise DatabaseError(str(error)) from error
+
+
+def running_url(settings: Settings) -> str | None:
+    """The URL of DATABASE_URL, or of the embedded server; None where that does not run."""
+    if settings.database_url is not None:
+        return settings.database_url
+    address = embedded.running(settings.data_dir)
+    return None if address is None else address.url
 
 
 def _running(settings: Settings) -> Database:

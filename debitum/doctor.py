@@ -163,13 +163,10 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    url = settings.database_url
+    url = database.running_url(settings)
     if url is None:
-        address = embedded.running(settings.data_dir)
-        if address is None:
-            yield Finding("database", "embedded; it does not run now and is started by `debitum up`")
-            return
-        url = address.url
+        yield Finding("database", "embedded; it does not run now and is started by `debitum up`")
+        return
     try:
         found = server.inspect(url, "debitum-doctor")
     except server.UnreachableError as error:
@@ -216,9 +213,7 @@ def _schema(url: str) -> Finding:
 
 def _keys(settings: Settings) -> Finding:
     """The ring, and where the database answers, whether it opens what is sealed there."""
-    place = "DEBITUM_KEYS" if settings.keys else str(settings.data_dir / "secrets")
-    address = None if settings.database_url else embedded.running(settings.data_dir)
-    url = settings.database_url or (address.url if address else None)
+    place, url = rings.place(settings), database.running_url(settings)
     try:
         ring = rings.ring(settings)
         if ring is None:

@@ -5,12 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from debitum import instance, parts, plans, probes, processes, rings
+from debitum import database, instance, parts, plans, probes, processes, rings
 from debitum.children import Child
 from debitum.saying import Say
 from debitum.settings import Settings
 from debitum.supervisor import STOPPED_BY
-from storage import embedded
 
 LOOK_SECONDS: Final = 1.0
 """Between two looks whether the supervisor still runs, which stops Postgres when it ends."""
@@ -34,9 +33,7 @@ def show(settings: Settings, say: Say) -> None:
         raise NothingToShowError(f"nothing runs on {settings.data_dir}: start `debitum up --no-ui` first, and leave it running")
     if parts.WEBSERVER in note.addresses:
         raise PagesRunError(f"already running: {parts.WEBSERVER} is at {note.addresses[parts.WEBSERVER]}")
-    address = None if settings.database_url else embedded.running(settings.data_dir)
-    url = settings.database_url or (address.url if address else None)
-    if url is None:
+    if (url := database.running_url(settings)) is None:
         raise NothingToShowError("the supervisor of this data folder has no Postgres running yet: try again in a moment")
     processes.check_port(settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
     asyncio.run(_show(settings, plans.environment(settings, url, rings.text(settings)), say))

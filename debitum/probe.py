@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-from debitum import parts, plans, probes
+from debitum import database, parts, plans, probes
 from debitum.probes import Probe
 from debitum.settings import Settings
-from storage import embedded, server
+from storage import server
 
 DAEMON_SILENCE_SECONDS: Final = 120.0
 """Dagster's daemon gives a sign of life every 30 s; a busy machine may delay it."""
@@ -38,9 +38,7 @@ def _questions(settings: Settings) -> Iterator[tuple[str, Probe]]:
 
 def _daemon_lives(settings: Settings) -> bool:
     """Whether a daemon works on the database: where this one waits for its turn, it is another's."""
-    address = None if settings.database_url else embedded.running(settings.data_dir)
-    url = settings.database_url or (address.url if address else None)
-    if url is None:
+    if (url := database.running_url(settings)) is None:
         return False
     try:
         seen = server.daemon_seen_seconds(url, "debitum-probe")

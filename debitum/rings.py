@@ -8,12 +8,16 @@ from storage.encryption import KeyRing
 
 def ring(settings: Settings) -> KeyRing | None:
     """The keys of DEBITUM_KEYS or of the data folder; None where there are none yet. Raises DatabaseError."""
-    source = "DEBITUM_KEYS" if settings.keys else str(settings.data_dir / "secrets")
     try:
         text = settings.keys or folders.known_key_ring(settings.data_dir)
-        return None if text is None else KeyRing.parse(text, source)
+        return None if text is None else KeyRing.parse(text, place(settings))
     except (folders.FolderError, encryption.KeyRingError) as error:
         raise database.DatabaseError(str(error)) from error
+
+
+def place(settings: Settings) -> str:
+    """Where the keys are: the name of the setting, or the path of the file."""
+    return "DEBITUM_KEYS" if settings.keys else str(settings.data_dir / "secrets")
 
 
 def required(settings: Settings) -> KeyRing:
