@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -154,10 +153,9 @@ class Child:
         self.starts += 1
         if self.plan.stale is not None:
             self.plan.stale.unlink(missing_ok=True)
-        tied = (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *self.plan.command)
         with private_log(self.plan.log) as log:
             return await asyncio.create_subprocess_exec(
-                *tied,
+                *leash.tied(*self.plan.command),
                 env=dict(self.plan.environment),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

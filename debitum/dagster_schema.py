@@ -1,10 +1,8 @@
 """Dagster's own tables, brought to the revision of the Dagster that is installed. Dagster makes them, and they outlive it."""
 
 import importlib.util
-import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -13,7 +11,7 @@ from typing import Final
 
 import psycopg
 
-from debitum import leash
+from debitum import leash, processes
 from debitum.dagster_upgrade import IN_USE
 from debitum.database import DatabaseError
 from debitum.saying import Say
@@ -74,10 +72,9 @@ def _revisions() -> Mapping[str, tuple[str, ...]]:
 
 def _run(url: str, environment: Mapping[str, str]) -> None:
     """In a program of its own, which ends with this one: who comes next must not find it at work."""
-    command = (sys.executable, "-P", "-m", "debitum.dagster_upgrade")
     tables = urls.psycopg2_url(url, schema=names.DAGSTER_SCHEMA, lock_seconds=migrations.LOCK_SECONDS)
     ended = subprocess.run(
-        (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
+        leash.tied(*processes.python("debitum.dagster_upgrade")),
         env={**environment, "DEBITUM_DAGSTER_DATABASE_URL": tables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 import httpx
 
-from debitum import instance, leash
+from debitum import instance, leash, processes
 from debitum.children import private_log
 from debitum.settings import Settings
 
@@ -145,9 +144,8 @@ def _start(
     data_dir: Path, api_port: int, dagster_port: int, environment: Mapping[str, str], output: Any
 ) -> "subprocess.Popen[bytes]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
-    command = (sys.executable, "-P", "-m", "debitum", "up", "--data-dir", str(data_dir))
     return subprocess.Popen(
-        (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
+        leash.tied(*processes.python("debitum", "up", "--data-dir", str(data_dir))),
         env={
             **kept,
             "DEBITUM_PORT": str(api_port),

@@ -1,7 +1,7 @@
 """Run as a script: ties the process to its parent and becomes the command given, so that no child outlives a killed supervisor.
 
-Arguments: the parent's pid, then the command. A script of its own, not a preexec function: that would run Python between
-fork and exec in a process that has threads.
+Arguments: the parent's pid, then the command (see `tied`). A script of its own, not a preexec function: that would run Python
+between fork and exec in a process that has threads.
 """
 
 import ctypes
@@ -11,6 +11,11 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 """Linux: the kernel sends the signal when the parent ends, and keeps that across exec."""
+
+
+def tied(*command: str) -> tuple[str, ...]:
+    """The command that runs `command` tied to this process."""
+    return (sys.executable, "-I", "-S", __file__, str(os.getpid()), *command)
 
 
 def main(parent: int, command: list[str]) -> None:

@@ -4,14 +4,13 @@ Not sooner: Dagster tries a failed run again at once and only then, and without 
 """
 
 import asyncio
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import psycopg
 
-from debitum import leader
+from debitum import leader, processes
 from debitum.children import private_log
 from debitum.saying import Say
 from storage import server
@@ -59,7 +58,7 @@ class Leftovers:
             return
         if self._leads():
             await asyncio.sleep(NOTICE_SECONDS)
-        command = (sys.executable, "-P", "-m", "debitum.leftover_runs", *self._runs)
+        command = processes.python("debitum.leftover_runs", *self._runs)
         with private_log(self._log, anew=True) as log:
             process = await asyncio.create_subprocess_exec(*command, env=dict(self._environment), stdout=log, stderr=log)
             failed = await process.wait()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -32,7 +31,7 @@ class Migration:
 async def at_hand(settings: Settings) -> AsyncIterator[Migration]:
     """While the block runs. A process that was not told anything ends by itself."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *plans.migration(settings)),
+        *leash.tied(*plans.migration(settings)),
         env=plans.known(settings),
         stdin=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

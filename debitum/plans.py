@@ -1,7 +1,6 @@
 """The parts of a running Debitum: their commands, and the environment that all of them get."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -87,7 +86,7 @@ def code_socket(settings: Settings) -> Path:
 
 def migration(settings: Settings) -> tuple[str, ...]:
     """The command that brings the schema to this version, and Dagster's tables where a part of Dagster's runs here."""
-    return _python("debitum.migration", *(("dagster",) if settings.parts & parts.OF_DAGSTER else ()))
+    return processes.python("debitum.migration", *(("dagster",) if settings.parts & parts.OF_DAGSTER else ()))
 
 
 def api(settings: Settings, environment: Mapping[str, str]) -> Plan:
@@ -95,7 +94,7 @@ def api(settings: Settings, environment: Mapping[str, str]) -> Plan:
     address = addresses(settings)["api"]
     return Plan(
         name="api",
-        command=_python("api"),
+        command=processes.python("api"),
         environment=environment,
         log=_log(settings, "api"),
         grace_seconds=API_GRACE_SECONDS,
@@ -109,7 +108,7 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
     socket = Path(environment["DEBITUM_CODE_SOCKET"])
     return Plan(
         name="code-server",
-        command=_python("pipelines", "code-server", "--socket", str(socket), "-m", "pipelines.location"),
+        command=processes.python("pipelines", "code-server", "--socket", str(socket), "-m", "pipelines.location"),
         environment=environment,
         log=_log(settings, "code-server"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -127,7 +126,7 @@ def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
         options.append("--read-only")
     return Plan(
         name="dagster",
-        command=_python("pipelines", "webserver", *options),
+        command=processes.python("pipelines", "webserver", *options),
         environment=environment,
         log=_log(settings, "dagster"),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -142,7 +141,7 @@ def daemon(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's daemon: schedules, sensors, the queue of runs."""
     return Plan(
         name=DAEMON,
-        command=_python("pipelines", "daemon", "-w", str(folders.workspace())),
+        command=processes.python("pipelines", "daemon", "-w", str(folders.workspace())),
         environment=environment,
         log=_log(settings, DAEMON),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -156,7 +155,7 @@ def worker(settings: Settings, environment: Mapping[str, str]) -> Plan:
     ready = settings.data_dir / "dagster" / "worker.ready"
     return Plan(
         name=parts.WORKER,
-        command=_python("pipelines", "worker", str(ready)),
+        command=processes.python("pipelines", "worker", str(ready)),
         environment=environment,
         log=_log(settings, parts.WORKER),
         grace_seconds=DAGSTER_GRACE_SECONDS,
@@ -179,11 +178,6 @@ def _nothing_is_launched(url: str) -> Callable[[], Awaitable[bool]]:
             return False
 
     return quiet
-
-
-def _python(module: str, *arguments: str) -> tuple[str, ...]:
-    """-P: a folder `api` where somebody happens to stand is not the one that is meant."""
-    return (sys.executable, "-P", "-m", module, *arguments)
 
 
 def _log(settings: Settings, name: str) -> Path:

@@ -1,8 +1,9 @@
-"""Processes as the operating system sees them: who holds a port, what a killed supervisor left behind."""
+"""Processes: the command of one of ours, who holds a port, what a killed supervisor left behind."""
 
 import errno
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,11 @@ GRACE_SECONDS: Final = 5.0
 
 class PortInUseError(Exception):
     """One of ours cannot listen where it should: another program does, or this machine has no such address."""
+
+
+def python(module: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs `module`. -P: a folder `api` where somebody happens to stand is not the one that is meant."""
+    return (sys.executable, "-P", "-m", module, *arguments)
 
 
 def check_port(host: str, port: int, setting: str) -> None:

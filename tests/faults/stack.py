@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,7 +32,6 @@ class Stack:
         self._began = time.time() - 1
         self._said = (data_dir / "said.txt").open("wb+")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
-        command = (sys.executable, "-P", "-m", "debitum", "up", "--data-dir", str(data_dir))
         port, dagster_port = free_port(), free_port()
         self.api = f"http://127.0.0.1:{port}"
         self._dagster = f"http://127.0.0.1:{dagster_port}"
@@ -45,7 +43,7 @@ class Stack:
             "DEBITUM_SNAPSHOT_CRON": NEVER,
         }
         self._process = subprocess.Popen(
-            (sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
+            leash.tied(*processes.python("debitum", "up", "--data-dir", str(data_dir))),
             env={**kept, **own, **environment},
             cwd=data_dir,  # no .env lies here
             stdin=subprocess.DEVNULL,
