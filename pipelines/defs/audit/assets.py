@@ -10,7 +10,7 @@ from uuid import UUID
 
 import dagster as dg
 
-from pipelines import freshness
+from pipelines import freshness, markdown
 from pipelines.defs import resources
 from pipelines.defs.alerts import runbook
 from storage.audit import auditing
@@ -98,6 +98,6 @@ def _table(findings: list[Finding]) -> str:
     if not findings:
         return "No difference."
     counts = Counter(one.table for one in findings)
-    lines = [f"| {digest(one.ledger_id)} | {one.table} | {one.seq} |" for one in findings[:SHOWN]]
     tables = ", ".join(f"{table} ({count})" for table, count in sorted(counts.items()))
-    return "\n".join([f"In all: {tables}.", "", "| ledger | table | first seq |", "|---|---|---:|", *lines])
+    rows = [(digest(one.ledger_id), one.table, one.seq) for one in findings[:SHOWN]]
+    return f"In all: {tables}.\n\n" + markdown.table(["ledger", "table", "first seq"], rows)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipelines import spread
+from pipelines import markdown, spread
 from pipelines.defs import resources
 from storage import balances as store
 from storage import buckets
@@ -107,8 +107,8 @@ def _said(context: dg.OpExecutionContext) -> tuple[store.Materialised, float]:
 def _metadata(database: resources.Database, done: store.Materialised, seconds: float) -> dict[str, Any]:
     with database.begin() as connection:
         row_count = store.row_count(connection)
-    preview = dg.MetadataValue.md(_preview(done.currencies))
-    return {"dagster/row_count": row_count, **_counts(done, seconds), "preview": preview}
+    changed = markdown.table(["currency", "balances changed"], sorted(done.currencies.items()), otherwise="No balance changed.")
+    return {"dagster/row_count": row_count, **_counts(done, seconds), "preview": dg.MetadataValue.md(changed)}
 
 
 def _counts(done: store.Materialised, seconds: float) -> dict[str, Any]:
@@ -119,14 +119,6 @@ def _counts(done: store.Materialised, seconds: float) -> dict[str, Any]:
         "chunks": done.chunks,
         "seconds": round(seconds, 3),
     }
-
-
-def _preview(currencies: Mapping[str, int]) -> str:
-    """No ids and no amounts: what Dagster remembers outlives the ledgers."""
-    lines = [f"| {currency} | {count} |" for currency, count in sorted(currencies.items())]
-    if not lines:
-        return "No balance changed."
-    return "\n".join(["| currency | balances changed |", "|---|---:|", *lines])
 
 
 balances = in_buckets(spread.buckets(os.environ.get(spread.BUCKETS) or "1"))

@@ -3,10 +3,10 @@
 import itertools
 import uuid
 from collections import Counter
-from collections.abc import Iterable
 
 import dagster as dg
 
+from pipelines import markdown
 from pipelines.defs import resources
 from pipelines.defs.alerts import runbook
 from pipelines.defs.balances import assets
@@ -40,20 +40,13 @@ def everything_adds_up(database: resources.Database) -> dg.AssetCheckResult:
 
 
 def _result(found: list[store.Difference]) -> dg.AssetCheckResult:
+    counted = Counter(row.currency for row in found)  # `debitum verify` names the ledgers to whoever asks
+    preview = markdown.table(["currency", "balances that differ"], sorted(counted.items()), otherwise="No difference.")
     how_many = f"more than {ENOUGH_DIFFERENCES}" if len(found) > ENOUGH_DIFFERENCES else str(len(found))
     return dg.AssetCheckResult(
         passed=not found,
         description=f"Balances that are not the sum of their postings: {how_many}."
         if found
         else "Every balance compared adds up.",
-        metadata={"differences": len(found), "preview": dg.MetadataValue.md(_table(found))},
+        metadata={"differences": len(found), "preview": dg.MetadataValue.md(preview)},
     )
-
-
-def _table(found: Iterable[store.Difference]) -> str:
-    """No ids and no amounts: what Dagster remembers outlives the ledgers. `debitum verify` names them to who asks."""
-    counted = Counter(row.currency for row in found)
-    lines = [f"| {currency} | {count} |" for currency, count in sorted(counted.items())]
-    if not lines:
-        return "No difference."
-    return "\n".join(["| currency | balances that differ |", "|---|---:|", *lines])

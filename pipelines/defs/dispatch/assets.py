@@ -6,6 +6,7 @@ import os
 import dagster as dg
 
 from notifications import channels
+from pipelines import markdown
 from pipelines.defs import resources
 from pipelines.defs.alerts import runbook
 from storage import circuits, ready
@@ -71,11 +72,10 @@ def providers_are_up(database: resources.Database) -> dg.AssetCheckResult:
     """Whether no provider's circuit is open."""
     with database.begin() as connection:
         down = circuits.opened(connection, channels.names(os.environ))
+    names = ["channel", "provider", "down since", "it says", "next try"]
     rows = [(one.channel, one.provider, f"{one.opened_at:%F %T}Z", one.detail, f"{one.retry_at:%T}Z") for one in down]
-    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
-    table = "\n".join(["channel | provider | down since | it says | next try", "---|---|---|---|---", *lines])
     return dg.AssetCheckResult(
         passed=not down,
         description=", ".join(f"{one.provider} ({one.channel}): {one.detail}" for one in down) or "All are up.",
-        metadata={"down": len(down), "providers": dg.MetadataValue.md(table if down else "All are up.")},
+        metadata={"down": len(down), "providers": dg.MetadataValue.md(markdown.table(names, rows, otherwise="All are up."))},
     )

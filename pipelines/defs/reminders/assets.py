@@ -5,7 +5,7 @@ from collections import Counter
 
 import dagster as dg
 
-from pipelines import freshness
+from pipelines import freshness, markdown
 from pipelines.defs import resources
 from storage import due
 
@@ -57,11 +57,8 @@ def _metadata(candidates: int, by_kind: Counter[str], preview: list[due.Enqueued
 
 
 def _table(preview: list[due.Enqueued]) -> str:
-    """No ids: what Dagster remembers outlives the ledgers."""
-    if not preview:
-        return "Nothing new was due."
-    lines = ["| why | channel | was due at | goes out from |", "|---|---|---|---|"]
+    rows = []
     for entry in preview:
         why = f"{entry.due.offset_days:+d} days of the due date" if entry.due.kind == "due" else "asked for"
-        lines.append(f"| {why} | {entry.due.channel} | {entry.due.at:%F %T}Z | {entry.next_at:%F %T}Z |")
-    return "\n".join(lines)
+        rows.append((why, entry.due.channel, f"{entry.due.at:%F %T}Z", f"{entry.next_at:%F %T}Z"))
+    return markdown.table(["why", "channel", "was due at", "goes out from"], rows, otherwise="Nothing new was due.")

@@ -8,7 +8,7 @@ from typing import Final
 
 import dagster as dg
 
-from pipelines import freshness
+from pipelines import freshness, markdown
 from pipelines.defs import resources
 from pipelines.defs.snapshots import partitions, plots
 from storage.snapshots import places, questions, trends, writing
@@ -70,6 +70,7 @@ def _schema(table: Table) -> dg.TableSchema:
 
 
 def _metadata(table: Table, written: writing.Written, seconds: float) -> Mapping[str, dg.MetadataValue]:
+    preview = markdown.table([table.counted_by, "rows"], written.counts, otherwise="There are no rows.")
     return {
         "dagster/partition_row_count": dg.MetadataValue.int(written.rows),
         "rows_taken": dg.MetadataValue.int(written.added),
@@ -78,7 +79,7 @@ def _metadata(table: Table, written: writing.Written, seconds: float) -> Mapping
         "bytes": dg.MetadataValue.int(written.bytes),
         "seconds": dg.MetadataValue.float(round(seconds, 3)),
         "path": dg.MetadataValue.path(places.called(written.path)),
-        "preview": dg.MetadataValue.md(_preview(table, written)),
+        "preview": dg.MetadataValue.md(preview),
     }
 
 
@@ -88,14 +89,6 @@ def _made_of(table: Table, written: writing.Written) -> str:
     if table.growth is Growth.NONE:
         return "the day's rows"
     return "the day before and the day's rows" if written.base else "all rows so far"
-
-
-def _preview(table: Table, written: writing.Written) -> str:
-    """No ids and no amounts: what Dagster remembers outlives the ledgers."""
-    if not written.counts:
-        return "There are no rows."
-    lines = [f"| {value} | {count} |" for value, count in written.counts]
-    return "\n".join([f"| {table.counted_by} | rows |", "|---|---:|", *lines])
 
 
 DAILY: Final = {table.name: _daily(table) for table in TABLES}

@@ -6,6 +6,7 @@ from typing import Final
 
 import dagster as dg
 
+from pipelines import markdown
 from pipelines.defs import resources
 from pipelines.defs.alerts import runbook
 from pipelines.defs.snapshots import assets
@@ -60,10 +61,8 @@ def history_agrees(database: resources.Database, data_folder: resources.DataFold
 
 
 def _result(day: datetime.date, found: list[audit.Difference], first: datetime.date | None) -> dg.AssetCheckResult:
-    """No ids and no amounts: what Dagster remembers outlives the ledgers."""
     counted = Counter(row.currency for row in found)
-    lines = [f"| {currency} | {count} |" for currency, count in sorted(counted.items())]
-    preview = "\n".join(["| currency | balances that differ |", "|---|---:|", *lines]) if lines else "No difference."
+    preview = markdown.table(["currency", "balances that differ"], sorted(counted.items()), otherwise="No difference.")
     return dg.AssetCheckResult(
         passed=not found,
         description=(
