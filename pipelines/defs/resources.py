@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, Engine, NullPool
 
 from storage import engine, roles
+from storage.encryption import KeyRing
 from storage.snapshots.places import Root
 
 APPLICATION_NAME = "debitum-jobs"
@@ -56,6 +57,12 @@ class DataFolder(dg.ConfigurableResource[None]):
     def files(self) -> Root:
         """Where snapshots and the copy of the log lie. The URL is no configuration: Dagster would keep and show that."""
         return Root.of(self.root, os.environ.get("DEBITUM_SNAPSHOT_URL"))
+
+
+def key_ring() -> KeyRing | None:
+    """The keys of DEBITUM_KEYS, where there are any. No resource: Dagster would keep and show them. Raises KeyRingError."""
+    ring = os.environ.get("DEBITUM_KEYS")
+    return KeyRing.parse(ring) if ring else None
 
 
 def bound() -> dict[str, dg.ConfigurableResource[None]]:

@@ -1,7 +1,6 @@
 """The asset whose materialisation is an audit, with the check that fails where something does not follow from the log."""
 
 import hashlib
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pipelines.defs import resources
 from pipelines.defs.alerts import runbook
 from storage.audit import auditing
 from storage.audit.auditing import Audited, Finding
-from storage.encryption import KeyRing, KeyRingError
+from storage.encryption import KeyRingError
 
 CHECK: Final = "the_log_explains_everything"
 SHOWN: Final = 50
@@ -48,11 +47,10 @@ DIGEST_DIGITS: Final = 16
 )
 def ledger_audit(database: resources.Database, data_folder: resources.DataFolder) -> Iterator[dg.MaterializeResult[None]]:
     """Audit and report."""
-    ring = os.environ.get("DEBITUM_KEYS")
-    if not ring:
+    if (keys := resources.key_ring()) is None:
         raise KeyRingError("DEBITUM_KEYS is not set: facts that are sealed cannot be read")
     started = time.monotonic()
-    done = auditing.audit(database.begin, database.snapshot, data_folder.root, KeyRing.parse(ring))
+    done = auditing.audit(database.begin, database.snapshot, data_folder.root, keys)
     yield dg.MaterializeResult(
         metadata={
             "dagster/row_count": done.facts,

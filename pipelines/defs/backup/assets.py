@@ -16,15 +16,13 @@ from storage.backup import dumping, erased, passphrase, rehearsing, shelf
 from storage.backup.container import Opened, Secrets
 from storage.backup.errors import BackupError, RefusedError
 from storage.backup.rehearsing import Rehearsed
-from storage.encryption import KeyRing
 
 RESTORES: Final = "last_backup_restores"
 
 
 def secrets() -> Secrets:
     """What seals and opens backups, by the settings. Raises ValueError, KeyRingError."""
-    ring = os.environ.get("DEBITUM_KEYS")
-    return Secrets(passphrase.read(os.environ), KeyRing.parse(ring) if ring else None)
+    return Secrets(passphrase.read(os.environ), resources.key_ring())
 
 
 @dg.asset(

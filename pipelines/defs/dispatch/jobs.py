@@ -15,7 +15,6 @@ from pipelines.defs import resources
 from pipelines.defs.dispatch import delivery
 from pipelines.defs.dispatch.delivery import Lane, Tally
 from storage import circuits, ready, suppressions
-from storage.encryption import KeyRing
 
 BUDGET = datetime.timedelta(seconds=60)
 """How long one run goes on; what is left is the next run's, which the sensor starts."""
@@ -35,8 +34,7 @@ def send(context: dg.OpExecutionContext, database: resources.Database, data_fold
     """Drain both kinds of channels at once, each sender in its own thread, and report."""
     public_url = (os.environ.get("DEBITUM_PUBLIC_URL") or DEFAULT_PUBLIC_URL).rstrip("/")
     links = Links(public_url, read_app_link(os.environ.get("DEBITUM_APP_LINK", "")))
-    ring = os.environ.get("DEBITUM_KEYS")
-    keys = KeyRing.parse(ring) if ring else None
+    keys = resources.key_ring()
     with ExitStack() as stack:
         sets = [stack.enter_context(channels.up_or_down(os.environ, data_folder.root)) for _ in range(SENDERS)]
         begin = stack.enter_context(delivery.transactions(database.url))

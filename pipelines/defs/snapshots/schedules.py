@@ -61,7 +61,7 @@ def finish_snapshots_schedule(
         first = progress.first_day(connection)
     if first is None:
         return dg.SkipReason("There is no ledger yet.")
-    missing = progress.unfinished(data_folder.files, max(first, _first_partition()), _day(context))
+    missing = progress.unfinished(data_folder.files, max(first, datetime.date.fromisoformat(partitions.FIRST_DAY)), _day(context))
     if not missing:
         return dg.SkipReason("Every day that is over has its snapshot.")
     now, name = context.scheduled_execution_time, finish_snapshots.name
@@ -72,7 +72,3 @@ def finish_snapshots_schedule(
 
 def _day(context: dg.ScheduleEvaluationContext) -> datetime.date:
     return context.scheduled_execution_time.astimezone(datetime.UTC).date()
-
-
-def _first_partition() -> datetime.date:
-    return datetime.date.fromisoformat(partitions.FIRST_DAY)
