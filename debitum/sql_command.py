@@ -22,7 +22,7 @@ def _sql(loaded: "Settings", parsed: argparse.Namespace) -> int:
         with questions.asked(root, parsed.query) as (columns, rows):
             first = list(itertools.islice(rows, 1))
             if not first and not questions.are_there(root):
-                complain(f"there are no snapshots in {places.called(root.folder(schema.SNAPSHOTS))} yet")
+                complain(f"there are no snapshots in {places.location(root.folder(schema.SNAPSHOTS))} yet")
             return _write(printing.FORMATS[parsed.format](columns, itertools.chain(first, rows)))
     except (questions.QueryError, printing.SameName) as error:
         complain(str(error))

@@ -28,9 +28,9 @@ def main() -> None:
 
         from pipelines import engines, forks
 
-        forks.come_loaded()
-        engines.are_shared()
-        garbage.is_found_soon(DagsterGrpcServer, "serve")
+        forks.preload()
+        engines.share()
+        garbage.collect_soon(DagsterGrpcServer, "serve")
     elif name == "webserver":
         from dagster_webserver import cli
         from dagster_webserver.cli import dagster_webserver as command
@@ -46,8 +46,8 @@ def main() -> None:
 
         from pipelines import engines
 
-        engines.are_shared()
-        garbage.is_found_soon(DagsterDaemonController, "check_daemon_loop")
+        engines.share()
+        garbage.collect_soon(DagsterDaemonController, "check_daemon_loop")
     elif name == "worker":
         from pipelines import on_celery
 

@@ -20,8 +20,8 @@ _shared: Final[dict[str, Engine]] = {}
 """By URL."""
 
 
-def are_shared() -> None:
-    """From now on."""
+def share() -> None:
+    """From now on all instances of Dagster in this process have one engine for each URL."""
     utils.create_engine = _engine  # type: ignore[attr-defined, assignment]  # imported there, and overloaded
     os.register_at_fork(after_in_child=_leave_to_the_parent)
 

@@ -17,7 +17,7 @@ NAMES: Final = "debitum-forks", "debitum-run"
 """By which operators tell the two kinds of processes apart, whose command lines are the code server's; 15 letters at most."""
 
 
-def come_loaded() -> None:
+def preload() -> None:
     """From now on the code server's runs are forks, as soon as it has loaded the definitions.
 
     It has no server and no connection then, which forks would share. Where the definitions cannot be loaded, or have begun
@@ -73,14 +73,14 @@ def _serve(source: str, descriptors: Sequence[int]) -> NoReturn:
             with suppress(OSError):  # that by which they were listed
                 os.close(descriptor)
         gc.enable()  # it is off while the code server loads
-        _be_named(NAMES[0])
-        _is_heard_by_runs(signal.SIGTERM)
+        _name_process(NAMES[0])
+        _leave_to_runs(signal.SIGTERM)
         exec(source)  # noqa: S102 (multiprocessing's own words to the interpreter that it wanted to begin)
     finally:
         os._exit(0)
 
 
-def _is_heard_by_runs(number: signal.Signals) -> None:
+def _leave_to_runs(number: signal.Signals) -> None:
     """The signal is sent to the whole group: it ends runs, but not who must collect them.
 
     Blocked in between: of what arrives just then, Python would forget what it has noted for the handler.
@@ -91,7 +91,7 @@ def _is_heard_by_runs(number: signal.Signals) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
 
     def be_a_run() -> None:
-        _be_named(NAMES[1])
+        _name_process(NAMES[1])
         signal.signal(number, signal.SIG_DFL)
         unblock()
 
@@ -100,5 +100,5 @@ def _is_heard_by_runs(number: signal.Signals) -> None:
     )
 
 
-def _be_named(name: str) -> None:
+def _name_process(name: str) -> None:
     Path("/proc/self/comm").write_text(name)

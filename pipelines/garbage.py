@@ -5,14 +5,14 @@ import gc
 from functools import wraps
 
 
-def is_found_soon(of: type, begins: str) -> None:
-    """From now on the method by which `of` begins its work, everything being loaded, first sets aside what there is.
+def collect_soon(owner: type, method: str) -> None:
+    """From now on `method`, by which `owner` begins its work once everything is loaded, first sets aside what there is.
 
     What Dagster makes for a tick refers to itself: only Python's collector finds it when the tick is over. It looks through the
     old objects no sooner than a quarter as many have joined them, and what is loaded are 280,000 in a code server, 220,000 in a
     daemon: each left some 10 MiB behind before it looked, between which other things came to lie, so that nothing went back.
     """
-    begin = getattr(of, begins)
+    begin = getattr(owner, method)
 
     @wraps(begin)
     def set_aside_and_begin(self: object) -> None:
@@ -23,7 +23,7 @@ def is_found_soon(of: type, begins: str) -> None:
         atexit.register(gc.unfreeze)  # or libraries would complain, at the end, of what was never given back
         begin(self)
 
-    setattr(of, begins, set_aside_and_begin)
+    setattr(owner, method, set_aside_and_begin)
 
 
 def _look() -> None:

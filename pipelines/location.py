@@ -7,7 +7,7 @@ from telemetry import output
 
 output.configure(output.Choice.from_environment(os.environ))
 dagster_logs.print_into_the_log()
-watch.goes_on()
+watch.keep_looking()
 
 from pipelines.definitions import defs  # noqa: E402 (what it warns of is a line of the log already)
 

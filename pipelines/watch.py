@@ -7,7 +7,7 @@ _log = structlog.get_logger(__name__)
 _look = DagsterApiServer._check_for_orphaned_runs
 
 
-def goes_on() -> None:
+def keep_looking() -> None:
     """From now on a look that fails is only followed by the next one, half a second later.
 
     Dagster's own watch ends with its first look that fails. Whatever run is killed from then on is believed to run, and takes

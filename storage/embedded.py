@@ -149,7 +149,7 @@ def halt(pgdata: Path, version: int, *, mode: str = "immediate") -> None:
         _execute(server, "pg_ctl", "-w", "-t", str(START_TIMEOUT_SECONDS), "-m", mode, "-D", str(server.pgdata), "stop")
 
 
-def outwait_maker(pgdata: Path) -> None:
+def wait_for_initdb(pgdata: Path) -> None:
     """Until no initdb is at work on `pgdata`. It outlives whoever started it, and may take away what it has made when it ends."""
     for process in psutil.process_iter(("name", "cmdline")):
         if process.info["name"] == "initdb" and any(str(pgdata) in word for word in process.info["cmdline"] or ()):
@@ -184,7 +184,7 @@ def _url(info: PostmasterInfo, database: str) -> str:
 
 def _make_and_launch(server: PostgresServer) -> None:
     """Each where it is needed."""
-    outwait_maker(server.pgdata)
+    wait_for_initdb(server.pgdata)
     with _unreadable_to_others(server), _failing(server, "initdb"):
         server.ensure_pgdata_inited()
     _configure(server.pgdata)

@@ -89,7 +89,7 @@ def _files(pgdata: Path) -> Iterator[Path]:
 
 
 def _remove(new: Path, dump: Path) -> None:
-    embedded.outwait_maker(new)
+    embedded.wait_for_initdb(new)
     if new.exists():
         embedded.halt(new, embedded.NEWEST)  # a killed attempt leaves its server running
         shutil.rmtree(new)

@@ -236,7 +236,7 @@ def _swap(connection: Connection, versions: dict[UUID, int], keys: KeyRing) -> i
                 connection.execute(text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
                 connection.execute(text("lock table debitum.ledgers in exclusive mode"))
                 tail += _finish(beside, versions, keys)
-                _outwait_older(connection)
+                _wait_for_older_transactions(connection)
                 _exchange(connection)
                 return tail
         except _InUseError:
@@ -261,7 +261,7 @@ def _finish(beside: Connection, versions: dict[UUID, int], keys: KeyRing) -> int
     return applied
 
 
-def _outwait_older(connection: Connection) -> None:
+def _wait_for_older_transactions(connection: Connection) -> None:
     """Until every transaction has ended that runs now, but for those that wait for us. Raises _InUseError."""
     older, deadline = set(connection.scalars(text(_RUNNING))), time.monotonic() + LOCK_SECONDS
     while older:

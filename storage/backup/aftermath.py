@@ -40,7 +40,7 @@ def forget_strangers(begin: Begin, root: Root) -> int:
 
 def _ledgers(root: Root) -> list[str]:
     kept = [root.folder(table.folder) / table.name for table in TABLES if table.keeps]
-    patterns = [places.called(folder / "**/*.parquet") for folder in kept if any(folder.glob("**/*.parquet"))]
+    patterns = [places.location(folder / "**/*.parquet") for folder in kept if any(folder.glob("**/*.parquet"))]
     if not patterns:
         return []
     with places.connect(root, memory_limit=files.MEMORY) as duck:

@@ -15,12 +15,12 @@ import datetime
 import fcntl
 import hashlib
 import os
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any, BinaryIO, Final, Self, TypeVar
 
 import msgspec
@@ -140,7 +140,7 @@ class Secrets:
 
 
 def head(
-    secrets_of_ours: Secrets,
+    secrets: Secrets,
     *,
     began_at: datetime.datetime,
     settled_at: datetime.datetime,
@@ -149,8 +149,8 @@ def head(
     postgres: int,
 ) -> Head:
     """The head of a new backup: sealed by the passphrase where there is one, else by the current key. Raises BackupError."""
-    by_passphrase = secrets_of_ours.passphrase is not None
-    if not by_passphrase and secrets_of_ours.ring is None:
+    by_passphrase = secrets.passphrase is not None
+    if not by_passphrase and secrets.ring is None:
         raise BackupError("there are neither a passphrase nor keys to seal it by: set DEBITUM_KEYS or a passphrase")
     return Head(
         format=FORMAT,
@@ -159,9 +159,9 @@ def head(
         revision=revision,
         version=version,
         postgres=postgres,
-        salt=secrets.token_bytes(_SALT_BYTES),
-        stretch=Stretch(salt=secrets.token_bytes(_SALT_BYTES)) if by_passphrase else None,
-        key_id=None if by_passphrase or secrets_of_ours.ring is None else secrets_of_ours.ring.current,
+        salt=token_bytes(_SALT_BYTES),
+        stretch=Stretch(salt=token_bytes(_SALT_BYTES)) if by_passphrase else None,
+        key_id=None if by_passphrase or secrets.ring is None else secrets.ring.current,
     )
 
 
@@ -210,7 +210,7 @@ class Writer:
 
 
 @contextmanager
-def made(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file, for its owner only, that is `path` when all of it is on the disk, and nothing where the block raises.
 
     Raises BackupError where there is a file of that name.
@@ -265,12 +265,12 @@ class Opened:
     _begins_at: int = field(repr=False)
 
     @classmethod
-    def of(cls, path: Path, secrets_of_ours: Secrets) -> Self:
+    def of(cls, path: Path, secrets: Secrets) -> Self:
         """Open the file `path`. Raises BackupError: it is none, is of another version, does not open; or DamagedError."""
         with _opened(path) as file:
             encoded = _head(file)
             found = _decoded(encoded, Head)
-            seal, bound_to, begins_at = AESGCM(secrets_of_ours.key(found)), hashlib.sha256(encoded).digest(), file.tell()
+            seal, bound_to, begins_at = AESGCM(secrets.key(found)), hashlib.sha256(encoded).digest(), file.tell()
             try:
                 keys = seal.decrypt(_nonce(KEYS, 0), _piece(file), bound_to)
             except InvalidTag:

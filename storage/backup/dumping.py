@@ -77,7 +77,7 @@ def dump(
 
 
 def _dump(url: str, path: Path, secrets: Secrets, version: str, ring: str | None, say: Say, clock: Callable[[], float]) -> Made:
-    with _moment(url) as moment, container.made(path) as file:
+    with _moment(url) as moment, container.new_file(path) as file:
         head = container.head(
             secrets,
             began_at=moment.began_at,

@@ -101,7 +101,7 @@ def restore(
     or, where it says so, the backup is there but is not what it was made of.
     """
     try:
-        restored = _restored(url, backup, erased, postgres, _Fed(say, backup.end.dump_bytes, clock))
+        restored = _restored(url, backup, erased, postgres, _Progress(say, backup.end.dump_bytes, clock))
     except DBAPIError as error:  # psql's own are BackupErrors
         raise BackupError(f"Postgres refused: {type(error.orig).__name__}") from error
     if (restored.ledgers, restored.facts) != (backup.end.ledgers, backup.end.facts):
@@ -112,11 +112,11 @@ def restore(
     return restored
 
 
-def _restored(url: str, backup: Opened, erased: Iterable[Erased], postgres: int, fed: "_Fed") -> Restored:
+def _restored(url: str, backup: Opened, erased: Iterable[Erased], postgres: int, progress: "_Progress") -> Restored:
     with engine.temporary(url, APPLICATION_NAME) as database:
         with database.connect() as connection:
             migrations.prepare(connection)
-        _replace(url, backup, erased, postgres, fed)
+        _replace(url, backup, erased, postgres, progress)
         with roles.transaction(database, roles.OWNER) as connection:
             restored = _count(connection)
         with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -151,7 +151,7 @@ def _analyze(connection: Connection) -> None:
 
 
 @dataclass
-class _Fed:
+class _Progress:
     """Says now and then how much of the dump is there."""
 
     say: Say
@@ -160,7 +160,7 @@ class _Fed:
     count: int = 0
     said_at: float | None = None
 
-    def more(self, count: int) -> None:
+    def passed(self, count: int) -> None:
         now = self.clock()
         self.count += count
         self.said_at = now if self.said_at is None else self.said_at
@@ -169,7 +169,7 @@ class _Fed:
             self.say(f"{100 * self.count // max(1, self.bytes_in_all)}% of {self.bytes_in_all / 1e6:,.1f} MB are back")
 
 
-def _replace(url: str, backup: Opened, erased: Iterable[Erased], postgres: int, fed: _Fed) -> None:
+def _replace(url: str, backup: Opened, erased: Iterable[Erased], postgres: int, progress: _Progress) -> None:
     """pg_restore makes SQL of the dump, psql runs it with what stands before and behind it."""
     place = Place.of(url)
     reading = ("--file=-", f"--schema={SCHEMA}", "--no-owner", f"--role={roles.OWNER}")
@@ -183,7 +183,7 @@ def _replace(url: str, backup: Opened, erased: Iterable[Erased], postgres: int, 
         programs.running("psql", running, place, reads=True) as runner,
     ):
         failures: list[BaseException] = []
-        feeder = threading.Thread(target=_feed, args=(script, backup, fed, failures), daemon=True)
+        feeder = threading.Thread(target=_feed, args=(script, backup, progress, failures), daemon=True)
         feeder.start()
         try:
             runner.input.write(_BEFORE)
@@ -200,11 +200,11 @@ def _replace(url: str, backup: Opened, erased: Iterable[Erased], postgres: int, 
         runner.ended()
 
 
-def _feed(script: Program, backup: Opened, fed: _Fed, failures: list[BaseException]) -> None:
+def _feed(script: Program, backup: Opened, progress: _Progress, failures: list[BaseException]) -> None:
     try:
         for chunk in backup.chunks():
             script.input.write(chunk)
-            fed.more(len(chunk))
+            progress.passed(len(chunk))
     except BrokenPipeError:
         pass  # pg_restore says why, or is killed since psql did
     except BaseException as error:

@@ -25,7 +25,7 @@ def erase(root: Root, ledgers: Collection[UUID]) -> Mapping[UUID, int]:
     names = {str(ledger): ledger for ledger in ledgers}
     found = _found(root, list(names)) if names else []
     for path in sorted({path for path, _ in found}):
-        _rewrite(root, root.named(path), list(names))
+        _rewrite(root, root.at(path), list(names))
     return Counter(names[name] for _, name in found)
 
 
@@ -35,7 +35,7 @@ def _found(root: Root, names: list[str]) -> list[tuple[str, str]]:
     Raises files.Damaged: whose rows such a file has cannot be said.
     """
     folders = [folder for folder in map(root.folder, FOLDERS) if any(folder.glob(ANY_FILE))]
-    there = [places.called(folder / ANY_FILE) for folder in folders]
+    there = [places.location(folder / ANY_FILE) for folder in folders]
     if not there:
         return []
     with places.connect(root, memory_limit=files.MEMORY) as duck:
@@ -48,14 +48,15 @@ def _found(root: Root, names: list[str]) -> list[tuple[str, str]]:
 
 
 def _rewrite(root: Root, path: File, names: list[str]) -> None:
-    footer = files.footers(root, [path])[places.called(path)]
+    footer = files.footers(root, [path])[places.location(path)]
     # The keys of a footer cannot be bound values: they are our own words, and quoted.
     marks = ", ".join(f'"{key}": $mark_{number}' for number, key in enumerate(footer))
-    bound = {f"mark_{number}": value for number, value in enumerate(footer.values())}
+    bound: dict[str, object] = {f"mark_{number}": value for number, value in enumerate(footer.values())}
     with places.workshop(root, path) as work:
         built = work / path.name
         with files.builder(root, work) as duck:
-            duck.execute(_COPY.format(marks=marks), {"path": places.called(path), "built": str(built), "ledgers": names, **bound})
+            bound |= {"path": places.location(path), "built": str(built), "ledgers": names}
+            duck.execute(_COPY.format(marks=marks), bound)
         places.put(built, path)
 
 

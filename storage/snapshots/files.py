@@ -79,7 +79,7 @@ def damaged(root: Root, paths: Sequence[File]) -> dict[File, str]:
 
 def _footers(duck: duckdb.DuckDBPyConnection, paths: Sequence[File]) -> dict[str, dict[str, str]]:
     marks: dict[str, dict[str, str]] = {}
-    for path, key, value in duck.execute(_FOOTERS, {"paths": [places.called(path) for path in paths]}).fetchall():
+    for path, key, value in duck.execute(_FOOTERS, {"paths": [places.location(path) for path in paths]}).fetchall():
         marks.setdefault(path, {})[bytes(key).decode()] = bytes(value).decode()
     return marks
 
@@ -94,7 +94,7 @@ def _damaged(duck: duckdb.DuckDBPyConnection, paths: Sequence[File]) -> dict[Fil
         with paths[0].open("rb") as file:
             file.read(1)
         why = str(error).partition("\n")[0]
-        return {paths[0]: f"{places.called(paths[0])} is damaged: {why}"}
+        return {paths[0]: f"{places.location(paths[0])} is damaged: {why}"}
     return {}
 
 
@@ -107,7 +107,7 @@ def final(root: Root, table: Table, day: datetime.date) -> File | None:
     if not path.exists():
         return None
     try:
-        marks = footers(root, [path]).get(places.called(path), {})
+        marks = footers(root, [path]).get(places.location(path), {})
     except duckdb.Error:
         bad = damaged(root, [path])
         if bad and not table.keeps:
@@ -138,12 +138,12 @@ def builder(root: Root, work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def parquet(path: File, options: str = "hive_partitioning = false") -> str:
     """A reader of the files `path`, as text: where a statement outlives its execution, nothing can be bound."""
-    return f"read_parquet({quoted(places.called(path))}, {options})"
+    return f"read_parquet({quoted(places.location(path))}, {options})"
 
 
 def of_days(root: Root, table: Table, days: Sequence[datetime.date]) -> str:
     """A reader of the table's files of these days, as text, with a column `day`."""
-    paths = ", ".join(quoted(places.called(path_of(root, table, day))) for day in days)
+    paths = ", ".join(quoted(places.location(path_of(root, table, day))) for day in days)
     return f"read_parquet([{paths}], {HIVE})"
 
 

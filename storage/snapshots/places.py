@@ -51,11 +51,11 @@ class Root:
             self.elsewhere.fs.invalidate_cache()
         return self.elsewhere / name
 
-    def named(self, name: str) -> File:
-        """The file of which DuckDB says the name."""
-        if isinstance(self.elsewhere, UPath) and name.startswith(above := f"{called(self.elsewhere)}/"):
-            return self.elsewhere / name.removeprefix(above)
-        return Path(name)
+    def at(self, where: str) -> File:
+        """The file whose `location` is `where`."""
+        if isinstance(self.elsewhere, UPath) and where.startswith(above := f"{location(self.elsewhere)}/"):
+            return self.elsewhere / where.removeprefix(above)
+        return Path(where)
 
 
 def parse(url: str) -> File:
@@ -82,7 +82,7 @@ def parse(url: str) -> File:
     return UPath(url.rstrip("/"))
 
 
-def called(file: File) -> str:
+def location(file: File) -> str:
     """A file's name for DuckDB and for people: a URL of another filesystem, without whatever opens that."""
     if isinstance(file, Path):
         return str(file)

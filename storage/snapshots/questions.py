@@ -138,7 +138,7 @@ def _confine(duck: duckdb.DuckDBPyConnection, root: Root) -> list[str]:
 
     Returns why views are missing, a line each.
     """
-    duck.execute("set allowed_directories = [$folder]", {"folder": f"{places.called(root.folder(SNAPSHOTS))}/"})
+    duck.execute("set allowed_directories = [$folder]", {"folder": f"{places.location(root.folder(SNAPSHOTS))}/"})
     duck.execute("set enable_external_access = false")
     duck.execute("set timezone = 'UTC'")
     missing = []

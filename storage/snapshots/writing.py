@@ -284,7 +284,7 @@ def _kinds(columns: dict[str, Column]) -> dict[str, str]:
 def _counts(duck: duckdb.DuckDBPyConnection, table: Table, path: File) -> Counts:
     counted = duck.execute(
         f"select {table.counted_by}, count(*) from {_WRITTEN} group by 1 order by 1",  # noqa: S608 - our own names
-        {"path": places.called(path)},
+        {"path": places.location(path)},
     )
     return [(str(value), int(count)) for value, count in counted.fetchall()]
 

@@ -39,13 +39,13 @@ def look(times: int) -> int:
 @pytest.mark.usefixtures("home")
 def test_of_instances_that_are_gone_nothing_is_kept() -> None:
     assert look(2) >= 2, "SQLAlchemy keeps no dialects any more, or Dagster shares its engines: pipelines.engines can go"
-    engines.are_shared()
+    engines.share()
     assert look(4) <= 1
 
 
 def test_what_has_connections_of_its_own_is_not_shared(home: str) -> None:
     """As Dagster's pages have."""
-    engines.are_shared()
+    engines.share()
     kept, pages = DagsterPostgresStorage(home), DagsterPostgresStorage(home)
     pages.run_storage.optimize_for_webserver(statement_timeout=1000, pool_recycle=60, max_overflow=1)
     shared, own = engine_of(kept.run_storage), engine_of(pages.run_storage)
@@ -68,7 +68,7 @@ def backend(engine: Engine) -> int:
 
 @pytest.fixture
 def shared(home: str) -> Iterator[Engine]:
-    engines.are_shared()
+    engines.share()
     with dg.DagsterInstance.get() as instance:
         yield engine_of_instance(instance)
         engine_of_instance(instance).dispose()

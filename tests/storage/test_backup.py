@@ -260,7 +260,7 @@ def test_rotation_leaves_other_files_and_what_is_being_written(tmp_path: Path) -
     others = [tmp_path / name for name in ("debitum-before-the-move.backup", "erasures.jsonl", "debitum-2026.backup")]
     for path in (*others, tmp_path / f"{container.MAKING}killed"):
         path.touch()
-    with container.made(tmp_path / "finished") as file:
+    with container.new_file(tmp_path / "finished") as file:
         file.write(b"whole")
         assert len(shelf.rotate(tmp_path, now=now)) == 40 - 9
     names = {path.name for path in tmp_path.iterdir()}
@@ -306,17 +306,17 @@ async def test_a_rehearsal_finds_what_does_not_follow_from_the_log(database: Eng
 
 
 def test_a_disk_without_room_and_one_without_second_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BackupError, match="a cannot be written: No space left"), container.made(tmp_path / "a") as file:
+    with pytest.raises(BackupError, match="a cannot be written: No space left"), container.new_file(tmp_path / "a") as file:
         file.write(bytes(os.pwrite(os.open("/dev/full", os.O_WRONLY), b"x", 0)))
 
     def refuses(made: str, path: Path) -> None:
         raise PermissionError(1, "Operation not permitted")  # as exFAT does it
 
     monkeypatch.setattr(os, "link", refuses)
-    with container.made(tmp_path / "b") as file:
+    with container.new_file(tmp_path / "b") as file:
         file.write(b"whole")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"b": b"whole"}
-    with pytest.raises(BackupError, match="is there already"), container.made(tmp_path / "b") as file:
+    with pytest.raises(BackupError, match="is there already"), container.new_file(tmp_path / "b") as file:
         file.write(b"other")
 
 

@@ -23,7 +23,7 @@ CHUNKS = (b"Federleicht " * 40, b"Quittenbaum " * 40, b"Samowar " * 20)
 
 def write(path: Path, secrets: Secrets = BY_KEY, *chunks: bytes, ring: str | None = None) -> Path:
     head = container.head(secrets, began_at=NOW, settled_at=NOW, revision="0015", version="0.1.0", postgres=18)
-    with container.made(path) as file:
+    with container.new_file(path) as file:
         writer = container.Writer(file, head, secrets.key(head))
         writer.keys(Keys(ring))
         for chunk in chunks or CHUNKS:
@@ -142,7 +142,7 @@ def test_a_file_cannot_ask_for_all_memory(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_finished_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), container.made(tmp_path / "a") as file:
+    with pytest.raises(ZeroDivisionError), container.new_file(tmp_path / "a") as file:
         file.write(bytes(1 // 0))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "a").write_text("mine")

@@ -77,7 +77,7 @@ def test_what_postgres_may_have_forgotten_is_not_replaced(begin: Begin, root: Ro
     path = damage(root, table, MONDAY, "a footer that is none")
     left = path.read_bytes()
     assert progress.unfinished(root, MONDAY, WEDNESDAY, tables=[table]) == [TUESDAY]
-    with pytest.raises(files.Damaged, match=f"{places.called(path)} is damaged: "):
+    with pytest.raises(files.Damaged, match=f"{places.location(path)} is damaged: "):
         writing.write(begin, root, table, MONDAY)
     assert path.read_bytes() == left
     path.unlink()
@@ -105,16 +105,16 @@ def test_a_damaged_table_hides_no_other(begin: Begin, root: Root, ledger: UUID) 
         path = damage(root, TRANSACTIONS, TUESDAY, how)
         assert questions.query(root, "select count(*) from postings, dim_ledger")[1] == [(3,)]
         for view in ("transactions", "debts"):
-            with pytest.raises(questions.QueryError, match=f"transactions cannot be asked: {places.called(path)} is damaged: "):
+            with pytest.raises(questions.QueryError, match=f"transactions cannot be asked: {places.location(path)} is damaged: "):
                 questions.query(root, f"select count(*) from {view} where day = '2026-03-02'")
-        with pytest.raises(files.Damaged, match=places.called(path)):
+        with pytest.raises(files.Damaged, match=places.location(path)):
             questions.write_views(root)
         assert (root.data / questions.DATABASE).read_bytes() == views
-        with pytest.raises(files.Damaged, match=places.called(path)):
+        with pytest.raises(files.Damaged, match=places.location(path)):
             erasure.erase(root, [ledger])
         path.write_bytes(whole)
     damage(root, TRANSACTIONS, TUESDAY)
     path = files.dimension(root, "dim_ledger")
     path.write_bytes(b"PAR1")
-    with pytest.raises(questions.QueryError, match=f"dim_ledger cannot be asked: {places.called(path)} is damaged: "):
+    with pytest.raises(questions.QueryError, match=f"dim_ledger cannot be asked: {places.location(path)} is damaged: "):
         questions.query(root, "from dim_ledger")

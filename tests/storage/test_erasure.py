@@ -314,7 +314,7 @@ def content(root: Root, day: datetime.date) -> object:
     with places.connect(root) as duck:
         columns = duck.execute(f"describe from {files.parquet(path)}").fetchall()
         found = duck.execute(f"from {files.parquet(path)}").fetchall()
-    return columns, found, files.footers(root, [path])[places.called(path)]
+    return columns, found, files.footers(root, [path])[places.location(path)]
 
 
 def test_a_snapshot_without_a_ledger_is_as_if_it_had_never_been(

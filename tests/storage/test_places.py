@@ -30,8 +30,8 @@ def begin(unchanged: Engine) -> Begin:
 
 
 def names(folder: places.File) -> list[str]:
-    above = f"{places.called(folder)}/"
-    return sorted(places.called(path).removeprefix(above) for path in folder.glob("**/*") if path.is_file())
+    above = f"{places.location(folder)}/"
+    return sorted(places.location(path).removeprefix(above) for path in folder.glob("**/*") if path.is_file())
 
 
 def test_a_file_url_is_a_folder_like_another(begin: Begin, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_what_others_wrote_is_seen(begin: Begin, elsewhere: Root, monkeypatch: p
 
 def test_what_opens_a_place_is_not_in_its_name(tmp_path: Path) -> None:
     root = Root(tmp_path, UPath("memory://bucket/debitum", password="hunter2"))
-    assert places.called(root.folder(SNAPSHOTS)) == "memory:///bucket/debitum/snapshots"
+    assert places.location(root.folder(SNAPSHOTS)) == "memory:///bucket/debitum/snapshots"
     assert "hunter2" not in repr(root)
 
 

@@ -263,7 +263,7 @@ def test_what_is_not_a_question_is_refused(root: Root) -> None:
     for place in {root.data, root.folder(SNAPSHOTS).parent}:
         (place / "secret").write_text("key")
         (place / "secret.csv").write_text("key\n1\n")
-        asked = [sql.format(root=places.called(place)) for sql in NO_QUESTIONS]
+        asked = [sql.format(root=places.location(place)) for sql in NO_QUESTIONS]
         assert [sql for sql in asked if answered(root, sql)] == []
         assert not list((place / "snapshots").glob("*.csv"))
 

@@ -78,7 +78,7 @@ def _metadata(table: Table, written: writing.Written, seconds: float) -> Mapping
         "made_of": dg.MetadataValue.text(_made_of(table, written)),
         "bytes": dg.MetadataValue.int(written.bytes),
         "seconds": dg.MetadataValue.float(round(seconds, 3)),
-        "path": dg.MetadataValue.path(places.called(written.path)),
+        "path": dg.MetadataValue.path(places.location(written.path)),
         "preview": dg.MetadataValue.md(preview),
     }
 
