@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from domain import recurrence, reminders
-from storage import allocation, arrays, digests, outbox, recipients, tables
+from storage import allocation, arrays, days, digests, outbox, recipients, tables
 
 Source = Literal["due_date", "remind_at", "snoozed_until", "repeat"]
 """The columns that something can come due by."""
@@ -211,9 +211,9 @@ def _explicit(source: Source, now: datetime.datetime) -> Select[Any]:
 
 def _may_repeat(now: datetime.datetime) -> ColumnElement[bool]:
     """Reminders whose rule names a day that is in the window somewhere on earth; a skipped local time is of the day before."""
-    first, last = (now - reminders.LATE - _WESTMOST).date() - datetime.timedelta(days=1), (now + _EASTMOST).date()
-    days = [first + datetime.timedelta(days=day) for day in range((last - first).days + 1)]
-    marks = sorted({mark for day in days for mark in recurrence.marks_of(day)})
+    a_day = datetime.timedelta(days=1)
+    first, last = (now - reminders.LATE - _WESTMOST).date() - a_day, (now + _EASTMOST).date()
+    marks = sorted({mark for day in days.between(first, last + a_day) for mark in recurrence.marks_of(day)})
     return and_(
         _reminders.c.repeat_days.is_not(None),
         _reminders.c.repeat_days.bool_op("&&")(cast(marks, ARRAY(SmallInteger))),

@@ -45,7 +45,7 @@ def differences(connection: Connection, root: Root, day: datetime.date) -> list[
 
 def first_wrong(connection: Connection, root: Root) -> datetime.date | None:
     """The first final day that has `differences`, where those behind it have them too, as what is built on a wrong day does."""
-    final = sorted(day for day, is_final in files.states(root, BALANCES) if is_final)
+    final = sorted(files.final_days(root, BALANCES))
     place = bisect.bisect_left(final, True, key=lambda day: bool(differences(connection, root, day)))
     return final[place] if place < len(final) else None
 

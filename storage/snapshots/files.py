@@ -38,19 +38,17 @@ def there(root: Root, table: Table) -> set[datetime.date]:
     return {_day(path.parent.name) for path in of_table(root, table)}
 
 
-def states(root: Root, table: Table) -> Iterator[tuple[datetime.date, bool]]:
-    """Each day that has a file of the table, and whether it is final; a damaged one is, where the table keeps it."""
-    paths = of_table(root, table)
-    if not paths:
-        return
+def final_days(root: Root, table: Table) -> set[datetime.date]:
+    """The days whose file of the table is final; a damaged one counts where the table keeps it."""
+    paths, kept = of_table(root, table), set[datetime.date]()
     try:
         found = footers(root, paths)
     except duckdb.Error:
         bad = damaged(root, paths)
-        yield from ((_day(path.parent.name), table.keeps) for path in bad)
+        if table.keeps:
+            kept = {_day(path.parent.name) for path in bad}
         found = footers(root, [path for path in paths if path not in bad])
-    for name, marks in found.items():
-        yield _day(Path(name).parent.name), is_final(table, marks)
+    return kept | {_day(Path(name).parent.name) for name, marks in found.items() if is_final(table, marks)}
 
 
 def of_table(root: Root, table: Table) -> list[File]:

@@ -40,14 +40,13 @@ def unfinished(
     root: Root, first: datetime.date, today: datetime.date, *, tables: Sequence[Table] = TABLES
 ) -> list[datetime.date]:
     """The days from `first` to the one before `today` of which one of `tables` has no file or only a provisional one."""
-    finished = [{day for day, final in files.states(root, table) if final} for table in tables]
-    every_day = (first + datetime.timedelta(days=number) for number in range((today - first).days))
-    return [day for day in every_day if any(day not in known for known in finished)]
+    finished = set.intersection(*(files.final_days(root, table) for table in tables))
+    return [day for day in days.between(first, today) if day not in finished]
 
 
 def newest_final(root: Root, table: Table) -> datetime.date | None:
     """The newest day whose file is final, None where there is none."""
-    return max((day for day, final in files.states(root, table) if final), default=None)
+    return max(files.final_days(root, table), default=None)
 
 
 def is_over(connection: Connection, day: datetime.date) -> bool:

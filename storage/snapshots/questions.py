@@ -13,7 +13,7 @@ import duckdb
 from storage.snapshots import files, places, writing
 from storage.snapshots.derived import VIEWS
 from storage.snapshots.places import File, Root
-from storage.snapshots.schema import DAY, SNAPSHOTS, VALUE, VALUED, Column, Table
+from storage.snapshots.schema import DAY, SNAPSHOTS, VALUE, VALUED, Column, Table, kinds
 from storage.snapshots.tables import DIM_LEDGER, TABLES
 
 DATABASE: Final = "analytics.duckdb"
@@ -170,21 +170,17 @@ def views(root: Root) -> Iterator[tuple[str, str]]:
 def _dimension(root: Root) -> str:
     path = files.dimension(root, "dim_ledger")
     if not path.exists():
-        return files.nothing(_kinds(DIM_LEDGER))
+        return files.nothing(kinds(DIM_LEDGER))
     return f"select {', '.join(DIM_LEDGER)} from {files.parquet(path)}"  # noqa: S608 - our own names and path, quoted
 
 
 def _days(root: Root, table: Table) -> str:
     folder = root.folder(SNAPSHOTS) / table.name
     if not any(folder.glob("day=*/*.parquet")):
-        return files.nothing(_kinds(columns_of(table)))
+        return files.nothing(kinds(columns_of(table)))
     values = {added: f"({name} * unit)::{VALUE} as {added}" for name, (added, _) in VALUED.items()}
     names = ", ".join(values.get(name, f"written.{name}") for name in columns_of(table))
     options = f"{files.HIVE}, union_by_name = true"
     rows = f"{files.parquet(folder / 'day=*' / '*.parquet', options)} written"
     units = " left join dim_currency on dim_currency.currency = written.currency" if VALUED.keys() & table.columns.keys() else ""
     return f"select {names} from {rows}{units}"  # noqa: S608 - our own names, and a path of the operator's, quoted
-
-
-def _kinds(columns: Mapping[str, Column]) -> dict[str, str]:
-    return {name: column.kind for name, column in columns.items()}

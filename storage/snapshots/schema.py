@@ -23,6 +23,11 @@ class Column:
     means: str
 
 
+def kinds(columns: Mapping[str, Column]) -> dict[str, str]:
+    """DuckDB's types of columns, by name."""
+    return {name: column.kind for name, column in columns.items()}
+
+
 class Growth(enum.Enum):
     """What a day is made of beside its own rows."""
 
@@ -73,7 +78,7 @@ class Table:
     @property
     def taken_columns(self) -> dict[str, str]:
         """The columns without those that every file has, with their types."""
-        return {name: column.kind for name, column in self.columns.items() if name not in COMMON}
+        return {name: kind for name, kind in kinds(self.columns).items() if name not in COMMON}
 
 
 COMMON: Final = {

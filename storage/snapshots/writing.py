@@ -15,7 +15,7 @@ from storage import days
 from storage.engine import Begin
 from storage.snapshots import files, places, progress, transfer
 from storage.snapshots.places import File, Root
-from storage.snapshots.schema import Column, Growth, Table
+from storage.snapshots.schema import Column, Growth, Table, kinds
 from storage.snapshots.tables import DIM_CURRENCY, DIM_LEDGER, DIMENSIONS_VERSION
 
 PATIENCE_SECONDS: Final = 60.0
@@ -59,7 +59,7 @@ def write(begin: Begin, root: Root, table: Table, day: datetime.date, *, patienc
     try:
         return _write_days(begin, root, table, day, earlier, _lacking(root, table, earlier), patience_seconds)
     except duckdb.Error:  # whatever has to be read was taken for whole
-        if not (lacking := set(earlier) - _final(root, table)):
+        if not (lacking := set(earlier) - files.final_days(root, table)):
             raise
         return _write_days(begin, root, table, day, earlier, lacking, patience_seconds)
 
@@ -83,7 +83,7 @@ def _days_until(begin: Begin, day: datetime.date) -> list[datetime.date]:
     """The days before `day` on which something may have been recorded, oldest first."""
     with begin() as connection:
         first = progress.first_day(connection) or day
-    return [first + datetime.timedelta(days=number) for number in range((day - first).days)]
+    return days.between(first, day)
 
 
 def _lacking(root: Root, table: Table, earlier: Sequence[datetime.date]) -> set[datetime.date]:
@@ -91,11 +91,7 @@ def _lacking(root: Root, table: Table, earlier: Sequence[datetime.date]) -> set[
     there = files.there(root, table)
     if not earlier or (there.issuperset(earlier) and files.final(root, table, earlier[-1])):
         return set()
-    return set(earlier) - _final(root, table)
-
-
-def _final(root: Root, table: Table) -> set[datetime.date]:
-    return {day for day, final in files.states(root, table) if final}
+    return set(earlier) - files.final_days(root, table)
 
 
 def _write_day(
@@ -266,7 +262,7 @@ def _build_dimension(root: Root, path: Path, columns: dict[str, Column], taken: 
         if taken is None:
             duck.execute(f"create view taken as {currencies()}")
         else:
-            duck.execute(f"create view taken as from {transfer.csv(_kinds(columns), taken)}")
+            duck.execute(f"create view taken as from {transfer.csv(kinds(columns), taken)}")
         duck.execute(
             f"""
             copy (select {", ".join(columns)} from taken order by {by}) to $path (
@@ -275,10 +271,6 @@ def _build_dimension(root: Root, path: Path, columns: dict[str, Column], taken: 
             """,  # noqa: S608 - our own names
             {"path": str(path), "mark_version": str(DIMENSIONS_VERSION)},
         )
-
-
-def _kinds(columns: dict[str, Column]) -> dict[str, str]:
-    return {name: column.kind for name, column in columns.items()}
 
 
 def _counts(duck: duckdb.DuckDBPyConnection, table: Table, path: File) -> Counts:
