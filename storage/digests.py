@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from storage import arrays, tables
 from storage.outbox import Outgoing
-from storage.outbox_keys import Key, by_key, is_named
+from storage.outbox_keys import Key, as_rows, by_key, is_named
 
 IN_DIGEST: Final = "in_digest"
 """The reason of a row that a digest tells of."""
@@ -25,15 +25,14 @@ _outbox = tables.outbox
 
 
 def cover(connection: Connection, messages: Mapping[Key, Sequence[Outgoing]], *, now: datetime.datetime) -> set[Key]:
-    """Have digests tell of `messages`, which are listed under the (ledger_id, dedupe_key) of their digests.
+    """Have digests tell of `messages`, which are listed under the keys of their digests.
 
     Returns the digests that do: those that are pending, and stay so until the transaction ends. Messages of the others are
     not touched, for nobody knows whether they would still be told.
     """
     if not messages:
         return set()
-    keys = msgspec.json.encode([{"ledger_id": ledger_id, "dedupe_key": key} for ledger_id, key in messages]).decode()
-    pending = {(row.ledger_id, row.dedupe_key) for row in connection.execute(_LOCK_PENDING, {"rows": keys})}
+    pending = {(row.ledger_id, row.dedupe_key) for row in connection.execute(_LOCK_PENDING, as_rows(messages))}
     told = [
         structs.replace(message, payload=message.payload | {"digest": key})
         for (ledger_id, key), covered in messages.items()

@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from domain import recurrence, reminders
 from storage import allocation, arrays, days, digests, outbox, recipients, tables
+from storage.outbox_keys import Key
 
 Source = Literal["due_date", "remind_at", "snoozed_until", "repeat"]
 """The columns that something can come due by."""
@@ -94,13 +95,12 @@ class Page(msgspec.Struct, frozen=True):
 class _Candidate(msgspec.Struct, frozen=True):
     ledger_id: UUID
     due: reminders.Due
-    key: tuple[UUID, str]
-    """(ledger_id, dedupe_key)."""
+    key: Key
     user: RowMapping
     settings: reminders.Settings
 
     @property
-    def digest_key(self) -> tuple[UUID, str] | None:
+    def digest_key(self) -> Key | None:
         """Of the digest that tells of it where the user wants one; None: it is always told alone."""
         key = digest_key(self.due, self.user)
         return None if key is None else (self.ledger_id, key)
@@ -249,9 +249,7 @@ def _is_in_digest(known: outbox.Known | None) -> bool:
     return known is not None and known.reason == digests.IN_DIGEST
 
 
-def _is_unsent(
-    candidate: _Candidate, known: Mapping[tuple[UUID, str], outbox.Known], of_digests: Mapping[tuple[UUID, str], outbox.Known]
-) -> bool:
+def _is_unsent(candidate: _Candidate, known: Mapping[Key, outbox.Known], of_digests: Mapping[Key, outbox.Known]) -> bool:
     told = known.get(candidate.key)
     if _is_in_digest(told) and (key := candidate.digest_key) is not None:
         told = of_digests.get(key)
@@ -328,11 +326,11 @@ def _enqueue(connection: Connection, candidates: Sequence[_Candidate], now: date
 def _tell_in_digests(
     connection: Connection,
     candidates: Sequence[_Candidate],
-    planned: Mapping[tuple[UUID, str], Enqueued],
+    planned: Mapping[Key, Enqueued],
     now: datetime.datetime,
-) -> set[tuple[UUID, str]]:
+) -> set[Key]:
     """Those of `candidates` that digests tell of: where the user wants them, and that of the day is not on its way already."""
-    by_digest: dict[tuple[UUID, str], list[Enqueued]] = {}
+    by_digest: dict[Key, list[Enqueued]] = {}
     for candidate in candidates:
         if candidate.settings.digest and (key := candidate.digest_key) is not None:
             by_digest.setdefault(key, []).append(planned[candidate.key])

@@ -120,8 +120,8 @@ class Recovered(msgspec.Struct, frozen=True):
     unknown: int
 
 
-def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: datetime.datetime) -> set[tuple[UUID, str]]:
-    """Put `messages` in, in whichever role; returns the (ledger_id, dedupe_key) that will be sent because of this call.
+def enqueue(connection: Connection, messages: Iterable[Outgoing], *, now: datetime.datetime) -> set[Key]:
+    """Put `messages` in, in whichever role; returns the keys that will be sent because of this call.
 
     A key that is there already is left alone, but for a suppressed one, which is revived.
     """
@@ -155,8 +155,8 @@ def _enqueue() -> ReturningInsert[UUID, str]:
 _ENQUEUE: Final = _enqueue()
 
 
-def known(connection: Connection, keys: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Known]:
-    """What is in the outbox of the (ledger_id, dedupe_key) asked for."""
+def known(connection: Connection, keys: Collection[Key]) -> dict[Key, Known]:
+    """What is in the outbox of the keys asked for."""
     if not keys:
         return {}
     found = connection.execute(_KNOWN, outbox_keys.as_rows(keys))
