@@ -52,6 +52,7 @@ RUN_SECONDS = 60.0
 """After which connections are made anew, as a run of the dispatcher does it: a plan lives as long as its connection."""
 OLD_LEASE_SECONDS = 10
 """Of messages beforehand: leases, too, have run out for the most part when the clock starts, as they have after ten minutes."""
+OLD_CLAIM_LIMIT = 50
 LEFT_SECONDS = 60.0
 """In which what is left in the end must be gone."""
 CLAIM_GOAL_MS = 50.0
@@ -118,7 +119,7 @@ class Lane:
                 self._send_all(begin, None)
 
     def _send_all(self, begin: Begin, since: datetime.datetime | None) -> None:
-        while claimed := self._claim(begin, outbox.LEASE_SECONDS, delivery.BATCH, since):
+        while claimed := self._claim(begin, outbox.LEASE_SECONDS, outbox.CLAIM_LIMIT, since):
             since = max((row.next_at for row in claimed if row.kind not in outbox.ACCOUNT_KINDS), default=since)
             for row in claimed:
                 self._send(begin, [row], outbox.LEASE_SECONDS)
@@ -126,7 +127,7 @@ class Lane:
     def drain(self) -> None:
         """Send what is ready as fast as it goes: a transaction a claim, not a message."""
         with delivery.transactions(self._url) as begin:
-            while claimed := self._claim(begin, OLD_LEASE_SECONDS, outbox.CLAIM_LIMIT, None):
+            while claimed := self._claim(begin, OLD_LEASE_SECONDS, OLD_CLAIM_LIMIT, None):
                 self._send(begin, claimed, OLD_LEASE_SECONDS)
 
     def _begin(self, begin: Begin) -> datetime.datetime:

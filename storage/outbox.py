@@ -50,8 +50,8 @@ ACCOUNT_KINDS: Final = ("verify", "reset", "welcome")
 """Mails that somebody sits and waits for: claimed before everything else, and written to unverified addresses too."""
 LEASE_SECONDS: Final = 120
 """Far more than one call may take (10 s), and short enough that a dead sender's messages are not late by much."""
-CLAIM_LIMIT: Final = 50
-"""Messages a claim: what a sender that dies can hold up for the length of a lease."""
+CLAIM_LIMIT: Final = 10
+"""Messages a claim: a second or two of work, so that a sender that dies holds up little for the length of a lease."""
 RECOVER_LIMIT: Final = 1000
 """Lapsed rows a call of `recover`; the next call takes the others."""
 

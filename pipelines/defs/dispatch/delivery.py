@@ -27,9 +27,6 @@ from storage import circuits, engine, outbox, ready, recipients, roles
 from storage.encryption import KeyRing
 from storage.engine import Begin
 
-BATCH: Final = 10
-"""Messages a claim: a second or two of work, so that little is held up where a sender dies."""
-
 LOOK_SECONDS: Final = 0.5
 """Between two looks of a lane that has nothing to do while others are at work."""
 
@@ -181,7 +178,7 @@ class Lane:
         rested = [way for way in self.ways if way.name in open_ and open_[way.name].retry_at <= now]
         if not up and not rested:
             return []
-        claimed = outbox.claim(connection, self.kind, now=now, limit=BATCH if up else 1, since=since)
+        claimed = outbox.claim(connection, self.kind, now=now, limit=outbox.CLAIM_LIMIT if up else 1, since=since)
         probed = [way for way in rested[:1] if claimed and circuits.probe(connection, self.kind, way.name, now=now)]
         first = [(claimed[0], Way(probed[0], probing=True))] if probed else []
         if not up:
