@@ -18,6 +18,7 @@ _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)
 _PRINTABLE: Final = range(0x20, 0x7F)
 
 MOST_WORKERS: Final = 64
+"""Each has its own pool of connections; Postgres's max_connections is reached long before this."""
 LARGEST_PORT: Final = 65_535
 MOST: Final = 999_999_999
 """Of what is only counted."""

@@ -22,8 +22,6 @@ DAEMON_CEILING: Final = "DEBITUM_DAEMON_CEILING_MIB"
 WEBSERVER_CEILING: Final = "DEBITUM_DAGSTER_CEILING_MIB"
 LEAST_CEILING_MIB, LARGEST_CEILING_MIB = 200, 1_000_000
 """At rest they hold 100 to 135 MiB: below this they would be started again and again."""
-"""Each has its own pool of connections; Postgres's max_connections ends long before this."""
-
 COUNTS: Final = ("DEBITUM_RATE_AUTH_PER_MINUTE", "DEBITUM_RATE_USER_PER_SECOND", "DEBITUM_TRUSTED_PROXIES")
 """Read by the API alone."""
 
@@ -147,7 +145,7 @@ def require_keys(loaded: Settings) -> None:
 
 
 def require_place(loaded: Settings) -> None:
-    """A folder for the code server's socket, where one is to listen; what is in the data folder is made. Raises SettingsError."""
+    """Where the code server runs here, its socket needs a folder; inside the data folder that is made. Raises SettingsError."""
     socket = loaded.code_socket
     if socket is None or parts.CODE_SERVER not in loaded.parts or socket.is_relative_to(loaded.data_dir):
         return
@@ -156,7 +154,7 @@ def require_place(loaded: Settings) -> None:
 
 
 def _refuse_what_is_dangerous(loaded: Settings, reader: "_Reader") -> None:
-    """Add what may do on a developer's machine, but not where others sign in."""
+    """Collect what will do on a developer's machine, but not where others sign in."""
     said = reader.values.get("DEBITUM_PUBLIC_URL", "")
     reader.check("DEBITUM_PUBLIC_URL", said, partial(refusals.public_url, host=loaded.host))
     if loaded.keys:
@@ -234,7 +232,7 @@ def _parts(reader: _Reader) -> frozenset[str]:
 
 
 def _spread(loaded: Settings, reader: _Reader) -> None:
-    """Over whose processes steps go; a worker where nobody would put one for it is a mistake."""
+    """Check by whom steps are run; a worker is a mistake where no steps are queued for it."""
     reader.read(spread.BUCKETS, "1", spread.buckets)
     if reader.read(spread.EXECUTOR, spread.IN_PROCESS, spread.executor) == spread.CELERY:
         try:
@@ -245,7 +243,7 @@ def _spread(loaded: Settings, reader: _Reader) -> None:
         reader.wrong.append(f"DEBITUM_PARTS: names {parts.WORKER}, which has nothing to do unless {spread.EXECUTOR}=celery")
 
 
-def _passphrase(reader: "_Reader") -> str | None:
+def _passphrase(reader: _Reader) -> str | None:
     try:
         return passphrase.read(reader.values)
     except ValueError as error:

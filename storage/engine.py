@@ -33,6 +33,6 @@ def temporary(url: str, application_name: str) -> Iterator[Engine]:
 
 
 def async_engine(url: str, application_name: str, **options: Any) -> AsyncEngine:
-    """An engine for the API's reads and identity."""
+    """The same for asyncio, as the API needs it."""
     arguments = connect_args(url, application_name)
     return create_async_engine(psycopg_url(url), connect_args=arguments, **_OPTIONS, **options)

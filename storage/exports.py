@@ -21,6 +21,8 @@ _LEDGER = bindparam("ledger", type_=Uuid)
 async def rows(connection: AsyncConnection, section: Section, ledger_id: UUID) -> AsyncIterator[Record]:
     """The rows of a section, deleted ones too, in the order of their creation; `connection` stays in one transaction.
 
+    They are read by a cursor of Postgres's rather than the driver's: it ends with the transaction, however that ends.
+
     contacts: columns of projections.contact. transactions: of projections.transaction, and open_amount. reminders: their
     columns. conflicts: event_id, resolved_by. events: seq and those of sealing.StoredFact.
     """
@@ -62,4 +64,3 @@ _QUERIES: Final[dict[Section, Select[*tuple[Any, ...]]]] = {
 }
 _DIALECT = psycopg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 _COMPILED: Final = {section: query.compile(dialect=_DIALECT) for section, query in _QUERIES.items()}
-"""A cursor of Postgres rather than of the driver: it ends with the transaction, however that ends."""

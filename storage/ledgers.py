@@ -43,9 +43,9 @@ class Push(Struct, frozen=True):
     adopts: bool = False
     """Whether `items` are facts of another log (domain.adoption), which all get the time of the first: Invalid fails them all."""
     expected_version: int | None = None
-    """The head that what is written was worked out from; where it has moved, and nothing of this is known yet: Moved."""
+    """The version that the caller worked from. Where the head has moved since, and no item is in the log: Moved."""
     shows: UUID | None = None
-    """A transaction that whoever commits reads with it, as it is then."""
+    """A transaction that the caller reads in the same transaction of Postgres, as it is after the push."""
 
 
 class Receipt(Struct, frozen=True):
@@ -77,9 +77,9 @@ class Moved(errors.DomainError):
 async def commit(connection: Connection, pushes: Sequence[Push], keys: KeyRing) -> list[Receipt | errors.DomainError]:
     """Decide and store `pushes` of any number of ledgers; answers stand in the order of `pushes`.
 
-    Needs an open transaction and leaves it open: nothing is stored before the caller commits. Raises LockNotAvailable
-    where somebody else has kept one of these ledgers for a second. A push that cannot be
-    decided at all (errors.Reset, LedgerGone, Moved) has its error as answer and does not touch its neighbours.
+    Needs an open transaction and leaves it open: nothing is stored before the caller commits. Raises LockNotAvailable where
+    somebody else has locked one of these ledgers for a second. A push that cannot be decided at all (errors.Reset, LedgerGone,
+    Moved) has its error as its answer and does not touch its neighbours.
     """
     ledger_ids = sorted({push.ledger_id for push in pushes})
     locked = await _lock(connection, ledger_ids)
@@ -197,7 +197,7 @@ _WRITES = {
 
 @cache
 def _write_of(names: tuple[str, ...]) -> str:
-    """One statement for all of these: what a batch does not write costs nothing, for tables have many checks to be prepared."""
+    """One statement that writes these tables and no others: to prepare a write takes time, for tables have many checks."""
     *others, last = names
     parts = ", ".join(f"{name}_written as ({_WRITES[name]})" for name in others)
     return f"with {parts} {_WRITES[last]}" if parts else _WRITES[last]

@@ -17,8 +17,7 @@ from storage.encryption import KeyRing
 
 Reason = Literal["gone", "settled", "done", "rescheduled", "address_unverified", "address_refuses", "no_target"]
 """Why a message is not sent: what it is about, or its reader, is deleted; nothing is open; the user is done with it; its date
-or the user's settings changed since; the address is not proven, or mails to it
-came back; the user has no device to push to."""
+or the user's settings changed since; the address is not proven; mails to it came back; the user has no device to push to."""
 
 RESET_HOURS: Final = 1
 """How long the link of a reset works: whoever asked for it waits for the mail."""

@@ -1,4 +1,4 @@
-"""Reads of reminders: one, a page of them by their next occurrence, and a preview of what will be sent.
+"""Reads of reminders: one, and a page of them by their next occurrence.
 
 SQL knows remind_at and snoozed_until. When a rule next happens is computed here, for the repeating reminders of the one
 ledger that is asked about, and handed to the query as a list: it sorts, filters and pages by what is then one column.

@@ -106,5 +106,5 @@ def connect_args(url: str, application_name: str) -> dict[str, Any]:
 
 
 async def async_connection(url: str, application_name: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
-    """A bare psycopg connection in autocommit, for the write path."""
+    """A bare psycopg connection in autocommit."""
     return await psycopg.AsyncConnection.connect(libpq_url(url), autocommit=True, **connect_args(url, application_name))

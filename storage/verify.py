@@ -67,10 +67,10 @@ def named(connection: Connection, name: str) -> list[UUID]:
 
 
 def verify(connection: Connection, ledger_id: UUID, keys: KeyRing) -> Iterator[Finding]:
-    """What is wrong with one ledger, the first break of its log and then the first wrong row of each table.
+    """What is wrong with one ledger: the first break of its log, or else the first wrong row of each table.
 
-    `keys` open what is sealed.
-    `connection` must be in one repeatable-read snapshot, or a writer looks like corruption. Holds the ledger in memory.
+    `keys` open what is sealed. `connection` must be in one repeatable-read snapshot, or a writer looks like corruption.
+    Holds the ledger in memory.
     """
     head = connection.execute(_HEAD, {"ledger": ledger_id}).one_or_none()
     if head is None:
