@@ -10,20 +10,20 @@ from typing import Final
 import psutil
 
 LOOK_SECONDS: Final = 30.0
-"""Between two looks at what it holds; a leak that a look misses is no leak."""
+"""Between two looks at what it holds: a leak is slower than that."""
 QUIET_LOOK_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 600.0
-"""For a quiet moment. One that does not come does not let a process grow for ever."""
+"""How long a quiet moment is waited for: without a limit a busy process could grow for ever."""
 
 
 async def always() -> bool:
-    """For a child that nobody waits for: every moment is quiet."""
+    """For a child that may be ended at any moment."""
     return True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ceiling:
-    """`mib` of its own (USS), set by `setting`. `quiet` tells whether it may be ended now; it is asked for `patience_seconds`."""
+    """`mib` of its own memory (USS), set by `setting`. `quiet`: whether it may be ended now; after `patience_seconds` it is."""
 
     mib: int
     setting: str
@@ -33,7 +33,7 @@ class Ceiling:
     patience_seconds: float = PATIENCE_SECONDS
 
     async def passed(self, pid: int) -> float:
-        """Returns when the process holds more, and the moment is quiet: MiB. Does not return where the system does not tell."""
+        """Returns what the process holds, in MiB, once that is more and it is quiet. Never, where the system does not tell."""
         while True:
             if (held := await asyncio.to_thread(_held_mib, pid)) > self.mib:
                 break

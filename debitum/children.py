@@ -27,11 +27,11 @@ LOG_BYTES: Final = 10 * 1024 * 1024
 """A log larger than this is put aside at the next start; with its predecessor that bounds what a part can fill."""
 TAIL_LINES: Final = 8
 TAIL_BYTES: Final = 16_384
-"""An error with its frames, where a library is deep."""
+"""Room for an error with all its frames."""
 FRAME: Final = re.compile(r"\s+at (?:\S+:\d+ |\(\d+ more\))")
-"""A line of a log for people (telemetry.exceptions): where an error came by, below the line that says what it is."""
+"""A frame of an error in a log for people (telemetry.exceptions), below the line that says what the error is."""
 TAIL_FRAMES: Final = 2
-"""Of an error: with all of them the tail would have nothing else."""
+"""Of each error: with all of them there would be no room for anything else."""
 COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -91,7 +91,7 @@ class Child:
             began = time.monotonic()
             try:
                 log_start, process = await self._launch()
-            except OSError as error:  # no room for a process, or for a line of its log: later there may be
+            except OSError as error:  # no room for a process, or for its log: that may change
                 failures += 1
                 pause = self._pauses.after(failures)
                 text = f"{self.plan.name} cannot be started ({error.strerror}); again in {pause:g} s"
@@ -111,7 +111,7 @@ class Child:
                 continue
             lived = time.monotonic() - began
             failures = 1 if lived >= self._pauses.steady_seconds else failures + 1
-            self._mourn(code, lived, self._pauses.after(failures), _tail(self.plan.log, log_start))
+            self._tell_of_end(code, lived, self._pauses.after(failures), _tail(self.plan.log, log_start))
             await self._pause(failures)
 
     async def _launch(self) -> tuple[int, asyncio.subprocess.Process]:
@@ -119,7 +119,7 @@ class Child:
         log_start = _rotate(self.plan.log)
         if self.plan.before is not None:
             await self.plan.before()
-        async with self._launching:  # who stops us meanwhile waits until there is something to stop
+        async with self._launching:  # `stop` waits meanwhile, until there is a process to stop
             self._process = await self._start()
         return log_start, self._process
 
@@ -194,11 +194,11 @@ class Child:
             (os.killpg if self.plan.whole_group else os.kill)(pid, number)
 
     def _clear_group(self, pid: int) -> None:
-        """Workers whose parent died hold its port; of a run whose code server died nobody would notice that it died, too."""
+        """Kill what is left: workers of a dead parent hold its port, and runs of a dead code server could end unnoticed."""
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
-    def _mourn(self, code: int, lived: float, pause: float, tail: list[str]) -> None:
+    def _tell_of_end(self, code: int, lived: float, pause: float, tail: list[str]) -> None:
         name = signal.Signals(-code).name if code < 0 else None
         reason = f"was killed by {name}" if name else f"ended with exit code {code}"
         said = "Its last lines:" + "".join(f"\n    {line}" for line in tail) if tail else "It wrote nothing."
@@ -231,7 +231,7 @@ def _rotate(log: Path) -> int:
 
 
 def _tail(log: Path, since: int) -> list[str]:
-    """The last lines that were written after position `since`, but for what is deep in the frames of an error."""
+    """The last lines that were written after position `since`, without the deeper frames of errors."""
     with log.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(since, end - TAIL_BYTES))

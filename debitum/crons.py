@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-LONGEST_MONTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-"""Days, in a year that has all of them."""
+DAYS_OF_MONTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""Days, in a leap year."""
 
 
 class Field(NamedTuple):
@@ -28,7 +28,7 @@ FIELDS: Final = (
 
 
 def parse(value: str) -> str:
-    """`value`, where it names times that come. Raises ValueError, which says what it does not understand."""
+    """`value`, if it is an expression that some time matches. Raises ValueError, which says what is wrong with it."""
     given = value.split()
     if len(given) != len(FIELDS):
         raise ValueError(f"{value!r} is not a cron expression of five fields, like '*/5 * * * *'")
@@ -48,7 +48,7 @@ def _is_item(item: str, field: Field) -> bool:
 
 
 def _number(text: str, field: Field) -> int | None:
-    """The number that it is or names; None: it is none of the field's."""
+    """The number that `text` is or names; None: it is none of the field's."""
     if text in field.names:
         return field.least + field.names.index(text)
     if not re.fullmatch("[0-9]{1,9}", text) or not field.least <= int(text) <= field.most:
@@ -57,6 +57,6 @@ def _number(text: str, field: Field) -> int | None:
 
 
 def _longest(month: str) -> int:
-    """Days of a month; of several in one item, those of the longest there is."""
+    """Days of the month that an item is; of a range or a `*`, those of the longest month."""
     number = _number(month, FIELDS[3])
-    return max(LONGEST_MONTHS) if number is None else LONGEST_MONTHS[number - 1]
+    return max(DAYS_OF_MONTHS) if number is None else DAYS_OF_MONTHS[number - 1]

@@ -166,7 +166,7 @@ def write_down_what_is_due(api: httpx.Client) -> datetime:
 def wait_for_dagster(stack: Stack, api: httpx.Client, user: Mapping[str, Any], console: Console) -> list[Finding]:
     """What Dagster did by itself. What is not there in time is a finding that is not right."""
     address, ledger_id = user["user"]["email"], user["ledger_id"]
-    questions: dict[str, Callable[[], Finding]] = {
+    looks: dict[str, Callable[[], Finding]] = {
         "balances": lambda: _materialized(api),
         "mail": lambda: _mail(stack.data_dir / "mail", address),
         "snapshot": lambda: _snapshot(api, stack, ledger_id),
@@ -176,9 +176,9 @@ def wait_for_dagster(stack: Stack, api: httpx.Client, user: Mapping[str, Any], c
     deadline = time.monotonic() + PATIENCE_SECONDS
     with console.status("") as status:
         while True:
-            for name, question in questions.items():
+            for name, look in looks.items():
                 if name not in findings or not findings[name].right:
-                    findings[name] = question()
+                    findings[name] = look()
             missing = [name for name, finding in findings.items() if not finding.right]
             if not missing or time.monotonic() > deadline:
                 return list(findings.values())

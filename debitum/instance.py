@@ -13,7 +13,7 @@ from typing import Final, TextIO
 from debitum import folders
 
 LOOKED_AT_SECONDS: Final = 0.5
-"""How long we wait for whoever only looks who holds a data folder."""
+"""How long `claim` waits for the lock: `holder`, which only looks, has it for a moment."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def claim(data_dir: Path) -> Iterator[Claim]:
 
 
 def _locked(lock: TextIO) -> bool:
-    """Whether `lock` is ours alone now; `holder`, which only looks, has it for a moment."""
+    """Whether `lock` is ours alone now."""
     deadline = time.monotonic() + LOOKED_AT_SECONDS
     while True:
         try:

@@ -23,7 +23,7 @@ NOTICE_SECONDS: Final = 5.0
 
 
 class Leftovers:
-    """Those of the database `url`. `leads`: whether its daemon asks this code server. `log`: of the program that fails them."""
+    """Unfinished runs in the database `url`. `leads`: its daemon asks this code server. `log`: of debitum.leftover_runs."""
 
     def __init__(self, url: str, environment: Mapping[str, str], log: Path, *, leads: Callable[[], bool], say: Say) -> None:
         self._url = url
@@ -34,7 +34,7 @@ class Leftovers:
         self._runs: list[str] = []
 
     async def note(self) -> None:
-        """Runs that claim to have a process cannot have one, unless another host runs Dagster on this database."""
+        """Note the runs that claim to have a process: they cannot have one, unless another host runs Dagster on this database."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
             try:
@@ -53,7 +53,7 @@ class Leftovers:
             return await asyncio.to_thread(server.unfinished_runs, self._url, "debitum") if alone else []
 
     async def fail(self) -> None:
-        """Those that were noted; `debitum.leftover_runs` is a program of its own, for Dagster is big."""
+        """Mark those that were noted as failed, by a program of its own, because Dagster is big."""
         if not self._runs:
             return
         if self._leads():

@@ -80,7 +80,7 @@ class Supervisor:
             raise self._failure
 
     def _clear(self, *, unclean: bool) -> None:
-        """What must hold before anything is started."""
+        """End what an earlier supervisor left, and refuse or tell what speaks against a start."""
         settings = self._settings
         if unclean:
             self._say("the last supervisor of this data folder was killed; this one takes over", "took_over", level="warning")

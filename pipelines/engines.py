@@ -1,9 +1,9 @@
 """One engine a process for all instances of Dagster, which keeps its connections.
 
-Dagster begins a connection for each statement, which takes Postgres many times what most of them take: four fifths of what
-it does for a run. And the code server makes an instance for each tick and each run that ends, each of which makes three engines
-and looks at its tables: of those, SQLAlchemy's dialect for Postgres keeps the queries for the last 128 dialects in caches of its
-class, so that the code server came to hold 128 dialects with all that they know, and made everything anew for the next.
+Dagster opens a connection for each statement, which costs Postgres many times what most statements do: four fifths of its work
+for a run. And the code server makes an instance for each tick and each run that ends, and each instance makes three engines and
+looks at its tables. SQLAlchemy's dialect for Postgres caches the queries for that, in its class, for the last 128 dialects: the
+code server came to hold 128 of them with all that they know, and none served twice.
 """
 
 import os
@@ -15,7 +15,7 @@ from sqlalchemy import Engine, NullPool, create_engine
 ASKED: Final = {"isolation_level": "AUTOCOMMIT", "poolclass": NullPool}
 """What Dagster asks for where it keeps no connection. The webserver asks for others, and has them to itself."""
 KEPT: Final = 2
-"""Connections that a process keeps; beyond, each ends with what it was begun for."""
+"""Connections that a process keeps open; any more are closed after use."""
 _shared: Final[dict[str, Engine]] = {}
 """By URL."""
 

@@ -1,4 +1,4 @@
-"""Runs as forks of a process that has everything loaded: to import it anew takes a run over two seconds, and 150 MiB."""
+"""Runs as forks of a process that has everything loaded: importing it anew takes each run over two seconds, and 150 MiB."""
 
 import gc
 import os
@@ -20,9 +20,9 @@ NAMES: Final = "debitum-forks", "debitum-run"
 def preload() -> None:
     """From now on the code server's runs are forks, as soon as it has loaded the definitions.
 
-    It has no server and no connection then, which forks would share. Where the definitions cannot be loaded, or have begun
-    threads, whose locks might be held for ever in forks, nothing changes; nor beyond Linux, where libraries of the system have
-    such threads.
+    At that moment it has no server and no connection that forks would share. Nothing changes where the definitions cannot be
+    loaded, or have started threads, whose locks might be held for ever in forks; nor outside Linux, where libraries of the system
+    have such threads.
     """
     if not psutil.LINUX:
         return
@@ -49,12 +49,12 @@ def preload() -> None:
 
 
 def _fork_server() -> None:
-    """Python's own, but as a fork of this process, so that both share what is loaded; one that is begun later is none."""
+    """Start Python's fork server as a fork of this process, so that both share what is loaded; only the first one is."""
     gc.collect()
     gc.freeze()  # a look for garbage would write into all that is shared
-    resource_tracker.ensure_running()  # begun by the same function
+    resource_tracker.ensure_running()  # or it would be started by the function that is replaced below
     spawn = util.spawnv_passfds
-    util.spawnv_passfds = _fork  # type: ignore[assignment]  # of what may be passed, the fork server passes words
+    util.spawnv_passfds = _fork  # type: ignore[assignment]  # the fork server passes str alone
     try:
         forkserver.ensure_running()
     finally:
@@ -62,7 +62,7 @@ def _fork_server() -> None:
 
 
 def _fork(_: str, words: Sequence[str], descriptors: Sequence[int]) -> int:
-    """In the place of a new interpreter that runs the last of `words`; returns its pid."""
+    """Takes the place of starting an interpreter that runs the last of `words`; returns the pid."""
     return os.fork() or _serve(words[-1], descriptors)
 
 
@@ -81,9 +81,9 @@ def _serve(source: str, descriptors: Sequence[int]) -> NoReturn:
 
 
 def _leave_to_runs(number: signal.Signals) -> None:
-    """The signal is sent to the whole group: it ends runs, but not who must collect them.
+    """The signal, which is sent to the whole group, ends runs, but not the fork server, which must collect them.
 
-    Blocked in between: of what arrives just then, Python would forget what it has noted for the handler.
+    It is blocked during a fork: Python would forget in the child that one had arrived.
     """
     signal.signal(number, lambda *_: None)
 

@@ -1,4 +1,4 @@
-"""How old what ticks may be: Dagster marks an asset that nothing has written for longer."""
+"""How old assets may become: Dagster marks one that nothing has written for longer."""
 
 import datetime
 from typing import Final

@@ -1,4 +1,4 @@
-"""Garbage of Dagster's programs, of which each tick and each run leaves some: it is looked for soon, not once there is much."""
+"""Has Python collect the garbage that each tick and each run leaves in Dagster's programs soon, not once there is much."""
 
 import atexit
 import gc
@@ -8,9 +8,9 @@ from functools import wraps
 def collect_soon(owner: type, method: str) -> None:
     """From now on `method`, by which `owner` begins its work once everything is loaded, first sets aside what there is.
 
-    What Dagster makes for a tick refers to itself: only Python's collector finds it when the tick is over. It looks through the
-    old objects no sooner than a quarter as many have joined them, and what is loaded are 280,000 in a code server, 220,000 in a
-    daemon: each left some 10 MiB behind before it looked, between which other things came to lie, so that nothing went back.
+    What Dagster makes for a tick refers to itself, so that only Python's collector frees it. That looks through the old objects
+    only once a quarter as many have been added, and what is loaded are 280,000 in a code server, 220,000 in a daemon: some 10 MiB
+    of garbage came together before it looked, with other objects in between, so that none of it went back to the system.
     """
     begin = getattr(owner, method)
 
@@ -27,7 +27,7 @@ def collect_soon(owner: type, method: str) -> None:
 
 
 def _look() -> None:
-    """Look for garbage now: while another thread does, the collector does nothing when it is asked."""
+    """Collect now; again where nothing was done, because another thread was collecting."""
     before = _looks()
     while _looks() == before:
         gc.collect()

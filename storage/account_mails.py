@@ -30,6 +30,6 @@ def asked(kind: str, ledger_id: UUID, since: datetime.datetime, *, now: datetime
 
 
 def window(now: datetime.datetime) -> datetime.datetime:
-    """When the WINDOW_MINUTES began that `now` is in."""
+    """The beginning of the WINDOW_MINUTES in which `now` lies."""
     utc = now.astimezone(datetime.UTC)
     return utc.replace(minute=utc.minute - utc.minute % WINDOW_MINUTES, second=0, microsecond=0)

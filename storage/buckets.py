@@ -35,9 +35,9 @@ def of(count: int) -> list[Bucket]:
 
 
 def split(statement: str, *, ledger: str = "id", **columns: Any) -> dict[bool, TextualSelect]:
-    """`statement` for all ledgers (False) and for a bucket of them (True), which {of_bucket} is to hold to its column `ledger`.
+    """`statement` for all ledgers (False), and for those of a bucket (True): {of_bucket} in it is a condition on column `ledger`.
 
-    Two statements: of a hash the planner guesses that few rows have it, and small installations keep the plans that they had.
+    Two statements, for the planner guesses that few rows meet a condition on a hash: without buckets, plans stay as they were.
     """
     conditions = {False: "true", True: _CONDITION.format(ledger=ledger)}
     return {is_part: text(statement.format(of_bucket=here)).columns(**columns) for is_part, here in conditions.items()}

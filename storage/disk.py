@@ -1,4 +1,4 @@
-"""What the disk has to know before it counts."""
+"""Changes that are to survive a power cut."""
 
 import os
 from pathlib import Path

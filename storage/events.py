@@ -33,7 +33,7 @@ async def head(connection: AsyncConnection, ledger_id: UUID) -> Row[int, bytes |
 
 
 PAGE_BYTES: Final = 8 * 1024 * 1024
-"""Of facts in one page of the audit log: what follows from the deletion of a contact can be some megabytes each."""
+"""Of facts in one page of the audit log: a fact that deletes a contact can have some megabytes."""
 
 
 class Behind(NamedTuple):
@@ -105,7 +105,7 @@ _CONDITIONS: Final[Mapping[str, ColumnElement[bool]]] = {
     "last": _events.recorded_at <= bindparam("last"),
     "before": _events.seq < bindparam("before"),
 }
-"""By what a list is asked to hold to: the members of Filter, and where the page before it ended."""
+"""What a list can be restricted by: the members of Filter, and where the page before it ended."""
 
 
 async def listed(connection: AsyncConnection, ledger_id: UUID, wanted: Filter, page: Page) -> Rows:

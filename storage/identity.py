@@ -51,7 +51,7 @@ class Made:
 
 
 async def hold(connection: AsyncConnection, user_id: UUID) -> None:
-    """Keep the user's row: of what waits here, or changes it, one comes after the other."""
+    """Lock the user's row until the transaction ends: whoever else locks or changes it waits."""
     await connection.execute(select(tables.users.c.id).where(tables.users.c.id == user_id).with_for_update(key_share=True))
 
 

@@ -1,4 +1,4 @@
-"""What deciding can ask for, brought into the books before it begins: rows in, entities, events and conflicts out."""
+"""Loads into the books whatever a decision can ask for, before it is made: rows in, entities, events and conflicts out."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -25,7 +25,7 @@ Connection = psycopg.AsyncConnection[TupleRow]
 Cursor = psycopg.AsyncCursor[TupleRow]
 
 PLAN_ANEW_FROM = 100
-"""A statement that finds rows by other than their keys is planned anew, and not prepared, where it is asked for so many."""
+"""From so many wanted rows on, a statement that finds them by other than their keys is planned anew, not prepared."""
 LARGEST_MOVE = 2
 """How many times its amount a transaction can move a balance in one fact: an edit reverses the old and posts the new."""
 
@@ -57,7 +57,7 @@ _OF_COMMANDS = """
 
 @cache
 def _load_of(kinds: frozenset[str]) -> str:
-    """One statement for what is wanted of these kinds, and the contacts of it: a look-up costs to set up, also one of nothing."""
+    """One statement for what is wanted of these kinds, with its contacts: each look-up takes time, even one of nothing."""
     tables, people, parts = [_WANTED], [], []
     if "contact" in kinds:
         people.append("select ledger_id, id from wanted where kind = 'contact'")
@@ -248,7 +248,7 @@ def _dependants(book: Book, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
 
 
 def _once(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without what stands there again: a contact may be deleted and restored many times over."""
+    """Without repetitions: a contact may be deleted and restored many times over."""
     return list({tuple(row.values()): row for row in rows}.values())
 
 

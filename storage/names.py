@@ -1,4 +1,4 @@
-"""Names in the database, for those too who do not load SQLAlchemy: roles, and the schema of Dagster's tables."""
+"""Names in the database, for modules that do not load SQLAlchemy too: roles, and the schema of Dagster's tables."""
 
 from typing import Final
 

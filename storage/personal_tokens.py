@@ -22,7 +22,7 @@ TOKEN_BYTES: Final = 32
 MAX_TOKENS: Final = 50
 """Of a user; expired ones make room."""
 TOUCH_AFTER: Final = datetime.timedelta(minutes=1)
-"""`last_used_at` is written no more often: a program that asks a hundred times a second is no hundred writes."""
+"""`last_used_at` is written no more often: a program that asks a hundred times a second does not cause a hundred writes."""
 _tokens, _users = tables.personal_tokens.c, tables.users.c
 _SHOWN = (_tokens.id, _tokens.name, _tokens.scope, _tokens.created_at, _tokens.expires_at, _tokens.last_used_at)
 

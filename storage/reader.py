@@ -15,13 +15,13 @@ CONNECTIONS: Final = 3
 """At most: one process keeps no more of Postgres busy."""
 
 _INTERVENTIONS: Final = "57P"
-"""What Postgres says last to whom it is shut down for (57014, a cancelled statement, is none of them)."""
+"""Begins the codes with which Postgres ends a session (57014, a cancelled statement, is not among them)."""
 
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 class Reader:
-    """Connects when it is asked, keeps what is whole, and throws away what anything went wrong with."""
+    """Opens connections when they are needed, keeps them, and throws one away when anything went wrong with it."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
@@ -75,7 +75,7 @@ class Reader:
 
 
 def _says_goodbye(error: psycopg.OperationalError) -> bool:
-    """Whether it is not about the statement: the connection was idle, and has ended since."""
+    """Whether the error is that the connection has ended while it was idle, and not about the statement."""
     return error.sqlstate is None or error.sqlstate.startswith(_INTERVENTIONS)
 
 

@@ -4,8 +4,8 @@ Fresh tables grow in a schema of their own, under their own names, so that index
 the swap is `set schema`, twice a table. Facts are applied a page at a time, and each page loads only what it touches: the
 first page and the tail at the end are the same work.
 
-Which table has a name is no matter of snapshots: whoever first reads one after the swap reads the fresh one, by a snapshot that
-may be older, and would miss the rows that were written since. So all of them are committed before the swap, which then waits
+Names of tables are looked up outside of snapshots: a transaction that first reads a table after the swap reads the fresh one, by
+a snapshot that may be older than its last rows, and would miss those. So all rows are committed before the swap, which then waits
 until every transaction is over that began before that.
 """
 

@@ -1,4 +1,4 @@
-"""Long work of an event loop in short steps, between which everybody else is answered."""
+"""Long work on an event loop, done in short steps, between which everybody else is answered."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ T = TypeVar("T")
 STEP: Final = 16
 """Commands of a push that are read, decided or made rows of in one step: a millisecond or two. What is less is no long work."""
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-"""By event loop: whose turn it is. What is long goes one after the other: side by side all of it would end last."""
+"""By event loop: whose turn it is to do long work. Side by side, all of it would end last."""
 
 
 async def of(found: Iterable[T]) -> list[T]:

@@ -52,7 +52,7 @@ async def clear(connection: AsyncConnection, key: bytes) -> None:
 
 
 async def take_back(connection: AsyncConnection, key: bytes) -> None:
-    """One guess that was counted was none; the others stay."""
+    """Uncount one guess, which turned out to be none."""
     await connection.execute(delete(tables.login_attempts).where(_attempts.key == key, _attempts.failures == 1))
     fewer = update(tables.login_attempts).where(_attempts.key == key, _attempts.failures > 1)
     await connection.execute(fewer.values(failures=_attempts.failures - 1))

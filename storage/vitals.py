@@ -9,7 +9,7 @@ import psycopg
 from storage import roles, urls
 
 MOST_COUNTED: Final = 10_000
-"""Rows of a kind that are counted; that many may be more. What nobody has looked after for a week costs no more than that."""
+"""Rows of a kind that are counted: where there are so many, there may be more. A backlog of weeks takes no longer to count."""
 RECENT: Final = datetime.timedelta(hours=1)
 """How far back messages are counted that are over."""
 BACKUP: Final = "backup"

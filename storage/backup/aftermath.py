@@ -16,8 +16,8 @@ from storage.snapshots.tables import TABLES
 def forget_days(root: Root, first: datetime.date) -> int:
     """Throw away the files of the days from `first` on, which hold what the backup does not: they are made anew by the jobs.
 
-    How many. Those stay that tell what was sent: that has happened, and Postgres does not know it any more. The copy of the log
-    goes: what the backup lacks is no loss that an audit should find, and of who is not in it no erasure would take anything out.
+    Returns how many. Files that tell what was sent stay: that has happened, and Postgres does not know it any more. The copy of
+    the log goes: an audit would take what the backup lacks for a loss, and no erasure would remove whoever is not in the backup.
     To be done before the database is replaced: should that fail, everything is made again as it was.
     """
     made_anew = [*(table for table in TABLES if not table.keeps), LOG]
@@ -28,7 +28,7 @@ def forget_days(root: Root, first: datetime.date) -> int:
 
 
 def forget_strangers(begin: Begin, root: Root) -> int:
-    """Take out of the files that stayed whoever the database does not know: nothing could erase them later. How many ledgers."""
+    """Take ledgers that the database does not know out of the files that stayed: nothing could erase them later. How many."""
     found = [UUID(name) for name in _ledgers(root)]
     if not found:
         return 0

@@ -44,7 +44,7 @@ MOST_HEAD_BYTES: Final = 2**16
 KEYS, DUMP, END = 1, 2, 3
 """Kinds of pieces."""
 MAKING: Final = ".making-"
-"""How the name of a file begins that is being written, or that a process left which was killed."""
+"""How the name of a file begins that is being written, or was when its process was killed."""
 _LENGTH_BYTES: Final = 4
 _SALT_BYTES: Final = 32
 _PURPOSE: Final = "backups"

@@ -21,7 +21,7 @@ from storage.snapshots.schema import FOLDERS, SNAPSHOTS
 File = Path | UPath
 """A file or a folder: of this machine, or of another filesystem of fsspec's."""
 BUILDING: Final = ".building-"
-"""How the name of a folder begins in which a file is being made, or in which a run that was killed left what it had."""
+"""How the name of a folder begins in which a file is being built, or was when a run was killed."""
 WAITING: Final = 32
 """Threads that read from elsewhere where memory has no limit (each takes its share): they wait rather than work. All footers
 are read for a tick, which has a minute, and for each question; they are two requests a file."""
@@ -105,7 +105,7 @@ def connect(
 
 @contextmanager
 def glance(root: Root) -> Iterator[duckdb.DuckDBPyConnection]:
-    """One for what takes less time than opening it: for files of this machine a process has one, which keeps nothing of them."""
+    """One for reads that take less time than opening it: for local files each process keeps one open, without a cache."""
     if isinstance(root.elsewhere, UPath):
         with connect(root) as duck:
             yield duck
@@ -155,9 +155,9 @@ class _Readable(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec says
 
 @contextmanager
 def workshop(root: Root, file: File) -> Iterator[Path]:
-    """A folder of this machine for what is to become `file`; what a killed run left of it goes first.
+    """A folder of this machine in which `file` is built; what a killed run left there goes first.
 
-    It is beside the file, on the same disk; of one that lies elsewhere in the data folder.
+    It is beside the file, on the same disk, or in the data folder where the file is to lie elsewhere.
     """
     if isinstance(file, Path):
         top, home, prefix = _top(root, file), file.parent, BUILDING
@@ -173,7 +173,7 @@ def workshop(root: Root, file: File) -> Iterator[Path]:
 
 
 def sweep(root: Root) -> None:
-    """Throw away what is being made, or was when a run was killed."""
+    """Throw away what is being built, or was when a run was killed."""
     homes = {home for name in FOLDERS for home in (root.data / name, root.folder(name)) if isinstance(home, Path)}
     for left in (left for home in homes for left in home.glob(f"**/{BUILDING}*")):
         shutil.rmtree(left, ignore_errors=True)

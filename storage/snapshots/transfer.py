@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from storage.snapshots import files
 
 LONGEST_ROW: Final = 16 * 1024 * 1024
-"""Bytes: a fact that deletes a contact with tens of thousands of debts. By itself DuckDB would take sixteen times as much for a
-buffer, which is all that it may have."""
+"""Bytes, for a fact that deletes a contact with tens of thousands of debts. By default DuckDB would take a buffer of sixteen such
+rows, which is more memory than it may use."""
 
 
 def download(connection: Connection, rows: str, path: Path, bound: Mapping[str, object]) -> int:

@@ -87,7 +87,7 @@ def _days_until(begin: Begin, day: datetime.date) -> list[datetime.date]:
 
 
 def _lacking(root: Root, table: Table, earlier: Sequence[datetime.date]) -> set[datetime.date]:
-    """Those that have to be written before the day after the last of them: where that one is final, so are those before it."""
+    """Those of `earlier` that have to be written first. Where the last is final, so are all before it."""
     there = files.there(root, table)
     if not earlier or (there.issuperset(earlier) and files.final(root, table, earlier[-1])):
         return set()

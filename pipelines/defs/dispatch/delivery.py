@@ -95,10 +95,10 @@ class Way(NamedTuple):
 
 
 class Crew:
-    """The lanes of one run, so many. Who finds nothing to do looks again until nobody has anything to do.
+    """Counts the lanes of one run that are at work. One that finds nothing to do looks again until none has anything to do.
 
-    A run is the only one: if it went on for a provider that hangs, and the lanes of the other had ended, what comes due for
-    these would wait for the run's end.
+    There is one run at a time: if lanes ended while one of another provider hangs, what comes due for them meanwhile would wait
+    for the end of the run.
     """
 
     def __init__(self, lanes: int) -> None:
@@ -107,7 +107,7 @@ class Crew:
         self._alone = threading.Lock()
 
     def is_done(self) -> bool:
-        """Whether the caller, who found nothing, may go; if not, it has rested before it looks again."""
+        """Whether the caller, who found nothing to do, may end; if not, this returns after a pause, and it looks again."""
         self.leave()
         if self._done.wait(LOOK_SECONDS):
             return True
@@ -116,7 +116,7 @@ class Crew:
             return self._done.is_set()
 
     def leave(self) -> None:
-        """The caller has nothing to do, or can do nothing any more."""
+        """The caller has nothing to do, or has failed."""
         with self._alone:
             self._at_work -= 1
             if self._at_work == 0:
@@ -189,7 +189,7 @@ class Lane:
     def _send_all(
         self, claimed: list[tuple[outbox.Claimed, Way]], deadline: datetime.datetime, tally: Tally
     ) -> list[outbox.Claimed]:
-        """Those of `claimed` for which there was no time, or whose provider may just have gone down."""
+        """Send them; returns those for which there was no time, or whose provider may just have gone down."""
         for number, (row, way) in enumerate(claimed):
             if self.clock() >= deadline or self._send(row, way, tally) == "channel_down":
                 return [row for row, _ in claimed[number:]]
