@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from debitum import database, folders, instance, rings, schema
+from debitum.commands import Say
 from debitum.database import Database
 from debitum.settings import Settings
 from pipelines.defs.erasure import erasing
 from storage import engine, roles
 from storage.backup import aftermath, dumping, erased, restoring, shelf
 from storage.backup.container import Opened, Secrets
-from storage.backup.dumping import Made, Say
+from storage.backup.dumping import Made
 from storage.backup.erased import Erased
 from storage.backup.errors import BackupError
 from storage.backup.restoring import Found

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 from debitum import leash, processes
 from debitum.ceilings import Ceiling
 from debitum.probes import Probe
-from debitum.saying import Say
+from debitum.saying import Voice
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -73,7 +73,7 @@ class Pauses:
 class Child:
     """`run` keeps the plan's command running until `stop`; `ready` is set while it answers."""
 
-    def __init__(self, plan: Plan, say: Say, *, pauses: Pauses | None = None) -> None:
+    def __init__(self, plan: Plan, say: Voice, *, pauses: Pauses | None = None) -> None:
         self.plan = plan
         self.ready = asyncio.Event()
         self.starts = 0

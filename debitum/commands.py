@@ -55,6 +55,10 @@ def number_argument(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+Say = Callable[[str], object]
+"""Tells whoever gave a command one thing, in a sentence; see `say`."""
+
+
 def say(text: str) -> None:
     """Tell the person at the terminal. Where that has been closed, work goes on without."""
     with suppress(OSError):

@@ -14,7 +14,7 @@ import psycopg
 from debitum import leash, processes
 from debitum.dagster_upgrade import IN_USE
 from debitum.database import DatabaseError
-from debitum.saying import Say
+from debitum.saying import Voice
 from storage import dagster_tables, migrations, names, urls
 
 REVISIONS: Final = Path("_core", "storage", "alembic", "versions")
@@ -25,7 +25,7 @@ class DagsterSchemaError(DatabaseError):
     """Dagster's tables cannot be used; the text says why and what to do."""
 
 
-def upgrade(url: str, environment: Mapping[str, str], say: Say) -> str | None:
+def upgrade(url: str, environment: Mapping[str, str], say: Voice) -> str | None:
     """Bring the tables in the database of `url` to the newest revision, which is returned; None where there are none yet.
 
     Two that do it at once do it one after the other. It can be killed at any moment, and run again. Raises DagsterSchemaError.

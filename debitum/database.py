@@ -1,11 +1,12 @@
 """The database of a start: the embedded one or the one that DATABASE_URL names, and checked. Its schema is debitum.schema's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from debitum import commands, folders, instance
+from debitum.commands import Say
 from debitum.settings import Settings
 from storage import embedded, major, server
 
@@ -27,7 +28,7 @@ class Database:
     description: str
 
 
-def start(settings: Settings, say: Callable[[str], object] = commands.say) -> Database:
+def start(settings: Settings, say: Say = commands.say) -> Database:
     """Start the embedded server, or look at the one that DATABASE_URL names. Raises DatabaseError.
 
     Data of an older major version is brought to the newest first, which may take long: `say` tells of it.

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ import httpx
 
 from debitum import instance, leash, processes
 from debitum.children import private_log
+from debitum.commands import Say
 from debitum.settings import Settings
 
 EVERY_MINUTE: Final = "* * * * *"
@@ -31,8 +32,6 @@ ENDED: Final = ("SUCCESS", "FAILURE", "CANCELED")
 """What becomes of a run in the end."""
 OUTSIDE: Final = ("DATABASE_", "DEBITUM_", "SMTP_", "SENDGRID_", "FCM_", "MAIL_", "OPERATOR_", "HEARTBEAT_", "DAGSTER_")
 """Settings by their beginning: none reaches the demo's own stack, so that it never writes to anybody or anybody's database."""
-
-Say = Callable[[str], None]
 
 
 class DemoError(Exception):

@@ -1,11 +1,11 @@
 """`debitum keys`: which keys seal what, a new key, and sealing everything by it while the servers run."""
 
-from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Engine
 
 from debitum import folders, rings, schema
+from debitum.commands import Say
 from debitum.database import DatabaseError
 from debitum.settings import Settings
 from storage import encryption, engine, roles, rotation, server
@@ -14,7 +14,6 @@ from storage.rotation import InUse
 
 APPLICATION_NAME: Final = "debitum-keys"
 REMEDY: Final = "put back the DEBITUM_KEYS, or the file secrets, that it had, or restore a backup that has the keys"
-Say = Callable[[str], object]
 
 
 def show(settings: Settings, say: Say) -> bool:

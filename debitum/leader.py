@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from debitum.saying import Say
+from debitum.saying import Voice
 from storage import server, urls
 
 ASK_SECONDS: Final = 5.0
@@ -24,7 +24,7 @@ async def led_briefly(url: str) -> AsyncIterator[bool]:
         yield await server.lead_dagster(connection)
 
 
-async def run_alone(url: str, daemon: Daemon, say: Say, *, ask_seconds: float = ASK_SECONDS) -> None:
+async def run_alone(url: str, daemon: Daemon, say: Voice, *, ask_seconds: float = ASK_SECONDS) -> None:
     """Run `daemon` whenever this process holds the database's leadership; does not return.
 
     The leadership is a lock of a session: when the connection is lost the daemon is stopped, then the lock is asked for again.
@@ -44,7 +44,7 @@ async def run_alone(url: str, daemon: Daemon, say: Say, *, ask_seconds: float = 
         await asyncio.sleep(ask_seconds)
 
 
-async def _run_while_connected(connection: psycopg.AsyncConnection[Any], daemon: Daemon, say: Say, ask_seconds: float) -> None:
+async def _run_while_connected(connection: psycopg.AsyncConnection[Any], daemon: Daemon, say: Voice, ask_seconds: float) -> None:
     running = asyncio.create_task(daemon())
     try:
         while not (await asyncio.wait({running}, timeout=ask_seconds))[0]:

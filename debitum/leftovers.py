@@ -12,7 +12,7 @@ import psycopg
 
 from debitum import leader, processes
 from debitum.children import private_log
-from debitum.saying import Say
+from debitum.saying import Voice
 from storage import server
 
 PATIENCE_SECONDS: Final = 60.0
@@ -25,7 +25,7 @@ NOTICE_SECONDS: Final = 5.0
 class Leftovers:
     """Unfinished runs in the database `url`. `leads`: its daemon asks this code server. `log`: of debitum.leftover_runs."""
 
-    def __init__(self, url: str, environment: Mapping[str, str], log: Path, *, leads: Callable[[], bool], say: Say) -> None:
+    def __init__(self, url: str, environment: Mapping[str, str], log: Path, *, leads: Callable[[], bool], say: Voice) -> None:
         self._url = url
         self._environment = environment
         self._log = log

@@ -2,7 +2,7 @@
 
 import datetime
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from debitum import rings, schema
+from debitum.commands import Say
 from debitum.settings import Settings
 from domain import addresses
 from notifications import channels
@@ -38,7 +39,7 @@ class Desk:
     """What the commands share: the settings, the operator's screen, the time. Each says whether all went well."""
 
     settings: Settings
-    say: Callable[[str], object]
+    say: Say
     now: datetime.datetime
 
     def mail(self, address: str) -> bool:

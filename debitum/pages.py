@@ -7,7 +7,7 @@ from typing import Final
 
 from debitum import database, instance, parts, plans, probes, processes, rings
 from debitum.children import Child
-from debitum.saying import Say
+from debitum.saying import Voice
 from debitum.settings import Settings
 from debitum.supervisor import STOPPED_BY
 
@@ -23,7 +23,7 @@ class NothingToShowError(Exception):
     """Nothing runs that the pages could show; the text says what to do."""
 
 
-def show(settings: Settings, say: Say) -> None:
+def show(settings: Settings, say: Voice) -> None:
     """Until a signal of STOPPED_BY, or the supervisor ends. `settings` are those of the pages alone (settings.for_pages).
 
     Raises PagesRunError, NothingToShowError, processes.PortInUseError, database.DatabaseError.
@@ -39,7 +39,7 @@ def show(settings: Settings, say: Say) -> None:
     asyncio.run(_show(settings, plans.environment(settings, url, rings.text(settings)), say))
 
 
-async def _show(settings: Settings, environment: dict[str, str], say: Say) -> None:
+async def _show(settings: Settings, environment: dict[str, str], say: Voice) -> None:
     stopping = asyncio.Event()
     for number in STOPPED_BY:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -1,10 +1,10 @@
 """Proof and repair from the command line: does everything follow from the logs, and how to make it so again."""
 
-from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
 from debitum import rings, schema
+from debitum.commands import Say
 from debitum.settings import Settings
 from storage import rebuild, roles, verify
 from storage.engine import Begin
@@ -14,8 +14,6 @@ PROGRESS_LEDGERS = 1_000
 
 LEAST_DIGITS = 8
 """Of a digest: fewer would name half of all ledgers."""
-
-Say = Callable[[str], object]
 
 
 class UnknownLedgerError(Exception):

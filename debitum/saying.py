@@ -9,7 +9,7 @@ ERRORS: Final = ("error", "critical")
 """Levels whose sentences go to standard error."""
 
 
-class Say(Protocol):
+class Voice(Protocol):
     """Tells one thing: `text`, which people read; its constant name `event`, and its fields by name, for programs."""
 
     def __call__(self, text: str, event: str, /, *, level: output.Level = "info", **fields: object) -> None:
@@ -21,7 +21,7 @@ def people(text: str, event: str, /, *, level: output.Level = "info", **_: objec
     (commands.complain if level in ERRORS else commands.say)(text)
 
 
-def voice(choice: output.Choice) -> Say:
+def voice(choice: output.Choice) -> Voice:
     """How to say things on standard output as `choice` has it: as JSON, or as sentences."""
     if not output.is_json(choice, output.STANDARD_OUTPUT):
         return people

@@ -15,7 +15,7 @@ from debitum import database, folders, instance, leader, migrating, parts, plans
 from debitum.children import Child, Pauses, Plan
 from debitum.leftovers import Leftovers
 from debitum.migrating import Migration
-from debitum.saying import Say
+from debitum.saying import Voice
 from debitum.settings import Settings, offers_dagster
 from storage import embedded
 
@@ -29,7 +29,7 @@ CODE_SERVER_LOOK_SECONDS: Final = 0.5
 """Between two looks whether a code server that runs elsewhere answers."""
 
 
-def up(settings: Settings, say: Say) -> None:
+def up(settings: Settings, say: Voice) -> None:
     """Run until SIGINT or SIGTERM. Raises instance.AlreadyRunningError, and what a start can fail with (FAILURES)."""
     ids = list(rings.made(settings).keys)  # which holds the data folder itself, where it has to look into its database
     with instance.claim(settings.data_dir) as claim:
@@ -45,7 +45,7 @@ FAILURES: Final = (database.DatabaseError, folders.FolderError, processes.PortIn
 class Supervisor:
     """One run of the whole. The caller holds the data folder."""
 
-    def __init__(self, settings: Settings, say: Say) -> None:
+    def __init__(self, settings: Settings, say: Voice) -> None:
         self._settings = settings
         self._say = say
         self._began = time.monotonic()

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import accounts, passwords, refusals
 from api.registration import RegisterBody
 from debitum import database, rings, schema
+from debitum.commands import Say
 from debitum.settings import Settings
 from domain import addresses, errors
 from notifications import channel, channels, contexts, message, render
@@ -24,7 +25,6 @@ from storage import passwords as stored
 from storage.encryption import KeyRing
 
 Result = TypeVar("Result")
-Say = Callable[[str], object]
 
 
 class UserError(Exception):

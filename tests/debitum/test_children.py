@@ -14,7 +14,7 @@ import pytest
 
 from debitum import children, processes
 from debitum.children import Child, Pauses, Plan
-from debitum.saying import Say
+from debitum.saying import Voice
 from telemetry import exceptions
 
 QUICK = Pauses(first_seconds=0.05, longest_seconds=0.2, steady_seconds=60)
@@ -33,7 +33,7 @@ def plan(folder: Path, program: str, *, name: str = "part", grace_seconds: float
     )
 
 
-def heard(said: list[str]) -> Say:
+def heard(said: list[str]) -> Voice:
     """Keeps the sentences in `said`."""
     return lambda text, _, /, **__: said.append(text)
 
