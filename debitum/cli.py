@@ -21,7 +21,6 @@ from debitum.commands import (
     Command,
     Run,
     complain,
-    number_argument,
     say,
 )
 
@@ -294,7 +293,16 @@ def _messages(act: "Callable[[messages.Desk, argparse.Namespace], bool]") -> Run
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     states = ("open", "all", "pending", "leased", "dead", "suppressed", "sent")
     parser.add_argument("--state", choices=states, default="open", help="default open: pending, leased or dead")
-    parser.add_argument("--limit", type=number_argument(0, 1_000_000), default=50, help="default 50")
+    parser.add_argument("--limit", type=_limit, default=50, help="default 50")
+
+
+def _limit(given: str) -> int:
+    from api import refusals
+
+    try:
+        return refusals.whole_number(given, 0, 1_000_000)
+    except ValueError as error:  # whose words argparse would not repeat
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _ids_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from api import refusals
-
 if TYPE_CHECKING:
     from debitum.settings import Settings
 
@@ -41,18 +39,6 @@ class Command:
     run: Run
     flags: tuple[Flag, ...] = ()
     arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None
-
-
-def number_argument(least: int, most: int) -> Callable[[str], int]:
-    """What argparse reads an argument by; of a ValueError it would not repeat the words."""
-
-    def read(given: str) -> int:
-        try:
-            return refusals.whole_number(given, least, most)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return read
 
 
 Say = Callable[[str], object]

@@ -6,7 +6,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage import revisions, server
 
-_newest = revisions.newest()
 OK, NEWER = "ok", "newer"
 """NEWER: the schema is a later version's, which is just taking over; its migrations leave this code working (CONTRIBUTING.md)."""
 
@@ -40,8 +39,8 @@ async def examine(connection: AsyncConnection) -> Condition:
 
 
 def _judge(revision: str | None) -> str:
-    if revision == _newest:
+    if revision == revisions.newest():
         return OK
     if not revisions.is_known(revision):
         return NEWER
-    return f"the schema is at {revision}, this code needs {_newest}: run `debitum migrate`"
+    return f"the schema is at {revision}, this code needs {revisions.newest()}: run `debitum migrate`"

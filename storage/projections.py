@@ -11,7 +11,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Select,
-    Subquery,
     Table,
     Text,
     Uuid,
@@ -104,17 +103,13 @@ def _by_letters() -> ColumnElement[str]:
 _NAME_BY_LETTERS: Final = _by_letters()
 
 
-def _current() -> Subquery:
-    return balances.CURRENT.subquery()
-
-
 def _contacts() -> Select[*tuple[Any, ...]]:
     """Contacts with their balances and things, each from one object by contact in a scalar subquery.
 
     That is evaluated once; a join may be repeated for each contact while the ledger's tables have no statistics.
     """
     columns, things = tables.contacts.c, tables.transactions.c
-    now = _current()
+    now = balances.CURRENT.subquery()
     pair = func.jsonb_build_object("currency", now.c.currency, "amount", now.c.amount)
     accounts = (
         select(now.c.contact_id, func.jsonb_agg(aggregate_order_by(pair, now.c.currency)).label("balances"))
@@ -145,7 +140,7 @@ _IS_SETTLED = func.jsonb_array_length(CONTACTS.selected_columns["balances"]) == 
 
 def _with_amount() -> tuple[Select[*tuple[Any, ...]], ColumnElement[int]]:
     """Contacts beside their balances in one `currency`, and that amount."""
-    its = _current().alias("sorted")
+    its = balances.CURRENT.subquery("sorted")
     joined = CONTACTS.outerjoin(its, and_(its.c.contact_id == tables.contacts.c.id, its.c.currency == bindparam("currency")))
     return joined, func.coalesce(its.c.amount, 0)
 

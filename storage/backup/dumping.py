@@ -140,14 +140,18 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
 
 
+def connected(url: str, application_name: str) -> psycopg.Connection[Any]:
+    """A connection to the database of `url`. Raises BackupError."""
+    try:
+        return psycopg.connect(urls.libpq_url(url), application_name=application_name)
+    except psycopg.OperationalError as error:
+        raise BackupError(f"Postgres cannot be reached: {str(error).strip()}") from error
+
+
 @contextmanager
 def _moment(url: str) -> Iterator[_Moment]:
     """A snapshot that lasts as long as the block."""
-    try:
-        connection = psycopg.connect(urls.libpq_url(url), application_name=APPLICATION_NAME)
-    except psycopg.OperationalError as error:
-        raise BackupError(f"Postgres cannot be reached: {str(error).strip()}") from error
-    with connection:
+    with connected(url, APPLICATION_NAME) as connection:
         connection.execute("set idle_in_transaction_session_timeout = 0")
         revision = _revision(connection)
         settled_at = _settled_at(connection)

@@ -11,14 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Final
 
-import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from storage import engine, migrations, revisions, roles, urls
+from storage import engine, migrations, revisions, roles
 from storage.backup import programs
 from storage.backup.container import Opened
-from storage.backup.dumping import PROGRESS_SECONDS, Say
+from storage.backup.dumping import PROGRESS_SECONDS, Say, connected
 from storage.backup.erased import Erased
 from storage.backup.errors import BackupError
 from storage.backup.programs import Place, Program
@@ -73,11 +72,7 @@ def require_fitting(backup: Opened, found: Found) -> None:
 
 def look(url: str) -> Found:
     """What is there. Raises BackupError where Postgres cannot be reached."""
-    try:
-        connection = psycopg.connect(urls.libpq_url(url), application_name=APPLICATION_NAME)
-    except psycopg.OperationalError as error:
-        raise BackupError(f"Postgres cannot be reached: {str(error).strip()}") from error
-    with connection:
+    with connected(url, APPLICATION_NAME) as connection:
         sessions = tuple(name for (name,) in connection.execute(_SESSIONS))
         users = ledgers = 0
         if connection.execute(_IS_THERE, {"schema": SCHEMA}).fetchone() is not None:

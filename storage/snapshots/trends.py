@@ -40,16 +40,13 @@ def ageing(root: Root) -> Trend:
 
 def _trend(root: Root, query: str) -> Trend:
     """Of rows (day, name, value), in the order of the names; a day without a row of a name has 0 of it."""
-    rows = [(cast("datetime.date", day), str(name), float(cast("float", value))) for day, name, value in _ask(root, query)]
+    _, found = questions.query(root, query)
+    rows = [(cast("datetime.date", day), str(name), float(cast("float", value))) for day, name, value in found]
     days = sorted({day for day, _, _ in rows})
     values = {name: [0.0] * len(days) for _, name, _ in rows}
     for day, name, value in rows:
         values[name][days.index(day)] = value
     return Trend(days, values)
-
-
-def _ask(root: Root, query: str) -> list[tuple[object, ...]]:
-    return questions.query(root, query)[1]
 
 
 _NET: Final = f"""

@@ -275,7 +275,7 @@ def _build_dimension(root: Root, path: Path, columns: dict[str, Column], taken: 
 
 def _counts(duck: duckdb.DuckDBPyConnection, table: Table, path: File) -> Counts:
     counted = duck.execute(
-        f"select {table.counted_by}, count(*) from {_WRITTEN} group by 1 order by 1",  # noqa: S608 - our own names
+        f"select {table.counted_by}, count(*) from read_parquet($path, hive_partitioning = false) group by 1 order by 1",  # noqa: S608 - our own names
         {"path": places.location(path)},
     )
     return [(str(value), int(count)) for value, count in counted.fetchall()]
@@ -287,7 +287,6 @@ def _rows(counts: Counts) -> int:
 
 _EVERYTHING: Final = ("", "g")
 """All ids lie between these."""
-_WRITTEN: Final = "read_parquet($path, hive_partitioning = false)"
 _LEDGERS: Final = """
     select ledgers.id, (ledgers.created_at at time zone 'UTC')::date, users.time_zone, users.locale, users.default_currency,
            (users.deleting_at at time zone 'UTC')::date

@@ -14,12 +14,9 @@ INTERVAL_SECONDS = 10
 MAX_RUNTIME_SECONDS = 600
 """A run that is stopped has kept every chunk that it finished; the next one goes on from there."""
 
-_sample = dg.AssetSelection.checks(checks.sample_adds_up)
-_everything = dg.AssetSelection.checks(checks.everything_adds_up)
-
 materialise_balances = dg.define_asset_job(
     "materialise_balances",
-    selection=dg.AssetSelection.assets(assets.balances).without_checks() | _sample,
+    selection=dg.AssetSelection.assets(assets.balances).without_checks() | dg.AssetSelection.checks(checks.sample_adds_up),
     description="Adds the new postings to the balances of the ledgers that changed, then checks a sample.",
     tags={
         "group": "ledger",
@@ -32,7 +29,7 @@ materialise_balances = dg.define_asset_job(
 
 check_balances = dg.define_asset_job(
     "check_balances",
-    selection=_everything,
+    selection=dg.AssetSelection.checks(checks.everything_adds_up),
     description="Compares every balance with the sum of its postings.",
     tags={"group": "ledger"},
     executor_def=executors.of_postgres_alone(),

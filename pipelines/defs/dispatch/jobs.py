@@ -26,7 +26,6 @@ DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 
 
 @dg.op(
-    name="send",
     pool="dispatch",
     description="Claims messages in small batches, sends mails and pushes side by side, and writes down what became of each.",
 )
