@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import httpx
 
-from debitum import instance, leash, processes
+from debitum import instance, leash, parts, processes
 from debitum.children import private_log
 from debitum.commands import Say
 from debitum.settings import Settings
@@ -93,7 +93,7 @@ def ready(settings: Settings, say: Say) -> Iterator[Stack]:
     note = instance.holder(settings.data_dir)
     if note is not None:
         if (obstacle := _obstacle(note, settings)) is None:
-            found = Stack(note.addresses["api"], note.addresses["dagster"], settings.data_dir, settings.snapshot_url)
+            found = Stack(note.addresses[parts.API], note.addresses[parts.WEBSERVER], settings.data_dir, settings.snapshot_url)
             say(f"using the stack that runs at {found.api}")
             yield found
             return
@@ -107,14 +107,14 @@ _SCHEDULES: Final = "{ repositoriesOrError { ... on RepositoryConnection { nodes
 
 def _obstacle(note: instance.Note, settings: Settings) -> str | None:
     """Why the demo cannot show what it shows with the stack that `note` tells of."""
-    if "dagster" not in note.addresses:
+    if parts.WEBSERVER not in note.addresses:
         return "without Dagster"
-    if "api" not in note.addresses:
+    if parts.API not in note.addresses:
         return "without the API"
     if outward := [name for name in PROVIDERS if settings.environment.get(name)]:
         return f"it sends real mail ({', '.join(outward)} is set)"
     try:
-        answer = ask_dagster(note.addresses["dagster"], _SCHEDULES)["repositoriesOrError"]
+        answer = ask_dagster(note.addresses[parts.WEBSERVER], _SCHEDULES)["repositoriesOrError"]
     except (httpx.HTTPError, DemoError):
         return "its Dagster does not answer"
     ticks = {schedule["name"]: schedule["cronSchedule"] for node in answer.get("nodes", []) for schedule in node["schedules"]}

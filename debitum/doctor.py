@@ -143,15 +143,11 @@ def _space(settings: Settings) -> Finding:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    note = instance.holder(settings.data_dir)
-    listeners = []
-    if parts.API in settings.parts:
-        listeners.append(("API", settings.host, settings.port, "DEBITUM_PORT (--port)"))
-    if parts.WEBSERVER in settings.parts:
-        listeners.append(("Dagster", settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)"))
+    note, addresses = instance.holder(settings.data_dir), plans.addresses(settings)
     held = set(note.addresses.values()) if note is not None else set()
-    for name, host, port, setting in listeners:
-        if note is not None and plans.addresses(settings)[name.lower()] in held:
+    for part, host, port, setting in plans.listeners(settings):
+        name = "API" if part == parts.API else "Dagster"
+        if note is not None and addresses[part] in held:
             yield Finding(f"port of {name}", f"{port} is held by our own supervisor (pid {note.pid})")
             continue
         try:

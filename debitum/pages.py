@@ -35,7 +35,8 @@ def show(settings: Settings, say: Voice) -> None:
         raise PagesRunError(f"already running: {parts.WEBSERVER} is at {note.addresses[parts.WEBSERVER]}")
     if (url := database.running_url(settings)) is None:
         raise NothingToShowError("the supervisor of this data folder has no Postgres running yet: try again in a moment")
-    processes.check_port(settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
+    for _, host, port, setting in plans.listeners(settings):
+        processes.check_port(host, port, setting)
     asyncio.run(_show(settings, plans.environment(settings, url, rings.text(settings)), say))
 
 

@@ -70,13 +70,16 @@ def environment(settings: Settings, database_url: str, keys: str) -> dict[str, s
     }
 
 
+def listeners(settings: Settings) -> list[tuple[str, str, int, str]]:
+    """The parts that run here and that people reach: name, host, port, and the setting of the port."""
+    api = (parts.API, settings.host, settings.port, "DEBITUM_PORT (--port)")
+    pages = (parts.WEBSERVER, settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
+    return [listener for listener in (api, pages) if listener[0] in settings.parts]
+
+
 def addresses(settings: Settings) -> dict[str, str]:
     """Where people reach those of the parts that run here, by name."""
-    found = {
-        parts.API: f"http://{reachable(settings.host)}:{settings.port}",
-        parts.WEBSERVER: f"http://{reachable(settings.dagster_host)}:{settings.dagster_port}",
-    }
-    return {name: address for name, address in found.items() if name in settings.parts}
+    return {name: f"http://{reachable(host)}:{port}" for name, host, port, _ in listeners(settings)}
 
 
 def code_socket(settings: Settings) -> Path:
@@ -91,12 +94,12 @@ def migration(settings: Settings) -> tuple[str, ...]:
 
 def api(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """The Sanic application; its first process stops the workers."""
-    address = addresses(settings)["api"]
+    address = addresses(settings)[parts.API]
     return Plan(
-        name="api",
+        name=parts.API,
         command=processes.python("api"),
         environment=environment,
-        log=_log(settings, "api"),
+        log=_log(settings, parts.API),
         grace_seconds=API_GRACE_SECONDS,
         answers=probes.http(f"{address}{API_ANSWERS}"),
         address=address,
@@ -107,10 +110,10 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's code server: holds the definitions, and starts a process for each run."""
     socket = Path(environment["DEBITUM_CODE_SOCKET"])
     return Plan(
-        name="code-server",
+        name=parts.CODE_SERVER,
         command=processes.python("pipelines", "code-server", "--socket", str(socket), "-m", "pipelines.location"),
         environment=environment,
-        log=_log(settings, "code-server"),
+        log=_log(settings, parts.CODE_SERVER),
         grace_seconds=DAGSTER_GRACE_SECONDS,
         answers=probes.unix_socket(socket),
         stale=socket,
@@ -120,15 +123,15 @@ def code(settings: Settings, environment: Mapping[str, str]) -> Plan:
 
 def webserver(settings: Settings, environment: Mapping[str, str]) -> Plan:
     """Dagster's pages. They have no login: where they listen is DEBITUM_DAGSTER_HOST, whatever the API's host is."""
-    address = addresses(settings)["dagster"]
+    address = addresses(settings)[parts.WEBSERVER]
     options = ["-h", settings.dagster_host, "-p", str(settings.dagster_port), "-w", str(folders.workspace())]
     if settings.dagster_read_only:
         options.append("--read-only")
     return Plan(
-        name="dagster",
+        name=parts.WEBSERVER,
         command=processes.python("pipelines", "webserver", *options),
         environment=environment,
-        log=_log(settings, "dagster"),
+        log=_log(settings, parts.WEBSERVER),
         grace_seconds=DAGSTER_GRACE_SECONDS,
         answers=probes.http(f"{address}{WEBSERVER_ANSWERS}"),
         address=address,

@@ -20,7 +20,7 @@ from debitum.settings import Settings, offers_dagster
 from storage import embedded
 
 STOPPED_BY: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOP_ORDER: Final = (("api", plans.DAEMON), ("dagster",), ("code-server",), ("worker",))
+STOP_ORDER: Final = ((parts.API, plans.DAEMON), (parts.WEBSERVER,), (parts.CODE_SERVER,), (parts.WORKER,))
 """By name: who asks goes before who answers. Postgres comes after all of them."""
 POSTGRES_LOOK_SECONDS: Final = 0.5
 """Between two looks whether the embedded server lives: requests fail with 503 for about this long when it does not."""
@@ -89,10 +89,8 @@ class Supervisor:
             self._say(text, "leftovers_ended", level="warning", processes=ended)
         for one in spelling.unread(settings.environment):
             self._say(f"warning: {one}", "setting_unread", level="warning", setting=one.name)
-        if parts.API in settings.parts:
-            processes.check_port(settings.host, settings.port, "DEBITUM_PORT (--port)")
-        if parts.WEBSERVER in settings.parts:
-            processes.check_port(settings.dagster_host, settings.dagster_port, "DEBITUM_DAGSTER_PORT (--dagster-port)")
+        for _, host, port, setting in plans.listeners(settings):
+            processes.check_port(host, port, setting)
         if offers_dagster(settings):
             text = f"warning: Dagster's pages have no login, and {settings.dagster_host} is not of this machine alone"
             self._say(text, "pages_have_no_login", level="warning", host=settings.dagster_host)
