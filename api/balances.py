@@ -57,7 +57,7 @@ async def read(call: Call[None, PointQuery]) -> Reply:
     if not rows:
         raise LedgerGone()
     if rows[0].is_future:
-        raise errors.Invalid("a member does not fit", errors=(errors.FieldError("/as_of", "lies in the future"),))
+        raise errors.Invalid.at("/as_of", "lies in the future")
     items = [(row.contact_id, row.currency, row.amount) for row in rows if row.contact_id is not None]
     return _reply(current.Balances(rows[0].version, rows[0].materialized_version, items))
 

@@ -4,7 +4,7 @@ import functools
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import Raw
@@ -94,21 +94,21 @@ def refuse_doubled(data: bytes, *, inside: bool = True) -> None:
         if not inside:
             names = [name.text for name in _OUTERMOST.decode(data)]
             if len(set(names)) != len(names):
-                _refuse(_place(_Pairs((name, None) for name in names)))
+                raise _doubled(_Pairs((name, None) for name in names))
             return
         text = data.decode()
         try:
             _LOOKING.decode(text)
         except _Doubled:
-            _refuse(_place(_KEEPING.decode(text)))
+            raise _doubled(_KEEPING.decode(text)) from None
     except (msgspec.DecodeError, ValueError) as error:
         raise errors.Invalid("the body is not JSON in UTF-8") from error
     except RecursionError as error:
         raise errors.Invalid("the body is nested too deeply") from error
 
 
-def _refuse(pointer: str) -> NoReturn:
-    raise errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, "stands there twice"),))
+def _doubled(value: Any) -> errors.Invalid:
+    return errors.Invalid.at(_place(value), "stands there twice")
 
 
 def _place(value: Any) -> str:
@@ -185,7 +185,7 @@ def _parameters_of(given: dict[str, Any], shape: type[T]) -> T:
 
 
 def _unfit(name: str, detail: str) -> errors.Invalid:
-    return errors.Invalid("a parameter does not fit", errors=(errors.FieldError(f"/{_escaped(name)}", detail),))
+    return errors.Invalid.at(f"/{_escaped(name)}", detail, whole="a parameter does not fit")
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def invalid(error: msgspec.ValidationError) -> errors.Invalid:
     if (named := _MISSING_OR_UNKNOWN.match(detail)) is not None:
         pointer += f"/{_escaped(_shortened(named[2]))}"
         detail = "required" if named[1] == "missing required" else "unknown member"
-    return errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, _shortened(detail)),))
+    return errors.Invalid.at(pointer, _shortened(detail))
 
 
 def _shortened(text: str) -> str:

@@ -98,7 +98,7 @@ async def listed(call: Call[None, ContactQuery]) -> Reply:
     """Contacts with their balances, a page at a time."""
     query = call.query
     if query.sort == "balance" and query.currency is None:
-        raise errors.Invalid("which balance?", errors=(errors.FieldError("/currency", "required with sort=balance"),))
+        raise errors.Invalid.at("/currency", "required with sort=balance", whole="which balance?")
     wanted = projections.ContactFilter(
         query.search, query.balance, query.sort, query.currency, query.include == "deleted", query.changed_since
     )

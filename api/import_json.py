@@ -106,8 +106,7 @@ def _fact(sent: bytes, index: int) -> tuple[facts.Fact, bytes, str]:
         as_exported = sent == sequence.wire_text(text.decode(), said).encode()  # then there is nothing else in it
         members = None if as_exported else _members(sent)
     except errors.Invalid as error:
-        inside = tuple(errors.FieldError(f"/events/{index}{found.pointer}", found.detail) for found in error.errors)
-        raise errors.Invalid(error.detail, errors=inside) from error
+        raise errors.Invalid(error.detail, errors=errors.inside(f"/events/{index}", error.errors)) from error
     if members is not None and chain.canonical(members) != text:
         raise _wrong(index, "", "has members that no fact has")
     if b"\\u0000" in text:
@@ -124,7 +123,7 @@ def _members(sent: bytes) -> dict[str, Any]:
 
 
 def _wrong(index: int, pointer: str, detail: str) -> errors.Invalid:
-    return errors.Invalid("the log is not whole", errors=(errors.FieldError(f"/events/{index}{pointer}", detail),))
+    return errors.Invalid.at(f"/events/{index}{pointer}", detail, whole="the log is not whole")
 
 
 def _pushes(ledger_id: str, defaults: Defaults, log: Iterator[Decided]) -> Iterator[Push]:

@@ -51,9 +51,7 @@ class Order:
                 raise ValueError("no text of ours has a NUL")
             return Page(limit, (msgspec.convert(key, self.key), row_id))
         except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-            raise errors.Invalid(
-                "the cursor is not from this list", errors=(errors.FieldError("/cursor", "not a cursor"),)
-            ) from error
+            raise errors.Invalid.at("/cursor", "not a cursor", whole="the cursor is not from this list") from error
 
     def cursor(self, place: Place | None) -> str | None:
         """The cursor of the page that begins behind `place`."""

@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 def refuse_common(password: str, pointer: str) -> None:
     """Raises errors.Invalid that points to the member, where guessers try this password first."""
     if common_passwords.has(password):
-        raise errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, COMMON),))
+        raise errors.Invalid.at(pointer, COMMON)
 
 
 def objection(password: str) -> str | None:

@@ -61,8 +61,7 @@ async def create_token(call: Call[TokenCreate, Nothing]) -> Reply:
     """Make a personal token."""
     now, expires_at = services.now(), call.body.expires_at
     if expires_at is not None and not now < expires_at <= now + MAX_LIFETIME:
-        wrong = errors.FieldError("/expires_at", "not in the future, or more than ten years away")
-        raise errors.Invalid("a member does not fit", errors=(wrong,))
+        raise errors.Invalid.at("/expires_at", "not in the future, or more than ten years away")
     new = personal_tokens.NewToken(call.body.name, call.body.scope, expires_at)
     async with call.changing() as connection:
         row, token = await personal_tokens.create(connection, call.caller.user_id, new, now=now)

@@ -168,7 +168,7 @@ async def previewed(call: Call[None, PreviewQuery]) -> Reply:
         found = await preview.planned(connection, call.caller.ledger_id, now=services.now(), days=call.query.days)
     if found is None:
         what = f"more than {preview.MAX_ITEMS} messages: ask for fewer days"
-        raise errors.Invalid("the preview would be too long", errors=(errors.FieldError("/days", what),))
+        raise errors.Invalid.at("/days", what, whole="the preview would be too long")
     return Reply(Items([_planned(item) for item in found]))
 
 

@@ -66,7 +66,7 @@ async def moved(call: Call[None, HistoryQuery]) -> Reply:
     query, today = call.query, services.now().date()
     last = today if query.last is None else min(query.last, today)
     if query.first is not None and query.last is not None and query.first > query.last:
-        raise errors.Invalid("the range is empty", errors=(errors.FieldError("/from", "lies after `to`"),))
+        raise errors.Invalid.at("/from", "lies after `to`", whole="the range is empty")
     async with call.reading() as connection:
         levels = await connection.run_sync(
             history.changes, call.caller.ledger_id, last, currency=query.currency, contact_id=query.contact_id
@@ -76,7 +76,7 @@ async def moved(call: Call[None, HistoryQuery]) -> Reply:
         return Reply(Items([]))
     if (last - first).days >= history.MAX_DATES * history.DAYS[query.interval]:
         what = f"more than {history.MAX_DATES} dates: ask for fewer days, or a longer interval"
-        raise errors.Invalid("the history would be too long", errors=(errors.FieldError("/from", what),))
+        raise errors.Invalid.at("/from", what, whole="the history would be too long")
     found = history.at(levels, history.dates(first, last, query.interval))
     return Reply(Items([_point(level) for level in found]))
 

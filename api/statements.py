@@ -147,7 +147,7 @@ def _month(call: Call[None, StatementQuery]) -> tuple[datetime.date, datetime.da
         try:
             first = datetime.date.fromisoformat(f"{call.query.month}-01")
         except ValueError as error:
-            raise errors.Invalid("a member does not fit", errors=(errors.FieldError("/month", "no such month"),)) from error
+            raise errors.Invalid.at("/month", "no such month") from error
     return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
 
 

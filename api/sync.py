@@ -121,8 +121,7 @@ def _event_id(sent: bytes, index: int) -> str:
     try:
         return ids.text(body.decode_bytes(sent, _Named).id)
     except errors.Invalid as error:
-        pointer = f"/events/{index}/id"
-        raise errors.Invalid("an item has no readable id", errors=(errors.FieldError(pointer, "not a UUID"),)) from error
+        raise errors.Invalid.at(f"/events/{index}/id", "not a UUID", whole="an item has no readable id") from error
 
 
 def _command(sent: bytes, device_id: str | None) -> Command:

@@ -78,7 +78,7 @@ async def debitum(call: Call[None, Options]) -> Reply:
 
 def _currency(code: str) -> money.Currency:
     if (found := money.CURRENCIES.get(code)) is None:
-        raise errors.Invalid("a member does not fit", errors=(errors.FieldError("/currency", "not an ISO 4217 currency"),))
+        raise errors.Invalid.at("/currency", "not an ISO 4217 currency")
     return found
 
 

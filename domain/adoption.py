@@ -68,7 +68,7 @@ def adopt(ledger: Ledger, fact: Fact, *, recorded_at: str, undone: Fact | None) 
 
 
 def _wrong(pointer: str, detail: str) -> errors.Invalid:
-    return errors.Invalid("the fact does not follow from those before", errors=(errors.FieldError(pointer, detail),))
+    return errors.Invalid.at(pointer, detail, whole="the fact does not follow from those before")
 
 
 def _check_envelope(ledger: Ledger, fact: Fact) -> None:

@@ -1,6 +1,6 @@
 """Why something is refused: one class a reason, with a machine code and typed data; nothing here knows HTTP."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -13,7 +13,7 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 def inside(pointer: str, found: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
-    """What is wrong in the value at `pointer`, seen from where that begins."""
+    """`found`, with pointers into the value at `pointer`, pointing from the root instead."""
     return tuple(FieldError(f"{pointer}{error.pointer}", error.detail) for error in found)
 
 
@@ -38,6 +38,11 @@ class Invalid(Rejected):
     """The command's members do not fit together or to what they change."""
 
     code = "invalid"
+
+    @classmethod
+    def at(cls, pointer: str, detail: str, *, whole: str = "a member does not fit") -> Self:
+        """What is wrong with the one member at `pointer`; `whole` says it of all that was sent."""
+        return cls(whole, errors=(FieldError(pointer, detail),))
 
 
 class UnsupportedVersion(Rejected):

@@ -338,7 +338,7 @@ def check_time(text: str, pointer: str) -> None:
     A `timestamp` stands in the log for ever as it was sent, and other devices have to read it.
     """
     if not _RFC_3339.fullmatch(text):
-        raise errors.Invalid("a member does not fit", errors=(errors.FieldError(pointer, "not a time as RFC 3339 has it"),))
+        raise errors.Invalid.at(pointer, "not a time as RFC 3339 has it")
 
 
 _WIRE_TIME_LENGTH = len("2026-01-02T03:04:05.000006Z")
@@ -349,8 +349,7 @@ def wire_time(moment: datetime.datetime, pointer: str = "") -> str:
     try:
         text = str(msgspec.to_builtins(moment.astimezone(datetime.UTC)))  # which takes a tenth of what isoformat does
     except OverflowError as error:
-        outside = errors.FieldError(pointer, "outside of the years 1 to 9999")
-        raise errors.Invalid("a member does not fit", errors=(outside,)) from error
+        raise errors.Invalid.at(pointer, "outside of the years 1 to 9999") from error
     return text if len(text) == _WIRE_TIME_LENGTH else f"{text[:-1]}.000000Z"
 
 

@@ -233,13 +233,12 @@ def _add(book: Book, fact: Fact, step: Step, fingerprint: bytes) -> Outcome:
 def _adopt(book: Book, item: Decided) -> Outcome:
     try:
         if item.id in book.known:
-            raise errors.Invalid("", errors=(errors.FieldError("/id", "stands there twice"),))
+            raise errors.Invalid.at("/id", "stands there twice")
         undone = book.fact(item.fact.undoes)
         fact, step = adopt(book.ledger, item.fact, recorded_at=book.recorded_at, undone=undone)
     except errors.Rejected as error:
-        inside = tuple(errors.FieldError(f"/events/{item.index}{found.pointer}", found.detail) for found in error.errors)
-        whole = (errors.FieldError(f"/events/{item.index}", error.detail),)
-        raise errors.Invalid("the log does not fold", errors=inside or whole) from error
+        found = error.errors or (FieldError("", error.detail),)
+        raise errors.Invalid("the log does not fold", errors=errors.inside(f"/events/{item.index}", found)) from error
     return _add(book, fact, step, chain.fingerprint(book.data_key, item.fingerprinted))
 
 
