@@ -173,9 +173,9 @@ def _check_result(ledger: Ledger, step: Step, change: Change, pointer: str) -> N
     entity = step.entities[change.key]
     for problem in checks.problems(entity.aggregate_type, entity.fields):
         raise _wrong(f"{pointer}/fields{problem.pointer}", problem.detail)
-    for name, kind in (("contact_id", "contact"), ("transaction_id", "transaction"), ("repays", "transaction")):
+    for name, kind in facts.REFERENCES:
         named = entity.fields.get(name)
-        other = None if named is None else _after(ledger, step, (kind, named))  # type: ignore[arg-type]  # mypy widens the literals of a loop
+        other = None if named is None else _after(ledger, step, (kind, named))
         if named is not None and other is None and name in change.fields:
             raise _wrong(f"{pointer}/fields/{name}", "there is no such thing")
         if name == "contact_id" and other is not None and entity.live and not other.live:

@@ -225,18 +225,10 @@ def _restore(case: Case) -> Draft:
 _RULES = {"CREATED": _create, "UPDATED": _update, "DELETED": _delete, "RESTORED": _restore, "UNDO": undo}
 
 
-REFERENCES: tuple[tuple[str, facts.AggregateType], ...] = (
-    ("contact_id", "contact"),
-    ("transaction_id", "transaction"),
-    ("repays", "transaction"),
-)
-"""Members that name another aggregate, and what it is."""
-
-
 def references(command: Command) -> list[facts.Key]:
     """The aggregates that `command` names besides its own."""
     named: list[facts.Key] = []
-    for name, aggregate_type in REFERENCES:
+    for name, aggregate_type in facts.REFERENCES:
         value = getattr(command.payload, name, UNSET)
         if value is not UNSET and value is not None:
             named.append((aggregate_type, ids.text(value)))

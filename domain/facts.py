@@ -180,6 +180,13 @@ FIELDS: dict[AggregateType, tuple[str, ...]] = {
 }
 """The fields of an aggregate that clients write."""
 
+REFERENCES: tuple[tuple[str, AggregateType], ...] = (
+    ("contact_id", "contact"),
+    ("transaction_id", "transaction"),
+    ("repays", "transaction"),
+)
+"""The fields that name another aggregate, and its type."""
+
 MONEY = ("type", "direction", "amount", "currency", "contact_id", "item")
 SCHEDULE = ("remind_at", "time_zone", "repeat", "channels")
 _GROUPS = {("transaction", name): "MONEY" for name in MONEY} | {("reminder", name): "SCHEDULE" for name in SCHEDULE}

@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 
 from domain import errors, facts, money
 from domain.adoption import Decided, is_id
-from domain.decide import REFERENCES, references
+from domain.decide import references
 from domain.facts import Command, Unreadable
 from domain.fold import Dispute
 from domain.sequence import Book, Item, Known, Refusal
@@ -204,7 +204,7 @@ def _decided_keys(fact: facts.Fact) -> Iterator[tuple[str, str]]:
     """What a fact touches and names; ids that are none are refused when it is taken over."""
     named: list[tuple[str, str]] = [("event", fact.id), *(change.key for change in fact.changes)]
     for change in fact.changes:
-        named += [(kind, change.fields[name][1]) for name, kind in REFERENCES if name in change.fields]
+        named += [(kind, change.fields[name][1]) for name, kind in facts.REFERENCES if name in change.fields]
     named += [("event", fact.undoes)] if fact.undoes else []
     yield from ((kind, one) for kind, one in named if is_id(one))
 
