@@ -1,17 +1,16 @@
 """Limits on a whole conversation with a server, where a socket's own time-out begins anew with every byte."""
 
 import contextlib
-import queue
 import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, TypeVar
 
 _Found = tuple[socket.AddressFamily, socket.SocketKind, int, tuple[str | int, ...] | tuple[int, bytes]]
 """What socket() and connect() want to be told: family, kind, protocol, address."""
-
 
 Answer = TypeVar("Answer")
 
@@ -19,25 +18,20 @@ Answer = TypeVar("Answer")
 def within(seconds: float, call: Callable[[], Answer]) -> Answer:
     """What `call` returns or raises; TimeoutError after `seconds`, when it is left behind in a thread of its own.
 
-    For libraries that open their connections themselves. Whoever is left behind holds a thread and a connection for as long as
-    the library's own time-outs let it.
+    For what cannot be interrupted, such as libraries that open their connections themselves. A call that is left behind holds
+    its thread and its connection for as long as its own time-outs let it.
     """
-    answers: queue.SimpleQueue[tuple[Answer | None, BaseException | None]] = queue.SimpleQueue()
+    answer = Future[Answer]()
 
     def work() -> None:
         try:
-            answers.put((call(), None))
+            answer.set_result(call())
         except BaseException as error:
-            answers.put((None, error))
+            answer.set_exception(error)
 
+    # Not an executor's thread: the interpreter would wait for those at its end.
     threading.Thread(target=work, name="call with a limit", daemon=True).start()
-    try:
-        answer, error = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return answer  # type: ignore[return-value]  # there is no error
+    return answer.result(timeout=seconds)
 
 
 class Deadline:
@@ -87,27 +81,15 @@ class Deadline:
         return left
 
     def _resolve(self, host: str, port: int) -> list[_Found]:
-        # getaddrinfo cannot be interrupted and may take half a minute when the network is gone: it is left behind then.
-        answers: queue.SimpleQueue[list[_Found] | OSError] = queue.SimpleQueue()
-
-        def ask() -> None:
-            try:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                answers.put([(family, kind, protocol, address) for family, kind, protocol, _, address in found])
-            except OSError as error:
-                answers.put(error)
-            except UnicodeError:  # a label that is empty or longer than 63 characters
-                answers.put(socket.gaierror(socket.EAI_NONAME, "not a host name"))
-
-        threading.Thread(target=ask, name="getaddrinfo", daemon=True).start()
+        """Without a network getaddrinfo may take half a minute."""
         try:
-            answer = answers.get(timeout=self._left())
-        except queue.Empty:
+            found = within(self._left(), lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except TimeoutError:
             self.expired = True
-            raise TimeoutError from None
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
+            raise
+        except UnicodeError as error:  # a label that is empty or longer than 63 characters
+            raise socket.gaierror(socket.EAI_NONAME, "not a host name") from error
+        return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
 
     def _watch(self, connection: socket.socket) -> None:
         # A duplicate of the descriptor: TLS takes the socket object over, the connection under it stays the same.
