@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from domain import backup, errors
+from domain import backup
 
 DATABASE: Final = "debitum.db"
 PREFERENCES: Final = "debitum-preferences.xml"
@@ -279,7 +279,4 @@ def _convert(row: dict[str, Any], kind: type[Row], table: str, key: str) -> Row:
         return msgspec.convert(dict.fromkeys(kind.__struct_fields__) | row, type=kind)
     except msgspec.ValidationError as error:
         detail, _, column = str(error).partition(" - at `$.")
-        pointer = f"/{table}/{row[key]}/{column.rstrip('`')}"
-        raise backup.BadBackup(
-            f"the backup cannot be imported: {pointer}: {detail}", errors=(errors.FieldError(pointer, detail),)
-        ) from error
+        raise backup.bad(f"/{table}/{row[key]}/{column.rstrip('`')}", detail) from error

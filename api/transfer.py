@@ -37,21 +37,13 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
-class Skipped(Struct, frozen=True):
-    """Rows that were not taken over."""
-
-    what: str
-    count: int
-    reason: str
-
-
 class Imported(Struct, frozen=True):
     """What of the backup is in the ledger now, from this import or an earlier one; `items` are among `transactions`."""
 
     contacts: int
     transactions: int
     items: int
-    skipped: list[Skipped]
+    skipped: list[backup.Skipped]
     version: int
 
 
@@ -160,6 +152,5 @@ def _summary(translated: backup.Import, outcomes: dict[str, Outcome], version: i
             continue
         there[what] += 1
         there["items"] += command.event_data.get("type") == "item"
-    skipped = [Skipped(skip.what, skip.count, skip.reason) for skip in translated.skipped]
-    skipped += [Skipped(what, count, reason) for (what, reason), count in refused.items()]
-    return Imported(there["contacts"], there["transactions"], there["items"], skipped, version)
+    skipped = [backup.Skipped(what, count, reason) for (what, reason), count in refused.items()]
+    return Imported(there["contacts"], there["transactions"], there["items"], [*translated.skipped, *skipped], version)

@@ -60,7 +60,7 @@ class Backup(Struct, frozen=True):
 
 
 class Skipped(Struct, frozen=True):
-    """How many rows have no place here, and why."""
+    """Rows that were not taken over: of what, how many, and why."""
 
     what: str
     count: int
@@ -86,7 +86,7 @@ def translate(backup: Backup, currency: money.Currency, today: datetime.date) ->
     for person in sorted(backup.people, key=lambda person: person.id_person):
         command = _contact(person)
         if person.id_person in contacts:
-            raise _bad(f"/person/{person.id_person}", "this id is there twice")
+            raise bad(f"/person/{person.id_person}", "this id is there twice")
         contacts[person.id_person] = command.aggregate_id
         commands.append(command)
     rows = _distinct(row for row in backup.transactions if row.amount != 0)
@@ -109,7 +109,7 @@ def _distinct(rows: Iterable[Txn]) -> list[Txn]:
     by_id: dict[int, Txn] = {}
     for row in rows:
         if by_id.setdefault(row.id_transaction, row) is not row:
-            raise _bad(f"/txn/{row.id_transaction}", "this id is there twice")
+            raise bad(f"/txn/{row.id_transaction}", "this id is there twice")
     return [by_id[row_id] for row_id in sorted(by_id)]
 
 
@@ -129,7 +129,7 @@ def _transaction(
 ) -> facts.Command:
     at = f"/txn/{row.id_transaction}"
     if row.id_person not in contacts:
-        raise _bad(f"{at}/id_person", f"there is no person {row.id_person}")
+        raise bad(f"{at}/id_person", f"there is no person {row.id_person}")
     given = None if row.timestamp is None else _moment(f"{at}/timestamp", row.timestamp)
     payload = facts.TransactionCreated(
         contact_id=uuid.UUID(contacts[row.id_person]),
@@ -143,7 +143,7 @@ def _transaction(
 
 def _money(at: str, row: Txn, decimals: int, currency: money.Currency) -> dict[str, Any]:
     if row.is_monetary != 1:
-        raise _bad(f"{at}/is_monetary", "neither 0 nor 1")
+        raise bad(f"{at}/is_monetary", "neither 0 nor 1")
     try:
         amount = money.scale(abs(row.amount), decimals, currency)
     except money.CurrencyPrecision as error:
@@ -196,7 +196,7 @@ def _check_balances(commands: Iterable[facts.Command]) -> None:
         balance = balances.get(payload.contact_id, 0) + (payload.amount if payload.direction == "lent" else -payload.amount)
         if abs(balance) > money.MAX_AMOUNT:
             row_id = command.fingerprinted["backup"][1]
-            raise _bad(f"/txn/{row_id}/amount", "with this amount the balance is larger than can be held")
+            raise bad(f"/txn/{row_id}/amount", "with this amount the balance is larger than can be held")
         balances[payload.contact_id] = balance
 
 
@@ -207,7 +207,7 @@ def _text(pointer: str, value: str | None) -> str | None:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise _bad(pointer, "holds half of a character") from error
+        raise bad(pointer, "holds half of a character") from error
     return value
 
 
@@ -215,7 +215,7 @@ def _moment(pointer: str, milliseconds: int) -> datetime.datetime:
     try:
         return _EPOCH + datetime.timedelta(milliseconds=milliseconds)
     except OverflowError as error:
-        raise _bad(pointer, "the time lies outside of the years 1 to 9999") from error
+        raise bad(pointer, "the time lies outside of the years 1 to 9999") from error
 
 
 def _checked(pointer: str, value: Value, kind: Any) -> Value:
@@ -223,9 +223,10 @@ def _checked(pointer: str, value: Value, kind: Any) -> Value:
     try:
         msgspec.convert(value, type=kind)
     except msgspec.ValidationError as error:
-        raise _bad(pointer, str(error)) from error
+        raise bad(pointer, str(error)) from error
     return value
 
 
-def _bad(pointer: str, detail: str) -> BadBackup:
+def bad(pointer: str, detail: str) -> BadBackup:
+    """What is wrong with one row, or with its column at `pointer`."""
     return BadBackup(f"the backup cannot be imported: {pointer}: {detail}", errors=(errors.FieldError(pointer, detail),))
