@@ -31,14 +31,14 @@ def install(app: "Sanic[Any, Any]") -> None:
     @app.post("/join", name="join_confirmed")
     @pages.takes_form
     async def confirm(request: Request) -> HTTPResponse:
-        here, form, say = services.of(request), request.form, languages.of(request)
-        invite, email, password = (str(form.get(name, "") if form else "") for name in ("invite", "email", "password"))
+        here, say = services.of(request), languages.of(request)
+        invite, email, password = pages.sent(request, "invite", "email", "password")
         if here.settings.signup == "closed":
             return _closed(say)
         async with here.transaction() as connection:
             if not await invites.is_good(connection, invite, now=services.now()):
                 over = say("The invitation was used before, or it is too old. Ask for another one.")
-                return pages.page(say, say("This invitation is not valid any more"), pages.paragraph(over), status=400)
+                return pages.notice(say, say("This invitation is not valid any more"), over, status=400)
         if (objection := passwords.objection(password)) is not None:
             return _form(request, invite, email, objection, status=400)
         try:
@@ -52,18 +52,16 @@ def install(app: "Sanic[Any, Any]") -> None:
         except identity.EmailTaken:
             return _form(request, invite, email, _TAKEN, status=400)
         done = say("Your account is there. A mail asks you to confirm your address: do that first, then sign in.")
-        return pages.page(say, say("Thank you"), pages.paragraph(done))
+        return pages.notice(say, say("Thank you"), done)
 
 
 def _closed(say: Language) -> HTTPResponse:
-    content = pages.paragraph(say("Ask whoever runs it for an account."))
-    return pages.page(say, say("This server takes no new users"), content, status=403)
+    return pages.notice(say, say("This server takes no new users"), say("Ask whoever runs it for an account."), status=403)
 
 
 def _form(request: Request, invite: str, email: str, text: str, *, status: int = 200) -> HTTPResponse:
     say = languages.of(request)
     address = pages.field(say("E-mail address"), _EMAIL, email[:LONGEST_EMAIL])
     password = pages.new_password(say("Password"), "password")
-    fields = f"{pages.hidden('invite', invite)}{address}{password}{pages.button(say('Join'))}"
-    content = f'{pages.paragraph(say(text))}<form method="post" action="/join">{fields}</form>'
-    return pages.page(say, say("Welcome to Debitum"), content, status=status)
+    fields = (pages.hidden("invite", invite), address, password, pages.button(say("Join")))
+    return pages.form(say, say("Welcome to Debitum"), say(text), "/join", *fields, status=status)

@@ -48,7 +48,7 @@ def _counting(count: Callable[[Limits, Request], None]) -> Callable[[Request], H
             count(limits.of(request), request)
         except problems.RateLimited as error:
             say = languages.of(request)
-            answer = page(say, say("Not so often"), paragraph(say("Try again in a minute.")), status=429)
+            answer = notice(say, say("Not so often"), say("Try again in a minute."), status=429)
             answer.headers["Retry-After"] = str(error.retry_after_seconds)
             return answer
         return None
@@ -71,16 +71,16 @@ def takes_form(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callabl
                 return await handler(request)
         except problems.Unavailable:
             say = languages.of(request)
-            busy = page(say, say("Too busy just now"), paragraph(say("Try again in a few seconds.")), status=503)
+            busy = notice(say, say("Too busy just now"), say("Try again in a few seconds."), status=503)
             busy.headers["Retry-After"] = str(problems.RETRY_AFTER_SECONDS)
             return busy
 
     return answer
 
 
-def paragraph(text: str) -> str:
-    """A text as a paragraph of HTML."""
-    return f"<p>{html.escape(text)}</p>"
+def sent(request: Request, *names: str) -> list[str]:
+    """The fields of the form that was sent; empty where one is missing."""
+    return [str(request.form.get(name, "") if request.form else "") for name in names]
 
 
 def button(text: str) -> str:
@@ -103,8 +103,18 @@ def new_password(label: str, name: str) -> str:
     return field(label, f'type="password" name="{name}" minlength="8" maxlength="128" autocomplete="new-password"')
 
 
-def page(say: Language, title: str, content: str, *, status: int = 200) -> HTTPResponse:
-    """A page of ours in the language that the reader asked for; `content` is HTML."""
+def notice(say: Language, title: str, text: str, *, status: int = 200) -> HTTPResponse:
+    """A page that says one thing and asks for nothing."""
+    return _page(say, title, f"<p>{html.escape(text)}</p>", status)
+
+
+def form(say: Language, title: str, text: str, path: str, *fields: str, status: int = 200) -> HTTPResponse:
+    """A page that says `text` and has a form, which is sent to `path`; `fields` are HTML."""
+    asked = f'<form method="post" action="{path}">{"".join(fields)}</form>'
+    return _page(say, title, f"<p>{html.escape(text)}</p>{asked}", status)
+
+
+def _page(say: Language, title: str, content: str, status: int) -> HTTPResponse:
     said = HEADERS | {"Content-Language": say.tag}
     answer = HTTPResponse(document(title, content, say), status=status, headers=said, content_type=MEDIA_TYPE)
     headers.vary(answer, "Accept-Language")

@@ -20,20 +20,19 @@ def install(app: "Sanic[Any, Any]") -> None:
     @app.post("/reset", name="reset_confirmed")
     @pages.takes_form
     async def confirm(request: Request) -> HTTPResponse:
-        form, say = request.form, languages.of(request)
-        token, password = (str(form.get(name, "") if form else "") for name in ("token", "new_password"))
+        say = languages.of(request)
+        token, password = pages.sent(request, "token", "new_password")
         if (objection := passwords.objection(password)) is not None:
             return _form(request, token, objection, status=400)
         if not await credentials.reset(services.of(request), token[: pages.MAX_TOKEN_LENGTH], password):
             over = say("It was used before, or it is too old. Ask for another one.")
-            return pages.page(say, say("This link is not valid any more"), pages.paragraph(over), status=400)
+            return pages.notice(say, say("This link is not valid any more"), over, status=400)
         done = say("Your password is changed. You can close this page and sign in with the new one.")
-        return pages.page(say, say("Thank you"), pages.paragraph(done))
+        return pages.notice(say, say("Thank you"), done)
 
 
 def _form(request: Request, token: str, text: str, *, status: int = 200) -> HTTPResponse:
     say = languages.of(request)
     field = pages.new_password(say("New password"), "new_password")
-    fields = f"{pages.hidden('token', token)}{field}{pages.button(say('Change my password'))}"
-    content = f'{pages.paragraph(say(text))}<form method="post" action="/reset">{fields}</form>'
-    return pages.page(say, say("Set a new password"), content, status=status)
+    fields = (pages.hidden("token", token), field, pages.button(say("Change my password")))
+    return pages.form(say, say("Set a new password"), say(text), "/reset", *fields, status=status)

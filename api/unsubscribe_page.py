@@ -20,34 +20,28 @@ def install(app: "Sanic[Any, Any]") -> None:
 
     @app.get("/unsubscribe", name="unsubscribe_page")
     async def ask(request: Request) -> HTTPResponse:
-        say, text = languages.of(request), str(request.args.get("token", ""))
-        token = unsubscribing.read(text)
+        say, given = languages.of(request), str(request.args.get("token", ""))
+        token = unsubscribing.read(given)
         if token is None:
             return _invalid(say)
-        fields = pages.hidden("token", text) + pages.button(say("No more of them"))
-        content = f'{pages.paragraph(_what(say, token.kind))}<form method="post" action="/unsubscribe">{fields}</form>'
-        return pages.page(say, say("No more mails of this kind?"), content)
+        text, fields = _WHAT[token.kind], (pages.hidden("token", given), pages.button(say("No more of them")))
+        return pages.form(say, say("No more mails of this kind?"), say(text), "/unsubscribe", *fields)
 
     @app.post("/unsubscribe", name="unsubscribed")
     @pages.takes_form
     async def confirm(request: Request) -> HTTPResponse:
-        here, say, form = services.of(request), languages.of(request), request.form
+        here, say = services.of(request), languages.of(request)
         # A mail program sends the link as it is, and says what it wants in the body; a browser sends our own form.
-        token = unsubscribing.read(str(request.args.get("token") or (form.get("token", "") if form else "")))
+        token = unsubscribing.read(request.args.get("token") or pages.sent(request, "token")[0])
         if token is None:
             return _invalid(say)
         async with here.transaction(token.ledger_id) as connection:
             if not await unsubscribing.unsubscribe(connection, token, here.settings.keys):
                 return _invalid(say)
         done = say("You get no more of these mails. In your settings you can have them again.")
-        return pages.page(say, say("Done"), pages.paragraph(done))
-
-
-def _what(say: languages.Language, kind: reminders.Kind) -> str:
-    text = _WHAT[kind]
-    return say(text)
+        return pages.notice(say, say("Done"), done)
 
 
 def _invalid(say: languages.Language) -> HTTPResponse:
     what = say("The account is gone, or the link is not whole.")
-    return pages.page(say, say("This link is not valid any more"), pages.paragraph(what), status=400)
+    return pages.notice(say, say("This link is not valid any more"), what, status=400)

@@ -26,8 +26,8 @@ def install(app: "Sanic[Any, Any]") -> None:
     @app.post("/verify", name="verify_confirmed")
     @pages.takes_form
     async def confirm(request: Request) -> HTTPResponse:
-        here, form, say = services.of(request), request.form, languages.of(request)
-        token, password = (str(form.get(name, "") if form else "") for name in ("token", "password"))
+        here, say = services.of(request), languages.of(request)
+        token, password = pages.sent(request, "token", "password")
         try:
             if here.settings.signup == "verified":
                 await registration.check(here, token[: pages.MAX_TOKEN_LENGTH], password[: pages.MAX_TOKEN_LENGTH])
@@ -41,14 +41,13 @@ def install(app: "Sanic[Any, Any]") -> None:
             return _form(request, token, _SOON, status=429)
         if user_id is None:
             over = say("It was used before, or it is too old.")
-            return pages.page(say, say("This link is not valid any more"), pages.paragraph(over), status=400)
+            return pages.notice(say, say("This link is not valid any more"), over, status=400)
         done = say("Your e-mail address is confirmed. You can close this page.")
-        return pages.page(say, say("Thank you"), pages.paragraph(done))
+        return pages.notice(say, say("Thank you"), done)
 
 
 def _form(request: Request, token: str, text: str, *, status: int = 200) -> HTTPResponse:
     say, asks = languages.of(request), services.of(request).settings.signup == "verified"
     asked = pages.field(say("Your password"), _CURRENT) if asks else ""
-    fields = f"{pages.hidden('token', token)}{asked}{pages.button(say('Confirm'))}"
-    content = f'{pages.paragraph(say(text))}<form method="post" action="/verify">{fields}</form>'
-    return pages.page(say, say("Confirm your e-mail address"), content, status=status)
+    fields = (pages.hidden("token", token), asked, pages.button(say("Confirm")))
+    return pages.form(say, say("Confirm your e-mail address"), say(text), "/verify", *fields, status=status)
