@@ -6,16 +6,15 @@ from sanic import HTTPResponse, Request, Sanic
 
 from api import headers
 
-METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
-READ: Final = "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-ID"
-"""Request headers that pages may set."""
-SHOWN: Final = (
+ALLOWED_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
+ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-ID"
+EXPOSED_HEADERS: Final = (
     "ETag, X-Ledger-Version, X-Request-ID, Location, Retry-After, Idempotency-Replayed, "
     "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
 )
-"""Response headers that pages may see, beside those that browsers always show."""
-REMEMBERED_SECONDS: Final = 7_200
-"""Chromium's most. An origin that the operator takes back is then refused on the answers themselves, all the same."""
+"""Beside those that browsers always show."""
+MAX_AGE_SECONDS: Final = 7_200
+"""The most that Chromium keeps. An origin that the operator no longer allows is refused at once all the same, by the answers."""
 _PREFIX: Final = "/api/"
 
 
@@ -27,13 +26,16 @@ def install(app: "Sanic[Any, Any]", origins: tuple[str, ...]) -> None:
 
     @app.on_request
     async def preflight(request: Request) -> HTTPResponse | None:
-        """Routes have no OPTIONS: to whoever else asks it is a method like any that does not fit."""
+        """Answers preflights alone: no route has OPTIONS, and any other is 405."""
         asked = request.method == "OPTIONS" and "access-control-request-method" in request.headers
         if not asked or not _concerns(request) or request.headers.get("origin") not in allowed:
             return None
-        granted = {"Methods": METHODS, "Headers": READ}
-        answer = {f"Access-Control-Allow-{name}": value for name, value in granted.items()}
-        return HTTPResponse(status=204, headers={**answer, "Access-Control-Max-Age": str(REMEMBERED_SECONDS)})
+        granted = {
+            "Access-Control-Allow-Methods": ALLOWED_METHODS,
+            "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+            "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
+        }
+        return HTTPResponse(status=204, headers=granted)
 
     @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
     def tell(request: Request, response: HTTPResponse) -> None:
@@ -43,7 +45,7 @@ def install(app: "Sanic[Any, Any]", origins: tuple[str, ...]) -> None:
         origin = request.headers.get("origin")
         if origin in allowed:
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = SHOWN
+            response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
 
 
 def _concerns(request: Request) -> bool:

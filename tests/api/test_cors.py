@@ -124,4 +124,4 @@ async def test_what_is_no_list_of_origins_is_refused(origins: str, environment: 
 
 
 async def test_what_pages_may_see_covers_the_limits() -> None:
-    assert {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"} <= names(cors.SHOWN)
+    assert {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"} <= names(cors.EXPOSED_HEADERS)
