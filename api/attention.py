@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from api import paging
-from api.paging import Items
+from api.paging import Items, PageQuery
 from api.routing import Call, Reply, Routes
 from domain import facts
 from storage import attention, sealing
@@ -32,13 +32,6 @@ class ConflictFact(facts.WireFact, frozen=True, kw_only=True):
 
     state: Literal["open", "resolved"]
     resolved_by: UUID | None
-
-
-class RejectionQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A page."""
-
-    limit: paging.Limit = paging.DEFAULT_LIMIT
-    cursor: paging.Cursor | None = None
 
 
 class Rejection(Struct, frozen=True):
@@ -68,8 +61,8 @@ def _conflict(cipher: Cipher, row: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(state)[:-1] + b"," + sealing.wire(cipher, row)[1:])
 
 
-@routes.add("GET", "/api/sync/rejections", answer=Items[Rejection], query=RejectionQuery)
-async def rejections(call: Call[None, RejectionQuery]) -> Reply:
+@routes.add("GET", "/api/sync/rejections", answer=Items[Rejection], query=PageQuery)
+async def rejections(call: Call[None, PageQuery]) -> Reply:
     """Commands that were rejected and are remembered, newest first: the same id gets the same answer."""
     page = _REJECTIONS.page(call.query.limit, call.query.cursor)
     async with call.reading() as connection:

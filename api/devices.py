@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api import paging, problems
-from api.paging import Items, Limit
+from api.paging import Items, PageQuery
 from api.routing import Call, Nothing, Reply, Routes
 from domain import facts
 from storage import devices, sealing
@@ -16,13 +16,6 @@ from storage.pages import Record
 
 routes = Routes("identity")
 _ORDER = paging.Order("devices", datetime.datetime)
-
-
-class DeviceQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A page of devices."""
-
-    limit: Limit = paging.DEFAULT_LIMIT
-    cursor: paging.Cursor | None = None
 
 
 class PushTarget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,8 +45,8 @@ class DeviceItem(Struct, frozen=True):
     current: bool
 
 
-@routes.add("GET", "/api/devices", answer=Items[DeviceItem], query=DeviceQuery, needs="session")
-async def list_devices(call: Call[None, DeviceQuery]) -> Reply:
+@routes.add("GET", "/api/devices", answer=Items[DeviceItem], query=PageQuery, needs="session")
+async def list_devices(call: Call[None, PageQuery]) -> Reply:
     """The devices that the user has signed in on, newest first."""
     page = _ORDER.page(call.query.limit, call.query.cursor)
     async with call.services.transaction(call.caller.ledger_id) as connection:

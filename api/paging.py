@@ -21,6 +21,13 @@ Number = Annotated[int, Meta(ge=-money.MAX_AMOUNT, le=money.MAX_AMOUNT)]
 """A sort key that is a seq or an amount."""
 
 
+class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """A page of a list that has no filters."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
+
+
 class Items(Struct, Generic[Item], frozen=True):
     """A page of a list."""
 

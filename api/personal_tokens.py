@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from api import paging, problems, services
-from api.paging import Items, Limit
+from api.paging import Items, PageQuery
 from api.routing import Call, Nothing, Reply, Routes
 from domain import errors, facts
 from storage import personal_tokens
@@ -20,13 +20,6 @@ routes = Routes("identity")
 _ORDER = paging.Order("tokens", datetime.datetime)
 MAX_LIFETIME = datetime.timedelta(days=3_653)
 """Whoever wants a token for longer than ten years wants one that does not expire."""
-
-
-class TokenQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A page of personal tokens."""
-
-    limit: Limit = paging.DEFAULT_LIMIT
-    cursor: paging.Cursor | None = None
 
 
 class TokenCreate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,8 +61,8 @@ async def create_token(call: Call[TokenCreate, Nothing]) -> Reply:
     return Reply(NewPersonalToken(**_members(row), token=token), 201)
 
 
-@routes.add("GET", "/api/tokens", answer=Items[PersonalToken], query=TokenQuery, needs="session")
-async def list_tokens(call: Call[None, TokenQuery]) -> Reply:
+@routes.add("GET", "/api/tokens", answer=Items[PersonalToken], query=PageQuery, needs="session")
+async def list_tokens(call: Call[None, PageQuery]) -> Reply:
     """The personal tokens, newest first, expired ones too."""
     page = _ORDER.page(call.query.limit, call.query.cursor)
     async with call.services.transaction() as connection:

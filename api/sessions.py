@@ -6,20 +6,13 @@ from uuid import UUID
 from msgspec import Struct
 
 from api import paging, problems, services
-from api.paging import Items, Limit
+from api.paging import Items, PageQuery
 from api.routing import Call, Nothing, Reply, Routes
 from domain import facts
 from storage import sessions
 
 routes = Routes("identity")
 _ORDER = paging.Order("sessions", datetime.datetime)
-
-
-class SessionQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A page of sessions."""
-
-    limit: Limit = paging.DEFAULT_LIMIT
-    cursor: paging.Cursor | None = None
 
 
 class SessionItem(Struct, frozen=True):
@@ -33,8 +26,8 @@ class SessionItem(Struct, frozen=True):
     current: bool
 
 
-@routes.add("GET", "/api/auth/sessions", answer=Items[SessionItem], query=SessionQuery, needs="session")
-async def list_sessions(call: Call[None, SessionQuery]) -> Reply:
+@routes.add("GET", "/api/auth/sessions", answer=Items[SessionItem], query=PageQuery, needs="session")
+async def list_sessions(call: Call[None, PageQuery]) -> Reply:
     """The sessions that have not ended, newest first."""
     page = _ORDER.page(call.query.limit, call.query.cursor)
     async with call.services.transaction() as connection:
