@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar, get_args
 
 from api import refusals
 from storage import urls
 from storage.encryption import KeyRing, KeyRingError
 from telemetry import output
 
+Environment = Literal["development", "production"]
 Given = TypeVar("Given")
 Value = TypeVar("Value")
 
@@ -28,7 +29,7 @@ class Settings:
     port: int = 8000
     workers: int = 1
     signup: refusals.Signup = "open"
-    environment: Literal["development", "production"] = "development"
+    environment: Environment = "development"
     pool_size: int = 8
     pool_timeout_seconds: float = 2.0
     queue_limit: int = 2_000
@@ -66,21 +67,17 @@ class Settings:
             host=environment.get("DEBITUM_HOST") or "127.0.0.1",
             port=_number(environment, "DEBITUM_PORT", 8000, most=refusals.LARGEST_PORT),
             direct_url=environment.get("DATABASE_DIRECT_URL", ""),
-            cors_origins=_accepted("DEBITUM_CORS_ORIGINS", environment.get("DEBITUM_CORS_ORIGINS", ""), refusals.origins),
-            sendgrid_webhook_key=_accepted(
-                "SENDGRID_WEBHOOK_KEY", environment.get("SENDGRID_WEBHOOK_KEY", ""), refusals.webhook_key
-            ),
+            cors_origins=_read(environment, "DEBITUM_CORS_ORIGINS", refusals.origins),
+            sendgrid_webhook_key=_read(environment, "SENDGRID_WEBHOOK_KEY", refusals.webhook_key),
             public_url=environment.get("DEBITUM_PUBLIC_URL", ""),
-            metrics_token=_accepted(
-                "DEBITUM_METRICS_TOKEN", environment.get("DEBITUM_METRICS_TOKEN", ""), refusals.metrics_token
-            ),
+            metrics_token=_read(environment, "DEBITUM_METRICS_TOKEN", refusals.metrics_token),
             auth_per_minute=_number(environment, "DEBITUM_RATE_AUTH_PER_MINUTE", AUTH_PER_MINUTE) or None,
             user_per_second=_number(environment, "DEBITUM_RATE_USER_PER_SECOND", USER_PER_SECOND) or None,
             trusted_proxies=_number(environment, "DEBITUM_TRUSTED_PROXIES", 0),
             workers=_number(environment, "DEBITUM_WORKERS", 1, least=1, most=refusals.MOST_WORKERS),
             log=_log(environment),
-            signup=_accepted("DEBITUM_SIGNUP", environment.get("DEBITUM_SIGNUP", ""), refusals.signup),
-            environment="production" if _choice(environment, "DEBITUM_ENV", ENVIRONMENTS) == "production" else "development",
+            signup=_read(environment, "DEBITUM_SIGNUP", refusals.signup),
+            environment=_read(environment, "DEBITUM_ENV", _environment),
         )
         settings.require_a_direct_way()
         if settings.environment == "production":
@@ -104,7 +101,6 @@ class Settings:
 
 AUTH_PER_MINUTE, USER_PER_SECOND = 60, 200
 """The wire's figures: a household behind one address can sign in, a device that catches up is not slowed down."""
-ENVIRONMENTS = ("development", "production")
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
@@ -120,6 +116,10 @@ def _accepted(name: str, given: Given, check: Callable[[Given], Value]) -> Value
         raise SettingsError(f"{name}: {error}") from error
 
 
+def _read(environment: Mapping[str, str], name: str, check: Callable[[str], Value], default: str = "") -> Value:
+    return _accepted(name, environment.get(name) or default, check)
+
+
 def _log(environment: Mapping[str, str]) -> output.Choice:
     try:
         return output.Choice.from_environment(environment)
@@ -128,11 +128,13 @@ def _log(environment: Mapping[str, str]) -> output.Choice:
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, *, least: int = 0, most: int = refusals.MOST) -> int:
-    return _accepted(name, environment.get(name) or str(default), partial(refusals.whole_number, least=least, most=most))
+    return _read(environment, name, partial(refusals.whole_number, least=least, most=most), str(default))
 
 
-def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    value = environment.get(name) or choices[0]
-    if value not in choices:
-        raise SettingsError(f"{name}: {value!r} is none of {', '.join(choices)}")
-    return value
+def _environment(text: str) -> Environment:
+    match text:
+        case "" | "development":
+            return "development"
+        case "production":
+            return "production"
+    raise ValueError(f"{text!r} is none of {', '.join(get_args(Environment))}")
