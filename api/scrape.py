@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import psycopg
 import structlog
@@ -125,15 +125,6 @@ class _Scrape(Collector):
             yield from _database(self._found)
 
 
-class _Cells(NamedTuple):
-    """Counts by the value of one label."""
-
-    name: str
-    help: str
-    label: str
-    cells: Mapping[str, int]
-
-
 def _requests(counted: Metrics, totals: list[float]) -> Iterator[str]:
     """Only what has been asked for: most routes never answer with most classes.
 
@@ -151,9 +142,9 @@ def _requests(counted: Metrics, totals: list[float]) -> Iterator[str]:
 
 def _writes(counted: Metrics, totals: list[float]) -> Iterator[Metric]:
     for name, text, label, cells in (
-        _Cells("debitum_commits", "Transactions that write, each of many pushes.", "outcome", counted.commits),
-        _Cells("debitum_commands", "Commands that were decided.", "outcome", counted.commands),
-        _Cells("debitum_pushes_refused", "Pushes of which nothing was decided.", "reason", counted.refused),
+        ("debitum_commits", "Transactions that write, each of many pushes.", "outcome", counted.commits),
+        ("debitum_commands", "Commands that were decided.", "outcome", counted.commands),
+        ("debitum_pushes_refused", "Pushes of which nothing was decided.", "reason", counted.refused),
     ):
         family = CounterMetricFamily(name, text, labels=(label,))
         for value, cell in cells.items():
