@@ -131,11 +131,9 @@ def due_dates(
     """What a due date asks for in (after, until]: each offset at the user's local time, not before the date was set."""
     if settings.mutes(debt.contact_id):
         return
-    local_time = datetime.time.fromisoformat(settings.local_time)
-    # A zone may be a day ahead or behind, and a skipped local time moves on by a day at most (Samoa, 2011).
-    earliest, latest = after.toordinal() - 2, until.toordinal() + 2
+    local_time, days = datetime.time.fromisoformat(settings.local_time), _local_days(after, until)
     for offset in sorted(set(settings.due_offsets_days)):
-        if not earliest <= debt.due_date.toordinal() + offset <= latest:  # to ask the zone takes longer
+        if debt.due_date.toordinal() + offset not in days:  # to ask the zone takes longer
             continue
         try:
             at = instant(debt.due_date + datetime.timedelta(days=offset), local_time, zone(time_zone))
@@ -161,9 +159,7 @@ def days_told(
 ) -> Iterator[datetime.date]:
     """The local days on which the clock shows `local_time` in (after, until]; offsets are not applied."""
     clock, in_zone = datetime.time.fromisoformat(local_time), zone(time_zone)
-    # A zone may be a day ahead or behind, and a skipped local time moves on by a day at most (Samoa, 2011).
-    for ordinal in range(after.toordinal() - 2, until.toordinal() + 3):
-        day = datetime.date.fromordinal(ordinal)
+    for day in map(datetime.date.fromordinal, _local_days(after, until)):
         if after < instant(day, clock, in_zone) <= until:
             yield day
 
@@ -219,16 +215,23 @@ def _repeats(reminder: Reminder, after: datetime.datetime, until: datetime.datet
         start = reminder.remind_at.astimezone(in_zone).replace(tzinfo=None)
     except OverflowError:  # beyond the years 1 … 9999
         return
-    # A zone may be a day ahead or behind, and a skipped local time moves on by a day at most (Samoa, 2011).
     until = min(until, rule.until) if rule.until is not None and rule.until.tzinfo is not None else until
-    days = after.toordinal() - 2, until.toordinal() + 1
-    for local in recurrence.times(rule, start, days):
+    days = _local_days(after, until)
+    for local in recurrence.times(rule, start, (days.start, days.stop - 1)):
         try:
             at = instant(local.date(), local.time(), in_zone)
         except OverflowError:
             return
         if after < at <= until and at > reminder.remind_at:
             yield at
+
+
+def _local_days(after: datetime.datetime, until: datetime.datetime) -> range:
+    """Ordinals of the local days whose times may lie in (after, until] of UTC.
+
+    A zone may be a day ahead or behind, and a skipped local time moves on by a day at most (Samoa, 2011).
+    """
+    return range(after.toordinal() - 2, until.toordinal() + 2)
 
 
 def _shifted(at: datetime.datetime, by: datetime.timedelta) -> datetime.datetime:
