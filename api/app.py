@@ -144,7 +144,7 @@ def _setup_lifecycle(app: "Sanic[Any, Any]", settings: Settings) -> None:
 
 def _setup_requests(app: "Sanic[Any, Any]", settings: Settings) -> None:
     """One step before each request and one after it: of every further one Sanic asks whether it is to be waited for."""
-    dress = headers.dresser(settings.public_url)
+    set_headers = headers.setter(settings.public_url)
 
     @app.on_request
     def begin(request: Request) -> None:
@@ -155,7 +155,7 @@ def _setup_requests(app: "Sanic[Any, Any]", settings: Settings) -> None:
     @app.on_response  # type: ignore[untyped-decorator]  # Sanic types this one as Any
     def end(request: Request, response: HTTPResponse) -> None:
         response.headers["X-Request-ID"] = _request_id(request)
-        dress(request, response)
+        set_headers(request, response)
         limits.tell(request, response)
         _compress(request, response)
         began = getattr(request.ctx, "began", time.perf_counter())

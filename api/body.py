@@ -32,10 +32,10 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 def decode(request: Request, shape: type[T]) -> T:
     """The JSON body of `request` as `shape`. Raises problems.UnsupportedMediaType, errors.Invalid."""
     check_media_type(request, "application/json")
-    by_itself = _leaves_raw(cast("Any", shape))
-    data = _ESCAPED.sub(_readable, request.body) if by_itself and _SURROGATE.search(request.body) else request.body
+    has_raw = _has_raw(cast("Any", shape))
+    data = _ESCAPED.sub(_readable, request.body) if has_raw and _SURROGATE.search(request.body) else request.body
     decoded = decode_bytes(data, shape)
-    refuse_doubled(data, inside=not by_itself)
+    refuse_duplicates(data, nested=not has_raw)
     return decoded
 
 
@@ -47,7 +47,7 @@ def _readable(escaped: re.Match[bytes]) -> bytes:
 def decode_bytes(data: bytes, shape: type[T]) -> T:
     """JSON as `shape`. Raises errors.Invalid with a pointer to the first member that does not fit.
 
-    Of a member that stands there twice the last one is taken: see `refuse_doubled`.
+    Of a member that stands there twice the last one is taken: see `refuse_duplicates`.
     """
     try:
         return msgspec.json.decode(data, type=shape)
@@ -59,7 +59,7 @@ def decode_bytes(data: bytes, shape: type[T]) -> T:
         raise errors.Invalid("the body is nested too deeply") from error
 
 
-class _Doubled(Exception):
+class _DuplicateName(Exception):
     """An object has a member twice."""
 
 
@@ -74,44 +74,44 @@ class _Name:
         self.text = text
 
 
-def _look(members: list[tuple[str, Any]]) -> None:
+def _check_names(members: list[tuple[str, Any]]) -> None:
     if len(dict(members)) != len(members):
-        raise _Doubled
+        raise _DuplicateName
 
 
-_LOOKING: Final = json.JSONDecoder(object_pairs_hook=_look, parse_int=str, parse_float=str)
+_CHECKING: Final = json.JSONDecoder(object_pairs_hook=_check_names, parse_int=str, parse_float=str)
 _KEEPING: Final = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=str, parse_float=str)
 _OUTERMOST: Final = msgspec.json.Decoder(dict[_Name, Raw], dec_hook=lambda kind, text: kind(text))
 
 
-def refuse_doubled(data: bytes, *, inside: bool = True) -> None:
+def refuse_duplicates(data: bytes, *, nested: bool = True) -> None:
     """Raises errors.Invalid with a pointer where an object of `data`, which is JSON, has a member twice.
 
     Decoders disagree on which of the two holds (RFC 8259, 4), so that a proxy or a log could have read something else
-    than we do. Not `inside`: only the outermost object is looked at, whose members are decoded one by one.
+    than we do. Not `nested`: only the outermost object is looked at, whose members are decoded one by one.
     """
     try:
-        if not inside:
+        if not nested:
             names = [name.text for name in _OUTERMOST.decode(data)]
             if len(set(names)) != len(names):
-                raise _doubled(_Pairs((name, None) for name in names))
+                raise _duplicate(_Pairs((name, None) for name in names))
             return
         text = data.decode()
         try:
-            _LOOKING.decode(text)
-        except _Doubled:
-            raise _doubled(_KEEPING.decode(text)) from None
+            _CHECKING.decode(text)
+        except _DuplicateName:
+            raise _duplicate(_KEEPING.decode(text)) from None
     except (msgspec.DecodeError, ValueError) as error:
         raise errors.Invalid("the body is not JSON in UTF-8") from error
     except RecursionError as error:
         raise errors.Invalid("the body is nested too deeply") from error
 
 
-def _doubled(value: Any) -> errors.Invalid:
-    return errors.Invalid.at(_place(value), "stands there twice")
+def _duplicate(value: Any) -> errors.Invalid:
+    return errors.Invalid.at(_first_duplicate(value), "stands there twice")
 
 
-def _place(value: Any) -> str:
+def _first_duplicate(value: Any) -> str:
     """The pointer to the first member of `value`, made of _Pairs, that stands there twice; empty: there is none."""
     seen: set[str] = set()
     members = value if isinstance(value, _Pairs) else enumerate(value) if isinstance(value, list) else ()
@@ -120,7 +120,7 @@ def _place(value: Any) -> str:
         if step in seen:
             return step
         seen.add(step)
-        if inner := _place(member):
+        if inner := _first_duplicate(member):
             return step + inner
     return ""
 
@@ -131,7 +131,7 @@ def _escaped(name: str) -> str:
 
 
 @functools.cache
-def _leaves_raw(shape: Any) -> bool:
+def _has_raw(shape: Any) -> bool:
     """Whether a member of `shape` is left as raw JSON, for somebody who decodes it by itself."""
     return msgspec.inspect.RawType() in _kinds(msgspec.inspect.type_info(shape))
 

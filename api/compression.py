@@ -15,10 +15,8 @@ LEVEL: Final = 5
 """Beyond it the bytes saved are few and the time is not."""
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 """The format of zlib.compressobj that has gzip's head and check sum."""
-
-
-_TOKENS: Final = ("/api/auth/", "/api/tokens")
-"""Where answers hold them."""
+_SECRET: Final = ("/api/auth/", "/api/tokens")
+"""Paths whose answers hold tokens."""
 
 
 class Constant(bytes):
@@ -26,13 +24,13 @@ class Constant(bytes):
 
     @functools.cached_property
     def packed(self) -> bytes:
-        """It, packed."""
+        """Its gzip form."""
         return _packed(self)
 
 
 def accepted(request: Request) -> bool:
-    """Whether the client reads gzip. Not of tokens: what is secret and what a client sends must not be packed together."""
-    return not request.path.startswith(_TOKENS) and _names_gzip(request.headers.get("accept-encoding", ""))
+    """Whether the client reads gzip, and may have it: a secret that is compressed beside what a client chose leaks (BREACH)."""
+    return not request.path.startswith(_SECRET) and _names_gzip(request.headers.get("accept-encoding", ""))
 
 
 def whole(body: bytes) -> bytes:

@@ -12,18 +12,18 @@ HSTS_SECONDS: Final = 365 * 24 * 3600
 """A year, what browsers ask of a site that means it. Subdomains are not ours to speak for."""
 
 
-def dresser(public_url: str) -> Callable[[Request, HTTPResponse], None]:
-    """What dresses an answer; `public_url` is how people reach us, empty where nobody has said so."""
+def setter(public_url: str) -> Callable[[Request, HTTPResponse], None]:
+    """Sets these headers of an answer; `public_url` is how people reach us, empty where nobody has said so."""
     lasting = {"X-Content-Type-Options": "nosniff"}
     if urlsplit(public_url).scheme == "https":
         lasting["Strict-Transport-Security"] = f"max-age={HSTS_SECONDS}"
 
-    def dress(request: Request, response: HTTPResponse) -> None:
+    def set_headers(request: Request, response: HTTPResponse) -> None:
         response.headers.update(lasting)
         if request.path not in CACHEABLE:
             response.headers.setdefault("Cache-Control", "no-store")
 
-    return dress
+    return set_headers
 
 
 def vary(response: HTTPResponse, name: str) -> None:

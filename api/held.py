@@ -1,25 +1,25 @@
-"""Ledgers that somebody keeps for long, an import or another process: who waits for one makes all others of a batch wait."""
+"""Ledgers that an import or another process holds for long: a push that waited for one would make its whole batch wait."""
 
 import time
 
 from api import problems
 
 SECONDS = 5.0
-"""For so long nobody waits again for a ledger that another process keeps."""
+"""How long nobody waits again for a ledger that another process holds."""
 
 
 class Held:
-    """Which of them; shared by all that writes in a process."""
+    """The ids of such ledgers, for all that writes in a process."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
-        """By id (time.monotonic)."""
+        """By id, in the time of time.monotonic."""
 
-    def keep(self, ledger_id: str, seconds: float) -> None:
-        """For so long, or until `free`."""
+    def hold(self, ledger_id: str, seconds: float) -> None:
+        """It is held for `seconds`, or until `release`."""
         self._until[ledger_id] = time.monotonic() + seconds
 
-    def free(self, ledger_id: str) -> None:
+    def release(self, ledger_id: str) -> None:
         """It may be waited for again."""
         self._until.pop(ledger_id, None)
 
@@ -28,10 +28,10 @@ class Held:
             return False
         if time.monotonic() < self._until.get(ledger_id, 0.0):
             return True
-        self.free(ledger_id)
+        self.release(ledger_id)
         return False
 
 
 def refusal() -> problems.Unavailable:
-    """What they are told who would write to one."""
+    """The answer to a write to such a ledger."""
     return problems.Unavailable("this ledger is being written by an import, or by another server")

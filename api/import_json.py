@@ -74,7 +74,7 @@ async def _store(call: Call[None, Nothing], log: Iterator[Decided]) -> int:
 def _read(file: Path) -> Log:
     content = file.read_bytes()
     found = body.decode_bytes(content, File)
-    body.refuse_doubled(content, inside=False)
+    body.refuse_duplicates(content, nested=False)
     return found.events
 
 
@@ -117,7 +117,7 @@ def _fact(sent: bytes, index: int) -> tuple[facts.Fact, bytes, str]:
 def _members(sent: bytes) -> dict[str, Any]:
     """All that is said of a fact but its hash. Raises errors.Invalid where something is said twice."""
     members: dict[str, Any] = body.decode_bytes(sent, dict[str, Any])
-    body.refuse_doubled(sent)
+    body.refuse_duplicates(sent)
     del members["hash"]
     return members
 

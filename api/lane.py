@@ -43,11 +43,11 @@ class Lane:
     """One writing connection of this process and what waits for it; a batch takes `seconds` at most."""
 
     def __init__(
-        self, database_url: str, keys: KeyRing, kept: held.Held, *, seconds: float, moved: Moved, metrics: Metrics
+        self, database_url: str, keys: KeyRing, busy: held.Held, *, seconds: float, moved: Moved, metrics: Metrics
     ) -> None:
         self._database_url = database_url
         self._keys = keys
-        self._held = kept
+        self._held = busy
         self._moved = moved
         self._metrics = metrics
         self._seconds = seconds
@@ -111,7 +111,7 @@ class Lane:
                     self._done(one)
 
     async def _process(self, batch: Sequence[Waiting]) -> None:
-        """Commit a batch; where it fails for a reason of its content, or for a ledger that is kept, each push by itself."""
+        """Commit a batch; where it fails for a reason of its content, or for a ledger that is held, each push by itself."""
         batch = self._without_held(batch)
         if not batch:
             return
@@ -122,7 +122,7 @@ class Lane:
         except ledgers.LockNotAvailable as error:
             if len(batch) == 1:
                 _log.warning("write_unavailable", error=type(error).__name__, pushes=1)
-                self._held.keep(batch[0].push.ledger_id, held.SECONDS)
+                self._held.hold(batch[0].push.ledger_id, held.SECONDS)
             for single in batch:
                 await self._process([single])
         except (psycopg.OperationalError, ConnectionError, TimeoutError) as error:
@@ -149,7 +149,7 @@ class Lane:
                 _settle(one.answer, answer)
 
     def _without_held(self, batch: Sequence[Waiting]) -> Sequence[Waiting]:
-        """Those whose ledgers nobody keeps; the others have their answer."""
+        """Those whose ledgers are not held; the others are answered here."""
         free = []
         for one in batch:
             if one.push.ledger_id in self._held:

@@ -64,7 +64,7 @@ def _operation(route: Route, by_shape: dict[str, Any], components: dict[str, Any
     }
     if route.body is not None:
         content = {"application/json": {"schema": by_shape[repr(route.body)]}}
-        operation["requestBody"] = {"required": not route.absent, "content": content}
+        operation["requestBody"] = {"required": not route.body_optional, "content": content}
     if route.streams is not None:
         operation["requestBody"] = {
             "required": True,

@@ -107,7 +107,7 @@ class Route:
     replays: bool
     streams: str | None
     """The media type of a body that the handler reads by itself, as it comes in."""
-    absent: bool
+    body_optional: bool
     """Whether the body may be left out: then every member is."""
     media: tuple[str, ...]
     """The media types in which it can answer beside `answer` as JSON."""
@@ -152,7 +152,7 @@ class Routes:
         public: bool = False,
         replays: bool = False,
         streams: str | None = None,
-        absent: bool = False,
+        body_optional: bool = False,
         media: tuple[str, ...] = (),
         needs: Scope | None = None,
         accepts: bool = False,
@@ -161,7 +161,7 @@ class Routes:
         scope = needs or ("read" if method == "GET" else "write")
 
         def declare(handler: Handler) -> Handler:
-            described = (answer, status, body, query, codes, public, replays, streams, absent, media, scope, accepts)
+            described = (answer, status, body, query, codes, public, replays, streams, body_optional, media, scope, accepts)
             self.all.append(Route(method, path, handler, self.tag, *described))
             return handler
 
@@ -231,7 +231,7 @@ async def _who(request: Request, route: Route) -> Caller | None:
 async def _body(request: Request, route: Route, who: Caller | None) -> Any:
     try:
         if route.body is not None:
-            return route.body() if route.absent and not request.body else body.decode(request, route.body)
+            return route.body() if route.body_optional and not request.body else body.decode(request, route.body)
         if request.body and route.streams is None and route.method != "GET":
             body.decode_bytes(request.body, Nothing)  # what is not read is refused, and not passed over
     except errors.Invalid as unfit:

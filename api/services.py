@@ -44,7 +44,7 @@ class Services:
 
     settings: Settings
     engine: AsyncEngine
-    reader: AsyncEngine
+    snapshot_engine: AsyncEngine
     """The same pool; its transactions see one snapshot and write nothing."""
     writer: Writer
     ciphers: Ciphers
@@ -60,8 +60,8 @@ class Services:
     """What bounds the files on the disk that are received, or wait to be taken over."""
     imports: asyncio.Semaphore
     """What bounds the files that are taken over at the same time."""
-    together: Reader
-    """Where the loaders below ask."""
+    reader: Reader
+    """What the loaders below ask."""
     callers: DataLoader[UUID, sessions.Caller]
     """By the id of a session, while it is live."""
     contacts: DataLoader[current.Place, current.Contact]
@@ -82,7 +82,7 @@ class Services:
     @asynccontextmanager
     async def reading(self, ledger_id: UUID) -> AsyncIterator[AsyncConnection]:
         """One consistent snapshot of one ledger."""
-        async with self.reader.begin() as connection:
+        async with self.snapshot_engine.begin() as connection:
             await roles.enter_async(connection, roles.API, [ledger_id])
             yield connection
 
@@ -90,14 +90,14 @@ class Services:
         """What this worker is doing."""
         pool = self.engine.pool
         assert isinstance(pool, QueuePool)
-        return Gauges(pool.checkedout(), pool.size(), self.together.busy, CONNECTIONS, self.writer.waiting, self.feed.sockets)
+        return Gauges(pool.checkedout(), pool.size(), self.reader.busy, CONNECTIONS, self.writer.waiting, self.feed.sockets)
 
     async def close(self) -> None:
         """Finish what is queued, then give the connections back."""
         await self.metrics.stop()
         await self.writer.stop()
         await self.feed.stop()
-        await self.together.close()
+        await self.reader.close()
         await self.engine.dispose()
         self.hasher.close()
 
@@ -134,12 +134,11 @@ def make(settings: Settings, metrics: Metrics) -> Services:
         metrics=metrics,
     )
     writer.start()
-    reader = pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    together = Reader(settings.database_url)
+    reader = Reader(settings.database_url)
     made = Services(
         settings=settings,
         engine=pool,
-        reader=reader,
+        snapshot_engine=pool.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True),
         writer=writer,
         ciphers=Ciphers(settings.keys),
         tokens=Tokens(settings.keys),
@@ -150,11 +149,11 @@ def make(settings: Settings, metrics: Metrics) -> Services:
         streams=Places(MAX_STREAMS, share=STREAMS_OF_USER),
         uploads=Places(MAX_UPLOADS, share=UPLOADS_OF_USER),
         imports=asyncio.Semaphore(MAX_IMPORTS),
-        together=together,
-        callers=DataLoader(lambda found: sessions.callers(together, found, now=now())),
-        contacts=DataLoader(lambda found: current.contacts(together, found)),
-        transactions=DataLoader(lambda found: current.transactions(together, found)),
-        balances=DataLoader(lambda found: current.balances(together, found)),
+        reader=reader,
+        callers=DataLoader(lambda session_ids: sessions.callers(reader, session_ids, now=now())),
+        contacts=DataLoader(lambda places: current.contacts(reader, places)),
+        transactions=DataLoader(lambda places: current.transactions(reader, places)),
+        balances=DataLoader(lambda ledger_ids: current.balances(reader, ledger_ids)),
         condition=DataLoader(examined),
     )
     metrics.start(made.gauges)

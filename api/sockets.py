@@ -110,7 +110,7 @@ async def _serve(request: Request, ws: WebsocketImplProtocol) -> None:
         first = await _authenticated(request, await _receive(ws, AUTH_SECONDS))
     except TimeoutError as error:
         raise _Close(UNAUTHORIZED, "no token came") from error
-    _keep_small(request)
+    _limit_send_buffer(request)
     listener = Listener(str(first.caller.ledger_id), first.caller.credential_id, time.time())
     here.feed.join(listener)  # before it looks: what is committed in between is told, and not missed
     try:
@@ -211,7 +211,7 @@ async def _signed_in(request: Request, message: str | bytes) -> auth.SignedIn:
     try:
         sent = message.encode() if isinstance(message, str) else message
         token = body.decode_bytes(sent, Auth).token
-        body.refuse_doubled(sent)
+        body.refuse_duplicates(sent)
     except errors.Invalid as error:
         raise _Close(BAD_MESSAGE, "send {type: auth, token}") from error
     if token is None:
@@ -224,7 +224,7 @@ async def _signed_in(request: Request, message: str | bytes) -> auth.SignedIn:
         raise _Close(UNAUTHORIZED, "the token is not valid") from error
 
 
-def _keep_small(request: Request) -> None:
+def _limit_send_buffer(request: Request) -> None:
     opened = request.transport.get_extra_info("socket") if request.transport else None
     if opened is not None:
         with contextlib.suppress(OSError):

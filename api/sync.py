@@ -130,7 +130,7 @@ def _command(sent: bytes, device_id: str | None) -> Command:
     except errors.Invalid:
         _typed(sent)  # which knows the names of what it reads, and so can say where
         raise
-    body.refuse_doubled(sent)
+    body.refuse_duplicates(sent)
     if isinstance(version := members.get("version"), int) and version != facts.VERSION:
         raise errors.UnsupportedVersion(f"this server reads version {facts.VERSION}")
     item, payload = _typed(sent)
@@ -199,7 +199,7 @@ def _base_seq(members: dict[str, Any]) -> int | None:
 async def pull(call: Call[PullBody, Nothing]) -> Reply:
     """Read the facts behind a seq."""
     wanted, here = call.body, call.services
-    found = await events.behind(here.together, call.caller.ledger_id, wanted.since, wanted.limit, here.ciphers)
+    found = await events.behind(here.reader, call.caller.ledger_id, wanted.since, wanted.limit, here.ciphers)
     if found is None:
         raise LedgerGone()
     if wanted.since > found.version:
@@ -215,7 +215,7 @@ async def pull(call: Call[PullBody, Nothing]) -> Reply:
 async def hash_(call: Call[None, HashQuery]) -> Reply:
     """The version and hash of the head, or the hash at a seq: two devices agree where these are equal."""
     here, seq = call.services, call.query.seq
-    found = await events.behind(here.together, call.caller.ledger_id, seq or 0, 0, here.ciphers)
+    found = await events.behind(here.reader, call.caller.ledger_id, seq or 0, 0, here.ciphers)
     if found is None:
         raise LedgerGone()
     if seq is None:

@@ -202,7 +202,13 @@ async def restore(call: Call[None, Nothing]) -> Reply:
 
 
 @routes.add(
-    "POST", "/api/transactions/{id}/return", answer=Transaction, body=Return, codes=_UPDATE_CODES, replays=True, absent=True
+    "POST",
+    "/api/transactions/{id}/return",
+    answer=Transaction,
+    body=Return,
+    codes=_UPDATE_CODES,
+    replays=True,
+    body_optional=True,
 )
 async def give_back(call: Call[Return, Nothing]) -> Reply:
     """A thing has come back: an update of returned_at. Without a time, what was returned before keeps the time it has."""
@@ -221,7 +227,7 @@ async def give_back(call: Call[Return, Nothing]) -> Reply:
     body=Repay,
     codes=("already_exists", *_CODES),
     replays=True,
-    absent=True,
+    body_optional=True,
 )
 async def repay(call: Call[Repay, Nothing]) -> Reply:
     """Record a repayment: money in the other direction that names the debt. If-Match is compared with the debt.

@@ -71,13 +71,13 @@ class Writer:
     async def take_over(self, ledger_id: str, pushes: Iterable[Push]) -> int:
         """Store `pushes` of one ledger in one transaction, on a connection of its own; returns the ledger's version.
 
-        It keeps the ledger until its end: meanwhile changes of that ledger, and only these, are refused. Raises what the
+        It holds the ledger until its end: meanwhile changes of that ledger, and only these, are refused. Raises what the
         first push is refused for, and problems.Unavailable: then nothing is stored.
         """
         if ledger_id in self._held:
             raise held.refusal()
         last, decided = Receipt([], 0, None), Counter[str]()
-        self._held.keep(ledger_id, math.inf)
+        self._held.hold(ledger_id, math.inf)
         try:
             async with (
                 await urls.async_connection(self._database_url, "debitum-api-import") as connection,
@@ -95,7 +95,7 @@ class Writer:
         except (psycopg.OperationalError, ConnectionError) as error:
             raise problems.Unavailable("the database does not answer") from error
         finally:
-            self._held.free(ledger_id)
+            self._held.release(ledger_id)
         self._metrics.took_over(decided)
         self._moved([head(ledger_id, last)])
         return last.version

@@ -138,7 +138,7 @@ def _chosen(rule: Rule, start: datetime.datetime, days: Span) -> Iterator[tuple[
         (least, _), (greatest, _) = _numbered(rule, year, [0, 364])
         if (begin - least) % interval > greatest - least + 1:
             continue  # no period of this year's turn
-        new_year, named = datetime.date(year, 1, 1).toordinal(), days_of_year(parts, _like(year))
+        new_year, named = datetime.date(year, 1, 1).toordinal(), days_of_year(parts, _MODELS[_kind(year)])
         inside = named[bisect.bisect_left(named, first - new_year) : bisect.bisect_right(named, last - new_year)]
         numbered = _numbered(rule, year, inside)
         # Lists and not generators: a rule that never occurs goes through all days of a hundred years here.
@@ -177,12 +177,8 @@ def _completed(rule: Rule, start: datetime.date) -> Days:
     return Days(month, rule.by_week_no, rule.by_year_day, month_day, day, rule.week_start)
 
 
-def _like(year: int) -> int:
-    return _MODELS[_kind(year)]
-
-
 def _kind(year: int) -> tuple[int, bool, bool, bool]:
-    """Years of one kind have the same days; those beside it have their part in its first and its last week."""
+    """Years of one kind have the same days; the years beside it share its first and its last week."""
     leap = [calendar.isleap(each) for each in (year - 1, year, year + 1)]
     return (datetime.date(year, 1, 1).weekday(), leap[0], leap[1], leap[2])
 

@@ -18,8 +18,6 @@ from notifications.smtp import SmtpMail, parse_url
 MAIL_FOLDER: Final = "mail"
 PUSH_FOLDER: Final = "push"
 DEFAULT_SENDER = "Debitum <debitum@localhost>"
-
-
 _MAIL_PROVIDERS: Final = (("sendgrid", "SENDGRID_API_KEY"), ("smtp", "SMTP_URL"))
 """The providers of mail in the order in which they are asked, and the setting that turns each on."""
 

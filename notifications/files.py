@@ -14,7 +14,7 @@ from notifications import mime
 from notifications.channel import ChannelDown, Outcome, Permanent, Sent, Transient
 from notifications.message import EmailTarget, Message, PushTarget, fingerprint
 
-_PASSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EMFILE, errno.ENFILE})
+_TEMPORARY = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EMFILE, errno.ENFILE})
 """Errors of a machine in trouble. Any other (no permission, a file in the folder's place) lasts until someone acts."""
 
 
@@ -103,7 +103,7 @@ def _store(path: Path, content: bytes) -> Outcome:
         _replace(path, content)
     except OSError as error:
         detail = f"{errno.errorcode.get(error.errno or 0, 'OSError')}: {path.parent.name}/ cannot be written"
-        return Transient(detail) if error.errno in _PASSES else ChannelDown(detail)
+        return Transient(detail) if error.errno in _TEMPORARY else ChannelDown(detail)
     return Sent(f"{path.parent.name}/{path.name}")
 
 

@@ -16,9 +16,8 @@ from notifications.message import EmailTarget, Message, fingerprint
 
 _ADDRESS = re.compile(r'[^\s@<>()\[\]\\,;:"\x00-\x1f\x7f]+@[^\s@<>()\[\]\\,;:"\x00-\x1f\x7f]+')
 """One mailbox without quoting; stricter than RFC 5322, as every address here came through a sign-up."""
-
-
-_WORDS = frozenset({"from", "to", "subject"})
+_ENCODED = frozenset({"from", "to", "subject"})
+"""The headers that hold people's words, which alone may be encoded."""
 _LONGEST_LINE = 998
 """Of a header, without its line end (RFC 5322, 2.1.1)."""
 
@@ -36,12 +35,10 @@ class _Policy(email.policy.EmailPolicy):
 
     def fold_binary(self, name: str, value: str) -> bytes:
         line = f"{name}: {value}"
-        if name.lower() not in _WORDS:
-            return (
-                f"{line}\r\n".encode("ascii")
-                if line.isascii() and len(line) <= _LONGEST_LINE
-                else super().fold_binary(name, value)
-            )
+        if name.lower() not in _ENCODED:
+            if line.isascii() and len(line) <= _LONGEST_LINE:
+                return f"{line}\r\n".encode("ascii")
+            return super().fold_binary(name, value)
         if line.isascii():
             return super().fold_binary(name, value)
         if name.lower() == "subject":

@@ -97,7 +97,7 @@ async def test_an_unknown_member_is_pointed_to(alice: Client) -> None:
 async def test_what_is_no_object_is_refused(alice: Client, content: bytes) -> None:
     turn = list(hostile.WHOLE.values()).index(content)
     for route, _ in BODIES[turn % 3 :: 3]:
-        if content or not route.absent:
+        if content or not route.body_optional:
             refused(await send(alice, route, content), 400)
 
 
