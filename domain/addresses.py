@@ -6,9 +6,9 @@ _PUNYCODE = "xn--"
 
 
 def canonical(address: str) -> str:
-    """How an address is kept: lower-cased, its domain in the script that people read. What is no domain stays as it is.
+    """How an address is kept: lower-cased, its domain in the script that people read. What is not a valid domain stays as it is.
 
-    A provider tells of `bücher.example` as DNS has it, and people may sign in with either: both are one mailbox.
+    Providers write `bücher.example` as DNS does, and people may sign in with either spelling: both are one mailbox.
     """
     local, at, domain = address.lower().rpartition("@")
     if domain.isascii() and _PUNYCODE not in domain:
@@ -20,5 +20,5 @@ def canonical(address: str) -> str:
 
 
 def ascii_domain(domain: str) -> str:
-    """As DNS has it, by IDNA 2008: Python's own codec is of 2003, to which faß.de is another's fass.de. Raises IDNAError."""
+    """`domain` as DNS has it, by IDNA 2008; Python's own codec (2003) turns faß.de into another's fass.de. Raises IDNAError."""
     return domain if domain.isascii() else idna.encode(domain, uts46=True, transitional=False).decode("ascii")

@@ -1,4 +1,4 @@
-"""Takes a fact over as it was decided elsewhere: nothing is decided again, but it has to fold, and to leave what could be.
+"""Takes over a fact as it was decided elsewhere: nothing is decided again, but it must fold, and leave a valid state.
 
 Only its times are new: recorded_at is that of the ledger that takes it over, and so is every time that follows from it.
 """
@@ -143,7 +143,7 @@ def _check_deletion(entity: Entity | None, change: Change, pointer: str) -> None
 
 
 def _stamped(ledger: Ledger, fact: Fact, recorded_at: str) -> Fact:
-    """Every time that is recorded_at of this fact or of one before becomes that of now."""
+    """`fact` with every time in it that is the recorded_at of some fact replaced."""
     conflict = fact.conflict
     if conflict:
         kept, offered = _restamped(conflict.kept, recorded_at), _restamped(conflict.offered, recorded_at)
@@ -169,7 +169,7 @@ def _restamped(values: dict[str, Any], recorded_at: str) -> dict[str, Any]:
 
 
 def _check_result(ledger: Ledger, step: Step, change: Change, pointer: str) -> None:
-    """What an entity names is loaded where a change names it (and its contact always): that is when it must be there."""
+    """Beside its contact only what `change` names is loaded, so that only this can be required to exist."""
     entity = step.entities[change.key]
     for problem in checks.problems(entity.aggregate_type, entity.fields):
         raise _wrong(f"{pointer}/fields{problem.pointer}", problem.detail)

@@ -68,7 +68,7 @@ class Case(Struct, frozen=True):
         return seq > self.base_seq and (device is None or device != self.command.device_id)
 
     def collides(self, mark: Mark) -> bool:
-        """The same, but for what the conflict that the command settles has already shown to the user."""
+        """The same, but a mark does not count that the conflict which the command settles has shown to the user."""
         settled = self.ledger.conflicts.get(self.command.resolves or "")
         return self.moved(mark) and (settled is None or mark[0] > settled.with_seq)
 

@@ -16,7 +16,7 @@ def check_whole(aggregate_type: facts.AggregateType, fields: dict[str, Any]) -> 
 
 
 def check_offered(aggregate_type: facts.AggregateType, fields: dict[str, Any], offered: Mapping[str, Any]) -> None:
-    """Raises errors.Invalid where a member of `offered` is nothing that it could ever be, whatever stands beside it.
+    """Raises errors.Invalid where a member of `offered` could never be valid, whatever the others are.
 
     `fields` has every name of the aggregate, with what is offered.
     """

@@ -113,7 +113,7 @@ def _update(case: Case) -> Draft:
 
 
 def _check_offered(case: Case, entity: Entity, offered: dict[str, Any]) -> None:
-    """What a conflict keeps, the user may choose later: it is something that can be chosen."""
+    """A conflict keeps `offered` for the user to choose later, so it has to be something that can be chosen."""
     checks.check_offered(entity.aggregate_type, entity.fields | offered, offered)
     _check_named(case, offered)
 
@@ -157,7 +157,7 @@ def _delete(case: Case) -> Draft:
     if not entity.live:
         return Draft()
     doomed = list(_taken_along(case.ledger, entity))
-    _check_size(1 + len(doomed))  # of more, not all is known here (storage.loading), and a conflict would name a part of them
+    _check_size(1 + len(doomed))  # beyond it not all are loaded (storage.loading): a conflict would name only some
     conflict = _delete_conflict(case, entity, doomed)
     if conflict is not None:
         return Draft(conflict=conflict)
@@ -236,5 +236,5 @@ def references(command: Command) -> list[facts.Key]:
 
 
 def today(recorded_at: str, time_zone: str) -> datetime.date:
-    """The date in `time_zone` at an RFC 3339 moment; of a zone that is known no longer, in UTC."""
+    """The date in `time_zone` at an RFC 3339 moment; in UTC where the zone is no longer known."""
     return facts.parse_time(recorded_at).astimezone(zones.zone(time_zone)).date()

@@ -28,7 +28,7 @@ class Verdict(Struct, frozen=True):
 def verdict(channel: Channel, outcome: Outcome, calls: int) -> Verdict:
     """What an `outcome` makes of a message for which `calls` were made, this one included.
 
-    What is unknown may have arrived, and is tried again like what has not: to lose it would be worse.
+    After `unknown` the message may have arrived. It is tried again all the same: to lose it would be worse.
     """
     match outcome:
         case "sent":

@@ -20,15 +20,15 @@ Key = tuple[AggregateType, str]
 """One contact, transaction or reminder of a ledger."""
 
 MAX_CHANGES = 10_000
-"""Of a fact. Whoever needs more, to delete a contact of a lifetime, deletes a part before."""
+"""Of a fact. To delete a contact with more transactions, some of those are deleted first."""
 VERSION = 1
 """The version of the command language that devices push."""
 
 _NO_NUL = r"^[^\x00]*$"
 _SPACE = r"\x1c-\x1f\x85\ufeff"
-"""With \\s white space: what Python takes for it and what JSON Schema does; each lacks some of the other's."""
+"""White space beside \\s: what only Python's or only JSON Schema's \\s takes for it."""
 _NOT_BLANK = rf"^[\s{_SPACE}]*[^\s\x00{_SPACE}][^\x00]*$"
-"""There is one way only in which it can fit: with several, a text that does not takes the square of its length."""
+"""It can match in one way only: with several, a text that does not match would take the square of its length."""
 # Python's $ also stands before a line break at the end; (?!\n) means the same to JSON Schema and closes that.
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NOT_BLANK)]
 """A contact's name: 1 … 200 characters, not blank."""
@@ -216,7 +216,7 @@ class Command(Struct, frozen=True):
     if_match: int | None = None
     """The version that the aggregate must have."""
     remembered: bool = True
-    """Whether a rejection may be remembered: not where nobody can ask for the id again (REST without a key), or for another."""
+    """Whether a rejection may be remembered: not where the id cannot come again (REST without a key), or no other (import)."""
     within: str = ""
     """The JSON pointer of event_data in what was sent: rules point into the former, rejections into the latter."""
 
@@ -286,7 +286,7 @@ class Conflict(Struct, frozen=True):
 
 
 def _id(given: Any) -> str | None:
-    """An id that event_data names, written like every other: clients may send capitals. None where it is none."""
+    """An id in event_data as the log writes ids: clients may send capitals. None where there is none."""
     if given is None or given is UNSET:
         return None
     try:
@@ -354,7 +354,7 @@ _WIRE_TIME_LENGTH = len("2026-01-02T03:04:05.000006Z")
 def wire_time(moment: datetime.datetime, pointer: str = "") -> str:
     """RFC 3339 in UTC with six digits and Z. Raises errors.Invalid, at `pointer`, outside of the years 1 … 9999."""
     try:
-        text = str(msgspec.to_builtins(moment.astimezone(datetime.UTC)))  # which takes a tenth of what isoformat does
+        text = str(msgspec.to_builtins(moment.astimezone(datetime.UTC)))  # ten times as fast as isoformat
     except OverflowError as error:
         raise errors.Invalid.at(pointer, "outside of the years 1 to 9999") from error
     return text if len(text) == _WIRE_TIME_LENGTH else f"{text[:-1]}.000000Z"

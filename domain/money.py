@@ -9,7 +9,7 @@ MAX_AMOUNT: Final = 2**53 - 1
 """The largest integer that every JSON client holds exactly; amounts and balances stay within it."""
 
 MAX_TURNOVER: Final = 2**63 - 1
-"""Of a ledger, over all that it ever posted: so every sum of its postings, up to whatever day, is one that Postgres can hold."""
+"""Of all that a ledger ever posted, so that every sum of its postings, up to any day, is one that Postgres can hold."""
 
 _EXPONENTS: Final = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",

@@ -1,9 +1,9 @@
 """Repeat rules: RFC 5545's RRULE in local wall-clock time, read strictly and evaluated in bounded time.
 
-What lies behind it: dateutil's rrule names the days of one year, never of more. By itself it looks for the next occurrence up
-to the year 9999, which takes seconds where there is none. Whole rules follow from years by arithmetic: INTERVAL picks
-periods, BYSETPOS days within them, DTSTART, COUNT and UNTIL cut. Years that begin on the same weekday and have the same
-lengths have the same days, so that there are only 28 years to ask dateutil about.
+dateutil's rrule is asked for the days of one year, never of more: by itself it looks for the next occurrence up to the year
+9999, which takes seconds where there is none. Whole rules follow from years by arithmetic: INTERVAL picks periods, BYSETPOS
+days within them; DTSTART, COUNT and UNTIL cut. Years that begin on the same weekday and have the same lengths have the same
+days, so that there are only 28 years to ask dateutil about.
 
 DTSTART is the first instance whether or not the rule names it, and counts for COUNT (RFC 5545, 3.8.5.3).
 """
@@ -23,11 +23,11 @@ from dateutil import rrule
 from domain.recurrence_text import DAILY, MONTHLY, WEEKLY, YEARLY, Rule, parse
 
 HORIZON_YEARS: Final = 100
-"""How far ahead an occurrence is looked for. What does not occur again within it is taken for never."""
+"""How far ahead an occurrence is looked for. What does not occur again within it is taken never to."""
 _HORIZON_DAYS: Final = HORIZON_YEARS * 366
 _CACHED_YEARS: Final = 4_096
 _ENDS_EACH_SEARCH: Final = 10_000
-"""An INTERVAL behind which the calendar is over: rrule then stops after one year."""
+"""An INTERVAL longer than the calendar, so that rrule stops after one year."""
 
 Span = tuple[int, int]
 """The first and the last day, as proleptic Gregorian ordinals."""
@@ -137,7 +137,7 @@ def _chosen(rule: Rule, start: datetime.datetime, days: Span) -> Iterator[tuple[
     for year in range(datetime.date.fromordinal(first).year, datetime.date.fromordinal(last).year + 1):
         (least, _), (greatest, _) = _numbered(rule, year, [0, 364])
         if (begin - least) % interval > greatest - least + 1:
-            continue  # no period of this year's turn
+            continue  # INTERVAL passes over all periods of this year
         new_year, named = datetime.date(year, 1, 1).toordinal(), days_of_year(parts, _MODELS[_kind(year)])
         inside = named[bisect.bisect_left(named, first - new_year) : bisect.bisect_right(named, last - new_year)]
         numbered = _numbered(rule, year, inside)
@@ -239,10 +239,10 @@ def marks_of(day: datetime.date) -> list[int]:
 
 
 def marks(text: str, remind_at: datetime.datetime) -> list[int]:
-    """Marks of all days on which the rule `text` may happen again, and of more; none where it cannot be read.
+    """Marks that cover every day on which the rule `text` may happen again, and perhaps others; none where it cannot be read.
 
-    It follows from the calendar alone: `remind_at` (in UTC) may be a day earlier or later in some zone, and where clocks
-    move is not for ever known.
+    They follow from the calendar alone, since the rules of a time zone may change: in some zone `remind_at` (in UTC) is a day
+    earlier or later.
     """
     rule = read(text)
     if rule is None:
@@ -260,7 +260,7 @@ def last_day(text: str, remind_at: datetime.datetime) -> datetime.date | None:
         return min(rule.until.date(), datetime.date.max - _DAY) + _DAY * in_utc
     if rule.count is None:
         return None
-    # A DTSTART late in the day leaves the most of COUNT to the days behind it.
+    # With DTSTART late in the day, the most of COUNT is left for later days.
     ends = [_counted_end(rule, datetime.datetime.combine(start, datetime.time.max)) for start in _starts(remind_at)]
     return None if None in ends else max(end.date() for end in ends if end is not None)
 
@@ -281,5 +281,5 @@ def _marks(parts: Days) -> Iterator[int]:
 
 
 def _in_some_month(month_day: int) -> Iterator[int]:
-    """The days that the last, the last but one, … may be."""
+    """The days of the month that it may be; the last, the last but one … depend on the month."""
     return iter([month_day] if month_day > 0 else range(max(29 + month_day, 1), 33 + month_day))

@@ -164,7 +164,7 @@ def _check(rule: Rule) -> None:
 
 
 def _largest_set(rule: Rule) -> int:
-    """What BYSETPOS chooses from, at most: to look for what cannot be takes as long as anything can."""
+    """The most that BYSETPOS can choose from: nothing takes longer than to look for a position that cannot be."""
     if rule.freq == MONTHLY:
         days = len(rule.by_month_day) or sum(1 if place else 5 for place, _ in rule.by_day) or 1
     else:

@@ -198,7 +198,7 @@ def next_occurrence(reminder: Reminder, *, after: datetime.datetime) -> datetime
         return None
     horizon = _shifted(after, datetime.timedelta(days=366 * recurrence.HORIZON_YEARS))
     first = next(occurrences(reminder, after=after, until=horizon), None)
-    # Where clocks skip an hour, what it holds moves behind what follows: the first in local time may not be the first.
+    # What lies in an hour that clocks skip moves behind what follows it: the first in local time may not be the first.
     return None if first is None else min(occurrences(reminder, after=after, until=first))
 
 
@@ -295,8 +295,8 @@ def after_quiet_hours(at: datetime.datetime, settings: Settings, time_zone: str)
 def send_at(due: Due, settings: Settings, time_zone: str, *, now: datetime.datetime) -> datetime.datetime:
     """When `due`, found at `now`, may go out: automatic ones by the end of quiet hours, which explicit ones never wait for.
 
-    Quiet hours count when it really would go out: a late run does not break into them. Never before `now`: how long a message
-    has waited is counted from here on, and the past in which nobody looked is not the senders' fault.
+    Quiet hours are those of the moment when it would really go out: a late run does not break into them. Never before `now`:
+    how long a message waits for the senders is counted from here, without the time in which nobody looked for it.
     """
     earliest = max(due.at, now)
     return earliest if due.kind == "reminder" else after_quiet_hours(earliest, settings, time_zone)

@@ -1,4 +1,4 @@
-"""How long what is over is kept: one horizon a kind, each a setting; nothing of the log or of what follows from it is here."""
+"""How long what is over is kept: one horizon a kind, each a setting. None is for the log or what follows from it."""
 
 import datetime
 from collections.abc import Mapping

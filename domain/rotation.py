@@ -6,7 +6,7 @@ from typing import Final
 
 DAYS: Final = 7
 WEEKS: Final = 4
-"""The running week and three before it: while backups are made, nobody who was erased is to be found in one for longer."""
+"""The running week and three before it. As long as backups are made, they hold whoever was erased no longer than that."""
 
 
 def kept(moments: Iterable[datetime.datetime]) -> set[datetime.datetime]:

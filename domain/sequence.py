@@ -34,9 +34,9 @@ class Known(Struct, frozen=True):
 
 
 MAX_LOOKS = 2_000_000
-"""Of the commands of one ledger that are decided together: a second's."""
+"""Entities that the commands of one ledger may look at when they are decided together: about a second's work."""
 KEPT_CHARACTERS = 65_536
-"""Of an item that is refused: more than any that could be taken has. What goes beyond is not kept."""
+"""Of an item that is refused: more than any that could be accepted has."""
 
 
 class Refusal(Struct, frozen=True):
@@ -86,9 +86,9 @@ class Book(Struct):
     changes: int = 0
     """Of the new facts, and ids that their conflicts name."""
     looks: int = 0
-    """At entities, by commands that look for what hangs together."""
+    """Entities that were looked at by commands that go through the whole ledger; see MAX_LOOKS."""
     decoded: dict[str, Fact] = {}
-    """Of those that are known, what somebody has asked for."""
+    """The facts of `known` that were asked for."""
 
     def fact(self, event_id: str | None) -> Fact | None:
         """The fact of an event that is known: decoded once, for it may be a megabyte, and be asked for by many."""
@@ -131,7 +131,7 @@ def take(book: Book, items: Iterable[Item], *, defaults: Defaults, skip_known: b
 
 
 def outcomes(book: Book, items: Iterable[Item], *, defaults: Defaults, skip_known: bool) -> Iterator[Outcome]:
-    """The same one after the other: each is decided when its outcome is asked for."""
+    """The same, lazily: each item is decided when its outcome is asked for."""
     failed: set[tuple[str, str]] = set()
     return (_take_one(book, item, defaults, skip_known, failed) for item in items)
 
@@ -145,7 +145,7 @@ def _take_one(book: Book, item: Item, defaults: Defaults, skip_known: bool, fail
             if earlier.status == "rejected":
                 failed |= _names(item)
             return earlier
-        if isinstance(item, Unreadable):  # its error is not raised: it would hold on to the book for as long as it is held
+        if isinstance(item, Unreadable):  # its error is not raised: with a traceback it would keep the book alive
             return _refuse(book, item, item.error, fingerprint, failed)
         _check_dependencies(book, item, failed)
         _check_effort(book, item)
@@ -204,7 +204,7 @@ def _check_dependencies(book: Book, command: Command, failed: set[tuple[str, str
 
 
 def _check_effort(book: Book, command: Command) -> None:
-    """Whoever decides answers nobody else meanwhile. Raises errors.TooManyChanges."""
+    """Raises errors.TooManyChanges: while it decides, the process answers nobody else."""
     if command.event_type in ("DELETED", "RESTORED", "UNDO"):
         book.looks += len(book.ledger.entities)
     if book.changes >= facts.MAX_CHANGES or book.looks > MAX_LOOKS:

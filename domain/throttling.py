@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 FORGOTTEN_AFTER: Final = datetime.timedelta(days=1)
-"""Without another wrong password for so long, the ones before count no more."""
+"""After so long without a wrong password, those before no longer count."""
 
 
 @dataclass(frozen=True)

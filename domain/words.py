@@ -10,7 +10,7 @@ MAX_WORD: Final = 64
 """Characters of a word that are looked at; a longer one is found by its beginning."""
 MAX_QUERY_WORDS: Final = 16
 MOST_ACCENTS: Final = 30
-"""Of one letter: as many as Unicode has streams keep (UAX 15, 13)."""
+"""On one letter: as many as Unicode's Stream-Safe Text Format allows (UAX 15, 13)."""
 _WORD = re.compile(r"[^\W_]+(?:['’‑-][^\W_]+)*")
 _PART = re.compile(r"[^\W_]+")
 _JOINT = re.compile(r"['’‑-]")
@@ -43,7 +43,7 @@ def folded(text: str) -> str:
 
 @lru_cache(maxsize=8_192)
 def _plain(sign: str) -> str:
-    """One character at a time: to put accents into their order takes the square of how many there are, and they all go."""
+    """One character at a time: to sort many accents takes the square of their number, and all of them are dropped."""
     apart = unicodedata.normalize("NFKD", sign.casefold())
     return "".join(part for part in apart if not unicodedata.combining(part)).casefold().translate(_TRANSLATED)
 
@@ -91,7 +91,7 @@ def passage(text: str, asked: list[str], width: int) -> str | None:
 
 
 def _composed(text: str) -> str:
-    """With letters and their accents in one; of a letter that has more than MOST_ACCENTS without the others (see `_plain`)."""
+    """`text` in NFC, with no more than MOST_ACCENTS on a letter (see `_plain`)."""
     if text.isascii():
         return text
     kept, accents = [], 0

@@ -6,7 +6,7 @@ from functools import lru_cache
 MOST_ZONES = 1_024
 """Names whose answer is kept: twice as many as there are zones, for strangers send others."""
 _NO_ZONES = ("localtime", "Factory", "posixrules", "posix/", "right/")
-"""What lies beside the zones: this machine's own, and others' ways to count."""
+"""Files beside the zones: the machine's own zone, and variants that count leap seconds or not."""
 
 
 @lru_cache(maxsize=MOST_ZONES)
