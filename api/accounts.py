@@ -174,7 +174,7 @@ async def login(call: Call[LoginBody, Nothing]) -> Reply:
 
 
 def _may_enter(call: Call[Any, Any], found: Any) -> bool:
-    """Where accounts are good once their address is proven, nobody is told that one waits for that."""
+    """With signup `verified` an account is good once its address is proven; until then it answers like a wrong password."""
     return call.services.settings.signup != "verified" or found.email_verified_at is not None
 
 
@@ -184,7 +184,7 @@ async def refresh(call: Call[RefreshBody, Nothing]) -> Reply:
     now = services.now()
     async with call.services.transaction() as connection:
         session = await sessions.refresh(connection, call.body.refresh_token, now=now)
-    if session is None:  # raised only here: what was found out about the token's reuse is committed
+    if session is None:  # raised only here: what was found out about the token's reuse has to be committed
         raise problems.InvalidToken("the refresh token is not valid")
     return await signed_in(call, session, now)
 

@@ -1,4 +1,4 @@
-"""What a slow reader has not taken yet lies in a file meanwhile: what it is made from is not kept waiting for them."""
+"""Keeps in a file what a slow reader has not taken yet, so that the snapshot it is made from need not wait for them."""
 
 import asyncio
 import contextlib
@@ -7,15 +7,15 @@ from collections.abc import AsyncGenerator
 from typing import IO, Final
 
 CHUNK_BYTES: Final = 64 * 1024
-"""Small parts are gathered up to this: a write each costs more than what is written."""
+"""Small parts are gathered up to this: a write for each would cost more than its bytes."""
 AHEAD_BYTES = 32 * 1024 * 1024
-"""Of one answer, as it is sent: a reader who is slower than 36 KB/s has no time for more than that (routing.STREAM_SECONDS)."""
+"""Of one answer, as it is sent: whoever reads less than 36 KB/s has no time for more (routing.STREAM_SECONDS)."""
 DRAIN_SECONDS = 120.0
-"""For as much, where the answer is larger: whoever keeps a snapshot waiting must take 280 KB/s."""
+"""How long the source waits for as much to be taken: whoever has more than that coming must take 280 KB/s."""
 
 
 async def read(source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """What `source` gives, which ends as soon as it can, however slowly this is read; with this it is closed at the latest.
+    """What `source` gives. It is read to its end as fast as it goes, however slowly this is, and closed with this at the latest.
 
     Raises what `source` raises, and TimeoutError where a reader is too slow for an answer that is too large.
     """

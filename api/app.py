@@ -86,7 +86,7 @@ GRACE_SECONDS = 10.0
 LATE_SECONDS = 15.0
 """Sanic's own deadline lies behind ours (api.deadline), which also waits until Postgres has let go."""
 CLIENT_CLOSED_REQUEST = 499
-"""As nginx and others write it down: the client has gone before there was an answer."""
+"""nginx's status for a client that went before there was an answer."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large", 503: "unavailable"}
 _log = structlog.get_logger("api")
@@ -143,7 +143,7 @@ def _setup_lifecycle(app: "Sanic[Any, Any]", settings: Settings) -> None:
 
 
 def _setup_requests(app: "Sanic[Any, Any]", settings: Settings) -> None:
-    """One step before each request and one after it: of every further one Sanic asks whether it is to be waited for."""
+    """One middleware before each request and one after it: Sanic spends time on every further one."""
     set_headers = headers.setter(settings.public_url)
 
     @app.on_request
@@ -209,7 +209,7 @@ def _setup_errors(app: "Sanic[Any, Any]") -> None:
 
     @app.exception(RequestCancelled)  # type: ignore[arg-type]  # a BaseException: Sanic looks for these too
     async def hung_up(request: Request, error: RequestCancelled) -> HTTPResponse:
-        return HTTPResponse(status=CLIENT_CLOSED_REQUEST)  # nobody reads it; for the log, and for who counts
+        return HTTPResponse(status=CLIENT_CLOSED_REQUEST)  # nobody reads it: for the log and the metrics
 
     @app.exception(SanicException)
     async def refused_by_server(request: Request, error: SanicException) -> HTTPResponse:

@@ -1,4 +1,4 @@
-"""Balances: what is owed per contact and currency, exact at every moment, also at those that are over."""
+"""Balances: what is owed per contact and currency, exact at every moment, past ones too."""
 
 import datetime
 from uuid import UUID

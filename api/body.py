@@ -19,13 +19,13 @@ MAX_BODY_BYTES = 1024 * 1024
 """Of every body but an import's."""
 _MISSING_OR_UNKNOWN = re.compile(r"Object (missing required|contains unknown) field `([^`]*)`")
 _AT: Final = " - at `"
-"""Between what msgspec says and the place of which it says it."""
+"""What msgspec puts between its message and the place in the data."""
 _QUOTED: Final = 200
 """Characters of what was sent that an answer repeats: a name, or a value that is none of those that it may be."""
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,19})")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPED = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F]..)|.)", re.DOTALL)
-"""What stands for something else in a JSON text; `half` of a pair of surrogates, which alone is no character."""
+"""An escape sequence of JSON; `half`: a surrogate without its other half, which is no character."""
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -40,7 +40,7 @@ def decode(request: Request, shape: type[T]) -> T:
 
 
 def _readable(escaped: re.Match[bytes]) -> bytes:
-    """Half of a pair of surrogates as NUL, which no text may have either: what holds it is refused, and nothing around it."""
+    """A lone surrogate becomes NUL, which no text may have either: so only the item that holds it is refused."""
     return b"\\u0000" if escaped["half"] else escaped[0]
 
 
@@ -173,7 +173,7 @@ def parameters(request: Request, shape: type[T]) -> T:
 
 @functools.cache
 def _without_parameters(shape: Any) -> Any:
-    """The parameters of most requests; they are frozen, and may be everybody's."""
+    """The parameters of most requests: one for all of them, since they are frozen."""
     return _parameters_of({}, shape)
 
 
@@ -230,7 +230,7 @@ def _parameter(member: msgspec.inspect.Field) -> _Parameter:
 
 def invalid(error: msgspec.ValidationError) -> errors.Invalid:
     """Msgspec's message as our error, with a JSON pointer."""
-    # It may quote a name or a value of any length, and say again what is looked for here: nothing may look at it twice.
+    # It may quote what was sent, of any length, and even with _AT in it: hence the last one, and nothing that backtracks.
     detail, _, place = str(error).replace("\x00", "\ufffd").rpartition(_AT)  # Postgres stores no NUL
     detail, place = (detail, place) if detail else (place, "")
     pointer = "".join(f"/{step[1] or step[2]}" for step in _STEP.finditer(place.removesuffix("`").removeprefix("key in ")))

@@ -26,7 +26,7 @@ POLICY: Final = "; ".join(
         "trusted-types debitum",
     ]
 )
-"""What the page may load and do: what is ours, from here. No text becomes code: what somebody writes down is only ever text."""
+"""What the page may load and do: only what is ours, from here. What people write never becomes code."""
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".webmanifest": "application/manifest+json"}
 
 

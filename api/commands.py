@@ -25,7 +25,7 @@ _ETAG = re.compile(r'"?([0-9]{1,18})"?')
 _WEAK = re.compile(r'W/"[0-9]{1,18}"')
 """What a proxy makes of ours; it matches nothing here (RFC 9110, 13.1.1)."""
 NO_VERSION = 0
-"""Of no resource, for each has that of its first event at least."""
+"""What no resource has: each has at least the version of its first event."""
 
 
 def event_data(call: Call[Any, Any]) -> dict[str, Any]:
@@ -109,9 +109,9 @@ async def submit(call: Call[Any, Any], push: Push, represent: Represent, *, stat
 
 
 async def refuse(call: Call[Any, Any], command: Command, unfit: errors.Rejected) -> None:
-    """Refuse a command because of what its route knows; by an Idempotency-Key that is remembered, as what the rules refuse is.
+    """Refuse a command for a reason that only its route knows; under an Idempotency-Key it is remembered like any rejection.
 
-    Raises what is to be answered. Returns where a retry came first, and the very command has been taken meanwhile.
+    Raises the answer. Returns only where the same command, sent twice, has been accepted meanwhile.
     """
     if not command.remembered:
         raise unfit

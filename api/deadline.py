@@ -1,4 +1,4 @@
-"""How long a request may take once it has come in: whoever waits for longer is told to come back, and nothing waits on."""
+"""How long a request may take once it has come in: after that it is cancelled, and its client is told to come back."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -8,7 +8,7 @@ from api import problems
 
 
 class within:
-    """Cancel what the block does after `seconds`, so that its connections go back to where they came from.
+    """Cancel what the block does after `seconds`, so that its connections go back to their pools.
 
     Raises problems.Unavailable: what was to be written may have been written or not, and the same ids may be sent again.
     """

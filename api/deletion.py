@@ -1,4 +1,4 @@
-"""A user's word that their account and all that is in it shall go, and that it shall stay after all."""
+"""A user has their account and all that is in it deleted, or keeps it after all."""
 
 from msgspec import Struct
 

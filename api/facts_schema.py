@@ -9,7 +9,7 @@ EXTRA: tuple[Any, ...] = (sync.PushItem, import_json.File, *dict.fromkeys(facts.
 """Shapes that are decoded from raw JSON, so that no body names them."""
 
 STREAMED: dict[str, Any] = {import_json.MEDIA_TYPE: {"$ref": "#/components/schemas/File"}}
-"""Of bodies that a handler reads by itself, by their media type."""
+"""The schemas of bodies that handlers read by themselves, by media type."""
 _MONEY: dict[str, Any] = {
     "title": "Money",
     "properties": {

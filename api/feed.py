@@ -22,7 +22,7 @@ TELL_SECONDS = 0.02
 LOOK_SECONDS = 25.0
 """How often heads are read whatever was heard: a process that dies between its commit and its NOTIFY tells nobody."""
 ANSWER_SECONDS = 10.0
-"""For one question, with all listeners' ledgers in it; a Postgres that is gone without a word is asked on a new connection."""
+"""For one query, of all listeners' ledgers; after that the connection is taken for dead, and the next query has a new one."""
 RECONNECT_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
 
@@ -158,14 +158,14 @@ class Feed:
         self._unsaid.there.set()
 
     def join(self, listener: Listener) -> None:
-        """Take part."""
+        """Tell this listener from now on."""
         self._came(listener.socket)
         self._listeners.setdefault(listener.ledger_id, set()).add(listener)
         self._unsaid.opened.append(listener.socket)
         self._unsaid.there.set()
 
     def leave(self, listener: Listener) -> None:
-        """Take part no more."""
+        """Tell it no more."""
         others = self._listeners[listener.ledger_id]
         others.discard(listener)
         if not others:

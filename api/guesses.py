@@ -26,7 +26,7 @@ class Guess:
                 raise problems.RateLimited(math.ceil(wait))
 
     async def was_right(self, connection: AsyncConnection) -> None:
-        """Forget the account's; of the network's only this one: else a guesser's own account would wash off the others."""
+        """Forget the account's; of the network's only this one, or a guesser would clear all by an account of their own."""
         await throttling.clear(connection, self.account)
         if self.address:
             await throttling.take_back(connection, self.address)

@@ -14,7 +14,7 @@ from domain import facts, money
 
 routes = Routes("service")
 READY_SECONDS = 3.0
-"""For Postgres to say how it is: whoever asks has a limit too, and is to hear of one that hangs before that."""
+"""For Postgres to answer: probes have a limit too, and should hear before it that Postgres hangs."""
 VERSION = importlib.metadata.version("debitum")
 FEATURES = [
     "contacts",

@@ -1,4 +1,4 @@
-"""Idempotency-Key: by it a write may be asked for again, and is answered as the first time."""
+"""Idempotency-Key: a write that is sent again under the same key is answered as the first time."""
 
 from typing import Any
 from uuid import UUID
@@ -30,9 +30,10 @@ def content(request: Request, members: Any) -> dict[str, Any]:
 
 
 async def refusal(here: Services, who: Caller, request: Request, event_id: UUID, unfit: errors.Invalid) -> errors.DomainError:
-    """What a body that is `unfit` is answered; remembers under `event_id`, the request's key, that this body was refused.
+    """The answer to a body that is `unfit`; under `event_id`, the request's key, it is remembered that this body was refused.
 
-    Another body under it raises errors.IdReused. What is no JSON at all has no content that could be asked for again.
+    The answer to another body under that key is errors.IdReused. Raises errors.Invalid for what is no JSON: it has no content
+    that a retry could repeat.
     """
     members = body.decode_bytes(request.body, Any)
     item = Unreadable(ids.text(event_id), unfit, request.body.decode(), content(request, members))

@@ -18,7 +18,7 @@ from storage.ledgers import Moved, Push
 
 routes = Routes("transfer")
 PAGE_CHANGES = 2_000
-"""Facts beyond so many are another page: most have one, and some, like the deletion of a contact, thousands."""
+"""A page ends where its facts have so many: most have one, and some, like the deletion of a contact, thousands."""
 MEDIA_TYPE = "application/json"
 
 

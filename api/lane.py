@@ -205,7 +205,7 @@ async def _pipeline(connection: ledgers.Connection) -> AsyncGenerator[None]:
 
 
 async def _is_read(pipeline: psycopg.AsyncPipeline) -> bool:
-    """Whether nothing is left of it; of what is, some is read at each look."""
+    """Whether all results of the pipeline are read; each call reads some of those that are left."""
     try:
         await pipeline.sync()
     except psycopg.errors.PipelineAborted:

@@ -174,7 +174,7 @@ def tell(request: Request, response: HTTPResponse) -> None:
     draft-ietf-httpapi-ratelimit-headers up to 07: RateLimit and RateLimit-Policy of later ones are read by few clients.
     """
     found: Allowance | None = getattr(request.ctx, "allowance", None)
-    # Who guesses too fast is told of that; what is left of another allowance would invite them to go on.
+    # Where a guess of a password is refused, what is left of another allowance would invite more guesses.
     if found is not None and (response.status != HTTPStatus.TOO_MANY_REQUESTS or found.retry_seconds):
         response.headers["RateLimit-Limit"] = str(found.limit)
         response.headers["RateLimit-Remaining"] = str(found.remaining)

@@ -1,4 +1,4 @@
-"""What the small pages for the links in mails are made of; a link alone changes nothing: programs follow links too."""
+"""What the small pages behind links in mails are made of. Following a link changes nothing, for programs follow links too."""
 
 import base64
 import functools
@@ -20,7 +20,7 @@ _STYLE: Final = (browser.ROOT / "pages.css").read_text() + (
 """The colours and elements of the page at /app, and the place of a lone text."""
 _ICON: Final = (browser.ROOT / "icon.svg").read_text().strip()
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-"""By which a browser knows the one style that is ours; what somebody manages to put into a page has another."""
+"""A browser applies this style alone: one that somebody manages to put into a page has another hash."""
 HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
@@ -57,9 +57,9 @@ def _counting(count: Callable[[Limits, Request], None]) -> Callable[[Request], H
 
 
 def takes_form(handler: Callable[[Request], Awaitable[HTTPResponse]]) -> Callable[[Request], Awaitable[HTTPResponse]]:
-    """A page that a form is sent to, which Sanic reads on the event loop: a small one. Raises problems.TooLarge.
+    """Decorates the handler of a form, which has to be small: Sanic reads it on the event loop. Raises problems.TooLarge.
 
-    It is answered as soon as any other request (api.deadline), and where there is no room for it in words.
+    It has the deadline of other requests (api.deadline); where the server is too busy, a page says so.
     """
 
     @functools.wraps(handler)

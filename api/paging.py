@@ -39,8 +39,8 @@ class Items(Struct, Generic[Item], frozen=True):
 class Order:
     """A list in one of its orders: `name` says which, `key` is the type of its sort key.
 
-    A cursor bears the name. A place of another order is none in this one, and would look like its end, of which a client
-    believes that it has everything then.
+    A cursor bears the name: a place of another order could look like the end of this one, and a client would believe that it
+    has everything.
     """
 
     name: str

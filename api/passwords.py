@@ -20,11 +20,11 @@ from domain import common_passwords, errors
 Password = Annotated[str, Meta(min_length=8, max_length=128)]
 """One that is set; whether too many others have it is asked by `refuse_common`."""
 Given = Annotated[str, Meta(max_length=128)]
-"""One that is compared: of any length, or its length would say something of the password."""
+"""One that is compared: also shorter than any that is set, or the refusal would say something of the password."""
 CONCURRENT_HASHES = 4
 """Of a process; more would be a way to exhaust a server's memory."""
 MOST_WAITING = 100
-"""For a place in a process: so many are hashed on one slow core in the time that they wait at most."""
+"""For a place in a process: as many as one slow core hashes in the longest time that they wait."""
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 """OWASP's minimum for argon2id: 16 ms on the machine where it was measured."""
 DOES_NOT_FIT: Final = noted("A password has 8 to 128 characters.")
@@ -86,7 +86,7 @@ class Hasher:
             yield Place(self)
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """The result of `work`, done in a thread: there are as many as places, also where a reader left and work goes on."""
+        """The result of `work`, done in a thread: there are as many as places, and work whose client has gone keeps its own."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ def argon2() -> PasswordHasher:
 
 @functools.cache
 def _nobody() -> str:
-    """What is compared to where there is nobody, so that it takes as long: made once, for it takes as long, too."""
+    """What a password is compared to where there is no account, so that it takes as long. Making it does too: so only once."""
     return nobodys_hash()
 
 

@@ -21,7 +21,7 @@ MOST_WORKERS: Final = 64
 """Each has its own pool of connections; Postgres's max_connections is reached long before this."""
 LARGEST_PORT: Final = 65_535
 MOST: Final = 999_999_999
-"""Of what is only counted."""
+"""Of settings that nothing else bounds."""
 NOT_DIRECT: Final = (
     "must lead to Postgres itself where DATABASE_URL says pooler=transaction: LISTEN and locks belong to a session"
 )

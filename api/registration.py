@@ -1,4 +1,4 @@
-"""Registering: by whom depends on the operator (DEBITUM_SIGNUP), and so does when the account is good."""
+"""Registering: who may, and from when on an account is good, the operator decides (DEBITUM_SIGNUP)."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ from storage import identity, invites, registration, sessions
 
 routes = Routes("identity")
 APPLY_SECONDS: Final = 0.4
-"""How long an answer takes from its hash on, where nobody is told what came of it: what may follow, on a busy machine."""
+"""How long an answer takes after the hashing, where it must not tell what came of it: more than the rest takes when busy."""
 MailToken = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")]
 
 
@@ -103,7 +103,7 @@ async def created(here: Services, wanted: RegisterBody, invite: str | None) -> A
 async def _apply(here: Services, wanted: RegisterBody) -> None:
     """The same work and the same answer, whoever has the address."""
     new = await _new_user(here, wanted)
-    began = time.monotonic()  # not before: who waited long for a place would be told by the rest, which is not always the same
+    began = time.monotonic()  # not before: after a long wait for a place nothing would be left to hide the rest in
     async with here.transaction() as connection:
         await registration.apply(connection, new, here.settings.keys, now=services.now())
     await asyncio.sleep(max(0.0, began + APPLY_SECONDS - time.monotonic()))

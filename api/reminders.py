@@ -33,7 +33,7 @@ class ReminderCreate(facts.ReminderCreated, frozen=True):
 class Reminder(Struct, frozen=True):
     """`next_at` is the next occurrence, of `repeat` too; state "sent": the last one lies in the past.
 
-    Both are the schedule's. Of a debt with nothing open none is told while that is so: what will be sent the preview says.
+    Both are the schedule's: while nothing of its debt is open, a reminder is not sent. What will be sent, the preview says.
 
     `repeat` is an RRULE of RFC 5545, FREQ=DAILY or rarer, with remind_at in time_zone as its DTSTART: the first occurrence
     whether or not the rule names it, and one of COUNT. Times are local: 09:00 stays 09:00 when clocks change. A leading

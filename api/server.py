@@ -16,8 +16,8 @@ from telemetry import output
 LAST_WORDS_SECONDS: Final = 3 * serving.CLOSE_SECONDS
 """What a worker may need after the grace, and a little more, before it is killed."""
 YOUNG_OBJECTS: Final = 100_000
-"""Python looks for garbage when so many more objects are there than have gone: pushes of 500 from four devices keep 47,000 while
-they are at work, 64 single changes 12,000, and it would look through them again and again. Requests leave none
+"""How many more objects have come than gone when Python looks for garbage: pushes of 500 from four devices keep 47,000 while
+they are at work, 64 single changes 12,000, and it would look through them again and again. Requests leave no garbage
 (tests/api/test_garbage.py)."""
 _log = structlog.get_logger("api")
 

@@ -31,7 +31,7 @@ UPLOADS_OF_USER, MAX_UPLOADS = 2, 6
 """Files to be imported at a time, each of up to 256 MiB on the disk until it is taken over; two, because a line that broke off
 holds its place for up to a minute, and whoever sends again finds another."""
 SNAPSHOTS_OF_USER, MAX_SNAPSHOTS = 2, 4
-"""Of which exports and first screens are made at a time: each holds a connection of the pool until all is sent, or in a file."""
+"""That exports and first screens are made from at a time: each holds a connection until all is sent, or in a file."""
 STREAMS_OF_USER, MAX_STREAMS = 2, 48
 """Exports and first screens that are sent at a time, however slowly: each may have a file of 32 MiB, so that all have 1.5 GiB."""
 DATABASE_ERRORS = (OperationalError, InterfaceError, TimeoutError, psycopg.OperationalError, ConnectionError)

@@ -37,7 +37,7 @@ class Auth(Struct, tag_field="type", tag="auth", frozen=True, forbid_unknown_fie
     """A device says who it is: first, and again whenever it has a newer token."""
 
     token: str | None = None
-    """Required; who leaves it away has no token, and is told so."""
+    """Required: whoever leaves it out is told that no token came."""
 
 
 class Ready(Struct, tag_field="type", tag="ready", frozen=True):

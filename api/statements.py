@@ -115,7 +115,7 @@ async def explain(call: Call[None, ExplainQuery]) -> Reply:
 
 
 def _order(query: ExplainQuery) -> paging.Order:
-    """The place counts the items: among those of another currency or point it is another."""
+    """A place is a count of items: with another currency or point it would be another place."""
     as_of = None if query.as_of is None else facts.wire_time(query.as_of, "/as_of")
     return paging.Order(f"explain {query.currency} {as_of} {query.effective_on}", paging.Number)
 

@@ -18,7 +18,7 @@ from storage.ledgers import LedgerGone, Push
 routes = Routes("sync")
 MAX_PUSH, MAX_PULL, DEFAULT_PULL = 500, 1_000, 500
 _DATA = "/event_data"
-"""Where an item has what rules point into."""
+"""Where the pointers of the rules begin, in an item."""
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 

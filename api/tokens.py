@@ -17,7 +17,7 @@ LIFETIME = datetime.timedelta(minutes=10)
 LEEWAY = datetime.timedelta(seconds=5)
 MOST_HEADS = 100
 REMEMBERED = 10_000
-"""Tokens whose signature has been seen to be good; how long they are is looked at each time."""
+"""Tokens whose signature is known to be good; whether they have expired is looked at each time."""
 REQUIRED = ("iss", "aud", "sub", "sid", "jti", "iat", "exp")
 
 
@@ -66,7 +66,7 @@ class Tokens:
         return claims
 
     def _key(self, token: str) -> bytes:
-        """Of the key that a token names. Heads are few: they say which key it was, and nothing else."""
+        """What is derived for tokens from the key that the head names. Heads are few: they say nothing else."""
         head = token.partition(".")[0]
         key = self._heads.get(head)
         if key is None:

@@ -1,4 +1,4 @@
-"""What SendGrid tells of mails that it took: which came back, and who complained. Signed, or it is not listened to."""
+"""What SendGrid reports of mails that it took: which came back, and who complained. It is believed only where it is signed."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ from domain import addresses
 from storage import suppressions
 
 OLDEST: Final = datetime.timedelta(minutes=10)
-"""How old a delivery may be that is signed: whoever has recorded one cannot play it again tomorrow."""
+"""How old a delivery may be that is signed: whoever has recorded one cannot replay it tomorrow."""
 _LARGEST_TIMESTAMP: Final = 253_402_300_799
 _STORABLE: Final = r"^[^\x00]*$"
 """No NUL, which Postgres stores in no text."""
@@ -55,7 +55,7 @@ async def _admit(request: Request) -> None:
 
 
 def _check_signature(webhook: EventWebhook, request: Request) -> None:
-    """Raises problems.BadSignature. The library looks at no age, and takes text for granted where anything can come."""
+    """Raises problems.BadSignature. The library checks no age, and fails where the body is no text."""
     signature = request.headers.get(EventWebhookHeader.SIGNATURE, "")
     timestamp = request.headers.get(EventWebhookHeader.TIMESTAMP, "")
     try:
@@ -79,7 +79,7 @@ def _check_time(request: Request) -> None:
 
 
 def _reports(told: list[dict[str, Any]]) -> list[suppressions.Report]:
-    """What lasts of a delivery: whatever else has come with it, for SendGrid sends the whole again or nothing of it.
+    """What lasts of a delivery. Unreadable events beside it are passed over, or SendGrid would send the whole delivery again.
 
     Raises errors.Invalid where not one event of it is readable.
     """

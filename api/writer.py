@@ -61,7 +61,7 @@ class Writer:
         return await answer
 
     def _lane_for(self, push: Push) -> Lane:
-        """That in which its ledger is already, whose lock every other would wait for; else by whether it is long work."""
+        """The lane that has its ledger already, whose lock any other would wait for; else one for its length."""
         for lane in self._lanes:
             if lane.has(push.ledger_id):
                 return lane
