@@ -1,11 +1,11 @@
-"""What the answers of our server hold. What does not is another's, who stands in its place: a network that one signs in to."""
+"""The shapes of our server's answers. Anything else is from whoever answers in its place, like a network's sign-in page."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
 from typing import Any
 
 Shape = Callable[[Any], bool]
-"""Whether a value is such a one."""
+"""Whether a value has it."""
 
 
 def _is(*kinds: type) -> Shape:
@@ -33,7 +33,7 @@ _has_type = _has(type=_is(str), code=_is(str))
 
 
 def is_page(value: Any) -> bool:
-    """Facts, and the head; where there are more, there is one: to ask on would never end."""
+    """Facts, and the head. A page that has more behind it is not empty, or to ask on would never end."""
     return is_head(value) and _holds_page(value) and (bool(value["events"]) or not value["has_more"])
 
 

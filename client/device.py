@@ -24,7 +24,7 @@ MOST_LEVELS = 100
 """Of lists and objects in a command: the server reads some hundreds, and ours have five."""
 PAGE = 1_000
 MOST_TRIES = 3
-"""Of what waits for others, in one sync: they may be writing faster than we ask."""
+"""How often one sync sends again what waits for other devices: they may be writing faster than we ask."""
 MOST_RESETS = 3
 """In one sync: a server that is put back more often while it is asked is left alone for a while."""
 
@@ -53,7 +53,7 @@ class Device:
 
     Several processes may open the same file: they are one device, and wait for each other where they meet the server.
 
-    `clock`, `dice` and `transport` stand for the world, so that a simulation can be one.
+    `clock`, `dice` and `transport` let a simulation stand for the world.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Device:
     def create(self, kind: str, data: Mapping[str, Any], *, entity_id: str | None = None) -> str:
         """A new contact, transaction or reminder; its id.
 
-        Raises, as everything that acts, ValueError for what no request can hold: it would keep back all behind it for ever.
+        Raises ValueError, as all that acts does, for what no request can hold: it would keep all behind it from being sent.
         """
         entity_id = (entity_id or self._new_id()).lower()
         self._act(kind, entity_id, "CREATED", data)

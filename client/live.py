@@ -48,7 +48,7 @@ async def follow(
                 await _listen(socket, head, session, sync, is_news, stirred)
         except Unavailable as error:
             wait = error.retry_after
-        except (OSError, InvalidHandshake, InvalidURI, TimeoutError):  # a URI that somebody on the way would have us go to
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError):  # a redirect may lead anywhere
             pass
         except ConnectionClosed as error:
             wait = LONGEST_PAUSE_SECONDS if error.rcvd is not None and error.rcvd.code == TOO_MANY else 0.0
@@ -105,7 +105,7 @@ async def _rest(stirred: asyncio.Event, seconds: float) -> None:
 
 
 async def _head(socket: ClientConnection) -> tuple[int, str | None]:
-    """The next that is said; what a later server also says, or somebody on the way, is no head."""
+    """The next head; whatever else comes, from a later server or somebody on the way, is passed over."""
     while not answers.is_head(said := _understood(await socket.recv())):
         pass
     return said["version"], said["hash"]

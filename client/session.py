@@ -20,7 +20,7 @@ REGISTER = "/api/auth/register"
 """Where the tokens may follow by mail."""
 RETRIES = 4
 PATIENCE_SECONDS = 2.0
-"""Whoever signs in sits and waits: what takes longer, they are told."""
+"""The longest wait for a place: somebody sits there who signs in, and is told of a longer one."""
 
 Clock = Callable[[], datetime.datetime]
 
@@ -50,7 +50,7 @@ class Session:
         self._keep(answer)
 
     async def _patiently(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Passwords are checked a few at a time: whoever comes when there is no place comes again when the server says."""
+        """Ask again when the server says so: it checks a few passwords at a time, and turns others away."""
         shape = _registered if path == REGISTER else answers.is_session
         for _ in range(RETRIES):
             try:

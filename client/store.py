@@ -38,11 +38,11 @@ MAY_COME_AGAIN = frozenset(
 WAIT_SECONDS = 30.0
 """For another process to write what it has begun to write."""
 ASK_AGAIN_SECONDS = 0.02
-"""Whether another process has finished what only one may do at a time: a lock of a file tells nobody that it is free."""
+"""Between two attempts to take a lock that another process has: nobody is told when the lock of a file is free."""
 
 
 class Store:
-    """All of it changes in transactions: a device that is killed is after its last one or before it.
+    """All of it changes in transactions: whenever a device is killed, each has happened whole or not at all.
 
     Several processes may have the same file open.
     """
@@ -64,7 +64,7 @@ class Store:
     async def alone(self, what: str) -> AsyncIterator[None]:
         """Nobody else who has this file open does `what` meanwhile; a process that is killed stands in nobody's way.
 
-        Its lock is that of an empty database of SQLite beside the file, as nothing else is the same on every system.
+        The lock is that of an empty SQLite database beside the file: other locks of files differ from system to system.
         """
         async with self._turns[what]:
             if not self._shared:

@@ -31,7 +31,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tell(alert: Alert, environ: Mapping[str, str], data_dir: Path, *, now: datetime) -> dict[str, bool]:
-    """Tell OPERATOR_EMAIL and OPERATOR_WEBHOOK, each where it is set; by way, whether it was taken.
+    """Tell OPERATOR_EMAIL and OPERATOR_WEBHOOK, each where it is set; whether it was taken, by the name of the way.
 
     What keeps one of them from working, a setting that is wrong for instance, may be what the alert is about.
     """

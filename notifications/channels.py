@@ -77,7 +77,7 @@ def mail_up_or_down(environ: Mapping[str, str], data_dir: Path) -> tuple[Channel
 
 @dataclass(frozen=True)
 class Down:
-    """In the place of a provider whose settings cannot be used, because of `reason`."""
+    """Stands for a provider whose settings cannot be used; `reason` says why."""
 
     name: str
     kind: ChannelKind

@@ -17,7 +17,7 @@ from notifications.files import Push, sync_folder
 from notifications.message import EmailTarget
 
 UNFINISHED: Final = timedelta(hours=1)
-"""Nobody is still writing a file that is older and not in its place yet: what a killed process left goes, whosever it was."""
+"""A file that is older, and still has its temporary name, was left by a killed process, and goes whosever it is."""
 
 
 def erase(mails: Path, pushes: Path, *, address: str, user_id: UUID, now: datetime) -> int:
@@ -35,7 +35,7 @@ def _remove(folder: Path, suffix: str, is_theirs: Callable[[bytes], bool], now: 
         return 0
     removed = 0
     for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # it has got its name meanwhile
+        with contextlib.suppress(FileNotFoundError):  # it has been renamed meanwhile
             if path.name.startswith("."):
                 gone = datetime.fromtimestamp(path.stat().st_mtime, now.tzinfo) < now - UNFINISHED
             else:

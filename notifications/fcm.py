@@ -44,7 +44,7 @@ class _Credentials(service_account.Credentials):
 
 
 class _Adapter(HTTPAdapter):
-    """Without the retries that firebase-admin has of its own; at `endpoint` in place of Google where there is one."""
+    """Makes none of firebase-admin's own retries; asks `endpoint` in place of Google where there is one."""
 
     def __init__(self, endpoint: str | None) -> None:
         super().__init__(max_retries=0)
@@ -163,7 +163,7 @@ def _broken(error: exceptions.FirebaseError) -> Outcome:
 
 
 def _blames_the_registration(response: requests.Response) -> bool:
-    """Whether a 400 says that the registration is none; one that lists fields says that the request was ours to make better."""
+    """Whether a 400 says that there is no such registration; one that lists fields says that our request is wrong."""
     try:
         details = response.json()["error"]["details"]
         kinds = {detail.get("@type", "").rpartition(".")[2]: detail for detail in details}

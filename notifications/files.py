@@ -123,8 +123,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was written to or removed from the folder last."""
-    # Without it the new name may be gone after a power cut, though the outbox says sent.
+    """Put the folder itself on the disk: or a power cut may undo what was written or removed, though the outbox says sent."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

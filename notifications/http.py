@@ -13,7 +13,7 @@ from notifications.formats import one_line
 DETAIL_CHARACTERS: Final = 300
 """What is kept of a provider's words."""
 LONGEST_WAIT: Final = timedelta(hours=24)
-"""A provider that names a later moment has lost its clock, or its mind."""
+"""A provider that names a later moment has a wrong clock."""
 _MISCONFIGURED: Final = frozenset({401, 403, 404, 405})
 _BUSY: Final = frozenset({408, 425, 429, 503})
 
@@ -23,7 +23,7 @@ def base_url(setting: str, value: str) -> str:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and parts.port != 0 and not re.search(r"[@?#\s\x00-\x1f]", value)
-        (parts.hostname or "").encode("idna")  # as whoever looks the name up does
+        (parts.hostname or "").encode("idna")  # as the look-up of the name will
     except ValueError:
         usable = False
     if not usable or not parts.hostname:
@@ -39,7 +39,7 @@ def api_key(setting: str, value: str) -> str:
 
 
 def judge(status: int, detail: str, headers: Mapping[str, str], *, now: datetime) -> Outcome:
-    """What an answer other than success means: of 5xx but 503 nobody knows how far the provider had come."""
+    """What an answer other than success means. After a 5xx other than 503 nobody knows how far the provider had come."""
     if status in _MISCONFIGURED:
         return ChannelDown(detail)
     if status in _BUSY:

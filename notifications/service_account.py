@@ -1,4 +1,4 @@
-"""The file by which one signs in to Google: read without Google's libraries, so that a start can afford to look at it."""
+"""The file that signs us in to Google, read without Google's libraries: those load too slowly to check it at each start."""
 
 import json
 from pathlib import Path

@@ -113,7 +113,7 @@ class _Conversation(smtplib.SMTP):
     """One mail, one connection; smtplib speaks, this class knows how far it came and what an answer means."""
 
     def __init__(self, server: Server, mail: mime.Mail, deadline: Deadline, tls: ssl.SSLContext) -> None:
-        # Without a name of its own smtplib looks one up, which may take longer than the whole attempt may.
+        # If it is given no name, smtplib looks up that of this machine, which may take longer than the whole attempt may.
         super().__init__(local_hostname=mail.sender.rpartition("@")[2], timeout=server.timeout_seconds)
         self._host = server.host  # whose certificate smtplib asks for in STARTTLS
         self._server = server

@@ -24,7 +24,7 @@ CAPS: Final = {
 }
 """Below these nothing is written of a logger and what is below it, whatever the settings ask for."""
 TOLD_WHOLE: Final = ("dagster", "dagster-webserver")
-"""Speak of runs, steps and ticks, and of what went wrong in them: pipelines.dagster_logs takes the values out of that."""
+"""These speak of runs, steps and ticks, and of what went wrong in them; pipelines.dagster_logs takes the values out."""
 
 _SECRETS: Final = re.compile(
     r"[\w.+%-]+@[\w-]+(\.[\w-]+)+"  # an e-mail address, or a password before a host
@@ -33,7 +33,7 @@ _SECRETS: Final = re.compile(
     r"|(?<=\?)[\w.-]+=\S+"  # a query
     r"|(?i:bearer\s+\S+)"
 )
-"""A net below those who are told whole: nothing is known to get there."""
+"""A net below TOLD_WHOLE: nothing is known that it has to catch."""
 
 
 def cap(logger: str) -> int:

@@ -113,7 +113,7 @@ Write = Callable[[str], None]
 
 
 class _Lines:
-    """Writes lines whole, so that those of several processes do not mix; whoever cannot write goes on with his work."""
+    """Writes lines whole, so that those of several processes do not mix; a process that cannot write goes on."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -180,7 +180,7 @@ class _Libraries(logging.Handler):
         )
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A record that cannot be written is told by its logger alone: logging's own way prints the arguments."""
+        """Of a record that cannot be written only its logger is named: logging itself would print the arguments."""
         if record.levelno < self._least(record.name):
             return
         try:
