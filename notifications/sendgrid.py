@@ -60,7 +60,7 @@ class SendGridMail:
             response = within(self._timeout_seconds, lambda: self._api.client.mail.send.post(request_body=body))
         except HTTPError as error:
             words = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body)
-            return judge(error.status_code, _anonymous(told(error.status_code, words), message), error.headers, now=now)
+            return judge(error.status_code, told(error.status_code, _anonymous(words, message)), error.headers, now=now)
         except TimeoutError:
             return Unknown(f"no end after {self._timeout_seconds:g} s")
         except (OSError, http.client.HTTPException) as error:
@@ -69,7 +69,7 @@ class SendGridMail:
             return Unknown(f"an answer that is none ({type(error).__name__})")
         if response.status_code != ACCEPTED:
             words = response.body.decode("utf-8", "replace")
-            return Unknown(_anonymous(told(response.status_code, words), message))
+            return Unknown(told(response.status_code, _anonymous(words, message)))
         return Sent(f"{ACCEPTED} {response.headers.get('X-Message-Id', '')}".strip())
 
     def close(self) -> None:

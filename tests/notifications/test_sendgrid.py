@@ -19,6 +19,7 @@ import msgspec
 import pytest
 
 from notifications.channel import ChannelDown, Outcome, Permanent, Sent, Transient, Unknown
+from notifications.http import DETAIL_CHARACTERS
 from notifications.message import EmailTarget
 from notifications.sendgrid import SendGridMail
 from tests.fakes.http import DRIBBLE, HANG, RESET, Answer, Asked, FakeHttp, Reply
@@ -114,6 +115,13 @@ def test_what_a_status_means(sendgrid: FakeHttp, status: int, kind: type[Outcome
     assert outcome.detail.startswith(str(status))
     assert "hana@" not in outcome.detail.lower()
     assert len(sendgrid.asked) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("before", range(DETAIL_CHARACTERS - 30, DETAIL_CHARACTERS, 5))
+def test_nothing_is_left_of_an_address_where_words_are_cut(sendgrid: FakeHttp, status: int, before: int) -> None:
+    outcome = send(sendgrid, Answer(status, b"x" * before + b"hana@example.org is no address"))
+    assert "hana" not in outcome.detail
 
 
 def test_an_address_is_masked_as_dns_has_it_too(sendgrid: FakeHttp) -> None:
