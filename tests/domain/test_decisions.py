@@ -205,6 +205,20 @@ def test_a_debt_takes_its_reminders_and_lets_go_of_its_repayments(story: Story) 
     assert (story.live("transaction", "part"), story.entity("transaction", "part").fields["repays"]) == (True, None)
 
 
+def test_a_deletion_takes_nothing_that_hangs_on_something_else(story: Story) -> None:
+    story.does(A, "contact CREATED", "bo", name="Bo")
+    story.does(A, "transaction CREATED", "tea", contact_id="bo", direction="lent", amount=3)
+    story.does(A, "transaction CREATED", "cake", contact_id="ana", direction="lent", amount=4)
+    others: dict[str, dict[str, Any]] = {"of bo": {"contact_id": "bo"}, "of tea": {"transaction_id": "tea"}, "of nothing": {}}
+    for name, about in others.items():
+        story.does(A, "reminder CREATED", name, remind_at="2026-12-01T09:00:00Z", **about)
+    story.does(A, "reminder CREATED", "of ana", remind_at="2026-12-01T09:00:00Z", contact_id="ana")
+    story.does(A, "transaction DELETED", "lunch")
+    assert {change.key[1] for change in story.fact().changes} == {story.ids["lunch"], story.ids["call"]}
+    story.does(A, "contact DELETED", "ana")
+    assert {change.key[1] for change in story.fact().changes} == {story.ids[name] for name in ("ana", "cake", "of ana")}
+
+
 def test_deleting_or_restoring_twice_changes_nothing(story: Story) -> None:
     assert story.does(A, "transaction RESTORED", "lunch").status == "accepted"
     assert story.fact().changes == []

@@ -140,6 +140,21 @@ def test_each_time_of_a_rule_is_found_by_who_asks_for_its_hour(until: str, days:
     assert [due.at for hour in hours for due in explicit(of, hour, hour + HOUR)] == [utc(f"2026-11-{day}T08:00") for day in days]
 
 
+def test_the_next_time_is_the_first_that_is_to_come() -> None:
+    daily = reminder(repeat="FREQ=DAILY;COUNT=3", snoozed_until="2026-11-23T07:00")
+    noon = [utc(f"2026-11-{day}T12:00") for day in range(21, 26)]
+    coming = [reminders.next_occurrence(daily, after=after) for after in noon]
+    assert coming == [*(utc(text) for text in ("2026-11-22T08:00", "2026-11-23T07:00", "2026-11-24T08:00")), None, None]
+    assert reminders.next_occurrence(reminder(done=True), after=LONG_AGO) is None
+    skipped = reminder("2026-03-28T01:30", repeat="FREQ=DAILY;BYHOUR=2,3;BYMINUTE=0,30")  # 02:30 shows as 03:30, behind 03:00
+    assert reminders.next_occurrence(skipped, after=utc("2026-03-29T00:30")) == utc("2026-03-29T01:00")
+
+
+def test_debts_of_a_muted_contact_remind_of_nothing() -> None:
+    assert due_dates(debt(), reminders.Settings(muted_contacts=(CONTACT,))) == []
+    assert due_dates(debt(), reminders.Settings(muted_contacts=(TRANSACTION,))) == due_dates(debt())
+
+
 def test_the_days_told_are_those_on_which_the_clock_shows_it() -> None:
     def told(zone: str, after: str, until: str) -> list[str]:
         return [day.isoformat() for day in reminders.days_told("09:00", zone, after=utc(after), until=utc(until))]
