@@ -32,8 +32,12 @@ TELL_NO_VALUES = {
     *_family(errors.DagsterExecutionInterruptedError),
     *_family(errors.DagsterUserCodeProcessError),
     *_family(errors.DagsterUserCodeUnreachableError),
+    exceptions.name(dg.Failure),
+    "storage.snapshots.files.Damaged",  # by its name: with DuckDB, Dagster's pages and its daemon would take 30 MiB more
+    *(f"storage.snapshots.progress.{name}" for name in ("CannotTell", "NotBegun", "Unsettled")),
 } - {*_family(errors.DagsterTypeCheckError)}
-"""Say which step, resource, sensor or process it was, and what another process has told without texts before."""
+"""Say which step, resource, sensor or process it was, and what another process has told without texts before. The
+last ones are our own and are written for operators: they name days and files, and nothing that anybody entered."""
 
 
 def keep_no_texts() -> None:
