@@ -26,6 +26,8 @@ WAITING: Final = 32
 """Threads that read from elsewhere where memory has no limit (each takes its share): they wait rather than work. All footers
 are read for a tick, which has a minute, and for each question; they are two requests a file."""
 _LOCAL: Final = ("file", "local")
+_INTERRUPTED: Final = "Query interrupted"
+"""Of a signal; what another thread has interrupted is a duckdb.InterruptException."""
 _PATTERN: Final = re.compile(r"[*?\[]")
 """What DuckDB and fsspec would take for a pattern."""
 _SECRET: Final = re.compile(r"/*[^/]*:[^/]*@")
@@ -97,7 +99,7 @@ def connect(
     """A DuckDB that reads whatever lies under `root`."""
     if isinstance(root.elsewhere, UPath) and not config:
         config = {"threads": WAITING}
-    with duckdb.connect(database, config=config) as duck:
+    with _interruptible(), duckdb.connect(database, config=config) as duck:
         if isinstance(root.elsewhere, UPath):
             duck.register_filesystem(_Readable(root.elsewhere / SNAPSHOTS))
         yield duck
@@ -110,8 +112,22 @@ def glance(root: Root) -> Iterator[duckdb.DuckDBPyConnection]:
         with connect(root) as duck:
             yield duck
     else:
-        with _opened().cursor() as duck:
+        with _interruptible(), _opened().cursor() as duck:
             yield duck
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """DuckDB ends a statement at a signal, and raises an error of its own in place of what the handler raised.
+
+    A run of Dagster's that an operator stops would take it for the failure of one table, and go on with the next.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == _INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise
 
 
 @cache

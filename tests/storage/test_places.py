@@ -3,7 +3,12 @@
 import datetime
 import os
 import shutil
+import signal
+import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -141,6 +146,19 @@ def test_footers_elsewhere_are_waited_for_together(elsewhere: Root, monkeypatch:
     monkeypatch.setattr(type(elsewhere.elsewhere.fs), "modified", modified)
     assert files.final_days(elsewhere, BALANCES) == set(days)
     assert most[0] > (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("opened", [partial(places.connect, threads=1), places.glance])
+def test_a_signal_ends_more_than_the_statement(root: Root, opened: Callable[[Root], AbstractContextManager[Any]]) -> None:
+    """Whoever stops a run of Dagster's, or `debitum sql`, stops all of it; DuckDB itself tells of a RuntimeError."""
+
+    def ask() -> None:
+        with opened(root) as duck:
+            threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+            duck.execute("select sum(range) from range(3000000000)")
+
+    with pytest.raises(KeyboardInterrupt):
+        ask()
 
 
 def test_analysts_read_with_the_driver_alone(begin: Begin, root: Root) -> None:
