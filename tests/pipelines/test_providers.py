@@ -1,6 +1,8 @@
 """What becomes of messages when providers fail, are down or hang: none is burnt, and another provider takes over."""
 
 import datetime
+import os
+import signal
 import threading
 import time
 from contextlib import AbstractContextManager, closing
@@ -11,6 +13,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import Connection, Engine, select, update
 
+from notifications import channels
 from notifications.links import Links
 from notifications.message import EmailTarget
 from notifications.smtp import SmtpMail, parse_url
@@ -18,7 +21,7 @@ from pipelines.defs import resources
 from pipelines.defs.dispatch import assets, delivery, jobs
 from storage import circuits, due, roles, tables
 from tests.fakes import smtp
-from tests.fakes.http import Answer, FakeHttp
+from tests.fakes.http import Answer, Asked, FakeHttp
 from tests.pipelines import test_pushes
 from tests.pipelines.test_dispatch import MINUTE, dispatch, enqueue_reminders, now, outcomes, states
 from tests.pipelines.test_dispatch import environment as environment  # the fixtures
@@ -193,6 +196,29 @@ def test_a_lane_that_fails_keeps_no_other_at_work(database: Engine, lane: delive
         delivery.drain_all([replace(lane, begin=refuse), lane], MINUTE, start)
     assert time.monotonic() - began < MINUTE.total_seconds() / 2
     assert lane.drain(MINUTE) == delivery.Tally()
+
+
+def test_a_run_that_an_operator_stops_sends_no_more(
+    database: Engine, lane: delivery.Lane, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    """Perhaps for what it sends: only the calls that are under way end."""
+    enqueue_reminders(database, 30)
+
+    def answer(_: Asked) -> Answer:
+        if len(provider.asked) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        return Answer(202)
+
+    with FakeHttp(answer) as provider:
+        environment.setenv("SENDGRID_API_KEY", "SG.x")
+        environment.setenv("SENDGRID_HOST", provider.url)
+        lanes = [replace(lane, ways=channels.from_environment(os.environ, tmp_path).email) for _ in range(2)]
+        with pytest.raises(KeyboardInterrupt):
+            delivery.drain_all(lanes, MINUTE, delivery.prepare(lane.begin, now=now()))
+    sent = len(provider.asked)
+    assert 3 <= sent <= 6
+    assert states(database) == {"sent": sent, "pending": 30 - sent}, "what was claimed is given back"
 
 
 def test_an_operator_sees_who_is_down(database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

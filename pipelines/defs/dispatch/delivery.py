@@ -104,6 +104,7 @@ class Crew:
     def __init__(self, lanes: int) -> None:
         self._at_work = lanes
         self._done = threading.Event()
+        self._dismissed = threading.Event()
         self._alone = threading.Lock()
 
     def is_done(self) -> bool:
@@ -114,6 +115,14 @@ class Crew:
         with self._alone:
             self._at_work += 1
             return self._done.is_set()
+
+    def dismiss(self) -> None:
+        """Whoever is at work ends with the call that is under way."""
+        self._dismissed.set()
+
+    def is_dismissed(self) -> bool:
+        """Whether nobody wants anything to be sent any more."""
+        return self._dismissed.is_set()
 
     def leave(self) -> None:
         """The caller has nothing to do, or has failed."""
@@ -153,7 +162,11 @@ class Lane:
         """
         tally, begins, crew = Tally(), since, crew or Crew(1)
         deadline = self.clock() + budget
-        while self.clock() < deadline:
+
+        def is_over() -> bool:
+            return crew.is_dismissed() or self.clock() >= deadline
+
+        while not is_over():
             with self.begin() as connection:
                 claimed = self._claim(connection, self.clock(), begins)
             if not claimed:
@@ -163,7 +176,7 @@ class Lane:
                 continue
             # Nothing is ready before the last of them, unless it is given back.
             begins = max((row.next_at for row, _ in claimed if row.kind not in outbox.ACCOUNT_KINDS), default=begins)
-            if left := self._send_all(claimed, deadline, tally):
+            if left := self._send_all(claimed, is_over, tally):
                 begins = since
                 with self.begin() as connection:
                     outbox.release(connection, left)
@@ -187,11 +200,11 @@ class Lane:
         return first + [(row, Way(up[row.attempts % len(up)])) for row in claimed[len(first) :]]
 
     def _send_all(
-        self, claimed: list[tuple[outbox.Claimed, Way]], deadline: datetime.datetime, tally: Tally
+        self, claimed: list[tuple[outbox.Claimed, Way]], is_over: Callable[[], bool], tally: Tally
     ) -> list[outbox.Claimed]:
         """Send them; returns those for which there was no time, or whose provider may just have gone down."""
         for number, (row, way) in enumerate(claimed):
-            if self.clock() >= deadline or self._send(row, way, tally) == "channel_down":
+            if is_over() or self._send(row, way, tally) == "channel_down":
                 return [row for row, _ in claimed[number:]]
         return []
 
@@ -297,11 +310,17 @@ class Lane:
 
 
 def drain_all(lanes: Sequence[Lane], budget: datetime.timedelta, start: Start) -> list[tuple[ChannelKind, Tally]]:
-    """All of them side by side, each in a thread of its own, until nothing is ready or `budget` is over."""
+    """All side by side, each in a thread of its own, until nothing is ready, `budget` is over or the caller is interrupted."""
     crew = Crew(len(lanes))
     with ThreadPoolExecutor(len(lanes)) as threads:
         running = [(lane.kind, threads.submit(_drained, lane, budget, start, crew, contextvars.copy_context())) for lane in lanes]
-        return [(kind, future.result()) for kind, future in running]
+        try:
+            return [(kind, future.result()) for kind, future in running]
+        except Exception:  # a lane's, which is no matter of the others
+            raise
+        except BaseException:  # an operator has stopped the run, perhaps for what it sends
+            crew.dismiss()
+            raise
 
 
 def _drained(lane: Lane, budget: datetime.timedelta, start: Start, crew: Crew, context: contextvars.Context) -> Tally:
