@@ -133,12 +133,32 @@ def tick(bound: dict[str, object], instance: dg.DagsterInstance) -> object:
         return schedules.finish_snapshots_schedule(context)
 
 
-def test_a_run_that_is_launched_without_a_day_says_so(bound: dict[str, object], instance_on_postgres: dg.DagsterInstance) -> None:
+@pytest.mark.parametrize("tags", [{}, {schedules.RANGE_START: "2026-03-03", schedules.RANGE_END: "2026-03-02"}])
+def test_a_run_that_is_launched_without_a_day_says_so(
+    bound: dict[str, object], instance_on_postgres: dg.DagsterInstance, tags: dict[str, str]
+) -> None:
+    """Also one whose last day is before its first: it would be green, and have written nothing."""
     job = definitions.defs.resolve_job_def("snapshot_today")
-    result = job.execute_in_process(instance=instance_on_postgres, resources=bound, raise_on_error=False)
+    result = job.execute_in_process(instance=instance_on_postgres, resources=bound, tags=tags, raise_on_error=False)
     failure = result.failure_data_for_node("activity_daily")
     assert failure is not None
-    assert "Of which days?" in str(failure.user_failure_data)
+    assert failure.error is not None
+    assert "Of which days?" in failure.error.message
+
+
+def test_days_that_are_written_stay_so_where_the_run_fails_at_a_later_one(
+    database: Engine, bound: dict[str, object], instance_on_postgres: dg.DagsterInstance
+) -> None:
+    """Nobody asks for them again: their files are final."""
+    with_debt(database)
+    today = datetime.datetime.now(UTC).date()
+    days = [(today + timedelta(days=number)).isoformat() for number in (-2, -1, 0, 1)]
+    tags = {schedules.RANGE_START: days[0], schedules.RANGE_END: days[-1]}
+    result = dg.materialize(
+        [assets.postings_daily], instance=instance_on_postgres, resources=bound, tags=tags, raise_on_error=False
+    )
+    assert not result.success, "tomorrow is still to come"
+    assert instance_on_postgres.get_materialized_partitions(assets.postings_daily.key) == set(days[:-1])
 
 
 def test_a_run_stops_where_a_finished_day_does_not_add_up(

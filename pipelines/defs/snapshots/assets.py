@@ -53,16 +53,35 @@ def _daily(table: Table) -> dg.AssetsDefinition:
     def daily(
         context: dg.AssetExecutionContext, database: resources.Database, data_folder: resources.DataFolder
     ) -> dg.MaterializeResult[None]:
-        if not (context.has_partition_key or context.has_partition_key_range):
-            raise dg.Failure("Of which days? They are chosen where the run is launched.", allow_retries=False)
-        # The days that were asked for, oldest first, so that each finds the one before it.
-        for key in context.partition_keys:
-            started = time.monotonic()
-            written = writing.write(database.begin, data_folder.files, table, datetime.date.fromisoformat(key))
-            context.add_asset_metadata(_metadata(table, written, time.monotonic() - started), context.asset_key, key)
+        keys = context.partition_keys if context.has_partition_key or context.has_partition_key_range else []
+        if not keys:
+            raise dg.Failure(
+                "Of which days? They are chosen where the run is launched, the first before the last.", allow_retries=False
+            )
+        written = dict[str, Mapping[str, dg.MetadataValue]]()
+        try:
+            # The days that were asked for, oldest first, so that each finds the one before it.
+            for key in keys:
+                written[key] = _write(table, datetime.date.fromisoformat(key), database, data_folder)
+        except BaseException:  # an operator who stops the run, too
+            # Dagster would show them as missing, and nobody asks again for a day whose file is final.
+            for key, metadata in written.items():
+                context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
+            raise
+        for key, metadata in written.items():
+            context.add_asset_metadata(metadata, context.asset_key, key)
         return dg.MaterializeResult()
 
     return daily
+
+
+def _write(
+    table: Table, day: datetime.date, database: resources.Database, data_folder: resources.DataFolder
+) -> Mapping[str, dg.MetadataValue]:
+    """Write the day; what Dagster shows of it."""
+    started = time.monotonic()
+    written = writing.write(database.begin, data_folder.files, table, day)
+    return _metadata(table, written, time.monotonic() - started)
 
 
 def _schema(table: Table) -> dg.TableSchema:
