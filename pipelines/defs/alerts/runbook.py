@@ -1,9 +1,6 @@
 """Where the runbook says what to do: a section of docs/operations.md for each check, and for jobs that want one."""
 
-from collections.abc import Mapping
 from typing import Final
-
-import dagster as dg
 
 PAGE: Final = "docs/operations.md"
 RUN_FAILED: Final = "a-run-failed"
@@ -21,6 +18,6 @@ def of_check(name: str) -> str:
     return f"{PAGE}#{name}"
 
 
-def metadata(check: str) -> Mapping[str, dg.MetadataValue]:
-    """The same, as Dagster shows it beside the check."""
-    return {"runbook": dg.MetadataValue.text(of_check(check))}
+def described(check: str, what: str) -> str:
+    """The description of a check, with where it says what to do: of a check's own metadata Dagster's pages show nothing."""
+    return f"{what}\n\nWhat to do where it fails: {of_check(check)}"

@@ -33,11 +33,11 @@ DIGEST_DIGITS: Final = 16
         dg.AssetCheckSpec(
             CHECK,
             asset="ledger_audit",
-            description=(
+            description=runbook.described(
+                CHECK,
                 "Is every hash, contact, debt, reminder, conflict, posting and balance what a replay of the log says, and the "
-                "log what it was when its days were copied? Names ledgers by the digits of a digest, and the first seq."
+                "log what it was when its days were copied? Names ledgers by the digits of a digest, and the first seq.",
             ),
-            metadata=runbook.metadata(CHECK),
         )
     ],
     description=(

@@ -83,11 +83,11 @@ def backup(database: resources.Database, data_folder: resources.DataFolder) -> d
         dg.AssetCheckSpec(
             RESTORES,
             asset="rehearsal_report",
-            description=(
+            description=runbook.described(
+                RESTORES,
                 "Can the newest backup be put back, with as many ledgers and facts as it was made of, and does everything in it "
-                "follow from its logs?"
+                "follow from its logs?",
             ),
-            metadata=runbook.metadata(RESTORES),
         )
     ],
     description=(

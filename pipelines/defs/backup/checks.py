@@ -17,8 +17,10 @@ OLDEST: Final = datetime.timedelta(hours=48)
 
 @dg.asset_check(
     asset=assets.backup,
-    description="Is the newest backup that opens, and has its end, less than 48 hours old?",
-    metadata=runbook.metadata("backup_is_recent"),
+    description=runbook.described(
+        "backup_is_recent",
+        "Is the newest backup that opens, and has its end, less than 48 hours old?",
+    ),
 )
 def backup_is_recent(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Look at the files themselves: what Dagster remembers of a run is no backup."""

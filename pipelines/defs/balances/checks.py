@@ -19,8 +19,10 @@ ENOUGH_DIFFERENCES = 50
 
 @dg.asset_check(
     asset=assets.balances,
-    description="After every run: are the balances of some ledgers, chosen by chance, the sums of their postings?",
-    metadata=runbook.metadata("sample_adds_up"),
+    description=runbook.described(
+        "sample_adds_up",
+        "After every run: are the balances of some ledgers, chosen by chance, the sums of their postings?",
+    ),
 )
 def sample_adds_up(database: resources.Database) -> dg.AssetCheckResult:
     """Compare a sample."""
@@ -31,8 +33,10 @@ def sample_adds_up(database: resources.Database) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset="postings",  # and not balances, whose next run, after any change, would hide what was found
-    description="Once a day: is every balance the sum of its postings? Compares all of them, page by page.",
-    metadata=runbook.metadata("everything_adds_up"),
+    description=runbook.described(
+        "everything_adds_up",
+        "Once a day: is every balance the sum of its postings? Compares all of them, page by page.",
+    ),
 )
 def everything_adds_up(database: resources.Database) -> dg.AssetCheckResult:
     """Compare everything; stops when it has seen enough to be sure that something is badly wrong."""

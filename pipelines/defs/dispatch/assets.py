@@ -43,8 +43,10 @@ deliveries = dg.AssetSpec(
 
 @dg.asset_check(
     asset=waiting.key,
-    description="Fails when a message that is ready has waited for more than 15 minutes: then sending has stopped.",
-    metadata=runbook.metadata("messages_leave"),
+    description=runbook.described(
+        "messages_leave",
+        "Fails when a message that is ready has waited for more than 15 minutes: then sending has stopped.",
+    ),
 )
 def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
     """Whether the oldest message that is ready is young."""
@@ -62,11 +64,11 @@ def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=deliveries.key,
-    description=(
+    description=runbook.described(
+        "providers_are_up",
         "Fails while a mail or push provider refuses everything (a key that is wrong, a server that is gone). Its messages "
-        "wait, and lose no attempt; every five minutes one of them tries whether it is up again."
+        "wait, and lose no attempt; every five minutes one of them tries whether it is up again.",
     ),
-    metadata=runbook.metadata("providers_are_up"),
 )
 def providers_are_up(database: resources.Database) -> dg.AssetCheckResult:
     """Whether no provider's circuit is open."""

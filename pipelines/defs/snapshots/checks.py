@@ -20,12 +20,12 @@ ASKED_LEDGERS: Final = 50
 @dg.asset_check(
     asset=assets.balances_daily,
     blocking=True,  # the run fails, and builds nothing on the file
-    description=(
+    description=runbook.described(
+        "newest_file_adds_up",
         "After every writing: does the newest final file say what the postings up to its end add up to? The file is read "
         "by another engine than the one that wrote it, and the sums are made from the first posting on. Where it does not, the "
-        "first day is named that does not: each is built on the one before."
+        "first day is named that does not: each is built on the one before.",
     ),
-    metadata=runbook.metadata("newest_file_adds_up"),
 )
 def newest_file_adds_up(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Compare the newest final day."""
@@ -40,11 +40,11 @@ def newest_file_adds_up(database: resources.Database, data_folder: resources.Dat
 
 @dg.asset_check(
     asset=assets.balances_daily,
-    description=(
+    description=runbook.described(
+        "history_agrees",
         "After every writing: does what the API draws as history (GET /api/reports/history, from Postgres) say the same "
-        "of the newest final day as its file? Asked of up to 50 ledgers, drawn anew each time."
+        "of the newest final day as its file? Asked of up to 50 ledgers, drawn anew each time.",
     ),
-    metadata=runbook.metadata("history_agrees"),
 )
 def history_agrees(database: resources.Database, data_folder: resources.DataFolder) -> dg.AssetCheckResult:
     """Compare what clients and analysts read."""
