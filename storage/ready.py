@@ -1,4 +1,4 @@
-"""What is ready in the outbox, looked at and not taken."""
+"""What is ready in the outbox, and what became of what was: looked at, and not taken."""
 
 import datetime
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from collections.abc import Collection
 import msgspec
 from sqlalchemy import Connection, and_, exists, func, or_, select
 
-from domain.delivery import Channel
+from domain.delivery import EXHAUSTED, Channel
 from storage import tables
 from storage.outbox import LEASED, PENDING
 
@@ -18,6 +18,13 @@ class Backlog(msgspec.Struct, frozen=True):
 
     ready: int
     oldest: datetime.datetime | None
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How many messages a provider has taken, and how many were given up: refused, or tried as often as may be."""
+
+    sent: int
+    given_up: int
 
 
 def earliest(connection: Connection, channel: Channel) -> datetime.datetime | None:
@@ -52,3 +59,12 @@ def backlog(connection: Connection, *, now: datetime.datetime) -> Backlog:
     )
     row = connection.execute(select(func.count(), func.min(_outbox.c.next_at)).where(overdue)).one()
     return Backlog(ready=row[0], oldest=row[1])
+
+
+def ended(connection: Connection, *, since: datetime.datetime) -> Ended:
+    """What became of messages after `since`; a push to a user is as many as they have devices. One that is gone is no failure."""
+    its = _outbox.c
+    sent = func.count().filter(its.state == "sent", its.reason.is_(None))
+    given_up = func.count().filter(its.state == "dead", its.reason.in_((EXHAUSTED, "permanent")))
+    row = connection.execute(select(sent, given_up).where(its.finished_at > since)).one()
+    return Ended(*row)

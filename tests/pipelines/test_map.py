@@ -38,6 +38,7 @@ backup:backup_is_recent
 balances:sample_adds_up
 balances_daily:history_agrees
 balances_daily:newest_file_adds_up
+deliveries:messages_arrive
 deliveries:providers_are_up
 ledger_audit:the_log_explains_everything
 outbox:messages_leave

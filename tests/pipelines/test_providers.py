@@ -242,6 +242,43 @@ def _checked(database: resources.Database) -> dg.AssetCheckResult:
     return result
 
 
+@pytest.mark.parametrize(("reply", "refused"), [("451 4.3.0 later", 5), ("550 5.7.1 not from you", 1)])
+def test_it_is_told_when_a_provider_answers_and_takes_nothing(
+    database: Engine,
+    database_url: str,
+    tmp_path: Path,
+    environment: pytest.MonkeyPatch,
+    mail_server: smtp.FakeSmtp,
+    reply: str,
+    refused: int,
+) -> None:
+    bound = resources.Database(url=database_url)
+    environment.setenv("SMTP_URL", f"smtp://127.0.0.1:{mail_server.port}?timeout=2")
+    enqueue_reminders(database, 9)
+    dispatch(database_url, tmp_path)
+    assert _arrive(bound) == (True, 9, 0)
+    enqueue_reminders(database, 1)
+    mail_server.replies["RCPT"] = reply
+    for _ in range(refused):
+        with database.begin() as connection:
+            connection.execute(update(tables.outbox).where(tables.outbox.c.state == "pending").values(next_at=now()))
+        dispatch(database_url, tmp_path)
+    assert _arrive(bound) == (True, 9, 1), "one in ten"
+    with database.begin() as connection:
+        first = select(tables.outbox.c.id).where(tables.outbox.c.state == "sent").limit(1).scalar_subquery()
+        connection.execute(update(tables.outbox).where(tables.outbox.c.id == first).values(finished_at=now() - 61 * MINUTE))
+    assert _arrive(bound) == (False, 8, 1)
+    with database.begin() as connection:
+        connection.execute(update(tables.outbox).values(finished_at=now() - 61 * MINUTE))
+    assert _arrive(bound) == (True, 0, 0)
+
+
+def _arrive(database: resources.Database) -> tuple[bool, object, object]:
+    result = assets.messages_arrive(database)
+    assert isinstance(result, dg.AssetCheckResult)
+    return bool(result.passed), result.metadata["sent"].value, result.metadata["given_up"].value
+
+
 def test_a_server_that_hangs_does_not_hold_up_the_other_channel(
     database: Engine, database_url: str, tmp_path: Path, environment: pytest.MonkeyPatch, mail_server: smtp.FakeSmtp
 ) -> None:

@@ -13,6 +13,9 @@ from storage import circuits, ready
 
 OVERDUE = datetime.timedelta(minutes=15)
 """A message that has waited this long says that sending has stopped: a tick, a run and a few messages take far less."""
+RECENTLY = datetime.timedelta(hours=1)
+ENOUGH = 10
+"""One message of so many may be given up: an address that is none is no fault of a provider's."""
 
 waiting = dg.AssetSpec(
     "outbox",
@@ -59,6 +62,25 @@ def messages_leave(database: resources.Database) -> dg.AssetCheckResult:
         passed=waited <= OVERDUE,
         description=f"{backlog.ready} messages are ready; the oldest has waited for {minutes} minutes.",
         metadata={"ready": backlog.ready, "oldest_pending_seconds": round(waited.total_seconds())},
+    )
+
+
+@dg.asset_check(
+    asset=deliveries.key,
+    description=runbook.described(
+        "messages_arrive",
+        "Fails when more than one in ten of the messages of the last hour was given up, because it was refused or because every "
+        "attempt had failed: then a provider answers, but takes nothing.",
+    ),
+)
+def messages_arrive(database: resources.Database) -> dg.AssetCheckResult:
+    """Whether providers take what they are handed."""
+    with database.begin() as connection:
+        ended = ready.ended(connection, since=datetime.datetime.now(datetime.UTC) - RECENTLY)
+    return dg.AssetCheckResult(
+        passed=ended.given_up * ENOUGH <= ended.given_up + ended.sent,
+        description=f"Of the messages of the last hour {ended.sent} were taken by a provider, and {ended.given_up} given up.",
+        metadata={"sent": ended.sent, "given_up": ended.given_up},
     )
 
 

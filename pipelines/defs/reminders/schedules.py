@@ -12,7 +12,7 @@ DEFAULT_CRON = "*/5 * * * *"
 remind = dg.define_asset_job(
     "remind",
     selection=dg.AssetSelection.assets(assets.due_reminders) | dg.AssetSelection.checks_for_assets("outbox", "deliveries"),
-    description="Puts what is due into the outbox, and checks that messages leave it and that no provider is down.",
+    description="Puts what is due into the outbox, and checks that messages leave it and arrive, and that no provider is down.",
     tags={"group": "reminders", "dagster/max_runtime": str(assets.MAX_RUNTIME_SECONDS), "dagster/priority": "5"},
     executor_def=executors.of_postgres_alone(),
 )
