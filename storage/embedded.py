@@ -213,6 +213,8 @@ def _serves(pid: int, pgdata: Path) -> bool:
         process = psutil.Process(pid)
         if "postgres" not in process.name() or process.status() == psutil.STATUS_ZOMBIE:
             return False
+        if process.uids().effective != pgdata.stat().st_uid:  # Postgres serves no folder but its own user's
+            return False
         return os.path.samefile(process.cwd(), pgdata)  # every process of a server stands in its folder
     except psutil.AccessDenied:
         return True  # to take a living server for a dead one would be worse
