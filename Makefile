@@ -20,7 +20,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-vers
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
 .PHONY: up
 up: $(RUN) ## start everything (options in ARGS, settings in the environment or .env); Ctrl-C stops it
