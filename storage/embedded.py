@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import time
 import urllib.parse
 import warnings
@@ -34,6 +35,8 @@ LOOK_SECONDS = 0.05
 """Between two looks at a server that is starting: it tells nobody when it is ready."""
 ORPHAN_SECONDS = 5
 """In which a process of a server ends that is told to end at once."""
+LOCALE = "C.UTF-8" if sys.platform == "linux" else "C"
+"""Of a new cluster. Every Linux has the first, which knows upper and lower case of all letters; other systems may not."""
 PORT = 5432
 """It is in the names of the socket and of its lock. Nothing listens on a port."""
 TRANSFER_TIMEOUT_SECONDS = 24 * 3600
@@ -185,7 +188,7 @@ def _url(info: PostmasterInfo, database: str) -> str:
 def _make_and_launch(server: PostgresServer) -> None:
     """Each where it is needed."""
     wait_for_initdb(server.pgdata)
-    with _unreadable_to_others(server), _failing(server, "initdb"):
+    with _unreadable_to_others(server), _failing(server, "initdb"), _the_same_everywhere():
         server.ensure_pgdata_inited()
     _configure(server.pgdata)
     if _alive(server.pgdata) is None:
@@ -257,6 +260,22 @@ def _unreadable_to_others(server: PostgresServer) -> Iterator[None]:
                 passable = mode | stat.S_IXGRP | stat.S_IXOTH
                 if stat.S_IMODE(folder.stat().st_mode) != passable:
                     folder.chmod(passable)
+
+
+@contextmanager
+def _the_same_everywhere() -> Iterator[None]:
+    """Initdb takes the locale of whoever starts it: of another encoding, or one that is not installed, it refuses.
+
+    Names would stand in another order on each machine, and a cluster would not start where its locale is missing.
+    """
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = LOCALE
+    try:
+        yield
+    finally:
+        del os.environ["LC_ALL"]
+        if before is not None:
+            os.environ["LC_ALL"] = before
 
 
 def _configure(pgdata: Path) -> None:

@@ -55,3 +55,13 @@ def test_somebody_elses_postgres_is_in_nobodys_way(database_url: str) -> None:
         ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.strip() != foreign
+
+
+def test_the_locale_of_whoever_starts_it_makes_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over SSH, which hands on the locale of another machine."""
+    monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")
+    with psycopg.connect(embedded.start(tmp_path).url) as connection:
+        found = connection.execute("select distinct datcollate, datctype from pg_database").fetchall()
+    embedded.stop(tmp_path, mode="immediate")
+    assert found == [(embedded.LOCALE, embedded.LOCALE)]
+    assert os.environ["LC_ALL"] == "xx_XX.UTF-8"
