@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 VENV := .venv
 BIN := $(VENV)/bin
-UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
+UV := VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv
 # Compiled once, by all processors, and not by each process until one is allowed to keep what it compiled.
 SYNC := $(UV) pip sync --quiet --compile-bytecode --require-hashes
 RUN := $(VENV)/run.stamp
@@ -99,8 +99,8 @@ scale: $(SCALE)/stamp ## past one machine: PgBouncer, Celery and Redis, an S3 se
 $(SCALE)/stamp: $(DEV) requirements-scale.lock
 	@echo "making $(SCALE) of requirements-scale.lock"
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(SCALE)
-	@VIRTUAL_ENV=$(CURDIR)/$(SCALE) $(BIN)/uv pip sync --quiet --require-hashes requirements-scale.lock
-	@VIRTUAL_ENV=$(CURDIR)/$(SCALE) $(BIN)/uv pip install --quiet --no-build-isolation --no-deps -e .
+	@VIRTUAL_ENV="$(CURDIR)/$(SCALE)" $(BIN)/uv pip sync --quiet --require-hashes requirements-scale.lock
+	@VIRTUAL_ENV="$(CURDIR)/$(SCALE)" $(BIN)/uv pip install --quiet --no-build-isolation --no-deps -e .
 	@touch $@
 
 .PHONY: screenshots
@@ -125,7 +125,7 @@ check: $(DEV) ## style, types, architecture, the Dockerfile, migrations, Dagster
 	$(BIN)/oxfmt -c api/static/oxfmt.json --check $(SCRIPTS)
 	$(BIN)/python -m storage.migrations check
 	@mkdir -p $(VENV)/dagster && printf 'telemetry: {enabled: false}\nnux: {enabled: false}\n' > $(VENV)/dagster/dagster.yaml
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) DAGSTER_HOME=$(CURDIR)/$(VENV)/dagster $(BIN)/dg check defs --use-active-venv
+	VIRTUAL_ENV="$(CURDIR)/$(VENV)" DAGSTER_HOME="$(CURDIR)/$(VENV)/dagster" $(BIN)/dg check defs --use-active-venv
 
 .PHONY: lock
 lock: $(DEV) ## resolve the dependencies of pyproject.toml anew
