@@ -420,10 +420,10 @@ async def test_how_it_is_served(api: Server) -> None:
 
 async def test_without_tls_it_says_what_it_needs(api: Server) -> None:
     """Browsers keep hashes, locks and service workers from pages that somebody could have changed on the way."""
-    port = api.url.rpartition(":")[2]
-    async with async_playwright() as playwright:
+    found, port = required(), api.url.rpartition(":")[2]
+    async with async_playwright() as playwright:  # whose own programs need more of a machine than we do
         arguments = [*OPTIONS, "--host-resolver-rules=MAP debitum.example.org 127.0.0.1"]
-        browser = await playwright.chromium.launch(executable_path=required(), args=arguments)
+        browser = await playwright.chromium.launch(executable_path=found, args=arguments)
         async with visiting(browser, f"http://debitum.example.org:{port}") as visitor:
             await expect(visitor.page.get_by_role("alert")).to_contain_text("needs HTTPS")
         await browser.close()
