@@ -111,7 +111,7 @@ screenshots: $(DEV) ## take the pictures of docs/images anew, of a stack of its 
 .PHONY: browser
 browser: ## install Chromium for the tests of the page (Debian's package; as root, with the network)
 	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null \
-		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-noto-core; }
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium-headless-shell libatomic1 fonts-noto-core; }
 	@chromium-headless-shell --version 2>/dev/null || chromium --version
 
 .PHONY: check
