@@ -9,7 +9,7 @@ from typing import Any
 
 from client import answers
 from client.answers import Shape
-from client.errors import AnotherAccount, MailFollows, Refused, SignedOut, Unavailable
+from client.errors import AnotherAccount, MailFollows, SignedOut, Unavailable
 from client.store import Store
 from client.wire import Wire
 
@@ -36,10 +36,7 @@ class Session:
 
     async def enter(self, path: str, **credentials: Any) -> None:
         """Register or log in at `path`. Raises Refused, Unavailable, AnotherAccount, MailFollows."""
-        try:
-            answer = await self._patiently(path, {**credentials, "device": self._device})
-        except SignedOut as error:
-            raise Refused({"code": "invalid_credentials", "detail": str(error)}) from error
+        answer = await self._patiently(path, {**credentials, "device": self._device})
         if answer is None:
             raise MailFollows("what to do next is in a mail to this address")
         known = self._store.remembered("ledger_id")

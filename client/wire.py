@@ -18,6 +18,8 @@ LONGEST_WAIT_SECONDS = 3_600.0
 """However long an answer would have a device wait: whoever made it may be wrong, or be someone else."""
 _SAYS_NOTHING = frozenset({408, 425, 429})
 """Beside 5xx: the same request may pass later."""
+_NOT_ADMITTED = "invalid_credentials"
+"""Also of somebody who is signed in, and stays so."""
 _WITH_A_BODY = frozenset({200, 201})
 """What our server answers with these has one."""
 
@@ -73,7 +75,7 @@ def _understood(answer: httpx.Response, shape: Shape) -> Any:
         raise Unavailable(f"status {answer.status_code}, and no problem of our server's")
     if answer.status_code >= 500 or answer.status_code in _SAYS_NOTHING:
         raise Unavailable(f"status {answer.status_code}", _seconds(answer.headers.get("retry-after", "")))
-    if answer.status_code == 401:
+    if answer.status_code == 401 and members["code"] != _NOT_ADMITTED:
         raise SignedOut(str(members.get("detail") or "sign in again"))
     raise (Reset if members["code"] == "reset" else Refused)(members)
 
