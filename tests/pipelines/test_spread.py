@@ -32,7 +32,7 @@ def test_by_default_a_run_is_one_process_and_balances_one_step(loaded: Loaded) -
         "materialise_balances in_process 2",
         "check_balances in_process 1",
         "resum_balances in_process 1",
-        "remind in_process 3",
+        "remind in_process 4",
         "dispatch in_process 1",
         "finish_snapshots in_process 10",
         "",
