@@ -185,5 +185,6 @@ DIM_CURRENCY: Final = {
     "currency": CURRENCY,
     "exponent": Column("INTEGER", "digits after the point: 2 for EUR, 0 for JPY, 3 for KWD"),
     "unit": Column("DECIMAL(5,4)", "what one minor unit is worth: 0.0100 for EUR"),
+    "active": Column("BOOLEAN", "whether it is still in use: false for DEM"),
 }
-"""One row a currency, also those that are no money any more."""
+"""One row a currency, also those that were withdrawn."""

@@ -148,7 +148,8 @@ def write_dimensions(begin: Begin, root: Root) -> int:
 
 def currencies() -> str:
     """The rows of dim_currency as a SQL expression, for whoever has no file."""
-    rows = ", ".join(f"('{code}', {one.exponent}, {10**-one.exponent:.4f})" for code, one in sorted(money.CURRENCIES.items()))
+    known = sorted(money.CURRENCIES.values(), key=lambda one: one.code)
+    rows = ", ".join(f"('{one.code}', {one.exponent}, {10**-one.exponent:.4f}, {one.active})" for one in known)
     typed = ", ".join(f"{name}::{column.kind} as {name}" for name, column in DIM_CURRENCY.items())
     return f"select {typed} from (values {rows}) as known({', '.join(DIM_CURRENCY)})"  # noqa: S608 - ISO's codes, ours
 

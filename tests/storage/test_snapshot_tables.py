@@ -319,8 +319,8 @@ def test_dimensions_say_what_is_so_now(begin: Begin, database: Engine, root: Roo
         (str(first.id), created, "Asia/Tokyo", "ja", "EUR", None),
         (str(second.id), created, "UTC", "en-GB", "EUR", MONDAY),
     }
-    units = "select currency, exponent, unit::varchar from {} where currency in ('EUR', 'JPY', 'KWD', 'CLF') order by all"
-    expected = [("CLF", 4, "0.0001"), ("EUR", 2, "0.0100"), ("JPY", 0, "1.0000"), ("KWD", 3, "0.0010")]
+    units = "select currency, exponent, unit::varchar, active from {} where currency in ('CLF', 'DEM', 'JPY', 'KWD') order by all"
+    expected = [("CLF", 4, "0.0001", True), ("DEM", 2, "0.0100", False), ("JPY", 0, "1.0000", True), ("KWD", 3, "0.0010", True)]
     assert ask(root, units.format("dim_currency")) == expected
     file = files.dimension(root, "dim_currency")
     with places.connect(root) as duck:
