@@ -11,7 +11,7 @@ from domain import chain, errors, facts
 from domain.adoption import adopt
 from domain.facts import Fact
 from domain.fold import Ledger
-from tests.domain.test_decisions import A, B, Story
+from tests.domain.story import A, B, Story
 
 NOW = "2027-01-01T00:00:00.000000Z"
 

@@ -2,81 +2,14 @@
 
 import datetime
 import uuid
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from msgspec import UNSET, structs
 
-from domain import decide, errors, facts, money
-from domain.fold import Entity, Ledger
-from domain.sequence import Book, Outcome, take
-from tests.domain.device import MAY_COME_AGAIN
-from tests.factories import DEFAULTS, command
-
-A, B = "0199f0a0-0000-7000-8000-00000000000a", "0199f0a0-0000-7000-8000-00000000000b"
-REFERENCES = {"contact_id", "transaction_id", "repays", "resolves", "undone_event_id"}
-
-
-@dataclass
-class Story:
-    """A ledger that is told what devices do; names stand for ids."""
-
-    book: Book = field(default_factory=lambda: Book(Ledger("l"), bytes(32), "2026-11-22T20:00:00.000001Z"))
-    ids: dict[str, str] = field(default_factory=dict)
-
-    def id(self, name: str) -> str:
-        return self.ids.setdefault(name, str(uuid.UUID(int=0xABC0 + len(self.ids), version=4)))
-
-    @property
-    def version(self) -> int:
-        return self.book.ledger.version
-
-    def make(
-        self, device: str | None, what: str, name: str, /, base: int | None = None, event: str = "", **data: Any
-    ) -> facts.Command:
-        """`what` is "contact CREATED"; members that hold an id may have a name that is known."""
-        kind, event_type = what.split()
-        members = {key: self.ids.get(value, value) if key in REFERENCES else value for key, value in data.items()}
-        return command(
-            kind,  # type: ignore[arg-type]
-            event_type,  # type: ignore[arg-type]
-            self.id(name),
-            members,
-            event_id=self.id(event) if event else None,
-            base_seq=self.version if base is None else base,
-            device_id=device,
-        )
-
-    def push(self, *commands: facts.Command | facts.Unreadable) -> list[Outcome]:
-        return take(self.book, commands, defaults=DEFAULTS)
-
-    def does(self, device: str | None, what: str, name: str, /, base: int | None = None, event: str = "", **data: Any) -> Outcome:
-        [outcome] = self.push(self.make(device, what, name, base, event, **data))
-        return outcome
-
-    def fact(self) -> facts.Fact:
-        return self.book.steps[-1][0]
-
-    def entity(self, kind: facts.AggregateType, name: str) -> Entity:
-        return self.book.ledger.entities[kind, self.ids[name]]
-
-    def live(self, kind: facts.AggregateType, name: str) -> bool:
-        return self.entity(kind, name).live
-
-    def balance(self) -> int:
-        return sum(posting.amount for _, step in self.book.steps for posting in step.postings)
-
-
-@pytest.fixture
-def story() -> Story:
-    """Ana (seq 1) owes 1000 for lunch (seq 2), and there is a reminder of it (seq 3); all by device A."""
-    told = Story()
-    told.does(A, "contact CREATED", "ana", name="Ana")
-    told.does(A, "transaction CREATED", "lunch", event="lent", contact_id="ana", direction="lent", amount=1000, currency="EUR")
-    told.does(A, "reminder CREATED", "call", remind_at="2026-12-01T09:00:00Z", transaction_id="lunch")
-    return told
-
+from domain import decide, facts, money
+from tests.domain.story import A, B, Story
+from tests.domain.story import story as story  # the fixture
 
 # --- updates ---------------------------------------------------------------------------------------------------------
 
@@ -498,86 +431,6 @@ def test_a_ledger_has_a_turnover_that_databases_can_hold(story: Story) -> None:
     assert story.does(A, "transaction CREATED", "tea", **tea, amount=5).status == "accepted"
     assert story.does(A, "transaction DELETED", "tea").code == "balance_out_of_range"
     assert story.does(A, "contact UPDATED", "ana", name="Anna").status == "accepted"
-
-
-# --- pushes ----------------------------------------------------------------------------------------------------------
-
-
-def test_what_needs_a_rejected_command_fails_with_it_and_nothing_else_does(story: Story) -> None:
-    bad = story.make(A, "contact CREATED", "ana", event="bad", name="Ana again")
-    worse = story.make(A, "transaction CREATED", "x", event="worse", contact_id=str(uuid.uuid4()), direction="lent", amount=1)
-    needs_event = story.make(A, "contact UNDO", "ana", undone_event_id="bad")
-    settles = story.make(A, "contact UPDATED", "ana", resolves="bad")
-    needs_thing = story.make(A, "transaction UPDATED", "x", amount=2)
-    fine = story.make(A, "contact UPDATED", "ana", notes="fine")
-    outcomes = story.push(bad, worse, needs_event, settles, needs_thing, fine)
-    assert [outcome.code or outcome.status for outcome in outcomes] == [
-        "already_exists",
-        "unknown_contact",
-        "dependency_failed",
-        "dependency_failed",
-        "dependency_failed",
-        "accepted",
-    ]
-    again = story.push(bad, worse, needs_event, settles, needs_thing, fine)
-    assert again[:-1] == outcomes[:-1], "also where the answer comes from what is remembered"
-
-
-def test_a_thing_that_was_refused_can_be_made_later_in_the_same_push(story: Story) -> None:
-    tea: Any = {"direction": "lent", "amount": 3}
-    refused = story.make(A, "transaction CREATED", "tea", contact_id=str(uuid.uuid4()), **tea)
-    anew = story.make(A, "transaction CREATED", "tea", contact_id="ana", **tea)
-    assert [outcome.status for outcome in story.push(refused, anew)] == ["rejected", "accepted"]
-
-
-def test_what_names_a_thing_that_was_refused_fails_with_it(story: Story) -> None:
-    bo = story.id("bo")
-    unread = facts.Unreadable(story.id("bad"), errors.Invalid("no name"), "{}", fingerprinted={}, key=("contact", bo))
-    debt = story.make(A, "transaction CREATED", "tea", contact_id="bo", direction="lent", amount=3)
-    assert [outcome.code for outcome in story.push(unread, debt)] == ["invalid", "dependency_failed"]
-    story.does(A, "contact CREATED", "bo", name="Bo")
-    outcomes = story.push(unread, debt)
-    assert [outcome.code or outcome.status for outcome in outcomes] == ["invalid", "accepted"], "it is there meanwhile"
-
-
-def test_an_id_is_of_one_command_whether_it_was_accepted_or_not(story: Story) -> None:
-    bad = story.make(A, "contact CREATED", "ana", event="bad", name="Ana again")
-    good = story.make(A, "contact UPDATED", "ana", event="good", notes="fine")
-    first = story.push(bad, good)
-    again = story.push(bad, good)
-    assert (again[0], again[1].status, again[1].first, again[1].seq) == (first[0], "duplicate", "accepted", first[1].seq)
-    others = [story.make(A, "contact UPDATED", "ana", event=name, notes="else") for name in ("bad", "good")]
-    assert [outcome.code for outcome in story.push(*others)] == ["id_reused", "id_reused"]
-    [skipped] = take(story.book, others[1:], defaults=DEFAULTS, skip_known=True)
-    assert (skipped.status, skipped.seq) == ("duplicate", first[1].seq), "an import knows rows by their ids alone"
-
-
-def test_rejections_are_remembered_unless_what_they_lack_may_still_come(story: Story) -> None:
-    nobody = str(uuid.uuid4())
-    refused = [
-        story.make(A, "transaction CREATED", "x", contact_id=nobody, direction="lent", amount=1),
-        story.make(A, "transaction UPDATED", "y", amount=1),
-        story.make(A, "transaction UNDO", "lunch", undone_event_id=nobody),
-        story.make(A, "contact CREATED", "ana", name="again"),
-        story.make(A, "contact UNDO", "ana", undone_event_id="lent"),
-        story.make(A, "contact UPDATED", "ana", resolves=nobody),
-        story.make(A, "transaction UPDATED", "lunch", currency="XXX"),
-    ]
-    outcomes = story.push(*refused)
-    assert {outcome.status for outcome in outcomes} == {"rejected"}
-    remembered = {outcome.id for outcome in outcomes if outcome.code not in MAY_COME_AGAIN}
-    assert set(story.book.refusals) == remembered
-    assert len(remembered) == 3
-
-
-def test_a_settlement_that_comes_before_its_conflict_may_come_again(story: Story) -> None:
-    """A restored backup lacks both, and the device that settled it is the first one that comes back."""
-    settles = story.make(B, "transaction UPDATED", "lunch", base=3, event="settles", amount=1200, resolves=story.id("late"))
-    assert story.push(settles)[0].code == "unknown_conflict"
-    story.does(B, "transaction UPDATED", "lunch", amount=1300)
-    assert story.does(A, "transaction UPDATED", "lunch", base=2, event="late", amount=1200).code == "edit"
-    assert story.push(settles)[0].status == "accepted"
-    assert story.book.ledger.conflicts[story.ids["late"]].resolved_by is not None
 
 
 def test_a_salt_stands_where_a_phone_or_an_address_is(story: Story) -> None:

@@ -207,7 +207,7 @@ def test_a_run_that_an_operator_stops_sends_no_more(
     def answer(_: Asked) -> Answer:
         if len(provider.asked) == 3:
             os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)
+        time.sleep(0.2)  # so that the signal comes while calls are under way
         return Answer(202)
 
     with FakeHttp(answer) as provider:
